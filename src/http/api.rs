@@ -70,12 +70,15 @@ mod tests;
 use actix_web::web::{delete, post, put};
 use actix_web::{Resource, Scope, web};
 
+pub(super) use self::access_tokens::{last_use, new_secret};
 pub(crate) use self::caller::Identities;
 pub(super) use self::caller::{Authority, Caller, Needed, Right};
 pub(super) use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;
+pub(super) use self::rotations::kind_of;
 pub(crate) use self::state::ApiState;
+pub(super) use self::users::hashed;
 use super::get;
 
 /// Registers all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.

@@ -11,6 +11,9 @@
 //! | `.../images/<image>` | one image; its owner pins and refreshes it here | [`image`] |
 //! | `.../delete?image=<image>` | confirmation before images are deleted | [`deletion`] |
 //! | `.../clear` | confirmation before a cache is cleared | [`clearing`] |
+//! | `.../tokens...` | tokens of a group: list, new one, rotation, end, revocation | [`tokens`] |
+//! | `.../members...` | members of a group | [`members`] |
+//! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
 //!
 //! A request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
 //! identities whether its password is still valid; a form also passes [`form`], which wants the session's token
@@ -18,9 +21,10 @@
 //! codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it,
+//! functions ([`page`], [`parts`], [`problem`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it,
 //! and all works without a script but copying.
 
+mod account;
 mod address;
 mod assets;
 mod clearing;
@@ -31,14 +35,19 @@ mod group;
 mod home;
 mod image;
 mod image_row;
+mod members;
 mod page;
 mod parts;
+mod problem;
 mod sessions;
 mod sign_in;
 mod snippets;
+mod tokens;
 mod visitor;
 mod words;
 
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
 use actix_web::web::{self, post};
 
 pub(crate) use self::sessions::Sessions;
@@ -50,8 +59,19 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(web::resource("/").route(get().to(home::show)))
         .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
         .service(web::resource("/-/sign-out").route(post().to(sign_in::sign_out)))
+        .service(web::resource("/-/account").route(get().to(account::show)).route(post().to(account::change_password)))
+        .service(
+            web::resource("/-/account/tokens{page:.*}")
+                .route(get().to(account::show_tokens))
+                .route(post().to(account::change_tokens)),
+        )
         .service(web::resource("/-/assets/{name}").route(get().to(assets::show)))
         .service(
             web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)),
         );
+}
+
+/// Leads to an address, after a form was carried out.
+fn see(address: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, address)).finish()
 }

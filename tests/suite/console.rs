@@ -3,6 +3,7 @@
 mod changes;
 mod lists;
 mod sessions;
+mod tokens;
 mod visitor;
 
 use fake_registry::{Image, Layer};

@@ -53,9 +53,13 @@ pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
 
 /// Returns the time when a token was last used, with any of its secrets.
 pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
+    last_use(caller, token).map(|at| format!("{at:.3}"))
+}
+
+/// Works as [`last_used`] and returns the time itself.
+pub(in crate::http) fn last_use(caller: &Caller, token: &Token) -> Option<Timestamp> {
     let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
-    let used = credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential));
-    used.max().map(|at| format!("{at:.3}"))
+    credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential)).max()
 }
 
 /// Returns the end of the secret that a rotation replaced, while it is still valid.
@@ -64,7 +68,7 @@ pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
 }
 
 /// Generates a secret of this kind. Returns it with the data that is stored of it.
-pub(super) fn new_secret(kind: Kind) -> (SecretString, NewCredential) {
+pub(in crate::http) fn new_secret(kind: Kind) -> (SecretString, NewCredential) {
     let made = secret::generate(kind);
     (made.secret, NewCredential { credential: random::credential_id(), secret: made.digest, brought: false })
 }

@@ -69,7 +69,7 @@ pub(crate) struct AnyScope(pub(super) Caller);
 
 /// A right that the caller had when the head of the request arrived, with the rule that decides it. Created by
 /// [`Caller::may`].
-pub(super) struct Permission<D, G> {
+pub(in crate::http) struct Permission<D, G> {
     decide: D,
     /// The result of the rule at that time.
     pub(super) granted: G,
@@ -135,7 +135,7 @@ impl Caller {
     ///
     /// # Errors
     /// The rule refuses the change at present.
-    pub(super) fn may<G, D>(&self, decide: D) -> Result<Permission<D, G>, ApiError>
+    pub(in crate::http) fn may<G, D>(&self, decide: D) -> Result<Permission<D, G>, ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<G, ApiError>,
     {
@@ -149,7 +149,7 @@ impl Caller {
     /// # Errors
     /// There are too many changes, the credential or the permission is no longer valid, the edit is refused, or it
     /// cannot be stored.
-    pub(super) async fn change<G, D, T>(
+    pub(in crate::http) async fn change<G, D, T>(
         &self,
         what: &'static str,
         permission: Permission<D, G>,

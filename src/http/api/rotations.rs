@@ -145,7 +145,7 @@ pub(super) fn instead_of(error: ApiError, caller: &Authority<'_>, (group, id): &
 }
 
 /// Returns the kind of secret that this token has.
-fn kind_of(token: &Token) -> Kind {
+pub(in crate::http) fn kind_of(token: &Token) -> Kind {
     match token.owner {
         TokenOwner::Personal { .. } => Kind::Personal,
         TokenOwner::Group { .. } => Kind::Group,

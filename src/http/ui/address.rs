@@ -6,6 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::fault::Fault;
 use super::form::Form;
+use super::members::{self, MembersPage};
+use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
 use super::{clearing, deletion, group, image};
 
@@ -22,6 +24,10 @@ enum Page<'a> {
     Deletion,
     /// The confirmation before the cache is cleared.
     Clearing,
+    /// A page about its tokens.
+    Tokens(TokensPage),
+    /// A page about its members.
+    Members(MembersPage),
 }
 
 const PAGES: &str = "/-/dependency_proxy";
@@ -40,6 +46,8 @@ pub(super) async fn show(
         Page::Image(name) => image::show(&visitor, path, name).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,
         Page::Clearing => clearing::show(&visitor, path).await,
+        Page::Tokens(page) => tokens::show(&visitor, &Owner::Group(path.to_owned()), page),
+        Page::Members(page) => members::show(&visitor, path, page),
     }
 }
 
@@ -50,6 +58,8 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Image(name) => image::change(&form, path, name).await,
         Page::Deletion => deletion::delete(&form, path).await,
         Page::Clearing => clearing::clear(&form, path).await,
+        Page::Tokens(page) => tokens::change(&form, &Owner::Group(path.to_owned()), page).await,
+        Page::Members(page) => members::change(&form, path, page).await,
         Page::Bare | Page::Group => Err(form.visitor.no_such_page()),
     }
 }
@@ -73,6 +83,8 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
         "" | "/" => Page::Group,
         "/delete" => Page::Deletion,
         "/clear" => Page::Clearing,
+        _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),
+        _ if page.starts_with("/members") => Page::Members(MembersPage::parse(page.strip_prefix("/members")?)?),
         _ => Page::Image(page.strip_prefix("/images/")?),
     };
     Some((path, page))
@@ -81,6 +93,7 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::TokenId;
 
     #[test]
     fn an_address_is_a_group_and_a_page() {
@@ -89,6 +102,10 @@ mod tests {
             ("team/ci/-/dependency_proxy", Some(("team/ci", Page::Group))),
             ("team/-/dependency_proxy/clear", Some(("team", Page::Clearing))),
             ("team/-/dependency_proxy/images/ghcr.io/a/b:1", Some(("team", Page::Image("ghcr.io/a/b:1")))),
+            ("team/-/dependency_proxy/tokens", Some(("team", Page::Tokens(TokensPage::List)))),
+            ("team/-/dependency_proxy/tokens/7/revoke", Some(("team", Page::Tokens(TokensPage::Revoke(TokenId(7)))))),
+            ("team/-/dependency_proxy/tokensx", None),
+            ("team/-/dependency_proxy/tokens/x/revoke", None),
             ("team/-/dependency_proxy/other", None),
             ("team/-/other", None),
         ] {

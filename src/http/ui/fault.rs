@@ -33,6 +33,8 @@ pub(super) enum Kind {
     OwnersOnly { path: String, owners: Vec<String>, username: String },
     /// The group has no such image. The fields are the path of the group and the name of the image.
     NoImage { path: String, image: String },
+    /// There is no such token, or not any more. The field is the address of the list.
+    NoToken { list: String },
     /// There is no page with this address.
     NoPage,
     /// A form does not come from a page of this session.
@@ -65,6 +67,11 @@ impl Fault {
                 p { "It was deleted, or nobody has pulled it through this group yet. A pull brings it." }
                 p.actions { a.button href=(address::of_group(path)) { "Images of " (path) } }
             },
+            Kind::NoToken { list } => html! {
+                h1 { "There is no such token, or not any more" }
+                p { "Somebody may have revoked it." }
+                p.actions { a.button href=(list) { "Tokens" } }
+            },
             Kind::NoPage => html! {
                 h1 { "There is no page with this address" }
                 p { "Look whether it is spelled right, or begin with your groups." }
@@ -91,7 +98,7 @@ impl Fault {
     fn reason(&self) -> &'static str {
         match &*self.kind {
             Kind::SignedOut(_) => "unauthorized",
-            Kind::NoGroup { .. } | Kind::NoImage { .. } => "not_found",
+            Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
             Kind::OwnersOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
             Kind::Forged | Kind::Invalid(_) => "wrong_request",
@@ -121,6 +128,7 @@ impl fmt::Display for Fault {
             Kind::NoGroup { .. } => "no such group, or no member of it",
             Kind::OwnersOnly { .. } => "no owner of the group",
             Kind::NoImage { .. } => "no such image",
+            Kind::NoToken { .. } => "no such token",
             Kind::NoPage => "no such page",
             Kind::Forged => "the form is not from a page of this session",
             Kind::Invalid(sentence) | Kind::Refused { sentence, .. } => sentence,
@@ -132,7 +140,7 @@ impl ResponseError for Fault {
     fn status_code(&self) -> StatusCode {
         match &*self.kind {
             Kind::SignedOut(_) => StatusCode::SEE_OTHER,
-            Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
+            Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
             Kind::OwnersOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
             Kind::Invalid(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,

@@ -10,7 +10,7 @@ use super::address;
 use super::fault::Fault;
 use super::home::share;
 use super::page;
-use super::parts::{crumbs, icon, prefix, visibility};
+use super::parts::{crumbs, icon, prefix, tabs, visibility};
 use super::snippets;
 use super::visitor::Visitor;
 use super::words::{number, number_of, size};
@@ -31,6 +31,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
         (crumbs(visitor, &group, None))
         div.head { h1 { (group.path) " " (visibility(&group)) } }
         @if !group.description.is_empty() { p.soft { (group.description) } }
+        (tabs(visitor, &group, ""))
         (notes(visitor, &group))
         @if is_empty {
             (first_steps(visitor, &group))
@@ -74,7 +75,11 @@ fn first_steps(visitor: &Visitor, group: &Group) -> Markup {
                 li {
                     h3 { "Make a token that may pull" }
                     p.soft { "Machines and CI jobs pull with a deploy token of the group. You can pull with your own password, too." }
-                    p { code { "dependency-proxy token create --group " (group.path) " ci" } }
+                    @if visitor.owns(group) {
+                        p { a.button href={ (address::of_group(group.path.as_str())) "/tokens/new" } { "Make a token" } }
+                    } @else {
+                        p.hint { "Owners of the group make them." }
+                    }
                 }
                 li {
                     h3 { "Put this before the names of images" }

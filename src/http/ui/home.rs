@@ -10,10 +10,10 @@ use super::address;
 use super::fault::Fault;
 use super::page;
 use super::parts::path_words;
+use super::tokens::role;
 use super::visitor::Visitor;
 use super::words::{number, size};
 use crate::actors::images::GroupTotals;
-use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
@@ -78,7 +78,7 @@ fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
                 div.name { a href=(address::of_group(group.path.as_str())) { (path_words(group.path.as_str())) } }
                 @if !is_on { " " span.badge { "Switched off" } }
             }
-            td role="cell" data-label="Your role" { (role(visitor, group)) }
+            td role="cell" data-label="Your role" { (role_of(visitor, group)) }
             td.num role="cell" data-label="Images" {
                 @match totals { Some(totals) => (number(totals.images)), None => "unknown" }
             }
@@ -108,14 +108,6 @@ pub(super) fn share(bytes: u64, quota: u64) -> f64 {
     (bytes as f64 * 1000.0 / quota.max(1) as f64).round().min(1000.0) / 10.0
 }
 
-fn role(visitor: &Visitor, group: &Group) -> &'static str {
-    match visitor.authority().own_level(group.id) {
-        Some(AccessLevel::Guest) => "Guest",
-        Some(AccessLevel::Planner) => "Planner",
-        Some(AccessLevel::Reporter) => "Reporter",
-        Some(AccessLevel::Developer) => "Developer",
-        Some(AccessLevel::Maintainer) => "Maintainer",
-        Some(AccessLevel::Owner) => "Owner",
-        None => "Administrator",
-    }
+fn role_of(visitor: &Visitor, group: &Group) -> &'static str {
+    visitor.authority().own_level(group.id).map_or("Administrator", role)
 }

@@ -95,6 +95,7 @@ fn bar(frame: &Frame) -> Markup {
                     button.plain type="button" popovertarget="menu-you" { (username) " " (icon("down")) }
                     div.menu #menu-you popover {
                         p { "Signed in as " (username) }
+                        a href="/-/account" { "Your tokens and password" }
                         form method="post" action="/-/sign-out" {
                             input type="hidden" name=(TOKEN_FIELD) value=(form_token);
                             button { "Sign out" }

@@ -79,6 +79,22 @@ pub(super) fn crumbs(visitor: &Visitor, group: &Group, page: Option<&str>) -> Ma
     }
 }
 
+/// Shows the pages of a group as tabs; `present` is the end of the address of this one.
+pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str) -> Markup {
+    let base = address::of_group(group.path.as_str());
+    let tab = |page: &str, label: &str| {
+        let address = if page.is_empty() { base.clone() } else { format!("{base}/{page}") };
+        html! { a href=(address) aria-current=[(page == present).then_some("page")] { (label) } }
+    };
+    html! {
+        nav.tabs aria-label={ "Pages of " (group.path) } {
+            (tab("", "Images"))
+            @if visitor.owns(group) { (tab("tokens", "Tokens")) }
+            (tab("members", "Members"))
+        }
+    }
+}
+
 /// Shows who can see a group.
 pub(super) fn visibility(group: &Group) -> Markup {
     let word = match group.visibility {

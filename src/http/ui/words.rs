@@ -2,6 +2,8 @@
 //! comma; times as long ago, and in full where the pointer rests.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 /// Returns a number of bytes, such as `4.86 GB`.
@@ -51,6 +53,29 @@ pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
         _ => then.strftime("%Y-%m-%d").to_string(),
     };
     html! { time datetime=(then.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(then.strftime("%Y-%m-%d %H:%M:%S UTC")) { (shown) } }
+}
+
+/// Shows a time as its day in UTC.
+pub(super) fn day(at: Timestamp) -> Markup {
+    html! { time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) { (day_text(at)) } }
+}
+
+/// Returns the day of a time in UTC, such as `2027-02-26`.
+pub(super) fn day_text(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// Returns the beginning of a day that was typed, in UTC; `None` for an empty text.
+///
+/// # Errors
+///
+/// Fails if it is not a day.
+pub(super) fn parsed_day(typed: &str) -> Result<Option<Timestamp>, ()> {
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    let date: Date = typed.parse().map_err(drop)?;
+    Ok(Some(date.to_zoned(TimeZone::UTC).map_err(drop)?.timestamp()))
 }
 
 /// Shows a time to the minute.

@@ -1,0 +1,121 @@
+//! `/-/account`: the visitor's own password and personal access tokens.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use secrecy::SecretString;
+
+use super::fault::Fault;
+use super::form::Form;
+use super::page;
+use super::parts::token_field;
+use super::problem::Problem;
+use super::see;
+use super::sessions::Sessions;
+use super::tokens::{self, Owner, TokensPage};
+use super::visitor::{Visitor, cookie, secret_of};
+use crate::actors::token_issuer::IssueError;
+use crate::domain::commands::CommandError;
+use crate::domain::commands::user::{self as edit, UserChange};
+use crate::domain::id::UserId;
+use crate::http::api::{self, ApiError, ApiState, Authority};
+
+/// Handles `GET /-/account`.
+pub(super) async fn show(visitor: Visitor) -> HttpResponse {
+    page::show(&visitor.frame(), "Your account", &content(&visitor, None))
+}
+
+/// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and begins a new one.
+pub(super) async fn change_password(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    sessions: Data<Sessions>,
+    form: Form,
+) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let Err(error) = changed_password(&request, &form).await else {
+        secret_of(&request, &state).iter().for_each(|secret| sessions.end(secret));
+        let mut response = see("/-/sign-in?return=%2F-%2Faccount");
+        let _ = response.add_cookie(&cookie(&request, &state, None));
+        return Ok(response);
+    };
+    let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+    let content = content(visitor, Some(&problem));
+    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content))
+}
+
+/// Handles `GET /-/account/tokens...`.
+pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
+    tokens::show(&visitor, &Owner::Visitor, page)
+}
+
+/// Handles `POST /-/account/tokens...`.
+pub(super) async fn change_tokens(form: Form, page: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let page = TokensPage::parse(&page).ok_or_else(|| form.visitor.no_such_page())?;
+    tokens::change(&form, &Owner::Visitor, page).await
+}
+
+async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiError> {
+    let caller = &form.visitor.caller;
+    let missing = |field| ApiError::Invalid { field, reason: "is missing".to_owned() };
+    let typed = |name: &str| form.value(name).filter(|text| !text.is_empty()).map(SecretString::from);
+    let current = typed("current_password").ok_or_else(|| missing("current_password"))?;
+    let new = typed("password").ok_or_else(|| missing("password"))?;
+    let address = caller.state.public_url.client(request);
+    let proved = caller.state.tokens.identify_by_password(form.visitor.username(), current, address).await;
+    let proved = proved.map_err(|error| match error {
+        IssueError::Busy => ApiError::Busy,
+        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
+        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::WrongPassword,
+    })?;
+    let password = api::hashed(caller, Some(new)).await?;
+    let own = caller.may(|caller| Ok(caller.user.id))?;
+    let change = move |caller: &Authority<'_>, own: UserId| {
+        // The password was compared outside of the change, so it may have been changed meanwhile.
+        if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
+            return Err(CommandError::Invalid { field: "current_password", reason: "is wrong".to_owned() });
+        }
+        edit::update(caller.directory, own, UserChange { password, ..UserChange::default() })
+    };
+    caller.change("own password changed", own, change).await.map(drop)
+}
+
+fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
+    html! {
+        h1 { (visitor.username()) }
+        @if visitor.caller.user.admin { p.soft { "Administrator" } }
+        @if let Some(problem) = problem { (problem.note()) }
+        section aria-labelledby="tokens" {
+            div.head {
+                h2 #tokens { "Personal access tokens" }
+                a.button.primary href="/-/account/tokens/new" { "New token" }
+            }
+            p.soft {
+                "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays when you leave."
+            }
+            (tokens::table(visitor, &Owner::Visitor))
+        }
+        section aria-labelledby="password-title" {
+            h2 #password-title { "Password" }
+            form.stack method="post" action="/-/account" {
+                (token_field(visitor))
+                input type="text" name="username" value=(visitor.username()) autocomplete="username" hidden;
+                div.field {
+                    label for="current" { "Password now" }
+                    (Problem::at(problem, "current_password"))
+                    input #current type="password" name="current_password" autocomplete="current-password" required;
+                }
+                div.field {
+                    label for="new" { "New password" }
+                    p.hint #new-is { "8 to 128 characters. What uses the old one, and every session, ends with the next request" }
+                    (Problem::at(problem, "password"))
+                    input #new type="password" name="password" autocomplete="new-password" required minlength="8" maxlength="128"
+                        aria-describedby="new-is";
+                }
+                button { "Change the password" }
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The members of a group: who can pull from it, and from which group they have that. Its owners add, change and remove
+//! them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use maud::{Markup, html};
+
+use super::address;
+use super::fault::{Fault, Kind};
+use super::form::Form;
+use super::page;
+use super::parts::{crumbs, icon, tabs, token_field};
+use super::problem::Problem;
+use super::see;
+use super::tokens::role;
+use super::visitor::Visitor;
+use super::words::{day, day_text, parsed_day};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
+use crate::domain::group::Group;
+use crate::domain::id::{GroupId, UserId};
+use crate::http::api::{ApiError, Authority, Right};
+
+/// A page about the members of a group, by the rest of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MembersPage {
+    /// The list, with the form for a new one.
+    List,
+    /// The form that changes one.
+    Change(UserId),
+    /// The confirmation before one is removed.
+    Remove(UserId),
+}
+
+/// What was typed about a member.
+#[derive(Default)]
+struct Typed {
+    username: String,
+    level: String,
+    expires_at: String,
+}
+
+const ROLES: [AccessLevel; 5] =
+    [AccessLevel::Guest, AccessLevel::Reporter, AccessLevel::Developer, AccessLevel::Maintainer, AccessLevel::Owner];
+
+impl MembersPage {
+    /// Returns the page with this rest of an address, such as `/12/remove`.
+    pub(super) fn parse(rest: &str) -> Option<Self> {
+        let parts: Vec<&str> = rest.split('/').collect();
+        match parts.get(1..)? {
+            _ if !parts[0].is_empty() => None,
+            [] => Some(Self::List),
+            [id, "change"] => Some(Self::Change(UserId(id.parse().ok()?))),
+            [id, "remove"] => Some(Self::Remove(UserId(id.parse().ok()?))),
+            _ => None,
+        }
+    }
+}
+
+/// Shows a page.
+pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage) -> Result<HttpResponse, Fault> {
+    let group = visitor.group(path)?;
+    let typed = Typed { level: "30".to_owned(), ..Typed::default() };
+    let content = match page {
+        MembersPage::List => list(visitor, &group, &typed, None),
+        MembersPage::Change(user) => {
+            let member = find(visitor, &group, user)?;
+            let end = member.expires_at.map(day_text).unwrap_or_default();
+            let typed = Typed { level: u8::from(member.level).to_string(), expires_at: end, ..Typed::default() };
+            change_form(visitor, &group, &member, &typed, None)
+        }
+        MembersPage::Remove(user) => removal(visitor, &group, &*find(visitor, &group, user)?),
+    };
+    Ok(page::show(&visitor.frame(), &format!("Members of {}", group.path), &content))
+}
+
+/// Carries out what the form of a page wants, and leads to the list. A form that is refused is shown again.
+pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let group = visitor.own_group(path)?;
+    let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
+    let typed = Typed { username: text("username"), level: text("access_level"), expires_at: text("expires_at") };
+    let changed = match page {
+        MembersPage::List => typed.add(visitor, &group).await,
+        MembersPage::Change(user) => typed.change(visitor, &group, user).await,
+        MembersPage::Remove(user) => remove(visitor, &group, user).await,
+    };
+    let Err(error) = changed else { return Ok(see(&address_of(&group))) };
+    let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+    let content = match page {
+        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &typed, Some(&problem)),
+        MembersPage::Change(user) => {
+            change_form(visitor, &group, &*find(visitor, &group, user)?, &typed, Some(&problem))
+        }
+    };
+    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), &format!("Members of {}", group.path), &content))
+}
+
+impl Typed {
+    async fn add(&self, visitor: &Visitor, group: &Group) -> Result<(), ApiError> {
+        let (level, expires_at) = (self.level()?, self.end()?);
+        let known = visitor.caller.directory.user_named(&self.username).map(|user| user.id);
+        let reason = || "is that of no user. An administrator creates users".to_owned();
+        let user = known.ok_or_else(|| ApiError::Invalid { field: "username", reason: reason() })?;
+        let add = move |caller: &Authority<'_>, group| {
+            edit::add(caller.directory, NewMember { group, user, level, expires_at }, &caller.terms())
+        };
+        let own = visitor.caller.may(owner_of(group.id))?;
+        visitor.caller.change("member added", own, add).await.map(drop)
+    }
+
+    async fn change(&self, visitor: &Visitor, group: &Group, user: UserId) -> Result<(), ApiError> {
+        let change = MemberChange { level: Some(self.level()?), expires_at: Some(self.end()?) };
+        let update =
+            move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, &caller.terms());
+        let own = visitor.caller.may(owner_of(group.id))?;
+        visitor.caller.change("member changed", own, update).await.map(drop)
+    }
+
+    fn level(&self) -> Result<AccessLevel, ApiError> {
+        let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
+        level.ok_or_else(|| ApiError::Invalid { field: "access_level", reason: "is none of the roles".to_owned() })
+    }
+
+    fn end(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
+        let invalid = |reason: &str| ApiError::Invalid { field: "expires_at", reason: reason.to_owned() };
+        let end = parsed_day(&self.expires_at).map_err(|()| invalid("is not a day such as 2027-02-26"))?;
+        if end.is_some_and(|end| end <= jiff::Timestamp::now()) {
+            return Err(invalid("cannot be a day in the past"));
+        }
+        Ok(end)
+    }
+}
+
+async fn remove(visitor: &Visitor, group: &Group, user: UserId) -> Result<(), ApiError> {
+    let remove = move |caller: &Authority<'_>, group| edit::remove(caller.directory, group, user, caller.now);
+    let own = visitor.caller.may(owner_of(group.id))?;
+    visitor.caller.change("member removed", own, remove).await
+}
+
+/// Returns the rule of each change, which is decided again at the change.
+fn owner_of(group: GroupId) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiError> + Send + 'static {
+    move |caller| Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
+}
+
+fn find(visitor: &Visitor, group: &Group, user: UserId) -> Result<Arc<Membership>, Fault> {
+    let found = visitor.caller.directory.membership(group.id, user).cloned();
+    found.ok_or_else(|| visitor.fault(Kind::NoPage))
+}
+
+fn address_of(group: &Group) -> String {
+    format!("{}/members", address::of_group(group.path.as_str()))
+}
+
+fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        (crumbs(visitor, group, Some("Members")))
+        div.head { h1 { (group.path) } }
+        (tabs(visitor, group, "members"))
+        @if let Some(problem) = problem { (problem.note()) }
+        @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
+        section aria-labelledby="list" {
+            h2 #list { "Who can pull from " (group.path) }
+            table.cards role="table" aria-label="Members" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th.main-column role="columnheader" scope="col" aria-sort="ascending" { "User" }
+                        th role="columnheader" scope="col" { "Role" }
+                        th role="columnheader" scope="col" { "Member of" }
+                        th role="columnheader" scope="col" { "Since" }
+                        th role="columnheader" scope="col" { "Ends" }
+                        th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
+                    }
+                }
+                tbody role="rowgroup" { @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) } }
+            }
+            p.hint {
+                "Administrators can pull from every group. "
+                @if !visitor.owns(group) { "Owners of the group can add and remove members." }
+            }
+        }
+    }
+}
+
+/// Returns the people who are members of a group or of those above it, by name, each with the highest membership.
+fn people(visitor: &Visitor, group: &Group) -> BTreeMap<String, Arc<Membership>> {
+    let (directory, now) = (&visitor.caller.directory, visitor.caller.now);
+    let mut people: BTreeMap<String, Arc<Membership>> = BTreeMap::new();
+    let all = directory.lineage(group.id).flat_map(|group| directory.members(group.id));
+    for member in all.filter(|member| member.is_active(now)) {
+        let Some(user) = directory.user(member.user).filter(|user| user.bot_of.is_none()) else { continue };
+        let highest = people.entry(user.username.to_string()).or_insert_with(|| member.clone());
+        if member.level > highest.level {
+            *highest = member.clone();
+        }
+    }
+    people
+}
+
+fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Markup {
+    let directory = &visitor.caller.directory;
+    let is_here = member.group == group.id;
+    let above = directory.group(member.group).filter(|_| !is_here);
+    let is_blocked = directory.user(member.user).is_some_and(|user| user.blocked);
+    let id = format!("menu-{}", member.user.0);
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" {
+                b { (name) }
+                @if member.user == visitor.caller.user.id { " " span.badge { "You" } }
+                @if is_blocked { " " span.badge { "Blocked" } }
+            }
+            td role="cell" data-label="Role" {
+                (role(member.level))
+                @if member.level == AccessLevel::Owner { span.under { "may change it, too" } }
+            }
+            td.two role="cell" data-label="Member of" {
+                @match above {
+                    Some(above) => { a href=(address_of(above)) { (above.path) } ", above this one" },
+                    None => { "this group" },
+                }
+            }
+            td role="cell" data-label="Since" { (day(member.created_at)) }
+            td role="cell" data-label="Ends" { @match member.expires_at { Some(at) => (day(at)), None => "Never" } }
+            td.act role="cell" {
+                @if visitor.owns(group) && is_here {
+                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+                    div.menu id=(id) popover {
+                        p { (name) }
+                        a href={ (address_of(group)) "/" (member.user.0) "/change" } { "Change role or end…" }
+                        a.bad href={ (address_of(group)) "/" (member.user.0) "/remove" } { "Remove…" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        section aria-labelledby="add" {
+            h2 #add { "Add a member" }
+            form.inline method="post" action=(address_of(group)) {
+                (token_field(visitor))
+                div.field.grow {
+                    label for="username" { "User name" }
+                    (Problem::at(problem, "username"))
+                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username);
+                }
+                (role_field(typed, problem))
+                (end_field(typed, problem))
+                button.primary { "Add" }
+            }
+            p.hint {
+                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work unchanged. Members can
+                pull from the groups below, too."
+            }
+        }
+    }
+}
+
+fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        div.field {
+            label for="role" { "Role" }
+            (Problem::at(problem, "access_level"))
+            select.short #role name="access_level" {
+                @for level in ROLES {
+                    @let number = u8::from(level).to_string();
+                    option value=(number) selected[number == typed.level] { (role(level)) }
+                }
+            }
+        }
+    }
+}
+
+fn end_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        div.field {
+            label for="ends" { "Ends on, if ever" }
+            (Problem::at(problem, "expires_at"))
+            input.short #ends name="expires_at" type="date" value=(typed.expires_at);
+        }
+    }
+}
+
+fn name_of(visitor: &Visitor, member: &Membership) -> String {
+    visitor.caller.directory.user(member.user).map(|user| user.username.to_string()).unwrap_or_default()
+}
+
+fn change_form(
+    visitor: &Visitor,
+    group: &Group,
+    member: &Membership,
+    typed: &Typed,
+    problem: Option<&Problem>,
+) -> Markup {
+    let name = name_of(visitor, member);
+    html! {
+        (crumbs(visitor, group, Some(&name)))
+        h1 { "Role of " (name) " in " (group.path) }
+        @if let Some(problem) = problem { (problem.note()) }
+        form.stack method="post" action={ (address_of(group)) "/" (member.user.0) "/change" } {
+            (token_field(visitor))
+            (role_field(typed, problem))
+            (end_field(typed, problem))
+            div.actions { button.primary { "Save" } a href=(address_of(group)) { "Cancel" } }
+        }
+    }
+}
+
+fn removal(visitor: &Visitor, group: &Group, member: &Membership) -> Markup {
+    let name = name_of(visitor, member);
+    html! {
+        (crumbs(visitor, group, Some(&name)))
+        h1 { "Remove " (name) " from " (group.path) "?" }
+        section aria-labelledby="then" {
+            h2.unseen #then { "What happens" }
+            dl.facts {
+                dt { "At once" }
+                dd {
+                    (name) " can pull neither from " (group.path) " nor from the groups below it, also with tokens, unless a membership in
+                    another of these groups allows it."
+                }
+                dt { "Stays" } dd { "The user, the tokens of the group, and what is cached" }
+            }
+            form method="post" action={ (address_of(group)) "/" (member.user.0) "/remove" } {
+                (token_field(visitor))
+                div.actions { button.danger { "Remove " (name) } a href=(address_of(group)) { "Keep " (name) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Tokens: those that pull for a group, for its owners, and the personal ones of the visitor. Lists, and the ways to make,
+//! rotate, extend and revoke one.
+
+mod change;
+mod creation;
+mod secret;
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::address;
+use super::fault::{Fault, Kind};
+use super::form::Form;
+use super::page;
+use super::parts::{crumbs, icon, tabs};
+use super::visitor::Visitor;
+use super::words::{day, time};
+use crate::domain::access::AccessLevel;
+use crate::domain::group::Group;
+use crate::domain::id::TokenId;
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::token::{Token, TokenOwner};
+use crate::http::api::{self, ApiError, Authority, Right};
+
+/// The owner of the tokens of a page.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    /// The group at this path.
+    Group(String),
+    /// The visitor.
+    Visitor,
+}
+
+/// A page about tokens, by the rest of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokensPage {
+    /// The list.
+    List,
+    /// The form for a new one.
+    New,
+    /// The form that rotates one.
+    Rotate(TokenId),
+    /// The form that changes the end of one.
+    Extend(TokenId),
+    /// The confirmation before one is revoked.
+    Revoke(TokenId),
+}
+
+/// Time before its end from which on a token is said to expire soon.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Shows a page.
+pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
+    owner.check(visitor)?;
+    match page {
+        TokensPage::List => list(visitor, owner),
+        TokensPage::New => creation::show(visitor, owner),
+        TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
+        TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
+        TokensPage::Revoke(id) => change::show_revocation(visitor, owner, id),
+    }
+}
+
+/// Carries out what the form of a page wants.
+pub(super) async fn change(form: &Form, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
+    owner.check(&form.visitor)?;
+    match page {
+        TokensPage::List => Err(form.visitor.no_such_page()),
+        TokensPage::New => creation::create(form, owner).await,
+        TokensPage::Rotate(id) => change::rotate(form, owner, id).await,
+        TokensPage::Extend(id) => change::extend(form, owner, id).await,
+        TokensPage::Revoke(id) => change::revoke(form, owner, id).await,
+    }
+}
+
+impl TokensPage {
+    /// Returns the page with this rest of an address, such as `/12/revoke`.
+    pub(super) fn parse(rest: &str) -> Option<Self> {
+        let parts: Vec<&str> = rest.split('/').collect();
+        match parts.get(1..)? {
+            _ if !parts[0].is_empty() => None,
+            [] => Some(Self::List),
+            ["new"] => Some(Self::New),
+            [id, "rotate"] => Some(Self::Rotate(TokenId(id.parse().ok()?))),
+            [id, "extend"] => Some(Self::Extend(TokenId(id.parse().ok()?))),
+            [id, "revoke"] => Some(Self::Revoke(TokenId(id.parse().ok()?))),
+            _ => None,
+        }
+    }
+}
+
+impl Owner {
+    /// Returns the address of the list.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Group(path) => format!("{}/tokens", address::of_group(path)),
+            Self::Visitor => "/-/account/tokens".to_owned(),
+        }
+    }
+
+    /// Returns the group, where the tokens are of one.
+    fn group(&self, visitor: &Visitor) -> Result<Option<Arc<Group>>, Fault> {
+        match self {
+            Self::Group(path) => visitor.own_group(path).map(Some),
+            Self::Visitor => Ok(None),
+        }
+    }
+
+    /// Fails unless the visitor may see and change these tokens.
+    fn check(&self, visitor: &Visitor) -> Result<(), Fault> {
+        self.group(visitor).map(drop)
+    }
+
+    /// Returns the token with this number, if it is one of these and the caller may change it: the rule that is decided
+    /// again at each change.
+    fn find(&self, caller: &Authority<'_>, id: TokenId) -> Result<Arc<Token>, ApiError> {
+        let group = match self {
+            Self::Group(path) => Some(caller.group(path, Right::Own)?.id),
+            Self::Visitor => None,
+        };
+        let is_of = |token: &&Arc<Token>| match (&token.owner, group) {
+            (TokenOwner::Personal { user }, None) => *user == caller.user.id,
+            (TokenOwner::Group { group: of, .. } | TokenOwner::Deploy { group: of, .. }, Some(group)) => *of == group,
+            _ => false,
+        };
+        caller.directory.token(id).filter(is_of).cloned().ok_or(ApiError::NotFound("Token"))
+    }
+
+    /// Returns the token with this number for a page.
+    fn token(&self, visitor: &Visitor, id: TokenId) -> Result<Arc<Token>, Fault> {
+        self.find(&visitor.authority(), id).map_err(|_| visitor.fault(Kind::NoToken { list: self.address() }))
+    }
+
+    /// Shows the way to a page about these tokens.
+    fn crumbs(&self, visitor: &Visitor, page: &str) -> Result<Markup, Fault> {
+        Ok(match self.group(visitor)? {
+            Some(group) => crumbs(visitor, &group, Some(page)),
+            None => html! {
+                nav.crumbs aria-label="You are here" { a href="/-/account" { (visitor.username()) } span { (page) } }
+            },
+        })
+    }
+}
+
+fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
+    let Some(group) = owner.group(visitor)? else {
+        return Ok(super::see("/-/account"));
+    };
+    let content = html! {
+        (crumbs(visitor, &group, Some("Tokens")))
+        div.head { h1 { (group.path) } }
+        (tabs(visitor, &group, "tokens"))
+        section aria-labelledby="list" {
+            div.head {
+                h2 #list { "Tokens that belong to " (group.path) }
+                a.button.primary href={ (owner.address()) "/new" } { "New token" }
+            }
+            p.soft {
+                "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you revoke fails at the
+                very next request."
+            }
+            (table(visitor, owner))
+            p.hint {
+                "For your own machine make a " a href="/-/account" { "personal access token" }
+                ": it pulls wherever you are a member."
+            }
+        }
+    };
+    Ok(page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content))
+}
+
+/// Returns the table of the tokens of an owner that are not revoked, or what to do if there are none.
+pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
+    let authority = visitor.authority();
+    let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.find(&authority, token.id).is_ok();
+    let mut tokens: Vec<Arc<Token>> = visitor.caller.directory.tokens().filter(is_of).cloned().collect();
+    tokens.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()).then(a.id.0.cmp(&b.id.0)));
+    if tokens.is_empty() {
+        return html! { p { "There is none yet." } };
+    }
+    html! {
+        table.cards role="table" aria-label="Tokens" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th.main-column role="columnheader" scope="col" aria-sort="ascending" { "Token" }
+                    th role="columnheader" scope="col" { "User name" }
+                    th role="columnheader" scope="col" { "May" }
+                    th role="columnheader" scope="col" { "Last used" }
+                    th role="columnheader" scope="col" { "Expires" }
+                    th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
+                }
+            }
+            tbody role="rowgroup" { @for token in &tokens { (row(visitor, owner, token)) } }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
+    let now = visitor.caller.now;
+    let (base, id) = (format!("{}/{}", owner.address(), token.id.0), format!("menu-{}", token.id.0));
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" { b { (token.name) } span.under { (kind(visitor, token)) } }
+            td.two role="cell" data-label="User name" {
+                @match &token.owner {
+                    TokenOwner::Deploy { username, .. } => { code { (username) } },
+                    _ => "any",
+                }
+            }
+            td role="cell" data-label="May" { (may(&token.scopes)) }
+            td.two role="cell" data-label="Last used" {
+                @match api::last_use(&visitor.caller, token) { Some(at) => (time(at, now)), None => "never" }
+            }
+            td role="cell" data-label="Expires" { (end(token, now)) }
+            td.act role="cell" {
+                button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (token.name) } title="Actions" { (icon("dots")) }
+                div.menu id=(id) popover {
+                    p { (token.name) }
+                    a href={ (base) "/rotate" } { "Rotate: new secret…" }
+                    a href={ (base) "/extend" } { "Change its end…" }
+                    a.bad href={ (base) "/revoke" } { "Revoke…" }
+                }
+            }
+        }
+    }
+}
+
+fn kind(visitor: &Visitor, token: &Token) -> Markup {
+    match token.owner {
+        TokenOwner::Deploy { .. } => html! { "Deploy token" },
+        TokenOwner::Personal { .. } => html! { (token.description) },
+        TokenOwner::Group { group, bot } => {
+            let member = visitor.caller.directory.membership(group, bot);
+            html! { "Group access token" @if let Some(member) = member { ", " (role(member.level)) } }
+        }
+    }
+}
+
+/// Returns the name of a role.
+pub(super) fn role(level: AccessLevel) -> &'static str {
+    match level {
+        AccessLevel::Guest => "Guest",
+        AccessLevel::Planner => "Planner",
+        AccessLevel::Reporter => "Reporter",
+        AccessLevel::Developer => "Developer",
+        AccessLevel::Maintainer => "Maintainer",
+        AccessLevel::Owner => "Owner",
+    }
+}
+
+/// Returns what a token with these scopes may do.
+fn may(scopes: &Scopes) -> &'static str {
+    if scopes.contains(Scope::Api) {
+        "Everything"
+    } else {
+        match (scopes.have_pull_pair(), scopes.contains(Scope::ReadApi)) {
+            (true, true) => "Pull, and read over the API",
+            (true, false) => "Pull",
+            (false, true) => "Read over the API",
+            (false, false) => "Nothing: a pair of scopes is incomplete",
+        }
+    }
+}
+
+fn end(token: &Token, now: Timestamp) -> Markup {
+    let Some(at) = token.expires_at else { return html! { "Never" } };
+    let left = at.duration_since(now);
+    html! {
+        @if left <= SignedDuration::ZERO {
+            div.state.bad { (icon("bad")) b { "Expired" } span { (day(at)) } }
+        } @else if left < SOON {
+            div.state.warn { (icon("stale")) b { "In " (left.as_hours() / 24) " days" } span { (day(at)) } }
+        } @else {
+            (day(at))
+        }
+    }
+}

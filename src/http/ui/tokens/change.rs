@@ -1,0 +1,181 @@
+//! Rotation, extension and revocation of one token: a form each, and what it does.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use maud::{Markup, html};
+
+use super::{Owner, secret};
+use crate::domain::commands::maker::Ending;
+use crate::domain::commands::rotation::{self, Rotation};
+use crate::domain::commands::token as edit;
+use crate::domain::id::TokenId;
+use crate::domain::overlap::Overlap;
+use crate::domain::token::Token;
+use crate::http::api::{self, ApiError, Authority};
+use crate::http::ui::fault::Fault;
+use crate::http::ui::form::Form;
+use crate::http::ui::page;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::see;
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::{day_text, parsed_day, time};
+
+/// The overlaps that the form offers: the value, and its meaning.
+const OVERLAPS: [(&str, &str); 4] =
+    [("24h", "24 hours more"), ("7d", "7 days more"), ("30d", "30 days more"), ("0", "no longer: it ends at once")];
+
+/// Shows the form that rotates a token.
+pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let token = owner.token(visitor, id)?;
+    Ok(page::show(&visitor.frame(), "Rotate a token", &rotation_form(visitor, owner, &token, None)?))
+}
+
+/// Rotates a token, and shows its new secret.
+pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let token = owner.token(visitor, id)?;
+    let (secret, new_credential) = api::new_secret(api::kind_of(&token));
+    let overlap: Overlap = form.value("overlap").unwrap_or_default().parse().unwrap_or(Overlap::DEFAULT);
+    // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
+    let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
+    let ending = has_expired.then_some(Ending::Never);
+    let rotation = Rotation { ending, new_credential, overlap };
+    let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
+        rotation::rotate(caller.directory, token.id, rotation, &caller.terms())
+    };
+    let of = owner.clone();
+    let rotated = match visitor.caller.may(move |caller| of.find(caller, id)) {
+        Ok(may) => visitor.caller.change("token rotated", may, rotate).await,
+        Err(error) => Err(error),
+    };
+    match rotated {
+        Ok(token) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
+        Err(error) => {
+            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+            let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content))
+        }
+    }
+}
+
+fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Problem>) -> Result<Markup, Fault> {
+    Ok(html! {
+        (owner.crumbs(visitor, &format!("Rotate {}", token.name))?)
+        h1 { "Give the token " (token.name) " a new secret?" }
+        @if let Some(problem) = problem { (problem.note()) }
+        p.soft { "It keeps its name, its user name, its scopes and its end." }
+        form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/rotate" } {
+            (token_field(visitor))
+            div.field {
+                label for="overlap" { "The old secret is valid" }
+                p.hint #overlap-is { "Until then both work, so that machines can change one after the other" }
+                select.short #overlap name="overlap" aria-describedby="overlap-is" {
+                    @for (value, meaning) in OVERLAPS { option value=(value) { (meaning) } }
+                }
+            }
+            div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
+        }
+    })
+}
+
+/// Shows the form that changes the end of a token.
+pub(super) fn show_extension(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let token = owner.token(visitor, id)?;
+    let end = token.expires_at.map(day_text).unwrap_or_default();
+    Ok(page::show(&visitor.frame(), "End of a token", &extension_form(visitor, owner, &token, &end, None)?))
+}
+
+/// Changes the end of a token, and leads to the list.
+pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let token = owner.token(visitor, id)?;
+    let typed = form.value("expires_at").unwrap_or_default().trim();
+    let of = owner.clone();
+    let extended = match (parsed_day(typed), visitor.caller.may(move |caller| of.find(caller, id))) {
+        (Err(()), _) => {
+            let reason = "is not a day such as 2027-02-26".to_owned();
+            Err(ApiError::Invalid { field: "expires_at", reason })
+        }
+        (_, Err(error)) => Err(error),
+        (Ok(end), Ok(may)) => {
+            let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
+                rotation::extend(caller.directory, token.id, end, &caller.terms())
+            };
+            visitor.caller.change("end of a token changed", may, extend).await
+        }
+    };
+    match extended {
+        Ok(_) => Ok(see(&owner.address())),
+        Err(error) => {
+            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+            let content = extension_form(visitor, owner, &token, typed, Some(&problem))?;
+            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "End of a token", &content))
+        }
+    }
+}
+
+fn extension_form(
+    visitor: &Visitor,
+    owner: &Owner,
+    token: &Token,
+    typed: &str,
+    problem: Option<&Problem>,
+) -> Result<Markup, Fault> {
+    Ok(html! {
+        (owner.crumbs(visitor, &format!("End of {}", token.name))?)
+        h1 { "When does the token " (token.name) " expire?" }
+        @if let Some(problem) = problem { (problem.note()) }
+        form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
+            (token_field(visitor))
+            div.field {
+                label for="expires" { "Expires on" }
+                p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never. Its secret stays" }
+                (Problem::at(problem, "expires_at"))
+                input.short #expires name="expires_at" type="date" value=(typed) aria-describedby="expires-is";
+            }
+            div.actions { button.primary { "Save" } a href=(owner.address()) { "Cancel" } }
+        }
+    })
+}
+
+/// Shows what follows from the revocation of a token.
+pub(super) fn show_revocation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let token = owner.token(visitor, id)?;
+    let content = html! {
+        (owner.crumbs(visitor, &format!("Revoke {}", token.name))?)
+        h1 { "Revoke the token " (token.name) "?" }
+        section aria-labelledby="then" {
+            h2.unseen #then { "What happens" }
+            dl.facts {
+                dt { "Last used" }
+                dd { @match api::last_use(&visitor.caller, &token) { Some(at) => (time(at, visitor.caller.now)), None => "never" } }
+                dt { "At once" } dd { "The very next request with it fails, also in the middle of a pull." }
+                dt { "For ever" }
+                dd {
+                    "A token that was revoked cannot be brought back. To change only its secret, "
+                    a href={ (owner.address()) "/" (token.id.0) "/rotate" } { "rotate it" } "."
+                }
+            }
+            form method="post" action={ (owner.address()) "/" (token.id.0) "/revoke" } {
+                (token_field(visitor))
+                div.actions { button.danger { "Revoke " (token.name) } a href=(owner.address()) { "Keep it" } }
+            }
+        }
+    };
+    Ok(page::show(&visitor.frame(), "Revoke a token", &content))
+}
+
+/// Revokes a token, and leads to the list.
+pub(super) async fn revoke(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    owner.token(visitor, id)?;
+    let of = owner.clone();
+    let may = visitor.caller.may(move |caller| of.find(caller, id)).map_err(|error| visitor.refused(&error))?;
+    let revoke = |caller: &Authority<'_>, token: Arc<Token>| edit::revoke(caller.directory, token.id, caller.now);
+    let revoked = visitor.caller.change("token revoked", may, revoke).await;
+    revoked.map_err(|error| visitor.refused(&error))?;
+    Ok(see(&owner.address()))
+}

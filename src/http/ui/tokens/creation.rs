@@ -1,0 +1,285 @@
+//! The form for a new token, with the pair of scopes for pulling preselected, and its creation.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::{Owner, secret};
+use crate::auth::secret::Kind;
+use crate::domain::access::AccessLevel;
+use crate::domain::commands::maker::Ending;
+use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::token::Token;
+use crate::http::api::{self, ApiError, Authority, Right};
+use crate::http::ui::fault::Fault;
+use crate::http::ui::form::Form;
+use crate::http::ui::page;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::{day_text, parsed_day};
+
+/// What was typed into the form.
+struct Typed {
+    /// True for a group access token, false for a deploy token.
+    is_access_token: bool,
+    name: String,
+    username: String,
+    level: String,
+    pull: bool,
+    virtual_registry: bool,
+    read_api: bool,
+    api: bool,
+    expires_at: String,
+}
+
+/// Lifetime that the form suggests.
+const SUGGESTED: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// The roles that the form offers for the bot of a group access token.
+const ROLES: [AccessLevel; 5] =
+    [AccessLevel::Guest, AccessLevel::Reporter, AccessLevel::Developer, AccessLevel::Maintainer, AccessLevel::Owner];
+
+/// Shows the empty form.
+pub(super) fn show(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
+    let typed = Typed {
+        is_access_token: false,
+        name: String::new(),
+        username: String::new(),
+        level: "10".to_owned(),
+        pull: true,
+        virtual_registry: false,
+        read_api: false,
+        api: false,
+        expires_at: day_text(visitor.caller.now + SUGGESTED),
+    };
+    Ok(page::show(&visitor.frame(), "New token", &content(visitor, owner, &typed, None)?))
+}
+
+/// Makes the token, and shows its secret. A form that is refused is shown again with what was typed.
+pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let typed = Typed::of(form);
+    let made = match typed.new_token(owner) {
+        Ok((new, secret)) => typed.create(visitor, owner, new).await.map(|token| (token, secret)),
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok((token, secret)) => secret::show(visitor, owner, &token, &secret, "was made"),
+        Err(error) => {
+            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+            let content = content(visitor, owner, &typed, Some(&problem))?;
+            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "New token", &content))
+        }
+    }
+}
+
+impl Typed {
+    fn of(form: &Form) -> Self {
+        let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
+        let has = |scope: &str| form.values("scopes").any(|value| value == scope);
+        Self {
+            is_access_token: form.value("kind") == Some("group"),
+            name: text("name"),
+            username: text("username"),
+            level: text("access_level"),
+            pull: has("pull"),
+            virtual_registry: has("virtual"),
+            read_api: has("read_api"),
+            api: has("api"),
+            expires_at: text("expires_at"),
+        }
+    }
+
+    fn new_token(&self, owner: &Owner) -> Result<(NewToken, secrecy::SecretString), ApiError> {
+        let kind = match owner {
+            Owner::Visitor => Kind::Personal,
+            Owner::Group(_) if self.is_access_token => Kind::Group,
+            Owner::Group(_) => Kind::Deploy,
+        };
+        let (secret, new_credential): (_, NewCredential) = api::new_secret(kind);
+        let ending = match parsed_day(&self.expires_at) {
+            Ok(None) => Ending::Never,
+            Ok(Some(at)) => Ending::At(at),
+            Err(()) => return Err(invalid("expires_at", "is not a day such as 2027-02-26")),
+        };
+        let new = NewToken {
+            name: self.name.clone(),
+            description: String::new(),
+            scopes: self.scopes().ok_or_else(|| invalid("scopes", "are missing: choose at least one"))?,
+            ending,
+            new_credential,
+        };
+        Ok((new, secret))
+    }
+
+    fn scopes(&self) -> Option<Scopes> {
+        let wanted = [
+            (self.pull, Scope::ReadRegistry),
+            (self.pull, Scope::WriteRegistry),
+            (self.virtual_registry, Scope::ReadVirtualRegistry),
+            (self.virtual_registry, Scope::WriteVirtualRegistry),
+            (self.read_api, Scope::ReadApi),
+            (self.api, Scope::Api),
+        ];
+        let scopes: Vec<Scope> = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, scope)| scope).collect();
+        Scopes::try_from(scopes).ok()
+    }
+
+    async fn create(&self, visitor: &Visitor, owner: &Owner, new: NewToken) -> Result<Token, ApiError> {
+        let caller = &visitor.caller;
+        let Owner::Group(path) = owner else {
+            let own = caller.may(|caller| Ok(caller.user.id))?;
+            let create =
+                |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
+            return caller.change("personal access token created", own, create).await;
+        };
+        let path = path.clone();
+        let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
+        if self.is_access_token {
+            let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
+            let level = level.ok_or_else(|| invalid("access_level", "is not a role"))?;
+            let create = move |caller: &Authority<'_>, group| {
+                edit::create_group(caller.directory, group, level, new, &caller.terms())
+            };
+            return caller.change("group access token created", own, create).await;
+        }
+        let username = Some(self.username.clone()).filter(|name| !name.is_empty());
+        let create = move |caller: &Authority<'_>, group| {
+            edit::create_deploy(caller.directory, group, username, new, &caller.terms())
+        };
+        caller.change("deploy token created", own, create).await
+    }
+}
+
+fn invalid(field: &'static str, reason: &str) -> ApiError {
+    ApiError::Invalid { field, reason: reason.to_owned() }
+}
+
+fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Problem>) -> Result<Markup, Fault> {
+    let is_of_group = matches!(owner, Owner::Group(_));
+    Ok(html! {
+        (owner.crumbs(visitor, "New token")?)
+        h1 { "New token" }
+        @if let Some(problem) = problem { (problem.note()) }
+        form method="post" action={ (owner.address()) "/new" } {
+            (token_field(visitor))
+            @if is_of_group { (kinds(typed)) }
+            div.split {
+                div { h2 { "What it is called" } }
+                div.column.stack {
+                    div.field {
+                        label for="name" { "Name" }
+                        p.hint #name-is { "For people: where it will be used" }
+                        (Problem::at(problem, "name"))
+                        input #name name="name" required maxlength="255" value=(typed.name) aria-describedby="name-is";
+                    }
+                    @if is_of_group { (group_fields(typed, problem)) }
+                }
+            }
+            (scopes(typed, problem, is_of_group))
+            div.split {
+                div { h2 { "Until when" } p.soft { "The metrics tell of it before." } }
+                div.column.stack {
+                    div.field {
+                        label for="expires" { "Expires on" }
+                        p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never" }
+                        (Problem::at(problem, "expires_at"))
+                        input.short #expires name="expires_at" type="date" value=(typed.expires_at)
+                            min=(tomorrow(visitor.caller.now)) aria-describedby="expires-is";
+                    }
+                }
+            }
+            div.split {
+                div {}
+                div.actions { button.primary { "Make the token" } a href=(owner.address()) { "Cancel" } }
+            }
+        }
+    })
+}
+
+fn tomorrow(now: Timestamp) -> String {
+    day_text(now + SignedDuration::from_hours(24))
+}
+
+fn kinds(typed: &Typed) -> Markup {
+    let choice = |value: &str, is_chosen: bool, label: &str, meaning: &str| {
+        html! {
+            div.choice {
+                input type="radio" name="kind" id={ "kind-" (value) } value=(value) checked[is_chosen]
+                    aria-describedby={ "kind-" (value) "-is" };
+                div { label for={ "kind-" (value) } { (label) } p.hint id={ "kind-" (value) "-is" } { (meaning) } }
+            }
+        }
+    };
+    let access = "Acts as a bot that is a member of this group: it can use the API, too. Any user name goes with it.";
+    html! {
+        div.split {
+            div { h2 { "What it is" } p.soft { "A deploy token is right for machines that only pull." } }
+            fieldset.column {
+                legend.unseen { "Kind of token" }
+                (choice("deploy", !typed.is_access_token, "Deploy token", "Pulls, and has a user name of its own."))
+                (choice("group", typed.is_access_token, "Group access token", access))
+            }
+        }
+    }
+}
+
+fn group_fields(typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        div.field.not-group {
+            label for="username" { "User name" }
+            p.hint #username-is { "What clients log in with. Empty: one is made up" }
+            (Problem::at(problem, "username"))
+            input #username name="username" maxlength="255" autocapitalize="none" spellcheck="false" value=(typed.username)
+                aria-describedby="username-is";
+        }
+        div.field.not-deploy {
+            label for="level" { "Role of its bot" }
+            p.hint #level-is { "Every role may pull. Only an owner may change the group" }
+            (Problem::at(problem, "access_level"))
+            select.short #level name="access_level" aria-describedby="level-is" {
+                @for level in ROLES {
+                    @let number = u8::from(level).to_string();
+                    option value=(number) selected[number == typed.level] { (super::role(level)) }
+                }
+            }
+        }
+    }
+}
+
+fn scopes(typed: &Typed, problem: Option<&Problem>, is_of_group: bool) -> Markup {
+    let choice = |value: &str, is_chosen: bool, label: &str, class: &str, meaning: Markup| {
+        html! {
+            div class={ "choice " (class) } {
+                input type="checkbox" name="scopes" id={ "scope-" (value) } value=(value) checked[is_chosen]
+                    aria-describedby={ "scope-" (value) "-is" };
+                div { label for={ "scope-" (value) } { (label) } p.hint id={ "scope-" (value) "-is" } { (meaning) } }
+            }
+        }
+    };
+    let pull = html! {
+        code { "read_registry" } " and " code { "write_registry" }
+        ". Pulling takes both, as in GitLab. It cannot push: nothing can be pushed here."
+    };
+    let virtual_registry = html! {
+        code { "read_virtual_registry" } " and " code { "write_virtual_registry" }
+        ": as good, for files written for GitLab’s virtual registry."
+    };
+    let class = if is_of_group { "not-deploy" } else { "" };
+    html! {
+        div.split {
+            div { h2 { "What it may do" } p.soft { "Give it no more than it needs." } }
+            fieldset.column {
+                legend.unseen { "Scopes" }
+                (Problem::at(problem, "scopes"))
+                (choice("pull", typed.pull, "Pull images", "", pull))
+                (choice("virtual", typed.virtual_registry, "Pull images, under the other names", "", virtual_registry))
+                (choice("read_api", typed.read_api, "Read over the API", class, html! { code { "read_api" } ". It does not pull." }))
+                (choice("api", typed.api, "Everything over the API", class, html! { code { "api" } ". All that its owner may do, pulling included." }))
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The page with the secret of a new or rotated token: the only one that ever shows it.
+
+use actix_web::HttpResponse;
+use maud::html;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Owner, may};
+use crate::domain::token::{Token, TokenOwner};
+use crate::http::ui::fault::Fault;
+use crate::http::ui::page;
+use crate::http::ui::parts::{code, icon};
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::{day, minute};
+
+/// Shows the secret; `what` says what happened to the token.
+pub(super) fn show(
+    visitor: &Visitor,
+    owner: &Owner,
+    token: &Token,
+    secret: &SecretString,
+    what: &str,
+) -> Result<HttpResponse, Fault> {
+    let username = match &token.owner {
+        TokenOwner::Deploy { username, .. } => username.to_string(),
+        TokenOwner::Personal { .. } => visitor.username().to_owned(),
+        TokenOwner::Group { .. } => token.name.clone(),
+    };
+    let secret = secret.expose_secret();
+    let check = match owner {
+        Owner::Group(path) => Some(format!(
+            "dependency-proxy check --url {} --group {path} --username '{username}' --secret-stdin",
+            visitor.caller.base_url
+        )),
+        Owner::Visitor => None,
+    };
+    let content = html! {
+        (owner.crumbs(visitor, &token.name)?)
+        h1 { "The token " (token.name) " " (what) }
+        section aria-labelledby="secret" {
+            h2 #secret { "Copy its secret now" }
+            p { "It is shown this once. Only its SHA-256 is stored, so nobody can show it again." }
+            div.prefix {
+                code #secret-text { (secret) }
+                button.copy.primary type="button" data-copy=(secret) { (icon("copy")) span { "Copy secret" } }
+            }
+            dl.facts {
+                dt { "User name" }
+                dd { code #secret-username { (username) } @if !matches!(token.owner, TokenOwner::Deploy { .. }) { ", or any other" } }
+                dt { "May" } dd { (may(&token.scopes)) }
+                dt { "Expires" } dd { @match token.expires_at { Some(at) => (day(at)), None => "never" } }
+                @if let Some(at) = token.old_secret_end(visitor.caller.now) {
+                    dt { "The old secret" } dd { "is valid until " (minute(at)) " UTC" }
+                }
+            }
+        }
+        section aria-labelledby="use" {
+            h2 #use { "Use it" }
+            (code("login", "Docker, once on each machine. Paste the secret when asked", &format!("docker login {} -u '{username}'", visitor.host)))
+            @if let Some(check) = check {
+                (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D", &check))
+            }
+            p { a.button href=(owner.address()) { "I have stored the secret" } }
+        }
+    };
+    Ok(page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content))
+}
