@@ -46,14 +46,18 @@ mod tokens;
 mod visitor;
 mod words;
 
+use std::future::{Ready, ready};
+
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{self, post};
 
+use self::fault::Fault;
 pub(crate) use self::sessions::Sessions;
+use self::visitor::Visitor;
 use super::get;
 
-/// Registers all routes of the console. They need `web::Data` of `ApiState` and of [`Sessions`].
+/// Registers all routes of the console. They need `web::Data<ApiState>`.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/").route(get().to(home::show)))
@@ -66,12 +70,15 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
                 .route(post().to(account::change_tokens)),
         )
         .service(web::resource("/-/assets/{name}").route(get().to(assets::show)))
-        .service(
-            web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)),
-        );
+        .service(web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)))
+        .service(web::resource(["/groups", "/groups/", "/-/{page:.*}"]).route(get().to(no_such_page)));
 }
 
 /// Leads to an address, after a form was carried out.
 fn see(address: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, address)).finish()
+}
+
+fn no_such_page(visitor: Visitor) -> Ready<Result<HttpResponse, Fault>> {
+    ready(Err(visitor.no_such_page()))
 }

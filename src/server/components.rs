@@ -24,7 +24,9 @@ use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
-use crate::http::{ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState};
+use crate::http::{
+    ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState, Sessions,
+};
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
@@ -197,6 +199,7 @@ impl Handles {
             unpulled_days: settings.storage.unpulled_days,
             upstreams,
             limits: settings.limits,
+            sessions: Sessions::default(),
             pace: Pace::new(&settings.limits),
             public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,

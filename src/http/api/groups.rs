@@ -126,7 +126,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
 
 /// Handles `DELETE /groups/:id/dependency_proxy/cache` (<https://docs.gitlab.com/api/dependency_proxy/>).
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    image_changes::clear(&caller, &path).await?;
+    image_changes::clear(&caller, image_changes::named(&caller, &path)?).await?;
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 

@@ -2,7 +2,7 @@
 //! named as it is pulled, such as `alpine:3.22`. The caller's right is decided again at the change, and each change is
 //! logged with its caller.
 
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_view as view;
 use super::images::check_switched_on;
@@ -17,25 +17,25 @@ const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more t
 /// Maximum number of images of a digest that are examined for tags.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
-/// Has the registry confirm what a tag stands for. Returns the group.
+/// Has the registry confirm what a tag stands for.
 ///
 /// # Errors
 /// The caller is no owner, there is no such image, or the registry does not confirm it.
-pub(in crate::http) async fn refresh(caller: &Caller, group: &str, image: &str) -> Result<GroupId, ApiError> {
+pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &str) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
         check_account(caller, group, &found)?;
         caller.log_image("image refreshed", (group, &path), &view::name(&found));
         caller.state.images.refresh(&found.image).await?;
     }
-    Ok(group)
+    Ok(())
 }
 
-/// Pins an image, or ends that. Returns the group.
+/// Pins an image, or ends that.
 ///
 /// # Errors
 /// The caller is no owner, there is no such image, or the pinned images would take too much of the cache.
-pub(in crate::http) async fn pin(caller: &Caller, group: &str, image: &str, pinned: bool) -> Result<GroupId, ApiError> {
+pub(in crate::http) async fn pin(caller: &Caller, group: GroupId, image: &str, pinned: bool) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
         match caller.state.images.pin(&found.image, pinned).await? {
@@ -47,14 +47,14 @@ pub(in crate::http) async fn pin(caller: &Caller, group: &str, image: &str, pinn
             Pinned::TooMuch => return Err(ApiError::Refused(TOO_MUCH_PINNED)),
         }
     }
-    Ok(group)
+    Ok(())
 }
 
 /// Deletes an image. The next pull downloads it again.
 ///
 /// # Errors
 /// The caller is no owner, or there is no such image.
-pub(in crate::http) async fn delete(caller: &Caller, group: &str, image: &str) -> Result<(), ApiError> {
+pub(in crate::http) async fn delete(caller: &Caller, group: GroupId, image: &str) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
         caller.log_image("image deleted", (group, &path), &view::name(&found));
@@ -67,26 +67,29 @@ pub(in crate::http) async fn delete(caller: &Caller, group: &str, image: &str) -
 ///
 /// # Errors
 /// The caller is no owner.
-pub(in crate::http) async fn clear(caller: &Caller, group: &str) -> Result<(), ApiError> {
-    let group = group.to_owned();
-    let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
+pub(in crate::http) async fn clear(caller: &Caller, group: GroupId) -> Result<(), ApiError> {
+    let own = caller.may(move |caller| owned(caller, group))?;
     caller.purge(own).await
 }
 
-/// Fails if the caller may not change what this group has cached.
-pub(super) fn check(caller: &Caller, group: &str) -> Result<(), ApiError> {
-    caller.authority().group(group, Right::Own).map(drop)
+/// Returns the group that a request names, by its number or its path, if the caller may change what it has cached.
+pub(super) fn named(caller: &Caller, group: &str) -> Result<GroupId, ApiError> {
+    Ok(caller.authority().group(group, Right::Own)?.id)
 }
 
 /// Returns true if there is no such image.
 pub(in crate::http) fn is_missing(error: &ApiError) -> bool {
-    matches!(error, ApiError::NotFound("Image") | ApiError::ByTag(_))
+    matches!(error, ApiError::NotFound("Image"))
 }
 
-fn permitted(caller: &Caller, group: &str) -> Result<(GroupId, String), ApiError> {
-    let group = group.to_owned();
-    let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
+fn permitted(caller: &Caller, group: GroupId) -> Result<(GroupId, String), ApiError> {
+    let own = caller.may(move |caller| owned(caller, group))?;
     caller.decide_again(own)
+}
+
+/// Returns this group, if the caller is an owner of it: the rule that is decided again at each change.
+fn owned(caller: &Authority<'_>, group: GroupId) -> Result<GroupId, ApiError> {
+    Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
 }
 
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the

@@ -61,7 +61,8 @@ pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> R
 
 /// Handles `POST /groups/:id/dependency_proxy/refresh/:image`: has the registry confirm the tag now.
 pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
-    let group = changes::refresh(&caller, &path.0, &path.1).await?;
+    let group = changes::named(&caller, &path.0)?;
+    changes::refresh(&caller, group, &path.1).await?;
     Ok(HttpResponse::Ok().json(shown(&caller, group, &changes::find(&caller, group, &path.1).await?[0])))
 }
 
@@ -72,15 +73,15 @@ pub(super) async fn update(
     path: web::Path<(String, String)>,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    changes::check(&caller, &path.0)?;
+    let group = changes::named(&caller, &path.0)?;
     let pinned = params.flag("pinned")?.ok_or_else(|| ApiError::Parameter("pinned is missing".to_owned()))?;
-    let group = changes::pin(&caller, &path.0, &path.1, pinned).await?;
+    changes::pin(&caller, group, &path.1, pinned).await?;
     Ok(HttpResponse::Ok().json(shown(&caller, group, &changes::find(&caller, group, &path.1).await?[0])))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/images/:image`. The next pull downloads the image again.
 pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
-    changes::delete(&caller, &path.0, &path.1).await?;
+    changes::delete(&caller, changes::named(&caller, &path.0)?, &path.1).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

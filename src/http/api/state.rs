@@ -22,7 +22,7 @@ use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::http::{CurrentUpstreams, PublicUrl};
+use crate::http::{CurrentUpstreams, PublicUrl, Sessions};
 
 /// Shared state of all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {
@@ -46,6 +46,8 @@ pub(crate) struct ApiState {
     pub(crate) upstreams: CurrentUpstreams,
     /// Maximum numbers and lifetimes of objects.
     pub(crate) limits: Limits,
+    /// Sessions of the console.
+    pub(crate) sessions: Sessions,
     /// Limits on the rate of changes.
     pub(crate) pace: Pace,
     /// The callers besides members who may see public groups.

@@ -88,7 +88,11 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
 pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let refusal = "The API initiating user cannot be blocked by the API";
     let user = caller.may(move |caller| other(caller, &path, refusal))?;
+    let blocked = user.granted;
     caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id, caller.now)).await?;
+    // Also if the user is unblocked before the next request of a session.
+    let password = caller.directory.user(blocked).and_then(|user| user.password.as_ref());
+    password.into_iter().for_each(|password| caller.state.sessions.end_all_of(password.credential));
     Ok(HttpResponse::Created().json(true))
 }
 

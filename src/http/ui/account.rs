@@ -12,7 +12,6 @@ use super::page;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
-use super::sessions::Sessions;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secret_of};
 use crate::actors::token_issuer::IssueError;
@@ -26,16 +25,15 @@ pub(super) async fn show(visitor: Visitor) -> HttpResponse {
     page::show(&visitor.frame(), "Your account", &content(&visitor, None))
 }
 
-/// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and begins a new one.
+/// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and leads to a new one.
 pub(super) async fn change_password(
     request: HttpRequest,
     state: Data<ApiState>,
-    sessions: Data<Sessions>,
     form: Form,
 ) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
-        secret_of(&request, &state).iter().for_each(|secret| sessions.end(secret));
+        secret_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
         let mut response = see("/-/sign-in?return=%2F-%2Faccount");
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);
@@ -103,16 +101,18 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 (token_field(visitor))
                 input type="text" name="username" value=(visitor.username()) autocomplete="username" hidden;
                 div.field {
-                    label for="current" { "Password now" }
+                    label for="current" { "Present password" }
                     (Problem::at(problem, "current_password"))
-                    input #current type="password" name="current_password" autocomplete="current-password" required;
+                    input #current type="password" name="current_password" autocomplete="current-password" required
+                        aria-invalid=[Problem::invalid(problem, "current_password")]
+                        aria-describedby=[Problem::description(problem, "current_password", "")];
                 }
                 div.field {
                     label for="new" { "New password" }
                     p.hint #new-is { "8 to 128 characters. What uses the old one, and every session, ends with the next request" }
                     (Problem::at(problem, "password"))
                     input #new type="password" name="password" autocomplete="new-password" required minlength="8" maxlength="128"
-                        aria-describedby="new-is";
+                        aria-invalid=[Problem::invalid(problem, "password")] aria-describedby=[Problem::description(problem, "password", "new-is")];
                 }
                 button { "Change the password" }
             }

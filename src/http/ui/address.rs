@@ -1,12 +1,12 @@
 //! Addresses of the pages of a group: `/groups/<group path>/-/dependency_proxy/<page>`. The path of a group has slashes,
 //! and no part of it is `-`, so the first `/-/` ends it.
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::fault::Fault;
 use super::form::Form;
 use super::members::{self, MembersPage};
+use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
 use super::{clearing, deletion, group, image};
@@ -41,7 +41,7 @@ pub(super) async fn show(
     let query = request.query_string();
     let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
     match page {
-        Page::Bare => Ok(HttpResponse::SeeOther().insert_header((LOCATION, of_group(path))).finish()),
+        Page::Bare => visitor.group(path).map(|group| see(&of_group(group.path.as_str()))),
         Page::Group => group::show(&visitor, path, query).await,
         Page::Image(name) => image::show(&visitor, path, name).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,
@@ -76,6 +76,9 @@ pub(super) fn of_image(path: &str, image: &str) -> String {
 
 /// Returns the path of the group and the page in an address below `/groups/`; `None` if there is no such page.
 fn parse(address: &str) -> Option<(&str, Page<'_>)> {
+    if address.chars().any(char::is_control) {
+        return None;
+    }
     let Some((path, page)) = address.split_once(PAGES) else {
         return (!address.split('/').any(|part| part == "-")).then_some((address, Page::Bare));
     };

@@ -30,7 +30,7 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
         let content = content(visitor, &group, Some(typed)).await;
         return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Clear the cache", &content));
     }
-    image_changes::clear(&visitor.caller, group.path.as_str()).await.map_err(|error| visitor.refused(&error))?;
+    image_changes::clear(&visitor.caller, group.id).await.map_err(|error| visitor.refused(&error))?;
     let back = address::of_group(group.path.as_str());
     Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
 }

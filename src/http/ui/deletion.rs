@@ -1,7 +1,8 @@
 //! The confirmation before images are deleted, one or several, and their deletion.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
 use maud::html;
 
 use super::address;
@@ -9,7 +10,8 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::image;
 use super::page;
-use super::parts::{crumbs, token_field};
+use super::parts::{crumbs, image_name, token_field};
+use super::see;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
 use crate::http::api::image_changes;
@@ -23,9 +25,10 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let names: Vec<String> = pairs.into_iter().filter(|(key, _)| key == "image").map(|(_, name)| name).collect();
     check(visitor, names.len())?;
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for name in &names {
-        found.push((name, image::find(visitor, &group, name).await?));
+        let images = image::find(visitor, &group, name).await?;
+        found.insert(image_name(&images[0].image.key.origin, &images[0].image.key.reference), images);
     }
     let base = address::of_group(group.path.as_str());
     let pinned = found.iter().filter(|(_, images)| images.iter().any(|one| one.image.pinned)).count();
@@ -40,7 +43,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                     ul { @for (name, images) in &found {
                         li { b { (name) } ", " (size(images.iter().map(|one| one.image.size).sum())) }
                     } }
-                    @if pinned > 0 { p { (number_of(pinned as u64, "image")) " of them pinned: the pin goes, too." } }
+                    @if pinned > 0 { p { "Pinned are " (pinned) " of " (found.len()) ": the pins go, too." } }
                 }
                 dt { "Stays" } dd { "Layers that other images of the group, or other groups, have pulled, too" }
                 dt { "Then" } dd { "The next pull of each image fetches it again from its registry, if that has it still." }
@@ -49,7 +52,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
         form.stack method="post" action={ (base) "/delete" } {
             (token_field(visitor))
             @for (name, _) in &found { input type="hidden" name="image" value=(name); }
-            div.actions { button.danger { "Delete" } a href=(base) { "Keep everything" } }
+            div.actions { button.danger { "Delete " (number_of(found.len() as u64, "image")) } a href=(base) { "Keep everything" } }
         }
     };
     Ok(page::show(&visitor.frame(), "Delete images", &content))
@@ -61,15 +64,22 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
     let group = visitor.own_group(path)?;
     let names: Vec<&str> = form.values("image").collect();
     check(visitor, names.len())?;
+    // All of them first, so that a name that is none changes nothing.
+    for name in &names {
+        match image_changes::find(&visitor.caller, group.id, name).await {
+            Err(error) if !image_changes::is_missing(&error) => return Err(visitor.refused(&error)),
+            _ => {}
+        }
+    }
     for name in names {
-        match image_changes::delete(&visitor.caller, group.path.as_str(), name).await {
+        match image_changes::delete(&visitor.caller, group.id, name).await {
             // Somebody else was faster.
             Err(error) if image_changes::is_missing(&error) => {}
             deleted => deleted.map_err(|error| visitor.refused(&error))?,
         }
     }
     let back = address::of_group(group.path.as_str());
-    Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
+    Ok(see(&back))
 }
 
 fn check(visitor: &Visitor, number: usize) -> Result<(), Fault> {

@@ -87,8 +87,8 @@ impl Fault {
                 p { (sentence) " Go back, and try it again." }
                 (your_groups())
             },
-            Kind::Refused { sentence, .. } => html! {
-                h1 { "It was not done" }
+            Kind::Refused { sentence, status } => html! {
+                h1 { @if status.is_server_error() { "This is not possible now" } @else { "This is not possible" } }
                 p { (sentence) }
                 (your_groups())
             },
@@ -114,6 +114,11 @@ impl Kind {
         let (status, text) = (error.status_code(), error.to_string());
         if status == StatusCode::UNAUTHORIZED {
             return Self::SignedOut("/".to_owned());
+        }
+        if let ApiError::Cache(_) = error {
+            let sentence =
+                "The index of the cache cannot be read or changed. A restart of the service rebuilds it.".to_owned();
+            return Self::Refused { status, sentence };
         }
         let sentence = text.split_once(" - ").map_or(text.as_str(), |(_, sentence)| sentence);
         let end = if sentence.ends_with('.') { "" } else { "." };

@@ -67,7 +67,7 @@ impl FromRequest for Form {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (visitor, body) = (Visitor::of(request), Fields::read(request, payload));
-        let is_foreign = is_of_another_site(request);
+        let is_foreign = visitor.as_ref().is_ok_and(|visitor| is_of_another_site(request, &visitor.host));
         Box::pin(async move {
             let visitor = visitor?;
             let fields = body.await.map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
@@ -80,14 +80,54 @@ impl FromRequest for Form {
 }
 
 /// Returns true if the browser says that a page of another site sent this request (Fetch Metadata, section 2.4; RFC 6454,
-/// section 7). A proxy in front may have changed `Host`, so only an origin that differs from all names counts.
-pub(super) fn is_of_another_site(request: &HttpRequest) -> bool {
+/// section 7). `host` is that of this service. A proxy in front may have changed `Host`, so only an origin that differs
+/// from all names counts.
+pub(super) fn is_of_another_site(request: &HttpRequest, host: &str) -> bool {
     let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {
         return !matches!(site, "same-origin" | "none");
     }
     let Some(origin) = header(&ORIGIN) else { return false };
-    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-    let names = [header(&HOST), header(&HeaderName::from_static("x-forwarded-host"))];
-    !names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(host))
+    let origin = without_default_port(origin.split_once("://").map_or(origin, |(_, host)| host));
+    let forwarded = header(&HeaderName::from_static("x-forwarded-host")).unwrap_or_default();
+    let names = [host, header(&HOST).unwrap_or_default()].into_iter().chain(forwarded.split(','));
+    !names.map(|name| without_default_port(name.trim())).any(|name| name.eq_ignore_ascii_case(origin))
+}
+
+/// Returns a host without the port that browsers leave out.
+fn without_default_port(host: &str) -> &str {
+    host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_of_this_site_if_its_origin_has_one_of_the_names_of_this_site() {
+        let is_foreign = |headers: &[(&'static str, &'static str)]| {
+            let request = headers.iter().fold(TestRequest::default(), |request, header| request.insert_header(*header));
+            is_of_another_site(&request.to_http_request(), "images.example")
+        };
+        let origin = ("origin", "https://images.example");
+        for headers in [
+            &[("sec-fetch-site", "same-origin"), ("origin", "https://other.example")][..],
+            &[("host", "inner:80"), origin],
+            &[("host", "inner"), ("origin", "https://cache.example"), ("x-forwarded-host", "cache.example, middle")],
+            &[("host", "cache.example:443"), ("origin", "https://cache.example")],
+            &[("host", "inner")],
+        ] {
+            assert!(!is_foreign(headers), "{headers:?}");
+        }
+        for headers in [
+            &[("sec-fetch-site", "cross-site"), origin][..],
+            &[("sec-fetch-site", "same-site"), origin],
+            &[("host", "inner"), ("origin", "https://images.example.evil")],
+            &[("host", "inner"), ("origin", "null")],
+        ] {
+            assert!(is_foreign(headers), "{headers:?}");
+        }
+    }
 }

@@ -58,9 +58,9 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
     find(visitor, &group, name).await?;
     let caller = &visitor.caller;
     let changed = match form.value("do") {
-        Some("pin") => image_changes::pin(caller, group.path.as_str(), name, true).await,
-        Some("unpin") => image_changes::pin(caller, group.path.as_str(), name, false).await,
-        Some("refresh") => image_changes::refresh(caller, group.path.as_str(), name).await,
+        Some("pin") => image_changes::pin(caller, group.id, name, true).await,
+        Some("unpin") => image_changes::pin(caller, group.id, name, false).await,
+        Some("refresh") => image_changes::refresh(caller, group.id, name).await,
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
     changed.map_err(|error| visitor.refused(&error))?;

@@ -67,12 +67,16 @@ pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage) -> Result<H
     let content = match page {
         MembersPage::List => list(visitor, &group, &typed, None),
         MembersPage::Change(user) => {
+            visitor.own_group(path)?;
             let member = find(visitor, &group, user)?;
             let end = member.expires_at.map(day_text).unwrap_or_default();
             let typed = Typed { level: u8::from(member.level).to_string(), expires_at: end, ..Typed::default() };
             change_form(visitor, &group, &member, &typed, None)
         }
-        MembersPage::Remove(user) => removal(visitor, &group, &*find(visitor, &group, user)?),
+        MembersPage::Remove(user) => {
+            visitor.own_group(path)?;
+            removal(visitor, &group, &*find(visitor, &group, user)?)
+        }
     };
     Ok(page::show(&visitor.frame(), &format!("Members of {}", group.path), &content))
 }
@@ -83,6 +87,9 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     let group = visitor.own_group(path)?;
     let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
     let typed = Typed { username: text("username"), level: text("access_level"), expires_at: text("expires_at") };
+    if let MembersPage::Change(user) | MembersPage::Remove(user) = page {
+        find(visitor, &group, user)?;
+    }
     let changed = match page {
         MembersPage::List => typed.add(visitor, &group).await,
         MembersPage::Change(user) => typed.change(visitor, &group, user).await,
@@ -103,7 +110,7 @@ impl Typed {
     async fn add(&self, visitor: &Visitor, group: &Group) -> Result<(), ApiError> {
         let (level, expires_at) = (self.level()?, self.end()?);
         let known = visitor.caller.directory.user_named(&self.username).map(|user| user.id);
-        let reason = || "is that of no user. An administrator creates users".to_owned();
+        let reason = || "belongs to nobody here. An administrator creates users".to_owned();
         let user = known.ok_or_else(|| ApiError::Invalid { field: "username", reason: reason() })?;
         let add = move |caller: &Authority<'_>, group| {
             edit::add(caller.directory, NewMember { group, user, level, expires_at }, &caller.terms())
@@ -122,7 +129,7 @@ impl Typed {
 
     fn level(&self) -> Result<AccessLevel, ApiError> {
         let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
-        level.ok_or_else(|| ApiError::Invalid { field: "access_level", reason: "is none of the roles".to_owned() })
+        level.ok_or_else(|| ApiError::Invalid { field: "access_level", reason: "is unknown".to_owned() })
     }
 
     fn end(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
@@ -147,7 +154,10 @@ fn owner_of(group: GroupId) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiErr
 }
 
 fn find(visitor: &Visitor, group: &Group, user: UserId) -> Result<Arc<Membership>, Fault> {
-    let found = visitor.caller.directory.membership(group.id, user).cloned();
+    let directory = &visitor.caller.directory;
+    // Bots come and go with their tokens.
+    let is_person = directory.user(user).is_some_and(|user| user.bot_of.is_none());
+    let found = directory.membership(group.id, user).filter(|_| is_person).cloned();
     found.ok_or_else(|| visitor.fault(Kind::NoPage))
 }
 
@@ -219,7 +229,10 @@ fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Mar
             }
             td.two role="cell" data-label="Member of" {
                 @match above {
-                    Some(above) => { a href=(address_of(above)) { (above.path) } ", above this one" },
+                    Some(above) if visitor.authority().level(above.id).is_some() => {
+                        a href=(address_of(above)) { (above.path) } ", above this one"
+                    },
+                    Some(above) => { (above.path) ", above this one" },
                     None => { "this group" },
                 }
             }
@@ -248,11 +261,12 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
                 div.field.grow {
                     label for="username" { "User name" }
                     (Problem::at(problem, "username"))
-                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username);
+                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username)
+                        aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "")];
                 }
                 (role_field(typed, problem))
                 (end_field(typed, problem))
-                button.primary { "Add" }
+                button.primary { "Add the member" }
             }
             p.hint {
                 "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work unchanged. Members can
@@ -265,9 +279,9 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
 fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
         div.field {
-            label for="role" { "Role" }
+            label for="level" { "Role" }
             (Problem::at(problem, "access_level"))
-            select.short #role name="access_level" {
+            select.short #level name="access_level" {
                 @for level in ROLES {
                     @let number = u8::from(level).to_string();
                     option value=(number) selected[number == typed.level] { (role(level)) }
@@ -280,9 +294,10 @@ fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
 fn end_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
         div.field {
-            label for="ends" { "Ends on, if ever" }
+            label for="expires" { "Ends on, if ever" }
             (Problem::at(problem, "expires_at"))
-            input.short #ends name="expires_at" type="date" value=(typed.expires_at);
+            input.short #expires name="expires_at" type="date" value=(typed.expires_at)
+                aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "")];
         }
     }
 }
@@ -307,7 +322,7 @@ fn change_form(
             (token_field(visitor))
             (role_field(typed, problem))
             (end_field(typed, problem))
-            div.actions { button.primary { "Save" } a href=(address_of(group)) { "Cancel" } }
+            div.actions { button.primary { "Save the role" } a href=(address_of(group)) { "Cancel" } }
         }
     }
 }

@@ -87,8 +87,8 @@ fn bar(frame: &Frame) -> Markup {
             div.top {
                 a.mark href="/" {
                     svg aria-hidden="true" { use href="#i-mark" {} }
-                    span.word { (frame.host) }
-                    @if frame.user.is_some() { span.unseen { ", your groups" } }
+                    // Where it is hidden, in a narrow window, the link has another name.
+                    @if frame.user.is_some() { span.word { (frame.host) } span.unseen { ", your groups" } } @else { span { (frame.host) } }
                 }
                 @if let Some(SignedIn { username, form_token }) = &frame.user {
                     nav aria-label="Main" { a href="/" { "Groups" } }

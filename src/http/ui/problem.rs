@@ -49,7 +49,8 @@ impl Problem {
             "access_level" => "The role",
             "current_password" => "The present password",
             "password" => "The password",
-            "scopes" => "What it may do",
+            "scopes" => "The choice of scopes",
+            "overlap" => "The time for the old secret",
             "name" => "The name",
             _ => field,
         };
@@ -58,7 +59,25 @@ impl Problem {
 
     /// Shows the note on top of the form.
     pub(super) fn note(&self) -> Markup {
-        html! { div.note.bad role="alert" { (icon("bad")) div { p { b { "Nothing was changed." } " " (self.sentence) } } } }
+        html! {
+            div.note.bad role="alert" {
+                (icon("bad"))
+                div { p { b { (self.sentence) } @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } } } }
+            }
+        }
+    }
+
+    /// Returns the value of `aria-invalid` of a field.
+    pub(super) fn invalid(problem: Option<&Self>, field: &str) -> Option<&'static str> {
+        problem.filter(|problem| problem.field == Some(field)).map(|_| "true")
+    }
+
+    /// Returns the value of `aria-describedby` of a field: its hint, and the sentence if the problem is with it.
+    pub(super) fn description(problem: Option<&Self>, field: &str, hint: &str) -> Option<String> {
+        let error = Self::invalid(problem, field).map(|_| format!("{field}-error"));
+        let ids: Vec<String> =
+            [Some(hint.to_owned()).filter(|hint| !hint.is_empty()), error].into_iter().flatten().collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
     }
 
     /// Shows the sentence at a field, if the problem is with that.
@@ -67,5 +86,17 @@ impl Problem {
         html! {
             @if let Some(problem) = here { p.error id={ (field) "-error" } { (icon("bad")) (problem.sentence) } }
         }
+    }
+}
+
+/// Returns the id of the element of a field.
+fn id_of(field: &'static str) -> &'static str {
+    match field {
+        "expires_at" => "expires",
+        "access_level" => "level",
+        "scopes" => "scope-pull",
+        "current_password" => "current",
+        "password" => "new",
+        _ => field,
     }
 }

@@ -96,6 +96,11 @@ impl Sessions {
         self.lock().remove(&sha256::digest(secret.as_bytes()));
     }
 
+    /// Ends all sessions of a password.
+    pub(in crate::http) fn end_all_of(&self, credential: CredentialId) {
+        self.lock().retain(|_, session| session.credential != credential);
+    }
+
     fn is_valid(&self, session: &Session, now: Instant) -> bool {
         now.duration_since(session.used) < self.times.idle && now.duration_since(session.started) < self.times.longest
     }

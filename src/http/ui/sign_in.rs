@@ -14,12 +14,14 @@ use secrecy::SecretString;
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
 use super::parts::icon;
-use super::sessions::Sessions;
 use super::visitor::{Visitor, cookie, secret_of};
 use crate::actors::token_issuer::IssueError;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
 use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
+
+/// Maximum length of an address that is returned to, in bytes.
+const MAX_ADDRESS_BYTES: usize = 2048;
 
 /// Name and password in a form that is not of a session yet.
 pub(super) struct Login {
@@ -54,7 +56,6 @@ pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpRes
 pub(super) async fn sign_in(
     request: HttpRequest,
     state: Data<ApiState>,
-    sessions: Data<Sessions>,
     login: Result<Login, LoginError>,
 ) -> HttpResponse {
     let login = match login {
@@ -77,8 +78,8 @@ pub(super) async fn sign_in(
         Ok((caller, credential)) => {
             caller.log_session("signed in to the console");
             // The session before belongs to another user, or is older: its cookie is replaced.
-            secret_of(&request, &state).iter().for_each(|before| sessions.end(before));
-            let secret = sessions.start(credential, Instant::now());
+            secret_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
+            let secret = state.sessions.start(credential, Instant::now());
             let mut response = see(&back);
             // Fails only for a cookie that is no header, which hexadecimal digits are.
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
@@ -93,13 +94,8 @@ pub(super) async fn sign_in(
 }
 
 /// Handles `POST /-/sign-out`.
-pub(super) async fn sign_out(
-    request: HttpRequest,
-    state: Data<ApiState>,
-    sessions: Data<Sessions>,
-    form: Form,
-) -> HttpResponse {
-    secret_of(&request, &state).iter().for_each(|secret| sessions.end(secret));
+pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> HttpResponse {
+    secret_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
     form.visitor.caller.log_session("signed out of the console");
     let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/-/sign-in")).finish();
     let _ = response.add_cookie(&cookie(&request, &state, None));
@@ -108,8 +104,10 @@ pub(super) async fn sign_out(
 
 /// Leads to an address of this site, and else to the first page.
 fn see(back: &str) -> HttpResponse {
-    let is_local = back.starts_with('/') && !back.starts_with("//") && !back.contains(['\\', '\r', '\n']);
-    HttpResponse::SeeOther().insert_header((LOCATION, if is_local { back } else { "/" })).finish()
+    // Browsers leave out tabs and line breaks, so that what remains could begin with two slashes.
+    let is_plain = back.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_local = back.starts_with('/') && !back.starts_with("//") && back.len() <= MAX_ADDRESS_BYTES;
+    super::see(if is_plain && is_local { back } else { "/" })
 }
 
 fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &str), failure: &Failure) -> HttpResponse {
@@ -184,7 +182,8 @@ impl FromRequest for Login {
     type Future = futures::future::LocalBoxFuture<'static, Result<Self, LoginError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let (fields, is_foreign) = (Fields::read(request, payload), form::is_of_another_site(request));
+        let host = request.app_data::<Data<ApiState>>().map(|state| state.public_url.host(request)).unwrap_or_default();
+        let (fields, is_foreign) = (Fields::read(request, payload), form::is_of_another_site(request, &host));
         Box::pin(async move {
             let fields = fields.await.map_err(|sentence| LoginError(sentence.to_owned()))?;
             // Nobody is to be signed in as somebody else by a page of another site.

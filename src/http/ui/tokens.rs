@@ -272,7 +272,7 @@ fn end(token: &Token, now: Timestamp) -> Markup {
         @if left <= SignedDuration::ZERO {
             div.state.bad { (icon("bad")) b { "Expired" } span { (day(at)) } }
         } @else if left < SOON {
-            div.state.warn { (icon("stale")) b { "In " (left.as_hours() / 24) " days" } span { (day(at)) } }
+            div.state.warn { (icon("stale")) b { @if left.as_hours() < 48 { "In " (left.as_hours()) " h" } @else { "In " (left.as_hours() / 24) " days" } } span { (day(at)) } }
         } @else {
             (day(at))
         }

@@ -11,12 +11,12 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
-use super::sessions::{Session, Sessions};
+use super::sessions::Session;
 use crate::auth::form_token;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::policy;
-use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed, Right};
+use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed};
 
 /// A user who is signed in.
 pub(super) struct Visitor {
@@ -42,7 +42,7 @@ impl Visitor {
     pub(super) fn of(request: &HttpRequest) -> Result<Self, Fault> {
         let signed_out = || Fault::signed_out(request);
         let state = request.app_data::<Data<ApiState>>().cloned().ok_or_else(signed_out)?;
-        let sessions = request.app_data::<Data<Sessions>>().ok_or_else(signed_out)?;
+        let sessions = state.sessions.clone();
         let secret = secret_of(request, &state).ok_or_else(signed_out)?;
         let session = sessions.find(&secret, Instant::now()).ok_or_else(signed_out)?;
         let host = state.public_url.host(request);
@@ -88,7 +88,9 @@ impl Visitor {
     /// Fails alike if there is no such group and if the user is no member of it.
     pub(super) fn group(&self, path: &str) -> Result<Arc<Group>, Fault> {
         let authority = self.authority();
-        let found = authority.group(path, Right::See).ok().filter(|group| authority.level(group.id).is_some());
+        // Only by its path: a path may consist of digits, which the API takes for a number.
+        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
+        let found = at_path.filter(|group| authority.level(group.id).is_some()).cloned();
         found.ok_or_else(|| self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() }))
     }
 

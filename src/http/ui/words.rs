@@ -74,7 +74,8 @@ pub(super) fn parsed_day(typed: &str) -> Result<Option<Timestamp>, ()> {
     if typed.is_empty() {
         return Ok(None);
     }
-    let date: Date = typed.parse().map_err(drop)?;
+    let is_plain = typed.len() == "2027-02-26".len() && typed.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let date: Date = typed.parse().ok().filter(|_| is_plain).ok_or(())?;
     Ok(Some(date.to_zoned(TimeZone::UTC).map_err(drop)?.timestamp()))
 }
 

@@ -44,6 +44,38 @@ async fn an_owner_pins_refreshes_and_deletes_images() {
 }
 
 #[actix_rt::test]
+async fn of_a_group_whose_path_is_the_number_of_another_nothing_of_the_other_is_changed() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let (service, team) = (&house.started.service, house.started.team.id.to_string());
+    let namesake = service.group(&team).await;
+    service.add_member(&namesake, &house.alice, 50).await;
+    let alice = house.visitor("alice").await;
+    let pages = format!("/groups/{team}/-/dependency_proxy");
+    alice.get(&pages).await.shows(&["Nothing is cached yet"]);
+    alice.post(&format!("{pages}/images/library/app:1"), &[("do", "pin")]).await.is(404, "has no image library/app:1");
+    assert_eq!(alice.post(&format!("{pages}/clear"), &[("path", &team)]).await.status, 303);
+    assert_eq!(alice.post(&format!("{pages}/delete"), &[("image", "library/app:1")]).await.status, 303);
+    alice.get(&format!("/groups/{}/-/dependency_proxy", namesake.id)).await.is(404, "There is no group");
+    let shown = images(&house).await;
+    assert_eq!((shown.len(), &shown[0]["pinned"]), (1, &Value::Bool(false)));
+}
+
+#[actix_rt::test]
+async fn a_name_that_is_none_keeps_the_other_images_from_being_deleted() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let alice = house.visitor("alice").await;
+    let delete = format!("{TEAM}/delete");
+    alice.post(&delete, &[("image", "library/app:1"), ("image", "BAD")]).await.is(400, "'BAD' is not an image");
+    let by_digest = format!("library/app@{}", image(1).digest());
+    alice.post(&delete, &[("image", &by_digest)]).await.is(404, "it is cached by its tag: name it library/app:1");
+    assert_eq!(images(&house).await.len(), 1);
+    let twice = format!("{delete}?image=app:1&image=library/app:1");
+    alice.get(&twice).await.shows(&["Delete 1 image from the cache of team?"]);
+}
+
+#[actix_rt::test]
 async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
     let house = House::new(with_images(1)).await;
     house.pull(&[("1", &image(1))]).await;

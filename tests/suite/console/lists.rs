@@ -60,8 +60,16 @@ async fn the_address_of_a_group_in_the_api_leads_to_its_page() {
     let address = group["web_url"].as_str().unwrap().strip_prefix(&service.url()).unwrap().to_owned();
     let alice = house.visitor("alice").await;
     assert_eq!(alice.get(&address).await.leads_to, TEAM);
-    for address in ["/groups/team/-/other", "/groups/team/-/dependency_proxy/other", "/groups/team/-/dependency_proxyx"]
-    {
+    alice.get("/groups/a%0d%0aX:y").await.is(404, "There is no page with this address");
+    alice.get("/groups/nowhere").await.is(404, "There is no group nowhere");
+    for address in [
+        "/groups",
+        "/groups/",
+        "/-/other",
+        "/groups/team/-/other",
+        "/groups/team/-/dependency_proxy/other",
+        "/groups/team/-/dependency_proxyx",
+    ] {
         alice.get(address).await.is(404, "There is no page with this address");
     }
 }

@@ -26,7 +26,10 @@ async fn who_is_not_signed_in_is_led_to_the_form_and_back() {
 #[actix_rt::test]
 async fn nobody_is_led_to_another_site() {
     let house = House::new(Scenario::new()).await;
-    for back in ["https://evil.example/", "//evil.example/", "/\\evil.example", "evil", ""] {
+    let long = format!("/{}", "a".repeat(3000));
+    let foreign =
+        ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "/\0", "evil", "", &long];
+    for back in foreign {
         let page = Visitor::stranger(&house.started.service).sign_in("alice", &password("alice"), back).await;
         assert_eq!((page.status, page.leads_to.as_str()), (303, "/"), "{back}");
     }
@@ -77,6 +80,11 @@ async fn a_session_ends_by_signing_out_a_new_password_and_a_block() {
     assert!(is_out(&bob).await);
     assert_eq!(service.api("POST", &format!("/users/{}/unblock", house.bob.id), Value::Null).await.status, 201);
     assert!(is_out(&bob).await, "a session that has ended stays so");
+    let bob = house.visitor("bob").await;
+    for change in ["block", "unblock"] {
+        assert_eq!(service.api("POST", &format!("/users/{}/{change}", house.bob.id), Value::Null).await.status, 201);
+    }
+    assert!(is_out(&bob).await, "also if there was no request in between");
 }
 
 #[actix_rt::test]

@@ -42,14 +42,25 @@ async fn a_deploy_token_is_made_pulls_is_rotated_and_revoked() {
     assert!(!list.text.contains(&secret));
     let number = number_before(&list.text[list.text.find("k8s-staging").unwrap()..], "rotate");
     alice.get(&format!("{TOKENS}/{number}/rotate")).await.shows(&["Give the token k8s a new secret?"]);
-    let rotated = alice.post(&format!("{TOKENS}/{number}/rotate"), &[("overlap", "24h")]).await;
+    let rotate = format!("{TOKENS}/{number}/rotate");
+    let present = async || alice.get(&rotate).await.field("present");
+    let rotated = alice.post(&rotate, &[("overlap", "24h"), ("present", &present().await)]).await;
     rotated.shows(&["The token k8s has a new secret", "is valid until"]);
     let new = text_of(&rotated.text, "secret-text");
     assert_eq!([pulls(&house, &username, &secret).await, pulls(&house, &username, &new).await], [200, 200]);
-    let again = alice.post(&format!("{TOKENS}/{number}/rotate"), &[("overlap", "0")]).await;
+    let opened = present().await;
+    alice.get(&rotate).await.shows(&["The secret before the present one is valid until"]);
+    alice
+        .post(&rotate, &[("overlap", "soon"), ("present", &opened)])
+        .await
+        .is(400, "is not a length of time such as 24h");
+    let again = alice.post(&rotate, &[("overlap", "0"), ("present", &opened)]).await;
     let newest = text_of(&again.text, "secret-text");
     let statuses = [pulls(&house, &username, &new).await, pulls(&house, &username, &newest).await];
     assert_eq!(statuses, [403, 200], "the old secret ends at once");
+    let twice = alice.post(&rotate, &[("overlap", "0"), ("present", &opened)]).await;
+    twice.is(409, "The token was rotated since this page was opened");
+    assert_eq!(pulls(&house, &username, &newest).await, 200, "the same form sent twice rotates once");
 
     let extended = alice.post(&format!("{TOKENS}/{number}/extend"), &[("expires_at", "2099-01-31")]).await;
     assert_eq!((extended.status, extended.leads_to.as_str()), (303, TOKENS));
@@ -74,7 +85,7 @@ async fn a_form_that_is_refused_keeps_what_was_typed_and_says_what_is_wrong() {
     let new = format!("{TOKENS}/new");
     let none = [("kind", "group"), ("name", "robot"), ("access_level", "30"), ("expires_at", "2099-01-31")];
     let refused = alice.post(&new, &none).await;
-    refused.is(400, "What it may do are missing: choose at least one.");
+    refused.is(400, "The choice of scopes is empty: choose at least one.");
     for kept in [r#"value="robot""#, r#"value="group" checked"#, r#"value="30" selected"#, r#"value="2099-01-31""#] {
         assert!(refused.text.contains(kept), "{kept}");
     }
@@ -85,9 +96,9 @@ async fn a_form_that_is_refused_keeps_what_was_typed_and_says_what_is_wrong() {
     let blank = [("kind", "deploy"), ("name", ""), ("scopes", "pull")];
     alice.post(&new, &blank).await.is(400, r#"id="name-error""#);
     let level = with([("kind", "group"), ("access_level", "31")]);
-    alice.post(&new, &level).await.is(400, "The role is not a role.");
+    alice.post(&new, &level).await.is(400, "The role is unknown.");
     let api = [("kind", "deploy"), ("name", "robot"), ("scopes", "api")];
-    alice.post(&new, &api).await.is(400, "Nothing was changed.");
+    alice.post(&new, &api).await.is(400, "The choice of scopes ");
     assert!(!alice.get(TOKENS).await.text.contains("robot"));
 }
 
@@ -99,6 +110,10 @@ async fn group_access_tokens_and_personal_tokens_are_made_for_their_owners_alone
     let made = alice.post(&format!("{TOKENS}/new"), &bot).await;
     assert_eq!(pulls(&house, "any", &text_of(&made.text, "secret-text")).await, 200);
     alice.get(TOKENS).await.shows(&["Group access token, Developer", "Pull, and read over the API"]);
+    let members = house.started.service.api("GET", "/groups/team/members", Value::Null).await.json();
+    let robot =
+        members.as_array().unwrap().iter().find(|one| one["username"].as_str().unwrap().contains("bot")).unwrap();
+    alice.get(&format!("{MEMBERS}/{}/change", robot["id"])).await.is(404, "There is no page with this address");
     bob.get(TOKENS).await.is(403, "This page of team is for its owners");
     bob.post(&format!("{TOKENS}/new"), &bot).await.is(403, "This page of team is for its owners");
 
@@ -126,7 +141,7 @@ async fn members_are_added_changed_and_removed_by_owners() {
     assert!(!shown.text.contains("Add a member"));
 
     let unknown = alice.post(MEMBERS, &[("username", "nobody"), ("access_level", "10")]).await;
-    unknown.is(400, "The user name is that of no user.");
+    unknown.is(400, "The user name belongs to nobody here.");
     alice.post(MEMBERS, &[("username", "bob"), ("access_level", "10")]).await.is(400, "Member already exists.");
     let added =
         alice.post(MEMBERS, &[("username", "dave"), ("access_level", "10"), ("expires_at", "2099-01-31")]).await;
@@ -141,6 +156,9 @@ async fn members_are_added_changed_and_removed_by_owners() {
     assert_eq!(alice.post(&change, &[("access_level", "50"), ("expires_at", "")]).await.status, 303);
     dave.get(TOKENS).await.shows(&["Tokens that belong to team"]);
     alice.get(&format!("{MEMBERS}/{number}/remove")).await.shows(&["Remove dave from team?"]);
+    for page in ["change", "remove"] {
+        bob.get(&format!("{MEMBERS}/{number}/{page}")).await.is(403, "This page of team is for its owners");
+    }
     bob.post(&format!("{MEMBERS}/{number}/remove"), &[]).await.is(403, "This page of team is for its owners");
     assert_eq!(alice.post(&format!("{MEMBERS}/{number}/remove"), &[]).await.status, 303);
     dave.get(TEAM).await.is(404, "There is no group team");
@@ -148,7 +166,7 @@ async fn members_are_added_changed_and_removed_by_owners() {
     assert_eq!(me, house.alice.id.to_string());
     let root = house.started.service.api("DELETE", "/groups/team/members/1", Value::Null).await;
     assert_eq!(root.status, 204, "{}", root.text());
-    alice.post(&format!("{MEMBERS}/{me}/remove"), &[]).await.is(400, "Nothing was changed.");
+    alice.post(&format!("{MEMBERS}/{me}/remove"), &[]).await.is(400, "owner");
 }
 
 #[actix_rt::test]

@@ -83,10 +83,15 @@ impl Page {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// Returns the value of the hidden field of this name.
+    pub fn field(&self, name: &str) -> String {
+        let (_, rest) = self.text.split_once(&format!(r#"name="{name}" value=""#)).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
     /// Returns the token in the first form.
     pub fn form_token(&self) -> String {
-        let (_, rest) = self.text.split_once(r#"name="csrf" value=""#).unwrap();
-        rest.split('"').next().unwrap().to_owned()
+        self.field("csrf")
     }
 
     /// Checks that the page is shown and contains all of these texts.

@@ -195,6 +195,7 @@ impl Company {
             unpulled_days: 0,
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
+            sessions: crate::http::Sessions::default(),
             pace: Pace::new(&limits),
             public_groups,
             proxy_enabled: true,

@@ -70,7 +70,11 @@ impl List {
         html! {
             (self.tools(&base, pinned))
             @if self.is_empty() {
-                p { "No image has " b { (self.wanted.search) } " in its name, tag or digest. " a href=(base) { "Show all images" } }
+                p {
+                    @if self.wanted.search.is_empty() { "No image is pinned. " }
+                    @else { "No image has " b { (self.wanted.search) } " in its name, tag or digest. " }
+                    a href=(base) { "Show all images" }
+                }
             } @else {
                 @if owns { form #selection action={ (base) "/delete" } {} }
                 table.cards role="table" aria-label="Cached images" {

@@ -17,11 +17,11 @@ use crate::http::api::{self, ApiError, Authority};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::form::Form;
 use crate::http::ui::page;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::{icon, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::see;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day_text, parsed_day, time};
+use crate::http::ui::words::{day_text, minute, parsed_day, time};
 
 /// The overlaps that the form offers: the value, and its meaning.
 const OVERLAPS: [(&str, &str); 4] =
@@ -38,7 +38,17 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
     let (secret, new_credential) = api::new_secret(api::kind_of(&token));
-    let overlap: Overlap = form.value("overlap").unwrap_or_default().parse().unwrap_or(Overlap::DEFAULT);
+    // A second rotation would end the secret that the first one has promised to keep for a while.
+    if form.value("present") != Some(token.credential.to_string().as_str()) {
+        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with another rotation";
+        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)))?;
+        return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
+    }
+    let Ok(overlap) = form.value("overlap").unwrap_or_default().parse::<Overlap>() else {
+        let problem = Problem::at_field("overlap", "is not a length of time such as 24h");
+        let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+        return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content));
+    };
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
     let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
     let ending = has_expired.then_some(Ending::Never);
@@ -67,8 +77,15 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
         h1 { "Give the token " (token.name) " a new secret?" }
         @if let Some(problem) = problem { (problem.note()) }
         p.soft { "It keeps its name, its user name, its scopes and its end." }
+        @if let Some(at) = token.old_secret_end(visitor.caller.now) {
+            div.note.warn {
+                (icon("stale"))
+                div { p { b { "The secret before the present one is valid until " (minute(at)) " UTC." } " Another rotation ends it at once." } }
+            }
+        }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/rotate" } {
             (token_field(visitor))
+            input type="hidden" name="present" value=(token.credential);
             div.field {
                 label for="overlap" { "The old secret is valid" }
                 p.hint #overlap-is { "Until then both work, so that machines can change one after the other" }
@@ -134,9 +151,10 @@ fn extension_form(
                 label for="expires" { "Expires on" }
                 p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never. Its secret stays" }
                 (Problem::at(problem, "expires_at"))
-                input.short #expires name="expires_at" type="date" value=(typed) aria-describedby="expires-is";
+                input.short #expires name="expires_at" type="date" value=(typed)
+                    aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "expires-is")];
             }
-            div.actions { button.primary { "Save" } a href=(owner.address()) { "Cancel" } }
+            div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
         }
     })
 }

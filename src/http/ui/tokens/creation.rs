@@ -108,7 +108,7 @@ impl Typed {
         let new = NewToken {
             name: self.name.clone(),
             description: String::new(),
-            scopes: self.scopes().ok_or_else(|| invalid("scopes", "are missing: choose at least one"))?,
+            scopes: self.scopes().ok_or_else(|| invalid("scopes", "is empty: choose at least one"))?,
             ending,
             new_credential,
         };
@@ -140,7 +140,7 @@ impl Typed {
         let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
         if self.is_access_token {
             let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
-            let level = level.ok_or_else(|| invalid("access_level", "is not a role"))?;
+            let level = level.ok_or_else(|| invalid("access_level", "is unknown"))?;
             let create = move |caller: &Authority<'_>, group| {
                 edit::create_group(caller.directory, group, level, new, &caller.terms())
             };
@@ -174,7 +174,8 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
                         label for="name" { "Name" }
                         p.hint #name-is { "For people: where it will be used" }
                         (Problem::at(problem, "name"))
-                        input #name name="name" required maxlength="255" value=(typed.name) aria-describedby="name-is";
+                        input #name name="name" required maxlength="255" value=(typed.name)
+                            aria-invalid=[Problem::invalid(problem, "name")] aria-describedby=[Problem::description(problem, "name", "name-is")];
                     }
                     @if is_of_group { (group_fields(typed, problem)) }
                 }
@@ -188,7 +189,8 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
                         p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never" }
                         (Problem::at(problem, "expires_at"))
                         input.short #expires name="expires_at" type="date" value=(typed.expires_at)
-                            min=(tomorrow(visitor.caller.now)) aria-describedby="expires-is";
+                            min=(tomorrow(visitor.caller.now)) aria-invalid=[Problem::invalid(problem, "expires_at")]
+                            aria-describedby=[Problem::description(problem, "expires_at", "expires-is")];
                     }
                 }
             }
@@ -234,7 +236,7 @@ fn group_fields(typed: &Typed, problem: Option<&Problem>) -> Markup {
             p.hint #username-is { "What clients log in with. Empty: one is made up" }
             (Problem::at(problem, "username"))
             input #username name="username" maxlength="255" autocapitalize="none" spellcheck="false" value=(typed.username)
-                aria-describedby="username-is";
+                aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "username-is")];
         }
         div.field.not-deploy {
             label for="level" { "Role of its bot" }

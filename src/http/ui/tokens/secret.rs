@@ -23,7 +23,8 @@ pub(super) fn show(
     let username = match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
-        TokenOwner::Group { .. } => token.name.clone(),
+        // Any name goes with it. That of the token was typed by somebody, and this one is put into commands.
+        TokenOwner::Group { .. } => "token".to_owned(),
     };
     let secret = secret.expose_secret();
     let check = match owner {

@@ -1,0 +1,155 @@
+//! The console in a real browser, headless Chromium: what a person does on its pages, and what axe-core says of each.
+
+mod chromium;
+
+use std::process::Command;
+
+use fantoccini::Locator;
+use serde_json::{Value, json};
+
+use self::chromium::Chromium;
+use super::*;
+use crate::service::eventually;
+
+/// Pulls an image with skopeo. Returns what it says if it fails.
+fn skopeo_pull(service: &Service, username: &str, secret: &str, image: &str) -> Result<(), String> {
+    let host = service.url().split_once("://").unwrap().1.to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("skopeo")
+        .args(["copy", "--src-tls-verify=false", "--src-creds", &format!("{username}:{secret}")])
+        .arg(format!("docker://{host}/team/dependency_proxy/containers/{image}"))
+        .arg(format!("dir:{}", folder.path().display()))
+        .output()
+        .unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+#[actix_rt::test]
+async fn a_person_sees_a_pulled_image_makes_rotates_and_revokes_a_token_and_deletes_and_clears() {
+    let house = House::new(with_images(2)).await;
+    let (service, browser) = (&house.started.service, Chromium::start(&house.started.service).await);
+    browser.open(TEAM).await;
+    browser.fill("#username", "alice").await;
+    browser.fill("#password", &password("alice")).await;
+    browser.click("button.primary").await;
+    assert!(browser.text().await.contains("Nothing is cached yet"));
+    skopeo_pull(service, "alice", &password("alice"), "app:1").unwrap();
+    skopeo_pull(service, "alice", &password("alice"), "app:2").unwrap();
+    browser.open(TEAM).await;
+    assert!(browser.text().await.contains("library/app:1"));
+
+    browser.click("nav.tabs a[href$='/tokens']").await;
+    browser.click("a[href$='/tokens/new']").await;
+    browser.fill("#name", "ci").await;
+    browser.fill("#username", "ci-runners").await;
+    browser.click("main button.primary").await;
+    let secret = browser.text_of("#secret-text").await;
+    skopeo_pull(service, "ci-runners", &secret, "app:1").unwrap();
+    browser.click("a.button[href$='/tokens']").await;
+    browser.open_menu_of("ci-runners").await;
+    browser.click("div.menu:popover-open a[href$='/rotate']").await;
+    browser.click("main button.primary").await;
+    let new = browser.text_of("#secret-text").await;
+    assert_ne!(secret, new);
+    skopeo_pull(service, "ci-runners", &new, "app:1").unwrap();
+    browser.click("a.button[href$='/tokens']").await;
+    browser.open_menu_of("ci-runners").await;
+    browser.click("div.menu:popover-open a[href$='/revoke']").await;
+    browser.click("button.danger").await;
+    let refused = skopeo_pull(service, "ci-runners", &new, "app:1").unwrap_err();
+    assert!(refused.contains("403 (Forbidden)"), "{refused}");
+
+    browser.open(TEAM).await;
+    browser.click("input[name=image][value='library/app:1']").await;
+    browser.click("button[form=selection]").await;
+    assert!(browser.text().await.contains("Delete 1 image from the cache of team?"));
+    browser.click("button.danger").await;
+    assert!(!browser.text().await.contains("library/app:1"));
+    browser.click("a[href$='/clear']").await;
+    browser.fill("#path", "team").await;
+    browser.click("button.danger").await;
+    eventually("the cache is empty", async || {
+        browser.open(TEAM).await;
+        browser.text().await.contains("Nothing is cached yet")
+    })
+    .await;
+    browser.end().await;
+}
+
+#[actix_rt::test]
+async fn the_quota_of_a_group_evicts_and_a_stranger_sees_nothing() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    let (service, browser) = (&house.started.service, Chromium::start(&house.started.service).await);
+    browser.open("/").await;
+    browser.fill("#username", "dave").await;
+    browser.fill("#password", &password("dave")).await;
+    browser.click("button.primary").await;
+    assert!(browser.text().await.contains("You are in no group yet"));
+    browser.open(TEAM).await;
+    let text = browser.text().await;
+    assert!(text.contains("There is no group team, or you are not a member of it") && !text.contains("library/app"));
+    browser.click("button[popovertarget=menu-you]").await;
+    browser.click("#menu-you button").await;
+    browser.fill("#username", "bob").await;
+    browser.fill("#password", &password("bob")).await;
+    browser.click("button.primary").await;
+    let limit = json!({"dependency_proxy_max_bytes": 4_000});
+    assert_eq!(service.api("PUT", "/groups/team", limit).await.status, 200);
+    eventually("an image is incomplete", async || {
+        browser.open(TEAM).await;
+        browser.text().await.contains("Incomplete")
+    })
+    .await;
+    browser.end().await;
+}
+
+#[actix_rt::test]
+async fn axe_finds_nothing_on_any_page() {
+    let house = House::new(with_images(3)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    assert_eq!(house.started.client.manifest("team", "app", "3").await.status, 200);
+    let service = &house.started.service;
+    let pin = json!({"pinned": true});
+    let pinned = service.api("PUT", "/groups/team/dependency_proxy/images/app:1", pin).await;
+    assert_eq!(pinned.status, 200);
+    service.group("empty").await;
+    service.api("POST", "/groups/empty/members", json!({"user_id": house.alice.id, "access_level": 50})).await;
+    let list = service.api("GET", "/groups/team/deploy_tokens", Value::Null).await.json();
+    let token = format!("{TEAM}/tokens/{}", list[0]["id"]);
+    let member = format!("{TEAM}/members/{}", house.bob.id);
+    let browser = Chromium::start(service).await;
+    browser.check_with_axe("/-/sign-in").await;
+    browser.fill("#username", "alice").await;
+    browser.fill("#password", &password("alice")).await;
+    browser.click("button.primary").await;
+    for address in [
+        "/",
+        TEAM,
+        "/groups/empty/-/dependency_proxy",
+        &format!("{TEAM}?q=nothing"),
+        &format!("{TEAM}/images/library/app:1"),
+        &format!("{TEAM}/delete?image=library/app:1"),
+        &format!("{TEAM}/clear"),
+        &format!("{TEAM}/tokens"),
+        &format!("{TEAM}/tokens/new"),
+        &format!("{token}/rotate"),
+        &format!("{token}/extend"),
+        &format!("{token}/revoke"),
+        &format!("{TEAM}/members"),
+        &format!("{member}/change"),
+        &format!("{member}/remove"),
+        "/-/account",
+        "/-/account/tokens/new",
+        "/groups/nowhere/-/dependency_proxy",
+        &format!("{TEAM}/other"),
+    ] {
+        browser.check_with_axe(address).await;
+    }
+    browser.end().await;
+}
+
+/// Finds elements by a CSS selector.
+fn css(selector: &str) -> Locator<'_> {
+    Locator::Css(selector)
+}
