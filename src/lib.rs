@@ -46,14 +46,17 @@
 //!
 //! ## A route
 //!
-//! 1. [`http`]: `http::configure`, or `http::api::configure` for a route below `/api/v4`.
+//! 1. [`http`]: `http::configure`; `http::api::configure` for a route below `/api/v4`, `http::ui::configure` for a page,
+//!    and `http::ui::address` for a page of a group.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
-//!    token, because there is no browser login. Any other route that needs a caller calls a function that `http::api`
-//!    re-exports, as `/readyz` calls `http::api::problems`: `Caller` and `Authority` are private to `http::api`.
+//!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page
+//!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`. Any
+//!    other route that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls
+//!    `http::api::problems`.
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
 //! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
 //!    shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings`.
-//! 5. `http::request_metrics`: the label of the route. All routes below `/api/v4` have one label.
+//! 5. `http::request_metrics`: the label of the route. All routes below `/api/v4` have one label, and all pages another.
 //! 6. `http::refusals::place`, if the path names a group, and the reserved names of `domain::group`, if it begins with
 //!    a new word.
 //!
@@ -177,7 +180,7 @@
 //! | [`upstream`] | the client of registries: challenges, tokens, redirects | reqwest |
 //! | [`store`] | identities, index, manifests, blobs | sled, the file system |
 //! | [`actors`] | owners of mutable state, and queues before scarce resources | actix |
-//! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API | actix_web |
+//! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API, `ui/` for the console | actix_web |
 //! | [`server`] | composition, start and stop; `net/`: listeners, sockets, TLS | |
 //! | [`admin`] | commands on a data folder: backups and keys beside a running service, all else on a stopped one | |
 //! | [`cli`] | subcommands | clap |
@@ -190,7 +193,7 @@
 //! 1. `domain` does no I/O, reads no clock and names no framework.
 //! 2. No bytes of a blob pass through a mailbox. Actors coordinate; bytes go between disk and socket.
 //! 3. No route reaches content or a change without a checked caller: `http::registry::authorized::Authorized` for the
-//!    registry, `http::api::caller::Caller` for the REST API. Each has one constructor.
+//!    registry, `http::api::caller::Caller` for the REST API and the console. Each has one constructor.
 //! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds.
 //!    Ranges of a blob that is not stored cannot be verified: they are passed on as ranges, are not stored, and grant
 //!    no link (`actors::blob_cache::handle::ranges`).
@@ -273,7 +276,7 @@
 //! # A change of identities
 //!
 //! ```text
-//! http::api                  Caller: an active token with the scope, and the right to this change
+//! http::api, http::ui        Caller: an active token with the scope, or a session, and the right to this change
 //! PolicyEvaluator (actor)    single writer: decides again on the newest Directory; domain::commands computes writes
 //! store::identities          journal: append, fsync. Then sled. Several waiting changes share one fsync
 //! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it

@@ -13,7 +13,8 @@
 //! - What a group has cached is listed for its members and those of the groups above it, not for visitors of a public
 //!   group.
 //! - Deploy tokens and JWTs are not accepted here, and a password is accepted by two routes: see
-//!   [`super::own_token`] and [`super::own_password`].
+//!   [`super::own_token`] and [`super::own_password`]. The console has callers with a session, which stands for a
+//!   password: see [`visitor`](crate::http::ui).
 //!
 //! A request's body may arrive long after its head, and passwords wait to be hashed, so a decision that was made on
 //! the head may be out of date. Therefore a change takes a [`Permission`], and [`Caller::change`] repeats the
