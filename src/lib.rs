@@ -56,7 +56,8 @@
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
 //! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
 //!    shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings`.
-//! 5. `http::request_metrics`: the label of the route. All routes below `/api/v4` have one label, and all pages another.
+//! 5. `http::request_metrics`: the label of the route. All routes below `/api/v4` have one label, and all pages
+//!    another.
 //! 6. `http::refusals::place`, if the path names a group, and the reserved names of `domain::group`, if it begins with
 //!    a new word.
 //!

@@ -14,8 +14,8 @@ use crate::store::error::{OpenError, StoreError};
 pub struct Folders {
     /// The data folder.
     pub data: PathBuf,
-    /// The cache folder; `None`: the one from which the index was built, also in a copy of the data folder, or `cache` in
-    /// the data folder.
+    /// The cache folder; `None`: the one from which the index was built, also in a copy of the data folder, or `cache`
+    /// in the data folder.
     pub cache: Option<PathBuf>,
     /// The file of the signing keys; `None`: the one in the data folder. It is only named in advice.
     pub key_file: Option<PathBuf>,

@@ -137,8 +137,8 @@ impl PlannedRestore {
     /// Returns the file of the signing keys, which a restore replaces.
     ///
     /// # Errors
-    /// The settings of the backup place it outside the data folder, so that it must be `given`; or the folder of the given
-    /// one does not exist or is not writable.
+    /// The settings of the backup place it outside the data folder, so that it must be `given`; or the folder of the
+    /// given one does not exist or is not writable.
     pub fn key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
         let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "key_file"];
         let elsewhere = self.beside.settings.iter().find(is_key_file).map(|setting| &setting.value);

@@ -24,8 +24,8 @@ pub(super) struct FsckArgs {
     /// Data folder of the service (storage.data_dir)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Cache folder of the service (storage.cache_dir); by default the folder cache in the data folder, if the index was built
-    /// from it, or else the one that was used last
+    /// Cache folder of the service (storage.cache_dir); by default the folder cache in the data folder, if the index
+    /// was built from it, or else the one that was used last
     #[arg(long, value_name = "DIR", requires = "data")]
     cache: Option<PathBuf>,
     /// File of the signing keys, if the settings name another one (auth.key_file) than jwt-keys in the data folder. It

@@ -1,4 +1,5 @@
-//! `snippet`: prints the lines with which a client pulls through a group, as the group's page in the console shows them.
+//! `snippet`: prints the lines with which a client pulls through a group, as the group's page in the console shows
+//! them.
 
 use clap::Args;
 use serde_json::{Value, json};

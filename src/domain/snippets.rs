@@ -1,5 +1,5 @@
-//! Lines for clients that pull through a group: the console and the subcommand `snippet` show the same text. User name and
-//! secret are those of a deploy token of the group.
+//! Lines for clients that pull through a group: the console and the subcommand `snippet` show the same text. User name
+//! and secret are those of a deploy token of the group.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub enum Client {
 /// Lines for one file or one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snippet {
-    /// Where they belong.
+    /// The file or place that they belong to, and what to know before.
     pub title: String,
     /// The lines, without a newline at the end.
     pub text: String,

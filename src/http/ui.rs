@@ -13,6 +13,7 @@
 //! | `.../clear` | confirmation before a cache is cleared | [`clearing`] |
 //! | `.../tokens...` | tokens of a group: list, new one, rotation, end, revocation | [`tokens`] |
 //! | `.../members...` | members of a group | [`members`] |
+//! | `.../settings` | switch, quota and age of a group | [`settings`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
 //!
 //! A request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
@@ -21,8 +22,8 @@
 //! codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`problem`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it,
-//! and all works without a script but copying.
+//! functions ([`page`], [`parts`], [`problem`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
+//! style in it, and all works without a script but copying.
 
 mod account;
 mod address;
@@ -40,6 +41,7 @@ mod page;
 mod parts;
 mod problem;
 mod sessions;
+mod settings;
 mod sign_in;
 mod snippets;
 mod tokens;

@@ -23,13 +23,14 @@ pub enum ImageState {
         /// The failure, as a sentence.
         because: String,
     },
-    /// Content of it is not stored, for each of its platforms: it was not pulled, or it was evicted. A pull needs upstream.
+    /// Content of it is not stored, for each of its platforms: it was not pulled, or it was evicted. A pull needs
+    /// upstream.
     Incomplete,
     /// Content of it is being downloaded.
     Arriving {
         /// Number of bytes that have arrived, of all content that is being downloaded.
         received: u64,
-        /// Their number in the end, as far as upstream has told it.
+        /// Their number in the end, as far as upstream has stated it.
         length: u64,
     },
 }

@@ -1,5 +1,5 @@
-//! Addresses of the pages of a group: `/groups/<group path>/-/dependency_proxy/<page>`. The path of a group has slashes,
-//! and no part of it is `-`, so the first `/-/` ends it.
+//! Addresses of the pages of a group: `/groups/<group path>/-/dependency_proxy/<page>`. The path of a group has
+//! slashes, and no part of it is `-`, so the first `/-/` ends it.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -9,14 +9,14 @@ use super::members::{self, MembersPage};
 use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
-use super::{clearing, deletion, group, image};
+use super::{clearing, deletion, group, image, settings};
 
 /// A page of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Page<'a> {
     /// The group itself, without a page.
     Bare,
-    /// What it has cached.
+    /// The list of what it has cached.
     Group,
     /// One image, by the name that follows `images/`.
     Image(&'a str),
@@ -28,6 +28,8 @@ enum Page<'a> {
     Tokens(TokensPage),
     /// A page about its members.
     Members(MembersPage),
+    /// Its settings.
+    Settings,
 }
 
 const PAGES: &str = "/-/dependency_proxy";
@@ -48,6 +50,7 @@ pub(super) async fn show(
         Page::Clearing => clearing::show(&visitor, path).await,
         Page::Tokens(page) => tokens::show(&visitor, &Owner::Group(path.to_owned()), page),
         Page::Members(page) => members::show(&visitor, path, page),
+        Page::Settings => settings::show(&visitor, path),
     }
 }
 
@@ -60,6 +63,7 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Clearing => clearing::clear(&form, path).await,
         Page::Tokens(page) => tokens::change(&form, &Owner::Group(path.to_owned()), page).await,
         Page::Members(page) => members::change(&form, path, page).await,
+        Page::Settings => settings::change(&form, path).await,
         Page::Bare | Page::Group => Err(form.visitor.no_such_page()),
     }
 }
@@ -86,6 +90,7 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
         "" | "/" => Page::Group,
         "/delete" => Page::Deletion,
         "/clear" => Page::Clearing,
+        "/settings" => Page::Settings,
         _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),
         _ if page.starts_with("/members") => Page::Members(MembersPage::parse(page.strip_prefix("/members")?)?),
         _ => Page::Image(page.strip_prefix("/images/")?),

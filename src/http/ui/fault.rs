@@ -1,5 +1,5 @@
-//! What fails in the console, as pages that say what is wrong and what to do. The console's only place that maps
-//! failures to status codes.
+//! Failures of the console, as pages that say what is wrong and what to do. The console's only place that maps failures
+//! to status codes.
 
 use std::fmt;
 

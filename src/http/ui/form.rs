@@ -79,9 +79,9 @@ impl FromRequest for Form {
     }
 }
 
-/// Returns true if the browser says that a page of another site sent this request (Fetch Metadata, section 2.4; RFC 6454,
-/// section 7). `host` is that of this service. A proxy in front may have changed `Host`, so only an origin that differs
-/// from all names counts.
+/// Returns true if the browser says that a page of another site sent this request (Fetch Metadata, section 2.4; RFC
+/// 6454, section 7). `host` is that of this service. A proxy in front may have changed `Host`, so only an origin that
+/// differs from all names counts.
 pub(super) fn is_of_another_site(request: &HttpRequest, host: &str) -> bool {
     let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {

@@ -1,5 +1,5 @@
-//! The page of one image: how to pull it, its state and figures, and the history of its tag. Its owner pins and refreshes
-//! it here.
+//! The page of one image: how to pull it, its state and figures, and the history of its tag. Its owner pins and
+//! refreshes it here.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;

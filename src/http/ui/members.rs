@@ -1,23 +1,24 @@
 //! The members of a group: who can pull from it, and from which group they have that. Its owners add, change and remove
 //! them.
 
-use std::collections::BTreeMap;
+mod list;
+
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use maud::{Markup, html};
 
+use self::list::{end_field, list, role_field};
 use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
-use super::parts::{crumbs, icon, tabs, token_field};
+use super::parts::{crumbs, token_field};
 use super::problem::Problem;
 use super::see;
-use super::tokens::role;
 use super::visitor::Visitor;
-use super::words::{day, day_text, parsed_day};
+use super::words::{day_text, parsed_day};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
 use crate::domain::group::Group;
@@ -35,7 +36,7 @@ pub(super) enum MembersPage {
     Remove(UserId),
 }
 
-/// What was typed about a member.
+/// The fields of a form about a member, as they were typed.
 #[derive(Default)]
 struct Typed {
     username: String,
@@ -163,143 +164,6 @@ fn find(visitor: &Visitor, group: &Group, user: UserId) -> Result<Arc<Membership
 
 fn address_of(group: &Group) -> String {
     format!("{}/members", address::of_group(group.path.as_str()))
-}
-
-fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        (crumbs(visitor, group, Some("Members")))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, group, "members"))
-        @if let Some(problem) = problem { (problem.note()) }
-        @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
-        section aria-labelledby="list" {
-            h2 #list { "Who can pull from " (group.path) }
-            table.cards role="table" aria-label="Members" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" aria-sort="ascending" { "User" }
-                        th role="columnheader" scope="col" { "Role" }
-                        th role="columnheader" scope="col" { "Member of" }
-                        th role="columnheader" scope="col" { "Since" }
-                        th role="columnheader" scope="col" { "Ends" }
-                        th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
-                    }
-                }
-                tbody role="rowgroup" { @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) } }
-            }
-            p.hint {
-                "Administrators can pull from every group. "
-                @if !visitor.owns(group) { "Owners of the group can add and remove members." }
-            }
-        }
-    }
-}
-
-/// Returns the people who are members of a group or of those above it, by name, each with the highest membership.
-fn people(visitor: &Visitor, group: &Group) -> BTreeMap<String, Arc<Membership>> {
-    let (directory, now) = (&visitor.caller.directory, visitor.caller.now);
-    let mut people: BTreeMap<String, Arc<Membership>> = BTreeMap::new();
-    let all = directory.lineage(group.id).flat_map(|group| directory.members(group.id));
-    for member in all.filter(|member| member.is_active(now)) {
-        let Some(user) = directory.user(member.user).filter(|user| user.bot_of.is_none()) else { continue };
-        let highest = people.entry(user.username.to_string()).or_insert_with(|| member.clone());
-        if member.level > highest.level {
-            *highest = member.clone();
-        }
-    }
-    people
-}
-
-fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Markup {
-    let directory = &visitor.caller.directory;
-    let is_here = member.group == group.id;
-    let above = directory.group(member.group).filter(|_| !is_here);
-    let is_blocked = directory.user(member.user).is_some_and(|user| user.blocked);
-    let id = format!("menu-{}", member.user.0);
-    html! {
-        tr role="row" {
-            th role="rowheader" scope="row" {
-                b { (name) }
-                @if member.user == visitor.caller.user.id { " " span.badge { "You" } }
-                @if is_blocked { " " span.badge { "Blocked" } }
-            }
-            td role="cell" data-label="Role" {
-                (role(member.level))
-                @if member.level == AccessLevel::Owner { span.under { "may change it, too" } }
-            }
-            td.two role="cell" data-label="Member of" {
-                @match above {
-                    Some(above) if visitor.authority().level(above.id).is_some() => {
-                        a href=(address_of(above)) { (above.path) } ", above this one"
-                    },
-                    Some(above) => { (above.path) ", above this one" },
-                    None => { "this group" },
-                }
-            }
-            td role="cell" data-label="Since" { (day(member.created_at)) }
-            td role="cell" data-label="Ends" { @match member.expires_at { Some(at) => (day(at)), None => "Never" } }
-            td.act role="cell" {
-                @if visitor.owns(group) && is_here {
-                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
-                    div.menu id=(id) popover {
-                        p { (name) }
-                        a href={ (address_of(group)) "/" (member.user.0) "/change" } { "Change role or end…" }
-                        a.bad href={ (address_of(group)) "/" (member.user.0) "/remove" } { "Remove…" }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        section aria-labelledby="add" {
-            h2 #add { "Add a member" }
-            form.inline method="post" action=(address_of(group)) {
-                (token_field(visitor))
-                div.field.grow {
-                    label for="username" { "User name" }
-                    (Problem::at(problem, "username"))
-                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username)
-                        aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "")];
-                }
-                (role_field(typed, problem))
-                (end_field(typed, problem))
-                button.primary { "Add the member" }
-            }
-            p.hint {
-                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work unchanged. Members can
-                pull from the groups below, too."
-            }
-        }
-    }
-}
-
-fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="level" { "Role" }
-            (Problem::at(problem, "access_level"))
-            select.short #level name="access_level" {
-                @for level in ROLES {
-                    @let number = u8::from(level).to_string();
-                    option value=(number) selected[number == typed.level] { (role(level)) }
-                }
-            }
-        }
-    }
-}
-
-fn end_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="expires" { "Ends on, if ever" }
-            (Problem::at(problem, "expires_at"))
-            input.short #expires name="expires_at" type="date" value=(typed.expires_at)
-                aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "")];
-        }
-    }
 }
 
 fn name_of(visitor: &Visitor, member: &Membership) -> String {

@@ -12,7 +12,7 @@ use super::assets::{ICON, SCRIPT, STYLE};
 use super::form::TOKEN_FIELD;
 use super::parts::icon;
 
-/// What a page shows around its content.
+/// The frame of a page: what is around its content.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     /// The host and port of this service.
@@ -32,7 +32,7 @@ pub(super) struct SignedIn {
     pub(super) form_token: String,
 }
 
-/// What a page may load: the console's own files, and nothing inline (Content Security Policy Level 3).
+/// The policy for what a page may load: the console's own files, and nothing inline (Content Security Policy Level 3).
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 

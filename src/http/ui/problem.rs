@@ -1,4 +1,4 @@
-//! What is wrong with a form, as its page shows it: a note on top, and a sentence at the field.
+//! Problems with forms, as their pages show them: a note on top, and a sentence at the field.
 
 use maud::{Markup, html};
 
@@ -51,6 +51,8 @@ impl Problem {
             "password" => "The password",
             "scopes" => "The choice of scopes",
             "overlap" => "The time for the old secret",
+            "quota" | "dependency_proxy_max_bytes" => "The quota",
+            "days" | "dependency_proxy_unpulled_days" => "The number of days",
             "name" => "The name",
             _ => field,
         };
@@ -97,6 +99,8 @@ fn id_of(field: &'static str) -> &'static str {
         "scopes" => "scope-pull",
         "current_password" => "current",
         "password" => "new",
+        "dependency_proxy_max_bytes" => "quota",
+        "dependency_proxy_unpulled_days" => "days",
         _ => field,
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions of the console. Each belongs to the password with which it was started, so that it ends when the user is
-//! blocked or deleted or the password changes, which [`super::visitor`] decides at each request. They are kept in memory:
-//! a restart ends all of them.
+//! blocked or deleted or the password changes, which [`super::visitor`] decides at each request. They are kept in
+//! memory: a restart ends all of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

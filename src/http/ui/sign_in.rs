@@ -1,5 +1,5 @@
-//! `/-/sign-in` and `/-/sign-out`: a session starts with the user's name and password, and ends. A wrong password counts
-//! as a failed login, as at all other places.
+//! `/-/sign-in` and `/-/sign-out`: a session starts with the user's name and password, and ends. A wrong password
+//! counts as a failed login, as at all other places.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Tokens: those that pull for a group, for its owners, and the personal ones of the visitor. Lists, and the ways to make,
-//! rotate, extend and revoke one.
+//! Tokens: those that pull for a group, for its owners, and the personal ones of the visitor. Lists, and the ways to
+//! make, rotate, extend and revoke one.
 
 mod change;
 mod creation;

@@ -1,5 +1,5 @@
-//! Numbers, sizes and times as pages show them: decimal units with three digits, as Docker prints them; thousands with a
-//! comma; times as long ago, and in full where the pointer rests.
+//! Numbers, sizes and times as pages show them: decimal units with three digits, as Docker prints them; thousands with
+//! a comma; times as long ago, and in full where the pointer rests.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -64,8 +64,8 @@ impl BlobFiles {
         if self.remove_damaged(digest, &file.metadata()?)? { Ok(Verified::Removed) } else { Ok(Verified::Gone) }
     }
 
-    /// Removes a damaged blob, which was read from the file of this metadata. Returns false if another file is there: it was verified as
-    /// it was downloaded.
+    /// Removes a damaged blob, which was read from the file of this metadata. Returns false if another file is there:
+    /// it was verified as it was downloaded.
     ///
     /// # Errors
     ///

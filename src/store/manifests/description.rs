@@ -1,5 +1,5 @@
-//! Descriptions of manifests: small files with the media type and size of a manifest. One is used only if it agrees with
-//! the bytes of the manifest.
+//! Descriptions of manifests: small files with the media type and size of a manifest. One is used only if it agrees
+//! with the bytes of the manifest.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Requests for content of a repository, without what authorizes them: their addresses, timeouts and repetition, and the
-//! bodies of their responses.
+//! Requests for content of a repository, without what authorizes them: their addresses, timeouts and repetition, and
+//! the bodies of their responses.
 
 use std::future::Future;
 use std::time::Duration;

@@ -137,6 +137,7 @@ async fn axe_finds_nothing_on_any_page() {
         &format!("{token}/extend"),
         &format!("{token}/revoke"),
         &format!("{TEAM}/members"),
+        &format!("{TEAM}/settings"),
         &format!("{member}/change"),
         &format!("{member}/remove"),
         "/-/account",

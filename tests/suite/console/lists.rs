@@ -53,6 +53,54 @@ async fn figures_states_and_quotas_are_shown() {
 }
 
 #[actix_rt::test]
+async fn owners_set_the_switch_the_quota_and_the_age_of_a_group() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    let service = &house.started.service;
+    let settings = format!("{TEAM}/settings");
+    let [alice, bob] = [house.visitor("alice").await, house.visitor("bob").await];
+    alice.get(&settings).await.shows(&[
+        "Quota in GB",
+        r#"id="proxy-inherit" value="inherit" checked"#,
+        "It is on there",
+    ]);
+    for (field, typed, sentence) in [
+        ("quota", "much", "The quota is not a number of GB such as 50 or 0.5."),
+        ("quota", "-1", "The quota is not a number of GB such as 50 or 0.5."),
+        ("days", "soon", "The number of days is not a number of days."),
+        ("days", "40000", "The number of days "),
+    ] {
+        let refused = alice.post(&settings, &[("section", "limits"), (field, typed)]).await;
+        refused.is(400, sentence);
+        assert!(refused.text.contains(&format!(r#"value="{typed}" aria-invalid="true""#)), "{}", refused.text);
+    }
+    let limits = [("section", "limits"), ("quota", "0.000004"), ("days", "90")];
+    alice.post(&settings, &limits).await.shows(&[
+        "Saved.",
+        r#"value="0.000004""#,
+        r#"value="90""#,
+        "It is 4.00 kB now",
+    ]);
+    let group = async || service.api("GET", "/groups/team", Value::Null).await.json();
+    let shown = group().await;
+    assert_eq!(
+        [&shown["dependency_proxy_max_bytes"], &shown["dependency_proxy_unpulled_days"]],
+        [&json!(4000), &json!(90)]
+    );
+    let is_evicted = async || alice.get(TEAM).await.text.contains("Incomplete");
+    eventually("what is over the quota goes", is_evicted).await;
+    alice.post(&settings, &[("section", "limits"), ("quota", ""), ("days", "")]).await.shows(&["Saved."]);
+    assert_eq!(group().await["dependency_proxy_max_bytes"], Value::Null);
+
+    alice.post(&settings, &[("section", "proxy"), ("proxy", "off")]).await.shows(&[r#"value="off" checked"#]);
+    assert_eq!(house.started.client.manifest("team", "app", "1").await.status, 403);
+    alice.post(&settings, &[("section", "proxy"), ("proxy", "inherit")]).await.shows(&["Saved."]);
+    assert_eq!(house.started.client.manifest("team", "app", "1").await.status, 200);
+    bob.get(&settings).await.is(403, "This page of team is for its owners");
+    bob.post(&settings, &limits).await.is(403, "This page of team is for its owners");
+}
+
+#[actix_rt::test]
 async fn the_address_of_a_group_in_the_api_leads_to_its_page() {
     let house = House::new(with_images(1)).await;
     let service = &house.started.service;

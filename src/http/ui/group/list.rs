@@ -17,7 +17,7 @@ pub(super) struct List {
     found: ShownPage,
 }
 
-/// What the address asks for: search, order and page.
+/// The wishes in an address: search, order and page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     search: String,

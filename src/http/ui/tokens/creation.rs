@@ -21,7 +21,7 @@ use crate::http::ui::problem::Problem;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day_text, parsed_day};
 
-/// What was typed into the form.
+/// The fields of the form, as they were typed.
 struct Typed {
     /// True for a group access token, false for a deploy token.
     is_access_token: bool,

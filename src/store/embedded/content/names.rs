@@ -76,8 +76,8 @@ impl EmbeddedContent {
         Ok(blobs)
     }
 
-    /// Returns what a manifest names, with the lengths that it claims; nothing for a blob, and for a manifest that is not
-    /// stored or cannot be read.
+    /// Returns what a manifest names, with the lengths that it claims; nothing for a blob, and for a manifest that is
+    /// not stored or cannot be read.
     pub(super) fn named(&self, digest: &Digest) -> Result<Named, StoreError> {
         if !(1..=MAX_EXAMINED_BYTES).contains(&self.manifests().length(digest)?) {
             return Ok(Named::default());

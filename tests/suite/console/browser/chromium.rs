@@ -36,7 +36,8 @@ const RUN_AXE: &str = "const done = arguments[arguments.length - 1];\
 
 impl Chromium {
     pub async fn start(service: &Service) -> Self {
-        // A process group of its own: a test that fails does not end the session, and the browser must end nevertheless.
+        // A process group of its own: a test that fails does not end the session, and the browser must end
+        // nevertheless.
         let mut driver = Command::new("chromedriver");
         driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut driver = driver.spawn().unwrap();

@@ -1,0 +1,209 @@
+//! The settings of a group: whether it pulls, how much it may cache, and how long it keeps what nobody pulls. A section
+//! has its own form.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use maud::{Markup, html};
+
+use super::address;
+use super::fault::Fault;
+use super::form::Form;
+use super::page;
+use super::parts::{crumbs, icon, tabs, token_field};
+use super::problem::Problem;
+use super::visitor::Visitor;
+use super::words::size;
+use crate::domain::commands::group::{self as edit, GroupChange};
+use crate::domain::group::Group;
+use crate::domain::id::GroupId;
+use crate::domain::policy;
+use crate::http::api::{ApiError, Authority, Right};
+
+/// The fields of the form of limits, as they were typed.
+struct Limits {
+    quota: String,
+    days: String,
+}
+
+/// Number of bytes of the unit of the quota.
+const GB: f64 = 1e9;
+
+/// Maximum quota that can be typed, in GB.
+const MAX_QUOTA_GB: f64 = 1e9;
+
+/// Shows the page.
+pub(super) fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault> {
+    let group = visitor.own_group(path)?;
+    let content = content(visitor, &group, &Limits::of(&group), None, None);
+    Ok(page::show(&visitor.frame(), &format!("Settings of {}", group.path), &content))
+}
+
+/// Saves a section, and shows the page with what it is now.
+pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let group = visitor.own_group(path)?;
+    let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
+    let limits = Limits { quota: text("quota"), days: text("days") };
+    let (wanted, typed) = if form.value("section") == Some("limits") {
+        (limits.change(), limits)
+    } else {
+        (Ok(switch(form.value("proxy"))), Limits::of(&group))
+    };
+    let saved = match wanted {
+        Ok(change) => save(visitor, &group, change).await,
+        Err(problem) => Err(Ok(problem)),
+    };
+    let title = format!("Settings of {}", group.path);
+    match saved {
+        Ok(group) => {
+            let content = content(visitor, &group, &Limits::of(&group), None, Some("Saved."));
+            Ok(page::show(&visitor.frame(), &title, &content))
+        }
+        Err(Err(fault)) => Err(fault),
+        Err(Ok(problem)) => {
+            let content = content(visitor, &group, &typed, Some(&problem), None);
+            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), &title, &content))
+        }
+    }
+}
+
+async fn save(visitor: &Visitor, group: &Group, change: GroupChange) -> Result<Group, Result<Problem, Fault>> {
+    let id = group.id;
+    let rule = move |caller: &Authority<'_>| Ok::<GroupId, ApiError>(caller.group(&id.0.to_string(), Right::Own)?.id);
+    let update = move |caller: &Authority<'_>, id| {
+        edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id)
+    };
+    let changed = match visitor.caller.may(rule) {
+        Ok(own) => visitor.caller.change("group changed", own, update).await,
+        Err(error) => Err(error),
+    };
+    changed.map_err(|error| Problem::of(&error).ok_or_else(|| visitor.refused(&error)))
+}
+
+fn switch(chosen: Option<&str>) -> GroupChange {
+    let proxy_enabled = match chosen {
+        Some("on") => Some(true),
+        Some("off") => Some(false),
+        _ => None,
+    };
+    GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() }
+}
+
+impl Limits {
+    fn of(group: &Group) -> Self {
+        let quota = group.cache.max_bytes.map(|bytes| (bytes as f64 / GB).to_string()).unwrap_or_default();
+        Self { quota, days: group.cache.unpulled_days.map(|days| days.to_string()).unwrap_or_default() }
+    }
+
+    fn change(&self) -> Result<GroupChange, Problem> {
+        let max_cache_bytes = match self.quota.as_str() {
+            "" => None,
+            typed => Some(
+                typed
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|gb| *gb > 0.0 && *gb <= MAX_QUOTA_GB)
+                    .ok_or_else(|| Problem::at_field("quota", "is not a number of GB such as 50 or 0.5"))?,
+            ),
+        };
+        let unpulled_days = match self.days.as_str() {
+            "" => None,
+            typed => Some(typed.parse::<u32>().map_err(|_| Problem::at_field("days", "is not a number of days"))?),
+        };
+        Ok(GroupChange {
+            max_cache_bytes: Some(max_cache_bytes.map(|gb| (gb * GB).round() as u64)),
+            unpulled_days: Some(unpulled_days),
+            ..GroupChange::default()
+        })
+    }
+}
+
+fn content(
+    visitor: &Visitor,
+    group: &Group,
+    limits: &Limits,
+    problem: Option<&Problem>,
+    saved: Option<&str>,
+) -> Markup {
+    html! {
+        (crumbs(visitor, group, Some("Settings")))
+        div.head { h1 { (group.path) } }
+        (tabs(visitor, group, "settings"))
+        @if let Some(saved) = saved { div.note.good role="status" { (icon("fresh")) div { p { b { (saved) } } } } }
+        @if let Some(problem) = problem { (problem.note()) }
+        (proxy_form(visitor, group))
+        (limits_form(visitor, group, limits, problem))
+    }
+}
+
+fn action(group: &Group) -> String {
+    format!("{}/settings", address::of_group(group.path.as_str()))
+}
+
+fn proxy_form(visitor: &Visitor, group: &Group) -> Markup {
+    let directory = &visitor.caller.directory;
+    let switched = directory.service().proxy_enabled.unwrap_or(visitor.caller.state.proxy_enabled);
+    let above = match group.parent {
+        Some(parent) => switched && policy::proxy_enabled(directory, parent),
+        None => switched,
+    };
+    let inherited = format!("It is {} there", if above { "on" } else { "off" });
+    let choices = [
+        ("inherit", "As in the group above, or the service", inherited.as_str(), group.proxy_enabled.is_none()),
+        ("on", "On", "Whatever the group above says", group.proxy_enabled == Some(true)),
+        ("off", "Off", "Also in groups below, unless they say otherwise", group.proxy_enabled == Some(false)),
+    ];
+    html! {
+        div.split {
+            div { h2 { "Dependency proxy" } p.soft { "Off: every pull is refused with a sentence that says so. What is cached stays." } }
+            form.column.stack method="post" action=(action(group)) {
+                (token_field(visitor))
+                input type="hidden" name="section" value="proxy";
+                fieldset {
+                    legend.unseen { "Dependency proxy" }
+                    @for (value, label, meaning, is_chosen) in choices {
+                        div.choice {
+                            input type="radio" name="proxy" id={ "proxy-" (value) } value=(value) checked[is_chosen]
+                                aria-describedby={ "proxy-" (value) "-is" };
+                            div { label for={ "proxy-" (value) } { (label) } p.hint id={ "proxy-" (value) "-is" } { (meaning) } }
+                        }
+                    }
+                }
+                button { "Save the switch" }
+            }
+        }
+    }
+}
+
+fn limits_form(visitor: &Visitor, group: &Group, limits: &Limits, problem: Option<&Problem>) -> Markup {
+    html! {
+        div.split {
+            div {
+                h2 { "Space and age" }
+                p.soft { "Over the quota, what this group has not read for the longest time goes first. Pinned images stay." }
+            }
+            form.column.stack method="post" action=(action(group)) {
+                (token_field(visitor))
+                input type="hidden" name="section" value="limits";
+                div.field {
+                    label for="quota" { "Quota in GB" }
+                    p.hint #quota-is {
+                        "Such as 50. Empty: none but that of the whole store"
+                        @if let Some(bytes) = group.cache.max_bytes { ". It is " (size(bytes)) " now" }
+                    }
+                    (Problem::at(problem, "quota"))
+                    input.short #quota name="quota" inputmode="decimal" value=(limits.quota)
+                        aria-invalid=[Problem::invalid(problem, "quota")] aria-describedby=[Problem::description(problem, "quota", "quota-is")];
+                }
+                div.field {
+                    label for="days" { "Remove images that nobody pulled for this number of days" }
+                    p.hint #days-is { "Such as 90; 0: never. Empty: as in the group above, or the service" }
+                    (Problem::at(problem, "days"))
+                    input.short #days name="days" inputmode="numeric" value=(limits.days)
+                        aria-invalid=[Problem::invalid(problem, "days")] aria-describedby=[Problem::description(problem, "days", "days-is")];
+                }
+                button { "Save space and age" }
+            }
+        }
+    }
+}
