@@ -169,9 +169,12 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_written_is_refused_with_the_command_to_run() {
-        let above = tempfile::NamedTempFile::new().unwrap();
-        let refusal = DataDir::open(&above.path().join("data")).unwrap_err().to_string();
+        // Nobody, root neither, can make a folder there.
+        let refusal = DataDir::open(Path::new("/proc/data")).unwrap_err().to_string();
         assert!(refusal.contains("mkdir -p") && refusal.contains("chown -R"), "{refusal}");
+        let above = tempfile::NamedTempFile::new().unwrap();
+        let refusal = DataDir::open(&above.path().join("data")).unwrap_err();
+        assert!(matches!(refusal, OpenError::NoFolder(_)), "{refusal}");
     }
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
         std::fs::write(above.path().join("file"), "").unwrap();
         let refusal =
             DataDir::open(&data).unwrap().with_cache(&above.path().join("file/cache")).unwrap_err().to_string();
-        assert!(refusal.contains("file/cache cannot be written by user"), "{refusal}");
+        assert!(refusal.contains("file/cache cannot be used as a folder"), "{refusal}");
     }
 
     #[test]
