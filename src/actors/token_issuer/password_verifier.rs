@@ -1,7 +1,7 @@
 //! Verification of passwords: the queue before the slow hashing, failed logins, and recently verified passwords. It
 //! stores no passwords, only keyed MACs (HMAC-SHA-256) under a key that exists only in this process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::formats::quantity;
 pub(super) struct PasswordVerifier {
     options: PasswordOptions,
     mac_key: hmac::Key,
-    /// Recently verified passwords, with the time until which each is remembered.
-    remembered: HashMap<Proof, Instant>,
+    /// Recently verified passwords.
+    remembered: HashMap<Proof, Remembered>,
     /// Checks that run or wait for a thread.
     checking: HashMap<Proof, Check>,
     by_user: Failures<(IpAddr, String)>,
@@ -69,6 +69,16 @@ pub enum PasswordError {
     #[error("Too many logins with a password at once. Use a token, or try again")]
     Busy,
 }
+
+/// A password that was verified recently.
+struct Remembered {
+    until: Instant,
+    /// The addresses from which it was accepted meanwhile, at most [`MAX_ADDRESSES`].
+    addresses: HashSet<IpAddr>,
+}
+
+/// Maximum number of addresses that are kept of one remembered password.
+const MAX_ADDRESSES: usize = 10_000;
 
 /// A password that is being checked, or waits for that.
 struct Check {
@@ -137,7 +147,7 @@ impl PasswordVerifier {
         let (proof, now) = (self.proof(&check), Instant::now());
         let (reply, outcome) = oneshot::channel();
         if self.is_remembered(&proof, now) {
-            let _ = reply.send(Ok(()));
+            let _ = reply.send(self.accept_remembered(&proof, &check, now));
         } else if let Some(checking) = self.checking.get_mut(&proof) {
             checking.waiters.push(reply);
         } else if let Some(refusal) = self.refusal(&check, now) {
@@ -156,7 +166,7 @@ impl PasswordVerifier {
     /// Records the outcome of a check, and gives it to those who wait.
     pub(super) fn checked(&mut self, Checked { proof, counted, outcome }: Checked) {
         if outcome.is_ok() {
-            self.remember(proof, Instant::now());
+            self.remember(proof, counted.0, Instant::now());
             self.by_address.forgive(&counted.0);
             self.by_user.forgive(&counted);
         }
@@ -181,12 +191,28 @@ impl PasswordVerifier {
     }
 
     fn is_remembered(&self, proof: &Proof, now: Instant) -> bool {
-        self.remembered.get(proof).is_some_and(|until| now < *until)
+        self.remembered.get(proof).is_some_and(|remembered| now < remembered.until)
     }
 
-    fn remember(&mut self, proof: Proof, now: Instant) {
-        self.remembered.retain(|_, until| now < *until);
-        self.remembered.insert(proof, now + self.options.password_remembered);
+    /// Accepts a remembered password. After too many failures it is accepted only at an address at which it was before:
+    /// whoever guesses elsewhere must not learn, in spite of the limit, that a guess is right, and one machine with a
+    /// wrong password must not lock out the others behind its address.
+    fn accept_remembered(&mut self, proof: &Proof, check: &CheckPassword, now: Instant) -> Result<(), PasswordError> {
+        let limited = self.failures(check, now);
+        let Some(remembered) = self.remembered.get_mut(proof) else { return Err(PasswordError::Busy) };
+        if let Some(wait) = limited.filter(|_| !remembered.addresses.contains(&check.address)) {
+            return Err(PasswordError::TooMany(wait));
+        }
+        if remembered.addresses.len() < MAX_ADDRESSES {
+            remembered.addresses.insert(check.address);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, proof: Proof, address: IpAddr, now: Instant) {
+        self.remembered.retain(|_, remembered| now < remembered.until);
+        let until = now + self.options.password_remembered;
+        self.remembered.insert(proof, Remembered { until, addresses: HashSet::from([address]) });
     }
 
     fn gauge(&self) {
@@ -194,9 +220,14 @@ impl PasswordVerifier {
     }
 
     fn refusal(&self, check: &CheckPassword, now: Instant) -> Option<PasswordError> {
+        let failures = self.failures(check, now).map(PasswordError::TooMany);
+        failures.or(self.is_full(check.address).then_some(PasswordError::Busy))
+    }
+
+    /// Returns the time to wait after too many failures; `None` if there were not too many.
+    fn failures(&self, check: &CheckPassword, now: Instant) -> Option<Duration> {
         let user = self.by_user.wait(&(check.address, check.username.clone()), now);
-        let address = self.by_address.wait(&check.address, now);
-        user.max(address).map(PasswordError::TooMany).or(self.is_full(check.address).then_some(PasswordError::Busy))
+        user.max(self.by_address.wait(&check.address, now))
     }
 
     /// Returns true if no further password from this address can be accepted now.
