@@ -43,6 +43,12 @@ impl Problem {
 
     /// Returns a problem with a field. `reason` is the rest of a sentence that begins with its name.
     pub(super) fn at_field(field: &'static str, reason: &str) -> Self {
+        // The names of the fields of the form, where they differ from those of the API.
+        let field = match field {
+            "dependency_proxy_max_bytes" => "quota",
+            "dependency_proxy_unpulled_days" => "days",
+            _ => field,
+        };
         let name = match field {
             "expires_at" => "The end",
             "username" | "user" => "The user name",
@@ -51,8 +57,8 @@ impl Problem {
             "password" => "The password",
             "scopes" => "The choice of scopes",
             "overlap" => "The time for the old secret",
-            "quota" | "dependency_proxy_max_bytes" => "The quota",
-            "days" | "dependency_proxy_unpulled_days" => "The number of days",
+            "quota" => "The quota",
+            "days" => "The number of days",
             "name" => "The name",
             _ => field,
         };
@@ -99,8 +105,6 @@ fn id_of(field: &'static str) -> &'static str {
         "scopes" => "scope-pull",
         "current_password" => "current",
         "password" => "new",
-        "dependency_proxy_max_bytes" => "quota",
-        "dependency_proxy_unpulled_days" => "days",
         _ => field,
     }
 }
