@@ -64,7 +64,7 @@ pub struct ImageQuery {
     pub limit: usize,
 }
 
-/// Order of a list of images. Only the first reads no more than is returned.
+/// Order of a list of images. Only the first reads no more than is returned, and lists of pinned images no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImageOrder {
     /// By registry, repository, and tag or digest.

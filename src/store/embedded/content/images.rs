@@ -34,7 +34,10 @@ impl EmbeddedContent {
                 });
             }
         }
-        let mut all = self.index().images_of_group(group)?;
+        let mut all = match query.pinned {
+            Some(true) => self.index().pinned_of_group(group)?,
+            _ => self.index().images_of_group(group)?,
+        };
         all.retain(|(key, record)| is_wanted(key, record, query));
         match query.order {
             ImageOrder::Name => {}

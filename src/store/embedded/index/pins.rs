@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{ImageFile, ImageRecord, Index, StoreError, key, read};
 use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::store::images::ImageKey;
 use crate::store::link::TagEntry;
@@ -49,7 +50,24 @@ impl Index {
             }
             Ok(pinned)
         });
-        in_database.map_or_else(|| self.pinned_in_files(), Ok)
+        in_database.map_or_else(|| self.all_pinned_in_files(), Ok)
+    }
+
+    /// Returns the pinned images of a group, in the order of their names. Reads no others.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn pinned_of_group(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let in_database = self.if_trusted(|| {
+            let mut pinned = Vec::new();
+            for key in self.pins.scan_prefix(key::images_of_group(group)).keys() {
+                let key = key?;
+                pinned.extend(key::image_of(&key).zip(read(self.images.get(&key)?)?));
+            }
+            Ok(pinned)
+        });
+        in_database.unwrap_or_else(|| self.pinned_in_files(group))
     }
 
     /// Notes that this image may be pinned with other content than before, after it was recorded.
@@ -64,13 +82,16 @@ impl Index {
         self.pin_changes.load(Ordering::SeqCst)
     }
 
-    fn pinned_in_files(&self) -> Result<Vec<(ImageKey, Digest)>, StoreError> {
+    fn all_pinned_in_files(&self) -> Result<Vec<(ImageKey, Digest)>, StoreError> {
         let mut pinned = Vec::new();
         for group in self.groups()? {
-            let images = self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned);
-            pinned.extend(images.map(|(key, record)| (key, record.digest)));
+            pinned.extend(self.pinned_in_files(group)?.into_iter().map(|(key, record)| (key, record.digest)));
         }
         Ok(pinned)
+    }
+
+    fn pinned_in_files(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        Ok(self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned).collect())
     }
 
     /// Returns the content of the file of an image that has a record and no file, because it was pulled while its group
