@@ -146,8 +146,8 @@ impl PasswordVerifier {
     ) -> impl Future<Output = Result<(), PasswordError>> + use<> {
         let (proof, now) = (self.proof(&check), Instant::now());
         let (reply, outcome) = oneshot::channel();
-        if self.is_remembered(&proof, now) {
-            let _ = reply.send(self.accept_remembered(&proof, &check, now));
+        if let Some(outcome) = self.remembered_outcome(&proof, &check, now) {
+            let _ = reply.send(outcome);
         } else if let Some(checking) = self.checking.get_mut(&proof) {
             checking.waiters.push(reply);
         } else if let Some(refusal) = self.refusal(&check, now) {
@@ -190,23 +190,24 @@ impl PasswordVerifier {
         Proof(proof)
     }
 
-    fn is_remembered(&self, proof: &Proof, now: Instant) -> bool {
-        self.remembered.get(proof).is_some_and(|remembered| now < remembered.until)
-    }
-
-    /// Accepts a remembered password. After too many failures it is accepted only at an address at which it was before:
-    /// whoever guesses elsewhere must not learn, in spite of the limit, that a guess is right, and one machine with a
-    /// wrong password must not lock out the others behind its address.
-    fn accept_remembered(&mut self, proof: &Proof, check: &CheckPassword, now: Instant) -> Result<(), PasswordError> {
+    /// Accepts a remembered password; `None` for any other. After too many failures it is accepted only at an address at
+    /// which it was before: whoever guesses elsewhere must not learn, in spite of the limit, that a guess is right, and
+    /// one machine with a wrong password must not lock out the others behind its address.
+    fn remembered_outcome(
+        &mut self,
+        proof: &Proof,
+        check: &CheckPassword,
+        now: Instant,
+    ) -> Option<Result<(), PasswordError>> {
         let limited = self.failures(check, now);
-        let Some(remembered) = self.remembered.get_mut(proof) else { return Err(PasswordError::Busy) };
+        let remembered = self.remembered.get_mut(proof).filter(|remembered| now < remembered.until)?;
         if let Some(wait) = limited.filter(|_| !remembered.addresses.contains(&check.address)) {
-            return Err(PasswordError::TooMany(wait));
+            return Some(Err(PasswordError::TooMany(wait)));
         }
         if remembered.addresses.len() < MAX_ADDRESSES {
             remembered.addresses.insert(check.address);
         }
-        Ok(())
+        Some(Ok(()))
     }
 
     fn remember(&mut self, proof: Proof, address: IpAddr, now: Instant) {
