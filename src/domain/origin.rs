@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::reference::Reference;
 use super::repository::{Repository, UpstreamName};
 
 /// The origin of content. Two groups may share an upstream response only if their origins are equal: both would have
@@ -33,6 +34,12 @@ impl Origin {
     /// Returns the name of the image as users write it: without the registry if that is Docker Hub.
     pub fn image_name(&self) -> String {
         if self.upstream.is_docker_hub() { self.repository.to_string() } else { self.to_string() }
+    }
+
+    /// Returns the name of the image with this tag or digest, such as `library/alpine:3.22`.
+    pub fn name_of(&self, reference: &Reference) -> String {
+        let separator = if matches!(reference, Reference::Digest(_)) { '@' } else { ':' };
+        format!("{}{separator}{reference}", self.image_name())
     }
 }
 

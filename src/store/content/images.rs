@@ -67,7 +67,7 @@ impl ContentStore {
     }
 
     /// Returns the number of bytes of all pinned images of all groups and of this manifest or index, each content once.
-    /// What is not stored, of manifests that are, counts with the length that they claim.
+    /// Content that is not stored counts with the length that stored manifests claim for it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What owners change on pages: pins, refreshes, deletions and the whole cache; and who may not.
+//! Changes by owners on pages: pins, refreshes, deletions and the whole cache; and who may not.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What pages show: lists with search, order and pages; figures; texts of people, which are never markup.
+//! Content of pages: lists with search, order and pages; figures; texts of people, which are never markup.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a start finds: the journal, the database and the export, each as far as it can be read.
+//! Sources that a start finds: the journal, the database and the export, each as far as it can be read.
 
 use std::fs::File;
 use std::io::{self, BufReader};
