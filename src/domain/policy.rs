@@ -12,6 +12,7 @@
 mod identity;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::identity::Identity;
 pub use self::refusal::{PullDenial, Refusal};
 
-use super::access::AccessLevel;
+use super::access::{AccessLevel, Membership};
 use super::directory::{Credential, Directory};
 use super::group::{Group, GroupPath, Visibility};
 use super::id::{GroupId, TokenId, UserId};
@@ -179,6 +180,19 @@ pub fn access_level(directory: &Directory, user: UserId, group: GroupId, now: Ti
         .filter(|membership| membership.is_active(now))
         .map(|membership| membership.level)
         .max()
+}
+
+/// Returns the active members of a group, each with the highest of the memberships in it and in the groups above.
+pub fn members(directory: &Directory, group: GroupId, now: Timestamp) -> BTreeMap<UserId, Arc<Membership>> {
+    let mut members: BTreeMap<UserId, Arc<Membership>> = BTreeMap::new();
+    let around = directory.lineage(group).flat_map(|group| directory.members(group.id));
+    for member in around.filter(|member| member.is_active(now)) {
+        let highest = members.entry(member.user).or_insert_with(|| member.clone());
+        if member.level > highest.level {
+            *highest = member.clone();
+        }
+    }
+    members
 }
 
 /// Returns true if the proxy is on in this group: the nearest group with a switch decides, starting with the group

@@ -48,7 +48,7 @@ mod image_view;
 mod images;
 mod losses;
 mod members;
-mod own_password;
+pub(in crate::http) mod own_password;
 mod own_token;
 mod pace;
 mod pagination;
@@ -72,13 +72,12 @@ use actix_web::{Resource, Scope, web};
 
 pub(super) use self::access_tokens::{last_use, new_secret};
 pub(crate) use self::caller::Identities;
-pub(super) use self::caller::{Authority, Caller, Needed, Right};
+pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
 pub(super) use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;
 pub(super) use self::rotations::kind_of;
 pub(crate) use self::state::ApiState;
-pub(super) use self::users::hashed;
 use super::get;
 
 /// Registers all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.

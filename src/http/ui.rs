@@ -22,7 +22,7 @@
 //! codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`problem`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
+//! functions ([`page`], [`parts`], [`problem`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
 //! style in it, and all works without a script but copying.
 
 mod account;
@@ -40,6 +40,7 @@ mod members;
 mod page;
 mod parts;
 mod problem;
+mod roles;
 mod sessions;
 mod settings;
 mod sign_in;

@@ -34,7 +34,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
-pub(in crate::http) use self::authority::{Authority, Needed, Right};
+pub(in crate::http) use self::authority::{Authority, Needed, Right, owner_of};
 pub(crate) use self::identities::Identities;
 use super::error::ApiError;
 use super::state::ApiState;

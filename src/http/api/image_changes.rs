@@ -2,7 +2,7 @@
 //! named as it is pulled, such as `alpine:3.22`. The caller's right is decided again at the change, and each change is
 //! logged with its caller.
 
-use super::caller::{Authority, Caller, Right};
+use super::caller::{Caller, Right, owner_of};
 use super::error::ApiError;
 use super::image_view as view;
 use super::images::check_switched_on;
@@ -68,7 +68,7 @@ pub(in crate::http) async fn delete(caller: &Caller, group: GroupId, image: &str
 /// # Errors
 /// The caller is no owner.
 pub(in crate::http) async fn clear(caller: &Caller, group: GroupId) -> Result<(), ApiError> {
-    let own = caller.may(move |caller| owned(caller, group))?;
+    let own = caller.may(owner_of(group))?;
     caller.purge(own).await
 }
 
@@ -83,13 +83,8 @@ pub(in crate::http) fn is_missing(error: &ApiError) -> bool {
 }
 
 fn permitted(caller: &Caller, group: GroupId) -> Result<(GroupId, String), ApiError> {
-    let own = caller.may(move |caller| owned(caller, group))?;
+    let own = caller.may(owner_of(group))?;
     caller.decide_again(own)
-}
-
-/// Returns this group, if the caller is an owner of it: the rule that is decided again at each change.
-fn owned(caller: &Authority<'_>, group: GroupId) -> Result<GroupId, ApiError> {
-    Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
 }
 
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the

@@ -71,6 +71,5 @@ pub(super) fn group_sizes(group: &Group, totals: GroupTotals) -> Value {
 
 /// Returns the name of an image for the log.
 pub(super) fn name(shown: &ShownImage) -> String {
-    let separator = if matches!(shown.image.key.reference, Reference::Digest(_)) { '@' } else { ':' };
-    format!("{}{separator}{}", shown.image.key.origin.image_name(), shown.image.key.reference)
+    shown.image.key.origin.name_of(&shown.image.key.reference)
 }

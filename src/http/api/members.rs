@@ -1,7 +1,6 @@
 //! `/groups/:id/members`: the members of a group (<https://docs.gitlab.com/api/members/>). Callers who see the
 //! group see them; its owners change them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
@@ -15,7 +14,8 @@ use super::params::{Params, number};
 use super::users;
 use crate::domain::access::Membership;
 use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
-use crate::domain::id::{GroupId, UserId};
+use crate::domain::id::UserId;
+use crate::domain::policy;
 use crate::domain::user::User;
 
 type GroupAndUser = web::Path<(String, String)>;
@@ -87,7 +87,7 @@ pub(super) async fn list_all(
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path, Right::See)?.id;
-    let members = matching(&caller, &params, effective(&caller, group).into_values())?;
+    let members = matching(&caller, &params, policy::members(&caller.directory, group, caller.now).into_values())?;
     Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
 }
 
@@ -101,7 +101,9 @@ pub(super) async fn show(caller: Caller, path: GroupAndUser) -> Result<HttpRespo
 /// Handles `GET /groups/:id/members/all/:user_id`.
 pub(super) async fn show_all(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path.0, Right::See)?.id;
-    let member = effective(&caller, group).remove(&user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
+    let member = policy::members(&caller.directory, group, caller.now)
+        .remove(&user_id(&path.1)?)
+        .ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }
 
@@ -164,19 +166,6 @@ fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
         return Err(ApiError::Invalid { field: "expires_at", reason });
     }
     Ok(end)
-}
-
-/// Returns the active members of a group, each with the highest of the memberships in it and in the groups above.
-fn effective(caller: &Caller, group: GroupId) -> BTreeMap<UserId, Arc<Membership>> {
-    let mut members: BTreeMap<UserId, Arc<Membership>> = BTreeMap::new();
-    let around = caller.directory.lineage(group).flat_map(|group| caller.directory.members(group.id));
-    for member in around.filter(|member| member.is_active(caller.now)) {
-        let highest = members.entry(member.user).or_insert_with(|| member.clone());
-        if member.level > highest.level {
-            *highest = member.clone();
-        }
-    }
-    members
 }
 
 fn matching(

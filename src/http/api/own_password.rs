@@ -2,7 +2,10 @@
 //! and a wrong one counts as a failed login. GitLab has no such route; the parameters have the names in GitLab's form
 //! for changing a password.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::SecretString;
 
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
@@ -14,6 +17,7 @@ use crate::actors::token_issuer::IssueError;
 use crate::domain::commands::CommandError;
 use crate::domain::commands::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
+use crate::domain::user::User;
 use crate::http::authorization_header::AuthorizationHeader;
 
 /// Changes the password of the caller, who presents a personal access token, or the user name and password. Login
@@ -24,13 +28,27 @@ pub(super) async fn change(
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
     let caller = caller(&request, state).await?;
-    let own = caller.may(owner_of_a_password)?;
+    caller.may(owner_of_a_password)?;
     let required = |name: &str| params.secret(name)?.ok_or_else(|| ApiError::Parameter(format!("{name} is missing")));
     let (current, new) = (required("current_password")?, required("password")?);
     let address = caller.state.public_url.client(&request);
+    let user = replace(&caller, (current, new), address).await?;
+    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+}
+
+/// Replaces the `current` password of the caller, which is verified first, by a `new` one.
+///
+/// # Errors
+/// The caller has no password, the current one is wrong, there were too many failed logins, or the new one is not valid.
+pub(in crate::http) async fn replace(
+    caller: &Caller,
+    (current, new): (SecretString, SecretString),
+    address: IpAddr,
+) -> Result<User, ApiError> {
+    let own = caller.may(owner_of_a_password)?;
     let name = caller.user.username.as_str();
     let proved = caller.state.tokens.identify_by_password(name, current, address).await.map_err(refused)?;
-    let password = hashed(&caller, Some(new)).await?;
+    let password = hashed(caller, Some(new)).await?;
     let change = move |caller: &Authority<'_>, own: UserId| {
         // The password was hashed and compared outside of the change, so it may have been changed meanwhile.
         if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
@@ -38,8 +56,7 @@ pub(super) async fn change(
         }
         edit::update(caller.directory, own, UserChange { password, ..UserChange::default() })
     };
-    let user = caller.change("own password changed", own, change).await?;
-    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+    caller.change("own password changed", own, change).await
 }
 
 async fn caller(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {

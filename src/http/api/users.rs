@@ -178,10 +178,7 @@ fn username(text: &str) -> Result<Username, ApiError> {
 ///
 /// # Errors
 /// The password is too short, too long or has the form of a token, or too many passwords are being hashed.
-pub(in crate::http) async fn hashed(
-    caller: &Caller,
-    password: Option<SecretString>,
-) -> Result<Option<Password>, ApiError> {
+pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
     let Some(password) = password else { return Ok(None) };
     let reason = match password.expose_secret().chars().count() {
         0..MIN_PASSWORD_CHARS => format!("is too short (minimum is {MIN_PASSWORD_CHARS} characters)"),

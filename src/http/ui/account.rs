@@ -14,11 +14,7 @@ use super::problem::Problem;
 use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secret_of};
-use crate::actors::token_issuer::IssueError;
-use crate::domain::commands::CommandError;
-use crate::domain::commands::user::{self as edit, UserChange};
-use crate::domain::id::UserId;
-use crate::http::api::{self, ApiError, ApiState, Authority};
+use crate::http::api::{ApiError, ApiState, own_password};
 
 /// Handles `GET /-/account`.
 pub(super) async fn show(visitor: Visitor) -> HttpResponse {
@@ -62,22 +58,7 @@ async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiE
     let current = typed("current_password").ok_or_else(|| missing("current_password"))?;
     let new = typed("password").ok_or_else(|| missing("password"))?;
     let address = caller.state.public_url.client(request);
-    let proved = caller.state.tokens.identify_by_password(form.visitor.username(), current, address).await;
-    let proved = proved.map_err(|error| match error {
-        IssueError::Busy => ApiError::Busy,
-        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::WrongPassword,
-    })?;
-    let password = api::hashed(caller, Some(new)).await?;
-    let own = caller.may(|caller| Ok(caller.user.id))?;
-    let change = move |caller: &Authority<'_>, own: UserId| {
-        // The password was compared outside of the change, so it may have been changed meanwhile.
-        if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
-            return Err(CommandError::Invalid { field: "current_password", reason: "is wrong".to_owned() });
-        }
-        edit::update(caller.directory, own, UserChange { password, ..UserChange::default() })
-    };
-    caller.change("own password changed", own, change).await.map(drop)
+    own_password::replace(caller, (current, new), address).await.map(drop)
 }
 
 fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {

@@ -2,7 +2,6 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
 use maud::{Markup, html};
 
 use super::address;
@@ -10,6 +9,7 @@ use super::fault::Fault;
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, token_field};
+use super::see;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
 use crate::domain::group::Group;
@@ -32,7 +32,7 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     }
     image_changes::clear(&visitor.caller, group.id).await.map_err(|error| visitor.refused(&error))?;
     let back = address::of_group(group.path.as_str());
-    Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
+    Ok(see(&back))
 }
 
 /// `typed` is a path that was typed and is not that of the group.

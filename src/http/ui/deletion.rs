@@ -10,7 +10,7 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::image;
 use super::page;
-use super::parts::{crumbs, image_name, token_field};
+use super::parts::{crumbs, token_field};
 use super::see;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
@@ -28,7 +28,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
     let mut found = BTreeMap::new();
     for name in &names {
         let images = image::find(visitor, &group, name).await?;
-        found.insert(image_name(&images[0].image.key.origin, &images[0].image.key.reference), images);
+        found.insert(images[0].image.key.origin.name_of(&images[0].image.key.reference), images);
     }
     let base = address::of_group(group.path.as_str());
     let pinned = found.iter().filter(|(_, images)| images.iter().any(|one| one.image.pinned)).count();

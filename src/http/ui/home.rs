@@ -10,7 +10,7 @@ use super::address;
 use super::fault::Fault;
 use super::page;
 use super::parts::path_words;
-use super::tokens::role;
+use super::roles::role;
 use super::visitor::Visitor;
 use super::words::{number, size};
 use crate::actors::images::GroupTotals;

@@ -2,7 +2,6 @@
 //! refreshes it here.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -11,14 +10,15 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::image_row::{changes, delete_address, pinned, state};
 use super::page;
-use super::parts::{code, copy_button, crumbs, image_name, image_prefix, image_words, short};
+use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
+use super::see;
 use super::visitor::Visitor;
 use super::words::{minute, number, size, time};
 use crate::actors::images::{Earlier, ShownImage};
 use crate::domain::digest::Digest;
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
-use crate::http::api::image_changes;
+use crate::http::api::{ApiError, image_changes};
 
 /// Shows the page.
 pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<HttpResponse, Fault> {
@@ -28,7 +28,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<Ht
     let earlier = visitor.caller.state.images.earlier(&shown.image).await;
     let earlier = earlier.map_err(|error| visitor.refused(&error.into()))?;
     let (origin, reference) = (&shown.image.key.origin, &shown.image.key.reference);
-    let name = image_name(origin, reference);
+    let name = origin.name_of(reference);
     let content = html! {
         (crumbs(visitor, &group, Some(&name)))
         div.head {
@@ -55,7 +55,6 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<Ht
 pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
-    find(visitor, &group, name).await?;
     let caller = &visitor.caller;
     let changed = match form.value("do") {
         Some("pin") => image_changes::pin(caller, group.id, name, true).await,
@@ -63,20 +62,22 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
         Some("refresh") => image_changes::refresh(caller, group.id, name).await,
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
-    changed.map_err(|error| visitor.refused(&error))?;
-    let back = address::of_image(group.path.as_str(), name);
-    Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
+    changed.map_err(|error| fault(visitor, &group, name, &error))?;
+    Ok(see(&address::of_image(group.path.as_str(), name)))
 }
 
 /// Returns the group's image of this name, once for each account with which it was pulled; at least one.
 pub(super) async fn find(visitor: &Visitor, group: &Group, name: &str) -> Result<Vec<ShownImage>, Fault> {
-    image_changes::find(&visitor.caller, group.id, name).await.map_err(|error| {
-        if image_changes::is_missing(&error) {
-            visitor.fault(Kind::NoImage { path: group.path.to_string(), image: name.to_owned() })
-        } else {
-            visitor.refused(&error)
-        }
-    })
+    let found = image_changes::find(&visitor.caller, group.id, name).await;
+    found.map_err(|error| fault(visitor, group, name, &error))
+}
+
+fn fault(visitor: &Visitor, group: &Group, name: &str, error: &ApiError) -> Fault {
+    if image_changes::is_missing(error) {
+        visitor.fault(Kind::NoImage { path: group.path.to_string(), image: name.to_owned() })
+    } else {
+        visitor.refused(error)
+    }
 }
 
 fn pulls(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage) -> Markup {

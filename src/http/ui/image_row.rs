@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::address;
-use super::parts::{copy_button, icon, image_name, image_prefix, image_words, short, token_field};
+use super::parts::{copy_button, icon, image_prefix, image_words, short, token_field};
 use super::visitor::Visitor;
 use super::words::{number, size, time};
 use crate::actors::images::{ImageState, ShownImage};
@@ -33,7 +33,7 @@ pub(super) fn show(visitor: &Visitor, group: &Group, shown: &ShownImage, number_
 
 fn names(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage) -> Markup {
     let (origin, reference) = (&image.key.origin, &image.key.reference);
-    let (name, prefix) = (image_name(origin, reference), image_prefix(visitor, group));
+    let (name, prefix) = (origin.name_of(reference), image_prefix(visitor, group));
     let by_digest = format!("{prefix}{}@{}", origin.image_name(), image.digest);
     let account = origin.account.username();
     let names = html! {
@@ -107,7 +107,7 @@ fn until(at: Timestamp, now: Timestamp) -> String {
 }
 
 fn menu(visitor: &Visitor, group: &Group, shown: &ShownImage, number: usize) -> Markup {
-    let name = image_name(&shown.image.key.origin, &shown.image.key.reference);
+    let name = shown.image.key.origin.name_of(&shown.image.key.reference);
     let id = format!("menu-{number}");
     html! {
         button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
@@ -122,7 +122,7 @@ fn menu(visitor: &Visitor, group: &Group, shown: &ShownImage, number: usize) -> 
 /// Shows the forms that pin and refresh an image.
 pub(super) fn changes(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage) -> Markup {
     let (origin, reference) = (&image.key.origin, &image.key.reference);
-    let action = address::of_image(group.path.as_str(), &image_name(origin, reference));
+    let action = address::of_image(group.path.as_str(), &origin.name_of(reference));
     let (wish, label) = if image.pinned { ("unpin", "Unpin") } else { ("pin", "Pin: keep it") };
     html! {
         form method="post" action=(action) { (token_field(visitor)) button name="do" value=(wish) { (label) } }

@@ -16,14 +16,15 @@ use super::form::Form;
 use super::page;
 use super::parts::{crumbs, token_field};
 use super::problem::Problem;
+use super::roles;
 use super::see;
 use super::visitor::Visitor;
 use super::words::{day_text, parsed_day};
-use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::access::Membership;
 use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
 use crate::domain::group::Group;
-use crate::domain::id::{GroupId, UserId};
-use crate::http::api::{ApiError, Authority, Right};
+use crate::domain::id::UserId;
+use crate::http::api::{ApiError, Authority, owner_of};
 
 /// A page about the members of a group, by the rest of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +44,6 @@ struct Typed {
     level: String,
     expires_at: String,
 }
-
-const ROLES: [AccessLevel; 5] =
-    [AccessLevel::Guest, AccessLevel::Reporter, AccessLevel::Developer, AccessLevel::Maintainer, AccessLevel::Owner];
 
 impl MembersPage {
     /// Returns the page with this rest of an address, such as `/12/remove`.
@@ -109,7 +107,7 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
 
 impl Typed {
     async fn add(&self, visitor: &Visitor, group: &Group) -> Result<(), ApiError> {
-        let (level, expires_at) = (self.level()?, self.end()?);
+        let (level, expires_at) = (roles::chosen(&self.level)?, self.end()?);
         let known = visitor.caller.directory.user_named(&self.username).map(|user| user.id);
         let reason = || "belongs to nobody here. An administrator creates users".to_owned();
         let user = known.ok_or_else(|| ApiError::Invalid { field: "username", reason: reason() })?;
@@ -121,16 +119,11 @@ impl Typed {
     }
 
     async fn change(&self, visitor: &Visitor, group: &Group, user: UserId) -> Result<(), ApiError> {
-        let change = MemberChange { level: Some(self.level()?), expires_at: Some(self.end()?) };
+        let change = MemberChange { level: Some(roles::chosen(&self.level)?), expires_at: Some(self.end()?) };
         let update =
             move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, &caller.terms());
         let own = visitor.caller.may(owner_of(group.id))?;
         visitor.caller.change("member changed", own, update).await.map(drop)
-    }
-
-    fn level(&self) -> Result<AccessLevel, ApiError> {
-        let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
-        level.ok_or_else(|| ApiError::Invalid { field: "access_level", reason: "is unknown".to_owned() })
     }
 
     fn end(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
@@ -147,11 +140,6 @@ async fn remove(visitor: &Visitor, group: &Group, user: UserId) -> Result<(), Ap
     let remove = move |caller: &Authority<'_>, group| edit::remove(caller.directory, group, user, caller.now);
     let own = visitor.caller.may(owner_of(group.id))?;
     visitor.caller.change("member removed", own, remove).await
-}
-
-/// Returns the rule of each change, which is decided again at the change.
-fn owner_of(group: GroupId) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiError> + Send + 'static {
-    move |caller| Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
 }
 
 fn find(visitor: &Visitor, group: &Group, user: UserId) -> Result<Arc<Membership>, Fault> {

@@ -33,12 +33,6 @@ pub(super) fn short(digest: &Digest) -> String {
     format!("sha256:{}…", &digest.hex()[..DIGEST_CHARS])
 }
 
-/// Returns the whole name of an image, such as `library/alpine:3.22`.
-pub(super) fn image_name(origin: &Origin, reference: &Reference) -> String {
-    let separator = if matches!(reference, Reference::Digest(_)) { '@' } else { ':' };
-    format!("{}{separator}{reference}", origin.image_name())
-}
-
 /// Shows the name of an image: it can break after a slash and before the tag, and its last part is bold.
 pub(super) fn image_words(origin: &Origin, reference: &Reference) -> Markup {
     let name = origin.image_name();

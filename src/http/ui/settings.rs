@@ -15,9 +15,8 @@ use super::visitor::Visitor;
 use super::words::size;
 use crate::domain::commands::group::{self as edit, GroupChange};
 use crate::domain::group::Group;
-use crate::domain::id::GroupId;
 use crate::domain::policy;
-use crate::http::api::{ApiError, Authority, Right};
+use crate::http::api::{Authority, owner_of};
 
 /// The fields of the form of limits, as they were typed.
 struct Limits {
@@ -68,12 +67,10 @@ pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Faul
 }
 
 async fn save(visitor: &Visitor, group: &Group, change: GroupChange) -> Result<Group, Result<Problem, Fault>> {
-    let id = group.id;
-    let rule = move |caller: &Authority<'_>| Ok::<GroupId, ApiError>(caller.group(&id.0.to_string(), Right::Own)?.id);
     let update = move |caller: &Authority<'_>, id| {
         edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id)
     };
-    let changed = match visitor.caller.may(rule) {
+    let changed = match visitor.caller.may(owner_of(group.id)) {
         Ok(own) => visitor.caller.change("group changed", own, update).await,
         Err(error) => Err(error),
     };

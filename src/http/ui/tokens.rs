@@ -16,9 +16,9 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, tabs};
+use super::roles::role;
 use super::visitor::Visitor;
 use super::words::{day, time};
-use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::id::TokenId;
 use crate::domain::scope::{Scope, Scopes};
@@ -236,18 +236,6 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
             let member = visitor.caller.directory.membership(group, bot);
             html! { "Group access token" @if let Some(member) = member { ", " (role(member.level)) } }
         }
-    }
-}
-
-/// Returns the name of a role.
-pub(super) fn role(level: AccessLevel) -> &'static str {
-    match level {
-        AccessLevel::Guest => "Guest",
-        AccessLevel::Planner => "Planner",
-        AccessLevel::Reporter => "Reporter",
-        AccessLevel::Developer => "Developer",
-        AccessLevel::Maintainer => "Maintainer",
-        AccessLevel::Owner => "Owner",
     }
 }
 

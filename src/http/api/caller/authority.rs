@@ -214,3 +214,11 @@ fn refused(refusal: Refusal) -> ApiError {
         | Refusal::Gone => ApiError::Unauthorized,
     }
 }
+
+/// Returns the rule of a change that only the owners of this group may make. The group is named by its number, because a
+/// path may be that of another group at the change.
+pub(in crate::http) fn owner_of(
+    group: GroupId,
+) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiError> + Send + 'static {
+    move |caller| Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
+}

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::{ROLES, Typed, address_of};
+use super::{Typed, address_of};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::group::Group;
+use crate::domain::policy;
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
-use crate::http::ui::tokens::role;
+use crate::http::ui::roles::{self, role};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
@@ -47,17 +48,13 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
 
 /// Returns the people who are members of a group or of those above it, by name, each with the highest membership.
 fn people(visitor: &Visitor, group: &Group) -> BTreeMap<String, Arc<Membership>> {
-    let (directory, now) = (&visitor.caller.directory, visitor.caller.now);
-    let mut people: BTreeMap<String, Arc<Membership>> = BTreeMap::new();
-    let all = directory.lineage(group.id).flat_map(|group| directory.members(group.id));
-    for member in all.filter(|member| member.is_active(now)) {
-        let Some(user) = directory.user(member.user).filter(|user| user.bot_of.is_none()) else { continue };
-        let highest = people.entry(user.username.to_string()).or_insert_with(|| member.clone());
-        if member.level > highest.level {
-            *highest = member.clone();
-        }
-    }
-    people
+    let directory = &visitor.caller.directory;
+    let members = policy::members(directory, group.id, visitor.caller.now).into_values();
+    let person = |member: Arc<Membership>| {
+        let user = directory.user(member.user).filter(|user| user.bot_of.is_none())?;
+        Some((user.username.to_string(), member))
+    };
+    members.filter_map(person).collect()
 }
 
 fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Markup {
@@ -133,10 +130,7 @@ pub(super) fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
             label for="level" { "Role" }
             (Problem::at(problem, "access_level"))
             select.short #level name="access_level" {
-                @for level in ROLES {
-                    @let number = u8::from(level).to_string();
-                    option value=(number) selected[number == typed.level] { (role(level)) }
-                }
+                (roles::options(&typed.level))
             }
         }
     }

@@ -7,7 +7,6 @@ use maud::{Markup, html};
 
 use super::{Owner, secret};
 use crate::auth::secret::Kind;
-use crate::domain::access::AccessLevel;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::scope::{Scope, Scopes};
@@ -18,6 +17,7 @@ use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day_text, parsed_day};
 
@@ -37,10 +37,6 @@ struct Typed {
 
 /// Lifetime that the form suggests.
 const SUGGESTED: SignedDuration = SignedDuration::from_hours(90 * 24);
-
-/// The roles that the form offers for the bot of a group access token.
-const ROLES: [AccessLevel; 5] =
-    [AccessLevel::Guest, AccessLevel::Reporter, AccessLevel::Developer, AccessLevel::Maintainer, AccessLevel::Owner];
 
 /// Shows the empty form.
 pub(super) fn show(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
@@ -139,8 +135,7 @@ impl Typed {
         let path = path.clone();
         let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
         if self.is_access_token {
-            let level = self.level.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
-            let level = level.ok_or_else(|| invalid("access_level", "is unknown"))?;
+            let level = roles::chosen(&self.level)?;
             let create = move |caller: &Authority<'_>, group| {
                 edit::create_group(caller.directory, group, level, new, &caller.terms())
             };
@@ -243,10 +238,7 @@ fn group_fields(typed: &Typed, problem: Option<&Problem>) -> Markup {
             p.hint #level-is { "Every role may pull. Only an owner may change the group" }
             (Problem::at(problem, "access_level"))
             select.short #level name="access_level" aria-describedby="level-is" {
-                @for level in ROLES {
-                    @let number = u8::from(level).to_string();
-                    option value=(number) selected[number == typed.level] { (super::role(level)) }
-                }
+                (roles::options(&typed.level))
             }
         }
     }
