@@ -76,7 +76,7 @@ async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_
     hub.push_image("library/app", "tool", &tool);
     let settings = [
         ("STORAGE__CACHE_DIR", disk.path().to_str().unwrap()),
-        ("STORAGE__MIN_FREE", "10%"),
+        ("STORAGE__MIN_FREE", "4MB"),
         ("CACHE__TAG_FRESHNESS", "0s"),
     ];
     let with =
