@@ -52,7 +52,7 @@ pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use send_queue::SendQueue;
-pub(crate) use ui::Sessions;
+pub(crate) use ui::{Console, Sessions};
 
 /// Registers every public route. All other paths go to the registry, which parses them itself: actix's path
 /// patterns would be matched anew at every pull.

@@ -46,7 +46,7 @@ use crate::actors::janitor::JanitorHandle;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
-use crate::http::Refusals;
+use crate::http::{Console, Refusals};
 use crate::settings::Settings;
 use crate::store::data_dir::DataDir;
 use crate::telemetry::Metrics;
@@ -100,7 +100,10 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());
-    let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings, tls, clients)?;
+    let api = Data::new(api);
+    let (console, make_pages) = Console::new(api.clone());
+    process::low_priority_arbiter().spawn_fn(|| drop(actix_rt::spawn(make_pages())));
+    let workers = listeners::serve_clients(Data::new(registry), (api, Data::new(console)), &settings, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer {

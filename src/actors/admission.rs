@@ -11,13 +11,13 @@ use crate::domain::id::GroupId;
 
 /// A bounded number of permits. Cheap to clone; clones share their permits.
 #[derive(Clone)]
-pub(super) struct AdmissionLimit {
+pub(crate) struct AdmissionLimit {
     free: Arc<Semaphore>,
     queue: &'static str,
 }
 
 /// A permit, which is released when it is dropped.
-pub(super) struct Permit {
+pub(crate) struct Permit {
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
@@ -41,12 +41,12 @@ impl Drop for Counted {
 
 impl AdmissionLimit {
     /// Creates a limit of `permits` permits; `queue` is the metric label.
-    pub(super) fn new(queue: &'static str, permits: usize) -> Self {
+    pub(crate) fn new(queue: &'static str, permits: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))), queue }
     }
 
     /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all permits are in use.
-    pub(super) fn try_acquire(&self) -> Option<Permit> {
+    pub(crate) fn try_acquire(&self) -> Option<Permit> {
         self.permit(self.free.clone().try_acquire_owned().ok())
     }
 

@@ -16,7 +16,8 @@
 //! | `.../settings` | switch, quota and age of a group | [`settings`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
 //!
-//! A request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
+//! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
+//! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
 //! identities whether its password is still valid; a form also passes [`form`], which wants the session's token
 //! against forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status
 //! codes.
@@ -39,12 +40,14 @@ mod image_row;
 mod members;
 mod page;
 mod parts;
+mod passed;
 mod problem;
 mod roles;
 mod sessions;
 mod settings;
 mod sign_in;
 mod snippets;
+mod thread;
 mod tokens;
 mod visitor;
 mod words;
@@ -57,11 +60,17 @@ use actix_web::web::{self, post};
 
 use self::fault::Fault;
 pub(crate) use self::sessions::Sessions;
+pub(crate) use self::thread::Console;
 use self::visitor::Visitor;
 use super::get;
 
-/// Registers all routes of the console. They need `web::Data<ApiState>`.
+/// Registers the routes of the console, which pass requests on to its thread. They need `web::Data<Console>`.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config.service(web::resource(["/", "/-/{page:.*}", "/groups", "/groups/{page:.*}"]).to(thread::pass_on));
+}
+
+/// Registers the pages, for the application of that thread. They need `web::Data<ApiState>`.
+fn configure_pages(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/").route(get().to(home::show)))
         .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))

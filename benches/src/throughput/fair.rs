@@ -38,7 +38,8 @@ pub fn rows() -> Vec<Row> {
     let herds =
         [Beside::Manifests(256), Beside::Blobs(256), Beside::Cold(200)].map(|beside| (beside, Figure::P99, 1.5));
     let silent = (Beside::Silent, Figure::P50, 1.1);
-    herds.into_iter().chain([silent]).map(|(beside, figure, most)| row(beside, figure, most)).collect()
+    let pages = (Beside::Pages(4), Figure::P99, 1.1);
+    herds.into_iter().chain([pages, silent]).map(|(beside, figure, most)| row(beside, figure, most)).collect()
 }
 
 fn row(beside: Beside, figure: Figure, most: f64) -> Row {
@@ -46,8 +47,8 @@ fn row(beside: Beside, figure: Figure, most: f64) -> Row {
     let aims =
         vec![Aim::absolute(of_reference, Bound::AtMost(most)), Aim::absolute(Figure::Errors, Bound::AtMost(0.0))];
     let contenders = match beside {
-        // The static server has no upstream.
-        Beside::Cold(_) => vec![Kind::Ours],
+        // The static server has neither upstream nor pages.
+        Beside::Cold(_) | Beside::Pages(_) => vec![Kind::Ours],
         _ => vec![Kind::Ours, Kind::Nginx],
     };
     Row { name: beside.to_string(), contenders, figure, aims, work: Work::Fair(beside) }

@@ -6,7 +6,6 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::address;
@@ -54,7 +53,7 @@ impl Fault {
     /// Returns the fault of a request without a session: it leads to the page for signing in, and back.
     pub(super) fn signed_out(request: &HttpRequest) -> Self {
         let back = if request.method().is_safe() { request.uri().to_string() } else { "/".to_owned() };
-        Self::new(Kind::SignedOut(back), Frame { host: String::new(), at: Timestamp::now(), user: None })
+        Self::new(Kind::SignedOut(back), Frame::of_nobody(String::new()))
     }
 
     fn page(&self) -> Markup {

@@ -1,13 +1,16 @@
 //! Forms that a visitor sends: their fields, with the proof that a page of the same session sent them.
 
+use std::future::{Ready, ready};
+
 use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, HeaderName, ORIGIN};
-use actix_web::{FromRequest, HttpRequest};
-use futures::future::LocalBoxFuture;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::fault::{Fault, Kind};
+use super::passed::SentBody;
 use super::visitor::Visitor;
-use crate::http::form_body::{self, BodyFault};
+use crate::http::form_body::BodyFault;
 
 /// A form of a session.
 pub(super) struct Form {
@@ -23,6 +26,16 @@ pub(super) struct Fields(Vec<(String, String)>);
 pub(super) const TOKEN_FIELD: &str = "csrf";
 
 impl Form {
+    fn of(request: &HttpRequest) -> Result<Self, Fault> {
+        let visitor = Visitor::of(request)?;
+        let fields = Fields::read(request).map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
+        let is_foreign = is_of_another_site(request, &visitor.host);
+        if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
+            return Err(visitor.fault(Kind::Forged));
+        }
+        Ok(Self { visitor, fields })
+    }
+
     /// Returns the first value of a field.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.fields.value(name)
@@ -40,19 +53,14 @@ impl Fields {
     /// # Errors
     ///
     /// Fails with a sentence if the body is too large, late or malformed.
-    pub(super) fn read(
-        request: &HttpRequest,
-        payload: &mut Payload,
-    ) -> impl Future<Output = Result<Self, &'static str>> + use<> {
-        let body = form_body::whole(request, payload);
-        async {
-            let bytes = body.await.map_err(|fault| match fault {
-                BodyFault::TooLarge => "The form is larger than this service accepts.",
-                BodyFault::TooSlow => "The form did not arrive in time.",
-                BodyFault::Broken => "The form arrived incomplete.",
-            })?;
-            serde_urlencoded::from_bytes(&bytes).map(Self).map_err(|_| "The form cannot be read.")
-        }
+    pub(super) fn read(request: &HttpRequest) -> Result<Self, &'static str> {
+        let body = request.extensions().get().map_or(Ok(Bytes::new()), |SentBody(body)| body.clone());
+        let bytes = body.map_err(|fault| match fault {
+            BodyFault::TooLarge => "The form is larger than this service accepts.",
+            BodyFault::TooSlow => "The form did not arrive in time.",
+            BodyFault::Broken => "The form arrived incomplete.",
+        })?;
+        serde_urlencoded::from_bytes(&bytes).map(Self).map_err(|_| "The form cannot be read.")
     }
 
     /// Returns the first value of a field.
@@ -63,19 +71,10 @@ impl Fields {
 
 impl FromRequest for Form {
     type Error = Fault;
-    type Future = LocalBoxFuture<'static, Result<Self, Fault>>;
+    type Future = Ready<Result<Self, Fault>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (visitor, body) = (Visitor::of(request), Fields::read(request, payload));
-        let is_foreign = visitor.as_ref().is_ok_and(|visitor| is_of_another_site(request, &visitor.host));
-        Box::pin(async move {
-            let visitor = visitor?;
-            let fields = body.await.map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
-            if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
-                return Err(visitor.fault(Kind::Forged));
-            }
-            Ok(Self { visitor, fields })
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
     }
 }
 

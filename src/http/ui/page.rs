@@ -23,6 +23,13 @@ pub(super) struct Frame {
     pub(super) user: Option<SignedIn>,
 }
 
+impl Frame {
+    /// Returns the frame of a page for nobody in particular.
+    pub(super) fn of_nobody(host: String) -> Self {
+        Self { host, at: Timestamp::now(), user: None }
+    }
+}
+
 /// The user of a page.
 #[derive(Clone, Debug)]
 pub(super) struct SignedIn {

@@ -1,13 +1,13 @@
 //! `/-/sign-in` and `/-/sign-out`: a session starts with the user's name and password, and ends. A wrong password
 //! counts as a failed login, as at all other places.
 
+use std::future::{Ready, ready};
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
-use jiff::Timestamp;
 use maud::{Markup, html};
 use secrecy::SecretString;
 
@@ -136,7 +136,7 @@ fn sentence(failure: &Failure) -> String {
 }
 
 fn frame(request: &HttpRequest, state: &ApiState) -> Frame {
-    Frame { host: state.public_url.host(request), at: Timestamp::now(), user: None }
+    Frame::of_nobody(state.public_url.host(request))
 }
 
 fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
@@ -167,6 +167,26 @@ fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
     }
 }
 
+impl Login {
+    fn of(request: &HttpRequest) -> Result<Self, LoginError> {
+        let host = request.app_data::<Data<ApiState>>().map(|state| state.public_url.host(request)).unwrap_or_default();
+        let fields = Fields::read(request).map_err(|sentence| LoginError(sentence.to_owned()))?;
+        // Nobody is to be signed in as somebody else by a page of another site.
+        if form::is_of_another_site(request, &host) {
+            return Err(LoginError("The form was sent from another site. Sign in here.".to_owned()));
+        }
+        let required = |name: &str, label: &str| {
+            let value = fields.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
+            value.ok_or_else(|| LoginError(format!("{label} is missing.")))
+        };
+        Ok(Self {
+            username: required("username", "The user name")?,
+            password: required("password", "The password")?.into(),
+            back: fields.value("return").unwrap_or_default().to_owned(),
+        })
+    }
+}
+
 /// Reason why a form for signing in cannot be used, as a sentence.
 #[derive(Debug)]
 pub(super) struct LoginError(String);
@@ -179,26 +199,9 @@ impl From<LoginError> for actix_web::Error {
 
 impl FromRequest for Login {
     type Error = LoginError;
-    type Future = futures::future::LocalBoxFuture<'static, Result<Self, LoginError>>;
+    type Future = Ready<Result<Self, LoginError>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let host = request.app_data::<Data<ApiState>>().map(|state| state.public_url.host(request)).unwrap_or_default();
-        let (fields, is_foreign) = (Fields::read(request, payload), form::is_of_another_site(request, &host));
-        Box::pin(async move {
-            let fields = fields.await.map_err(|sentence| LoginError(sentence.to_owned()))?;
-            // Nobody is to be signed in as somebody else by a page of another site.
-            if is_foreign {
-                return Err(LoginError("The form was sent from another site. Sign in here.".to_owned()));
-            }
-            let required = |name: &str, label: &str| {
-                let value = fields.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
-                value.ok_or_else(|| LoginError(format!("{label} is missing.")))
-            };
-            Ok(Self {
-                username: required("username", "The user name")?,
-                password: required("password", "The password")?.into(),
-                back: fields.value("return").unwrap_or_default().to_owned(),
-            })
-        })
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        ready(Self::of(request))
     }
 }

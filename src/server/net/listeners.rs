@@ -18,7 +18,7 @@ use super::connection::Port;
 use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
-use crate::http::{self, ApiState, EarlyRefusals, Paths, RegistryState};
+use crate::http::{self, ApiState, Console, EarlyRefusals, Paths, RegistryState};
 use crate::server::error::CongestionError;
 use crate::server::{StartError, capacity, process};
 use crate::settings::Settings;
@@ -33,7 +33,7 @@ pub(in crate::server) type Bound = (SocketAddr, TcpListener);
 /// A listener cannot be used.
 pub(in crate::server) fn serve_clients(
     state: Data<RegistryState>,
-    api: Data<ApiState>,
+    (api, console): (Data<ApiState>, Data<Console>),
     settings: &Settings,
     tls: Option<ServerConfig>,
     (address, listeners): (SocketAddr, Vec<TcpListener>),
@@ -44,8 +44,8 @@ pub(in crate::server) fn serve_clients(
     let (warned, early) = (WarnedPeers::default(), EarlyRefusals::new(state.clone()));
     let port = Port { address, client_timeout: settings.client_timeout, unread, tls, warned, early };
     let serve = move |thread| {
-        let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
-        let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
+        let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(console.clone());
+        let app = app.app_data(Paths::default()).app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
         let app = app.configure(http::configure).wrap(from_fn(http::instrument));
         port.clone().serve(app, thread)
     };

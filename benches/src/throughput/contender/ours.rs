@@ -88,7 +88,7 @@ struct Api {
 
 impl Api {
     fn new(address: SocketAddr, tls: bool) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let http = reqwest::Client::builder().no_proxy();
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         if !tls {
             return Ok(Self { http: http.build()?, base: format!("http://{address}") });
         }
@@ -120,7 +120,17 @@ impl Api {
             prefix: format!("/v2/{path}/dependency_proxy/containers"),
             authorization: Some(format!("Bearer {}", word(&answer["token"]))),
             logins: Some(logins),
+            page: Some((format!("/groups/{path}/-/dependency_proxy"), self.sign_in(path).await?)),
         })
+    }
+
+    /// Signs in to the console and returns the cookie of the session.
+    async fn sign_in(&self, username: &str) -> reqwest::Result<String> {
+        let form = self.http.post(format!("{}/-/sign-in", self.base));
+        let signed_in =
+            form.form(&[("username", username), ("password", PASSWORD)]).send().await?.error_for_status()?;
+        let cookie = signed_in.headers().get("set-cookie").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(cookie.split(';').next().unwrap_or_default().to_owned())
     }
 
     async fn make(&self, path: &str, fields: Value) -> reqwest::Result<Value> {

@@ -1,5 +1,7 @@
 //! A running server, as the rows see it.
 
+use std::io;
+
 use super::kind::Kind;
 use crate::throughput::group::Group;
 use crate::throughput::load::{Request, Target};
@@ -29,6 +31,8 @@ pub struct Access {
     pub authorization: Option<String>,
     /// Credentials for the token endpoint, for this service only.
     pub logins: Option<Logins>,
+    /// The page of the group, and the cookie of a session of a member, for this service only.
+    pub page: Option<(String, String)>,
 }
 
 /// Credentials for the token endpoint, each a value of `Authorization`.
@@ -64,6 +68,16 @@ impl Running {
         format!("{}/{repository}/blobs/{digest}", self.access.prefix)
     }
 
+    /// Returns a request for the page of the group.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the server has no pages.
+    pub fn page(&self) -> io::Result<Request> {
+        let (path, cookie) = self.access.page.as_ref().ok_or_else(|| io::Error::other("the server has no pages"))?;
+        Ok(Request::new(self.target.address, "GET", path, None).with_cookie(cookie))
+    }
+
     /// Returns the usage of its processes so far.
     pub fn usage(&self) -> Usage {
         self.group.as_ref().map(Group::usage).unwrap_or_default()
@@ -84,6 +98,6 @@ impl Running {
 impl Access {
     /// Access to a server without credentials, with the paths of upstream.
     pub(super) fn open() -> Self {
-        Self { prefix: "/v2".to_owned(), authorization: None, logins: None }
+        Self { prefix: "/v2".to_owned(), authorization: None, logins: None, page: None }
     }
 }

@@ -63,6 +63,10 @@ impl Herd {
         let blob = server.request("GET", &blob, None);
         let work: Work<'static> = match beside {
             Beside::Manifests(clients) => Box::new(move |stop, begun| repeat(target, clients, &manifest, stop, begun)),
+            Beside::Pages(clients) => {
+                let page = server.other_group().page()?;
+                Box::new(move |stop, begun| repeat(target, clients, &page, stop, begun))
+            }
             Beside::Blobs(clients) => Box::new(move |stop, begun| repeat(target, clients, &blob, stop, begun)),
             Beside::Silent => Box::new(move |stop, begun| keep_silent(target, &manifest, &blob, stop, begun)),
             Beside::Cold(clients) => {

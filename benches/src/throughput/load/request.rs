@@ -26,11 +26,20 @@ impl Request {
         Self { bytes: text.into(), head_only: method == "HEAD", close: false, length: None }
     }
 
+    /// Adds a cookie, and the compression that browsers accept.
+    pub fn with_cookie(self, cookie: &str) -> Self {
+        self.with_lines(&format!("Cookie: {cookie}\r\nAccept-Encoding: gzip\r\n"))
+    }
+
     /// Adds `Connection: close`, for a connection per request, as docker 20.10, podman and skopeo use.
     pub fn closing(mut self) -> Self {
-        let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len() - 2]).into_owned();
-        self.bytes = format!("{text}Connection: close\r\n\r\n").into();
         self.close = true;
+        self.with_lines("Connection: close\r\n")
+    }
+
+    fn with_lines(mut self, lines: &str) -> Self {
+        let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len() - 2]).into_owned();
+        self.bytes = format!("{text}{lines}\r\n").into();
         self
     }
 

@@ -11,6 +11,8 @@ pub enum Beside {
     Blobs(usize),
     /// A herd of another group in which each client pulls images that are not cached.
     Cold(usize),
+    /// Browsers that load the page of the same group again and again, on this number of connections.
+    Pages(usize),
     /// Connections of another group: 1,000 on which nothing is requested any more, and 100 whose clients have requested
     /// a blob of 100 MiB and do not read it.
     Silent,
@@ -24,6 +26,12 @@ impl fmt::Display for Beside {
             Self::Manifests(clients) => write!(f, "{herd} {clients} clients of a cached manifest"),
             Self::Blobs(clients) => write!(f, "{herd} {clients} clients of a cached blob of 100 MiB"),
             Self::Cold(clients) => write!(f, "{herd} {clients} clients of images that are not cached"),
+            Self::Pages(clients) => {
+                write!(
+                    f,
+                    "pages: pulls of cached images beside {clients} clients that load the page of the group in a loop"
+                )
+            }
             Self::Silent => {
                 f.write_str("idle: pulls of cached images beside 1,000 idle connections and 100 stalled readers")
             }
