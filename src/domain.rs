@@ -40,6 +40,7 @@
 //! | [`takeover`] | the choice between the two credentials of an account at an upstream |
 //! | [`throttle`] | pace of requests to an upstream whose limit is reached |
 //! | [`token`] | tokens, and tombstones of deleted ones |
+//! | [`traffic`] | pulls and bytes of a group within an hour |
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
 //! | [`user`] | users, their passwords, and the bots of group access tokens |
 
@@ -81,5 +82,6 @@ pub mod snippets;
 pub mod takeover;
 pub mod throttle;
 pub mod token;
+pub mod traffic;
 pub mod upstream;
 pub mod user;

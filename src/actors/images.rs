@@ -7,8 +7,10 @@ mod shown;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use self::readers::Readers;
-use super::blob_cache::{BlobCacheHandle, RunningDownload};
+use super::blob_cache::BlobCacheHandle;
 use super::janitor::JanitorHandle;
 use super::manifest_cache::{ManifestCacheHandle, PullManifest};
 use super::pull_failure::Cause;
@@ -17,12 +19,14 @@ use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
 use crate::store::content::ContentStore;
 use crate::store::usage::Totals;
 
 pub use self::shown::{ImageState, ShownImage, ShownPage};
+pub use super::blob_cache::RunningDownload;
 pub use crate::store::error::StoreError;
 pub use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageQuery};
 
@@ -198,6 +202,18 @@ impl Images {
         self.readers.run(None, async move { content.totals().await }).await
     }
 
+    /// Returns the hours of the last 30 days in which a group, or any, had traffic, the earliest first. What happened in
+    /// the last seconds is not in it yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read, or if too many others read it.
+    pub async fn traffic(&self, group: Option<GroupId>, now: Timestamp) -> Result<Vec<(Hour, Traffic)>, ImagesError> {
+        // The present hour is one of them.
+        let (content, since) = (self.content.clone(), Hour::of(now).before(TRAFFIC_HOURS - 1));
+        self.readers.run(group, async move { content.traffic(group, since).await }).await
+    }
+
     /// Returns the sizes of the whole store.
     ///
     /// # Errors
@@ -210,6 +226,11 @@ impl Images {
             Ok(StoreSizes { stored, max_bytes: files.max_bytes()?, free_bytes: files.free()? })
         };
         Ok(blocking(sizes).await?)
+    }
+
+    /// Returns the downloads that are under way.
+    pub async fn downloads(&self) -> Vec<RunningDownload> {
+        self.blobs.downloads().await
     }
 
     /// Returns what an operator should do something about, a sentence each.

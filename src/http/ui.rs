@@ -23,12 +23,13 @@
 //! codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`problem`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
+//! functions ([`page`], [`parts`], [`chart`], [`problem`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
 //! style in it, and all works without a script but copying.
 
 mod account;
 mod address;
 mod assets;
+mod chart;
 mod clearing;
 mod deletion;
 mod fault;

@@ -21,6 +21,7 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
+use crate::actors::traffic::TrafficCounts;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
@@ -66,6 +67,7 @@ pub(super) struct Handles {
     images: Images,
     reads: Reads,
     pulls: PullCounts,
+    traffic: TrafficCounts,
     upstream: UpstreamHandle,
     warmer: Warmer,
 }
@@ -128,7 +130,8 @@ impl Handles {
             Arc::new(move |group| policy.at_present().group(group)?.cache.max_bytes)
         };
         let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
-        let (stores, pulls) = ((content.clone(), files.clone()), PullCounts::default());
+        let stores = (content.clone(), files.clone());
+        let (pulls, traffic) = (PullCounts::default(), TrafficCounts::default());
         let parts = Parts {
             policy: policy.clone(),
             last_used: last_used.clone(),
@@ -139,6 +142,7 @@ impl Handles {
             files,
             evictor: caches.evictor,
             pulls: pulls.clone(),
+            traffic: traffic.clone(),
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
             trims: Trims::default(),
@@ -160,6 +164,7 @@ impl Handles {
             images,
             reads: caches.reads,
             pulls,
+            traffic,
             upstream,
             warmer,
         })
@@ -223,6 +228,7 @@ impl Handles {
             last_used: self.last_used,
             reads: self.reads,
             pulls: self.pulls,
+            traffic: self.traffic,
             upstreams,
             stopping,
             refusals: Refusals::default(),

@@ -5,6 +5,7 @@ mod deletion;
 mod pins;
 mod quotas;
 mod states;
+mod traffic;
 
 use std::time::Duration;
 

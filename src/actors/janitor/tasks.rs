@@ -13,10 +13,12 @@ use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pulls::PullCounts;
+use crate::actors::traffic::TrafficCounts;
 use crate::domain::commands::retention;
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS};
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
@@ -45,6 +47,8 @@ pub struct Parts {
     pub evictor: Evictor,
     /// Pulls of images.
     pub pulls: PullCounts,
+    /// Traffic of groups.
+    pub traffic: TrafficCounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
     pub unpulled_days: u32,
     /// Held while removals of images are completed.
@@ -69,6 +73,7 @@ impl Parts {
         report("times of last use", self.identities.note_last_used(used).await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.record_pulls().await);
+        report("the traffic of groups", self.record_traffic().await);
         report("the quotas of groups", self.trim_groups().await);
         report("room for new content", self.evictor.keep_headroom().await);
         report("the index", self.content.flush().await);
@@ -124,6 +129,29 @@ impl Parts {
             self.pulls.put_back(pulls);
         }
         recorded
+    }
+
+    /// Adds the traffic of groups to that of the present hour. What cannot be written stays in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    async fn record_traffic(&self) -> Result<(), StoreError> {
+        let counts = self.traffic.take();
+        let recorded = self.content.record_traffic(Hour::of(Timestamp::now()), counts.clone()).await;
+        if recorded.is_err() {
+            self.traffic.put_back(counts);
+        }
+        recorded
+    }
+
+    /// Removes traffic that is older than [`TRAFFIC_HOURS`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub(super) async fn forget_old_traffic(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.content.forget_traffic_before(Hour::of(now).before(TRAFFIC_HOURS)).await
     }
 
     /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the

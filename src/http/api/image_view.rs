@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::actors::images::{Earlier, GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
+use crate::domain::traffic::Traffic;
 
 /// Returns an image. `state` is `fresh`, `stale`, `incomplete` if a pull needs upstream, because content is not stored,
 /// `arriving`, or `going` if it is removed within 7 days unless somebody pulls it; what is beside it says why.
@@ -66,6 +67,20 @@ pub(super) fn group_sizes(group: &Group, totals: GroupTotals) -> Value {
         "images": images,
         "blobs": blobs,
         "manifests": manifests,
+    })
+}
+
+/// Returns pulls and bytes.
+pub(super) fn traffic(traffic: &Traffic) -> Value {
+    json!({
+        "pulls": traffic.pulls(),
+        "hits": traffic.hits,
+        "joined": traffic.joined,
+        "fetched": traffic.fetched,
+        "hit_ratio": traffic.hit_ratio(),
+        "saved_pulls": traffic.saved_pulls,
+        "served_bytes": traffic.served_bytes,
+        "saved_bytes": traffic.saved_bytes,
     })
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage,
-    StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, NotRefreshed, Pinned, RunningDownload,
+    ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -22,6 +23,7 @@ use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::traffic::{Hour, Traffic};
 use crate::http::{CurrentUpstreams, PublicUrl, Sessions};
 
 /// Shared state of all routes of the API, as `web::Data`.
@@ -93,6 +95,16 @@ pub(crate) trait ImageStore: Send + Sync {
 
     /// See [`Images::totals`].
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>>;
+
+    /// See [`Images::traffic`].
+    fn traffic(
+        &self,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>>;
+
+    /// See [`Images::downloads`].
+    fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>>;
 
     /// See [`Images::problems`].
     fn problems(&self) -> BoxFuture<'_, Vec<String>>;
@@ -178,6 +190,18 @@ impl ImageStore for Images {
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {
         Box::pin(self.totals())
+    }
+
+    fn traffic(
+        &self,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
+        Box::pin(self.traffic(group, now))
+    }
+
+    fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {
+        Box::pin(self.downloads())
     }
 
     fn problems(&self) -> BoxFuture<'_, Vec<String>> {

@@ -1,11 +1,11 @@
-//! `.../dependency_proxy/statistics`: sizes of what is cached.
+//! `.../dependency_proxy/statistics`: sizes of what is cached, and traffic.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -15,13 +15,16 @@ use super::pagination::Page;
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
+use crate::domain::traffic::{Hour, Traffic};
 
 /// Handles `GET /groups/:id/dependency_proxy/statistics`. Groups below it are not counted.
 pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let id = of_member(&caller.authority(), &path)?;
     let group = caller.directory.group(id).ok_or(ApiError::NotFound("Group"))?;
     let totals = totals(&caller).await?.remove(&id).unwrap_or_default();
-    Ok(HttpResponse::Ok().json(view::group_sizes(group, totals)))
+    let mut statistics = view::group_sizes(group, totals);
+    statistics["traffic"] = traffic(&caller, Some(id)).await?;
+    Ok(HttpResponse::Ok().json(statistics))
 }
 
 /// Handles `GET /dependency_proxy/groups`: the sizes of the groups of which the caller is a member, and of all groups
@@ -46,7 +49,21 @@ pub(super) async fn of_store(caller: Caller) -> Result<HttpResponse, ApiError> {
         "manifests": sizes.stored.manifests,
         "max_bytes": sizes.max_bytes,
         "free_bytes": sizes.free_bytes,
+        "traffic": traffic(&caller, None).await?,
     })))
+}
+
+/// Returns the traffic of the last 30 days of a group, or of all, in all and by hour. Hours without pulls are left out.
+async fn traffic(caller: &Caller, group: Option<GroupId>) -> Result<Value, ApiError> {
+    let hours = caller.state.images.traffic(group, caller.now).await?;
+    let mut traffic = view::traffic(&hours.iter().map(|(_, traffic)| *traffic).sum());
+    let of_hour = |(hour, traffic): &(Hour, Traffic)| {
+        let mut shown = view::traffic(traffic);
+        shown["start"] = json!(hour.start());
+        shown
+    };
+    traffic["hours"] = hours.iter().map(of_hour).collect();
+    Ok(traffic)
 }
 
 async fn totals(caller: &Caller) -> Result<HashMap<GroupId, GroupTotals>, ApiError> {

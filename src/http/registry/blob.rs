@@ -18,6 +18,7 @@ use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, BlobReader, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
+use crate::actors::traffic::ServedBytes;
 use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
@@ -63,7 +64,8 @@ pub(super) async fn pull(
         state.blobs.given_whole(&opened, digest, client(request, authorized));
     }
     let response = response(digest, opened.source());
-    send(request, response, opened, ranges)
+    let served = state.traffic.of(authorized.group().id).served(opened.source());
+    send(request, response, opened, ranges, served)
 }
 
 fn send(
@@ -71,6 +73,7 @@ fn send(
     mut response: HttpResponseBuilder,
     opened: BlobReader,
     ranges: Option<RangeSet>,
+    served: ServedBytes,
 ) -> Result<HttpResponse, RegistryError> {
     let length = opened.length();
     let part = match ranges.map_or(Selected::Whole, |ranges| opened.select(&ranges)) {
@@ -80,10 +83,10 @@ fn send(
             response.insert_header((CONTENT_RANGE, content_range(&part, length)));
             part
         }
-        Selected::Parts(parts) => return Ok(MultipartBody::respond(response, request, opened, parts)),
+        Selected::Parts(parts) => return Ok(MultipartBody::respond(response, request, opened, parts, served)),
         Selected::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
-    Ok(BlobBody::respond(response, request, opened, part))
+    Ok(BlobBody::respond(response, request, opened, part, served))
 }
 
 /// Returns the ranges that a `GET` requests, if any.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use crate::actors::blob_cache::{BlobError, BlobReader, Chunk, Chunks, Transfer};
+use crate::actors::traffic::ServedBytes;
 use crate::http::send_queue::{PendingSend, SendQueue};
 use crate::telemetry::{LineLimit, RequestId, served_bytes};
 
@@ -28,6 +29,8 @@ pub(super) struct BlobBody {
     size: BodySize,
     remaining: u64,
     chunks: Chunks,
+    /// Counter of the group; a file range counts when the socket gets it.
+    served: Option<ServedBytes>,
     /// The right to send files on the connection. It also keeps the connection from counting as idle.
     queue: Option<PendingSend>,
     /// The id of the request, for log lines that are written after the head has been sent.
@@ -53,16 +56,19 @@ impl BlobBody {
         request: &HttpRequest,
         blob: BlobReader,
         range: Range<u64>,
+        served: ServedBytes,
     ) -> HttpResponse {
         if let Some(bytes) = blob.in_memory(&range) {
             served_bytes().increment(bytes.len() as u64);
+            served.add(bytes.len() as u64);
             return response.body(bytes);
         }
         let length = range.end.saturating_sub(range.start);
         let queue = request.conn_data::<SendQueue>();
         let zero_copy = length > MAX_COPIED_BYTES && queue.is_some_and(SendQueue::takes_files);
         let chunks = blob.chunks(range, if zero_copy { Transfer::ZeroCopy } else { Transfer::Copy });
-        let body = Self { queue: queue.map(SendQueue::enter), ..Self::of(length, chunks) };
+        let served = Some(served);
+        let body = Self { queue: queue.map(SendQueue::enter), served, ..Self::of(length, chunks) };
         if !zero_copy {
             return response.body(body);
         }
@@ -77,13 +83,15 @@ impl BlobBody {
     }
 
     /// Creates the body for this many bytes that are copied, as part of the response to this request.
-    pub(super) fn read(request: &HttpRequest, length: u64, chunks: Chunks) -> Self {
-        Self { queue: request.conn_data::<SendQueue>().map(SendQueue::enter), ..Self::of(length, chunks) }
+    pub(super) fn read(request: &HttpRequest, length: u64, chunks: Chunks, served: ServedBytes) -> Self {
+        let queue = request.conn_data::<SendQueue>().map(SendQueue::enter);
+        Self { queue, served: Some(served), ..Self::of(length, chunks) }
     }
 
     /// Creates the body for this many bytes of these chunks. It belongs to no connection.
     pub(super) fn of(length: u64, chunks: Chunks) -> Self {
-        Self { size: BodySize::Sized(length), remaining: length, chunks, queue: None, request: RequestId::present() }
+        let request = RequestId::present();
+        Self { size: BodySize::Sized(length), remaining: length, chunks, served: None, queue: None, request }
     }
 
     /// Returns bytes to the server, or hands a file range to the socket. In the second case the body is pending
@@ -93,6 +101,7 @@ impl BlobBody {
             return Poll::Ready(Some(Err(BodyError::Length)));
         };
         self.remaining = remaining;
+        self.served.iter().for_each(|served| served.add(chunk.length()));
         match (chunk, &self.queue) {
             (Chunk::Bytes(bytes), _) => {
                 served_bytes().increment(bytes.len() as u64);

@@ -18,6 +18,7 @@ use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::manifest_cache::{PullManifest, Pulled, PulledManifest};
 use crate::actors::pull_failure::{PullFailure, image_name};
+use crate::actors::traffic::{GroupTraffic, ServedBytes};
 use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -62,9 +63,11 @@ pub(super) async fn pull(
                 state.blobs.look_for_unstored(authorized.origin(), pulled.digest, pulled.blobs()).await;
             }
             note_read(state, authorized, reference, &pulled);
-            log(request, state, authorized, reference, &pulled, (upstream_calls, ms));
+            let traffic = state.traffic.of(group);
+            log(request, state, authorized, reference, &pulled, (upstream_calls, ms), &traffic);
             let upstream_error = stale_because(authorized, reference, &pulled);
-            Ok(respond(pulled, head, upstream_error))
+            let served = traffic.served(pulled.source);
+            Ok(respond(pulled, head, upstream_error, &served))
         }
         Err(failure) => {
             PULLS.count("failed");
@@ -97,7 +100,7 @@ fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled
     Some(reason)
 }
 
-fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -> HttpResponse {
+fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>, served: &ServedBytes) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     name_content(&mut response, &pulled.digest)
         .insert_header(API_VERSION)
@@ -112,6 +115,7 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     match pulled.manifest {
         Some(manifest) if !head => {
             served_bytes().increment(pulled.size);
+            served.add(pulled.size);
             long_body::respond(response, manifest.into_bytes())
         }
         _ => BlobBody::respond_to_head(response, pulled.size),
@@ -134,9 +138,11 @@ fn log(
     reference: &Reference,
     pulled: &PulledManifest,
     (upstream_calls, ms): (u32, u64),
+    traffic: &GroupTraffic,
 ) {
     let (identity, cache) = (authorized.identity(), cache_word(state, authorized, pulled));
     PULLS.count(cache);
+    traffic.pulled(pulled.source, cache == PASSED_THROUGH, request.method() == Method::GET);
     tracing::info!(
         method = request.method().as_str(),
         principal = identity.principal(),

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::body::{BlobBody, BodyError};
 use crate::actors::blob_cache::BlobReader;
+use crate::actors::traffic::ServedBytes;
 use crate::auth::random;
 use crate::domain::byte_range::total_length;
 
@@ -41,6 +42,7 @@ impl MultipartBody {
         request: &HttpRequest,
         blob: BlobReader,
         parts: Vec<Range<u64>>,
+        served: ServedBytes,
     ) -> HttpResponse {
         // Random, so that the content does not contain it.
         let framing = Framing { boundary: hex::encode(random::bytes::<16>()), whole: blob.length() };
@@ -48,7 +50,7 @@ impl MultipartBody {
         if let Ok(media_type) = HeaderValue::from_str(&media_type) {
             response.insert_header((CONTENT_TYPE, media_type));
         }
-        let bytes = BlobBody::read(request, total_length(&parts), blob.parts(parts.clone()));
+        let bytes = BlobBody::read(request, total_length(&parts), blob.parts(parts.clone()), served);
         response.status(StatusCode::PARTIAL_CONTENT).body(Self::new(framing, parts, bytes))
     }
 

@@ -14,6 +14,7 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
+use crate::actors::traffic::TrafficCounts;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
 use crate::http::public_url::PublicUrl;
@@ -40,6 +41,8 @@ pub(crate) struct RegistryState {
     pub(crate) reads: Reads,
     /// Pulls of images.
     pub(crate) pulls: PullCounts,
+    /// Pulls and bytes of each group.
+    pub(crate) traffic: TrafficCounts,
     /// The configured upstreams.
     pub(crate) upstreams: CurrentUpstreams,
     /// Set once the service is stopping.

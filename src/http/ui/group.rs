@@ -1,20 +1,21 @@
 //! The page of a group: how to pull through it, how much it has cached, and the list of its images.
 
+mod figures;
 mod list;
 
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
+use self::figures::Figures;
+pub(super) use self::figures::{hit_ratio, saved};
 use self::list::List;
 use super::address;
 use super::fault::Fault;
-use super::home::share;
 use super::page;
 use super::parts::{crumbs, icon, prefix, tabs, visibility};
 use super::snippets;
 use super::visitor::Visitor;
-use super::words::{number, number_of, size};
-use crate::actors::images::{GroupTotals, ImageQuery};
+use crate::actors::images::ImageQuery;
 use crate::domain::group::Group;
 use crate::domain::policy;
 
@@ -23,10 +24,10 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
     let group = visitor.group(path)?;
     let list = List::read(visitor, &group, query).await?;
     let images = &visitor.caller.state.images;
-    let totals = images.totals().await.ok().flatten().map(|all| all.get(&group.id).copied().unwrap_or_default());
     let pinned = ImageQuery { pinned: Some(true), limit: 0, ..ImageQuery::default() };
     let pinned = images.list(group.id, pinned).await.map_err(|error| visitor.refused(&error.into()))?.total;
     let is_empty = list.is_of_all() && list.is_empty();
+    let figures = Figures::read(visitor, &group, pinned).await;
     let content = html! {
         (crumbs(visitor, &group, None))
         div.head { h1 { (group.path) " " (visibility(&group)) } }
@@ -44,7 +45,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                     (snippets::choice(visitor, &group))
                 }
             }
-            (figures(&group, totals, pinned))
+            (figures.show(visitor, &group))
             (images_of(visitor, &group, &list, pinned))
         }
     };
@@ -90,45 +91,6 @@ fn first_steps(visitor: &Visitor, group: &Group) -> Markup {
                     (snippets::choice(visitor, group))
                 }
             }
-        }
-    }
-}
-
-fn figures(group: &Group, totals: Option<GroupTotals>, pinned: usize) -> Markup {
-    html! {
-        section aria-labelledby="figures" {
-            h2.unseen #figures { "In figures" }
-            dl.tiles {
-                div {
-                    dt { "Images" }
-                    dd {
-                        span.figure { @match totals { Some(totals) => (number(totals.images)), None => "unknown" } }
-                        @if pinned > 0 { " " (number(pinned as u64)) " pinned" }
-                    }
-                }
-                div {
-                    dt { "Stored" }
-                    dd {
-                        @match totals {
-                            Some(totals) => (stored(totals, group.cache.max_bytes)),
-                            None => { span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it." },
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn stored(totals: GroupTotals, quota: Option<u64>) -> Markup {
-    html! {
-        span.figure { (size(totals.bytes)) }
-        @match quota {
-            Some(quota) => {
-                svg.share aria-hidden="true" { rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {} }
-                " " (share(totals.bytes, quota)) " % of the quota of " (size(quota))
-            },
-            None => { " in " (number_of(totals.blobs, "blob")) " and " (number_of(totals.manifests, "manifest")) },
         }
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn number_of(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
+/// Returns a share from 0 to 1 in percent, with one decimal; only all is 100 %.
+pub(super) fn percent(share: f64) -> String {
+    if share >= 1.0 { "100 %".to_owned() } else { format!("{:.1} %", (share * 1000.0).floor() / 10.0) }
+}
+
 /// Shows a time: how long ago it was, or from 100 days on its day.
 pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(then).as_secs().max(0);

@@ -7,6 +7,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls};
@@ -55,6 +56,39 @@ impl ContentStore {
     /// space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         self.run(move |content| content.index().record_pulls(&pulls)).await
+    }
+
+    /// Adds what these groups had in an hour.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
+    /// space.
+    pub async fn record_traffic(&self, hour: Hour, of_groups: Vec<(GroupId, Traffic)>) -> Result<(), StoreError> {
+        self.run(move |content| content.index().add_traffic(hour, &of_groups)).await
+    }
+
+    /// Returns the hours from `since` on in which a group, or any, had traffic, the earliest first; nothing if the index
+    /// is damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed.
+    pub async fn traffic(&self, group: Option<GroupId>, since: Hour) -> Result<Vec<(Hour, Traffic)>, StoreError> {
+        self.run(move |content| Ok(content.index().traffic(group, since))).await
+    }
+
+    /// Removes the traffic of all groups before an hour.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed.
+    pub async fn forget_traffic_before(&self, hour: Hour) -> Result<(), StoreError> {
+        self.run(move |content| {
+            content.index().forget_traffic_before(hour);
+            Ok(())
+        })
+        .await
     }
 
     /// Returns what a tag of a group stood for before it moved, the oldest first; nothing for a digest.

@@ -3,9 +3,9 @@
 //! The files are authoritative: a lost database is rebuilt from them, a damaged one is corrected by them, and until
 //! then lookups read the files.
 //!
-//! In sled alone are the records of stored files, the summaries of manifests, and the numbers and times of pulls. The
-//! first two can be made again from the stored content, apart from the numbers of reads. The totals of groups are in
-//! memory alone.
+//! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, and the
+//! traffic by hour. The first two can be made again from the stored content, apart from the numbers of reads. The totals
+//! of groups are in memory alone.
 
 mod examination;
 mod file_record;
@@ -21,6 +21,7 @@ mod restoring;
 mod summaries;
 mod tags;
 mod totals;
+mod traffic;
 mod trimming;
 
 use std::collections::HashSet;
@@ -75,6 +76,8 @@ pub struct Index {
     files: sled::Tree,
     /// Summaries of stored manifests, by their digests.
     summaries: sled::Tree,
+    /// Pulls and bytes by group and hour.
+    traffic: sled::Tree,
     totals: Totals,
     used: UsedLinks,
     /// Held while records of files or images, or granted links are changed, so that the totals agree with them.
@@ -194,6 +197,7 @@ impl Index {
         let pins = database.open_tree("pins")?;
         let files = database.open_tree("files")?;
         let summaries = database.open_tree("summaries")?;
+        let traffic = database.open_tree("traffic")?;
         Ok(Self {
             database,
             links,
@@ -206,6 +210,7 @@ impl Index {
             pin_changes: AtomicU64::default(),
             files,
             summaries,
+            traffic,
             totals: Totals::default(),
             used: UsedLinks::default(),
             recording: Mutex::default(),

@@ -6,6 +6,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::traffic::Hour;
 use crate::store::images::ImageKey;
 
 /// Returns the key of a link. It begins with the digest, so that one lookup finds whether any group has a link to
@@ -54,6 +55,19 @@ pub(super) fn image(image: &ImageKey) -> Vec<u8> {
     let Origin { upstream, account, repository } = &image.origin;
     let prefix = images_of_reference(image.group, upstream, repository, &image.reference);
     [prefix, account_text(account).into_bytes()].concat()
+}
+
+/// Returns the key of the traffic of a group, or of all groups together, in an hour. No group has the number 0.
+pub(super) fn traffic(group: Option<GroupId>, hour: Hour) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&group.map_or(0, |group| group.0).to_be_bytes());
+    key[8..].copy_from_slice(&hour.0.to_be_bytes());
+    key
+}
+
+/// Returns the hour of a key made by [`traffic`].
+pub(super) fn hour_of_traffic(key: &[u8]) -> Option<Hour> {
+    key.last_chunk::<4>().map(|bytes| Hour(u32::from_be_bytes(*bytes)))
 }
 
 /// Returns the beginning of the keys of a group's images.

@@ -12,10 +12,12 @@ use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload, ShownImage,
+    ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -36,6 +38,7 @@ use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::scope::Scopes;
+use crate::domain::traffic::{Hour, Traffic};
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
 use crate::http::api::caller::Identities;
@@ -282,6 +285,14 @@ impl ImageStore for NoImages {
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {
         Box::pin(ready(Ok(Some(HashMap::new()))))
+    }
+
+    fn traffic(&self, _: Option<GroupId>, now: Timestamp) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
+        Box::pin(ready(Ok(vec![(Hour::of(now), Traffic { hits: 3, fetched: 1, ..Traffic::default() })])))
+    }
+
+    fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {
+        Box::pin(ready(Vec::new()))
     }
 
     fn problems(&self) -> BoxFuture<'_, Vec<String>> {
