@@ -42,7 +42,7 @@ mod caller;
 mod deploy_tokens;
 mod error;
 mod group_tokens;
-mod groups;
+pub(in crate::http) mod groups;
 pub(in crate::http) mod image_changes;
 mod image_view;
 mod images;
@@ -61,6 +61,7 @@ mod state;
 mod statistics;
 mod tokens;
 mod upstreams;
+pub(in crate::http) mod user_changes;
 mod users;
 mod warming;
 

@@ -15,6 +15,8 @@
 //! | `.../members...` | members of a group | [`members`] |
 //! | `.../settings` | switch, quota and age of a group | [`settings`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
+//! | `/-/groups/new` | the form for a new group | [`new_group`] |
+//! | `/-/admin...` | for administrators: overview, groups by size, users | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
 //! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
@@ -28,6 +30,7 @@
 
 mod account;
 mod address;
+mod admin;
 mod assets;
 mod chart;
 mod clearing;
@@ -39,6 +42,7 @@ mod home;
 mod image;
 mod image_row;
 mod members;
+mod new_group;
 mod page;
 mod parts;
 mod passed;
@@ -82,6 +86,8 @@ fn configure_pages(config: &mut web::ServiceConfig) {
                 .route(get().to(account::show_tokens))
                 .route(post().to(account::change_tokens)),
         )
+        .service(web::resource("/-/admin{page:(?:/.*)?}").route(get().to(admin::show)).route(post().to(admin::change)))
+        .service(web::resource(new_group::ADDRESS).route(get().to(new_group::show)).route(post().to(new_group::create)))
         .service(web::resource("/-/assets/{name}").route(get().to(assets::show)))
         .service(web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)))
         .service(web::resource(["/groups", "/groups/", "/-/{page:.*}"]).route(get().to(no_such_page)));

@@ -22,10 +22,7 @@ use crate::domain::id::GroupId;
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     params.require(&["name", "path"])?;
     let parent = params.number("parent_id")?;
-    let may = caller.may(move |caller| match parent {
-        Some(id) => caller.group(&id.to_string(), Right::Own).map(|_| ()),
-        None => caller.administrator(),
-    })?;
+    may_create_in(&caller.authority(), parent)?;
     let new = NewGroup {
         name: params.required_text("name")?,
         path: params.required_text("path")?,
@@ -34,11 +31,29 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         visibility: visibility(&params)?,
         creator: caller.user.id,
     };
+    let group = make(&caller, new).await?;
+    Ok(HttpResponse::Created().json(view(&caller, &group)))
+}
+
+/// Creates a group.
+///
+/// # Errors
+/// The caller may not create it there, a field is not valid, or its path is taken.
+pub(in crate::http) async fn make(caller: &Caller, new: NewGroup) -> Result<Group, ApiError> {
+    let parent = new.parent.map(|parent| parent.0);
+    let may = caller.may(move |caller| may_create_in(caller, parent))?;
     let create = move |caller: &Authority<'_>, ()| {
         edit::create(caller.directory, &caller.state.upstreams.load(), new, &caller.terms())
     };
-    let group = caller.change("group created", may, create).await?;
-    Ok(HttpResponse::Created().json(view(&caller, &group)))
+    caller.change("group created", may, create).await
+}
+
+/// Checks that the caller is an owner of the group above a new group, or an administrator if there is none.
+fn may_create_in(caller: &Authority<'_>, parent: Option<u64>) -> Result<(), ApiError> {
+    match parent {
+        Some(id) => caller.group(&id.to_string(), Right::Own).map(drop),
+        None => caller.administrator(),
+    }
 }
 
 /// Handles `GET /groups`.

@@ -4,27 +4,20 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
-use crate::auth::random;
-use crate::auth::secret::{Form, form};
+use super::user_changes::{self, administered, hashed};
 use crate::domain::commands::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;
-use crate::domain::user::{Password, User, Username};
-
-/// Minimum length of a password. GitLab has the same limits.
-const MIN_PASSWORD_CHARS: usize = 8;
-const MAX_PASSWORD_CHARS: usize = 128;
+use crate::domain::user::{User, Username};
 
 /// Handles `POST /users`.
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
-    let administrator = caller.may(|caller| caller.administrator())?;
+    caller.authority().administrator()?;
     params.require(&["name", "username"])?;
     let (password, none) = (params.secret("password")?, params.is_true("force_random_password")?);
     if password.is_none() && !none {
@@ -38,8 +31,7 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         admin: params.is_true("admin")?,
         password: hashed(&caller, password.filter(|_| !none)).await?,
     };
-    let create = move |caller: &Authority<'_>, ()| edit::create(caller.directory, new, caller.now);
-    let user = caller.change("user created", administrator, create).await?;
+    let user = user_changes::create(&caller, new).await?;
     Ok(HttpResponse::Created().json(full(&user, &caller.base_url)))
 }
 
@@ -71,7 +63,8 @@ pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
 
 /// Handles `PUT /users/:id`.
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let user = caller.may(move |caller| administered(caller, &path))?;
+    let id = id(&path)?;
+    let user = caller.may(move |caller| administered(caller, id))?;
     let change = UserChange {
         username: params.text("username")?.map(|name| username(&name)).transpose()?,
         name: params.text("name")?,
@@ -86,29 +79,19 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
 
 /// Handles `POST /users/:id/block`.
 pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let refusal = "The API initiating user cannot be blocked by the API";
-    let user = caller.may(move |caller| other(caller, &path, refusal))?;
-    let blocked = user.granted;
-    caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id, caller.now)).await?;
-    // Also if the user is unblocked before the next request of a session.
-    let password = caller.directory.user(blocked).and_then(|user| user.password.as_ref());
-    password.into_iter().for_each(|password| caller.state.sessions.end_all_of(password.credential));
+    user_changes::block(&caller, id(&path)?).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
 /// Handles `POST /users/:id/unblock`.
 pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let user = caller.may(move |caller| administered(caller, &path))?;
-    caller.change("user unblocked", user, |caller, id| edit::unblock(caller.directory, id, caller.now)).await?;
+    user_changes::unblock(&caller, id(&path)?).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
 /// Handles `DELETE /users/:id`.
 pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let user = caller.may(move |caller| deletable(caller, &path))?;
-    let force = params.is_true("hard_delete")?;
-    let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, force, caller.now);
-    caller.change("user deleted", user, delete).await?;
+    user_changes::delete(&caller, id(&path)?, params.is_true("hard_delete")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -117,8 +100,11 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Para
 /// # Errors
 /// The number is malformed, or there is no such user.
 pub(super) fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<User>, ApiError> {
-    let id = UserId(number("id", id)?);
-    caller.directory.user(id).cloned().ok_or(ApiError::NotFound("User"))
+    user_changes::find(caller, self::id(id)?)
+}
+
+fn id(text: &str) -> Result<UserId, ApiError> {
+    number("id", text).map(UserId)
 }
 
 /// Returns the fields of a user that every caller may see.
@@ -149,49 +135,16 @@ fn seen_by(caller: &Caller, user: &User) -> Value {
     if all { full(user, &caller.base_url) } else { basic(user, &caller.base_url) }
 }
 
-/// Returns the user with the number in a path, if the caller is an administrator.
-fn administered(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
-    caller.administrator()?;
-    find(caller, id).map(|user| user.id)
-}
-
 /// Returns the user with the number in a path, if the caller may delete that user.
 ///
 /// # Errors
 /// The caller is not an administrator, or is that user, or there is no such user.
 pub(super) fn deletable(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
-    other(caller, id, "The API initiating user cannot be deleted by the API")
-}
-
-/// Returns the user with the number in a path, if the caller is another administrator. Fails with `refusal` if it
-/// is the caller: some changes are not allowed to oneself.
-fn other(caller: &Authority<'_>, id: &str, refusal: &'static str) -> Result<UserId, ApiError> {
-    let user = administered(caller, id)?;
-    if user == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user) }
+    user_changes::deletable(caller, self::id(id)?)
 }
 
 fn username(text: &str) -> Result<Username, ApiError> {
     text.parse().map_err(|error| ApiError::Invalid { field: "username", reason: format!("{error}") })
-}
-
-/// Hashes a new password after checking its length and form. Waits until the password verifier has a free thread.
-///
-/// # Errors
-/// The password is too short, too long or has the form of a token, or too many passwords are being hashed.
-pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
-    let Some(password) = password else { return Ok(None) };
-    let reason = match password.expose_secret().chars().count() {
-        0..MIN_PASSWORD_CHARS => format!("is too short (minimum is {MIN_PASSWORD_CHARS} characters)"),
-        MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS if form(password.expose_secret()) != Form::Other => {
-            "has the form of a token: a login would never try it as a password".to_owned()
-        }
-        MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS => {
-            let hash = caller.state.tokens.hash_password(password).await.map_err(|_| ApiError::Busy)?;
-            return Ok(Some(Password { credential: random::credential_id(), hash, set_at: Some(Timestamp::now()) }));
-        }
-        _ => format!("is too long (maximum is {MAX_PASSWORD_CHARS} characters)"),
-    };
-    Err(ApiError::Invalid { field: "password", reason })
 }
 
 /// The filters of a list of users.

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     NoGroup { path: String, username: String },
     /// The page is for the owners of a group, and the user is a member.
     OwnersOnly { path: String, owners: Vec<String>, username: String },
+    /// The page is for administrators.
+    AdministratorsOnly { username: String },
     /// The group has no such image. The fields are the path of the group and the name of the image.
     NoImage { path: String, image: String },
     /// There is no such token, or not any more. The field is the address of the list.
@@ -61,6 +63,11 @@ impl Fault {
             Kind::SignedOut(_) => html! {},
             Kind::NoGroup { path, username } => no_group(path, username),
             Kind::OwnersOnly { path, owners, username } => owners_only(path, owners, username),
+            Kind::AdministratorsOnly { username } => html! {
+                h1 { "This page is for administrators" }
+                p { "You are signed in as " (username) ". An administrator of this service can see it, or make you one." }
+                (your_groups())
+            },
             Kind::NoImage { path, image } => html! {
                 h1 { "The cache of " (path) " has no image " (image) }
                 p { "It was deleted, or nobody has pulled it through this group yet. A pull brings it." }
@@ -98,7 +105,7 @@ impl Fault {
         match &*self.kind {
             Kind::SignedOut(_) => "unauthorized",
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
-            Kind::OwnersOnly { .. } => "no_access",
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
             Kind::Forged | Kind::Invalid(_) => "wrong_request",
             Kind::Refused { status, .. } if status.is_server_error() => "busy",
@@ -131,6 +138,7 @@ impl fmt::Display for Fault {
             Kind::SignedOut(_) => "not signed in",
             Kind::NoGroup { .. } => "no such group, or no member of it",
             Kind::OwnersOnly { .. } => "no owner of the group",
+            Kind::AdministratorsOnly { .. } => "no administrator",
             Kind::NoImage { .. } => "no such image",
             Kind::NoToken { .. } => "no such token",
             Kind::NoPage => "no such page",
@@ -145,7 +153,7 @@ impl ResponseError for Fault {
         match &*self.kind {
             Kind::SignedOut(_) => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
-            Kind::OwnersOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
             Kind::Invalid(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,
         }

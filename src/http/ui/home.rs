@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
+use super::new_group;
 use super::page;
 use super::parts::path_words;
 use super::roles::role;
@@ -29,7 +30,10 @@ pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
     groups.sort_by(|a, b| a.path.cmp(&b.path));
     let sizes = visitor.caller.state.images.totals().await.ok().flatten();
     let content = html! {
-        div.head { h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } } }
+        div.head {
+            h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } }
+            @if new_group::may_make(&visitor) { a.button href=(new_group::ADDRESS) { "New group" } }
+        }
         p.soft { "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups below it, too." }
         @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
     };
@@ -41,7 +45,8 @@ fn no_groups(visitor: &Visitor) -> Markup {
         section {
             @if visitor.caller.user.admin {
                 h2 { "There is no group yet" }
-                p { "Make the first one: " code { "dependency-proxy group create team" } }
+                p { "Make the first one: people and machines pull through it, and it caches what they pull." }
+                p.actions { a.button.primary href=(new_group::ADDRESS) { "New group" } }
             } @else {
                 h2 { "You are in no group yet" }
                 p { "Tell its owners your user name: " b { (visitor.username()) } "." }

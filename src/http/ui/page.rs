@@ -35,6 +35,8 @@ impl Frame {
 pub(super) struct SignedIn {
     /// The user name.
     pub(super) username: String,
+    /// True for an administrator.
+    pub(super) admin: bool,
     /// A token for the form that signs out.
     pub(super) form_token: String,
 }
@@ -97,8 +99,8 @@ fn bar(frame: &Frame) -> Markup {
                     // Where it is hidden, in a narrow window, the link has another name.
                     @if frame.user.is_some() { span.word { (frame.host) } span.unseen { ", your groups" } } @else { span { (frame.host) } }
                 }
-                @if let Some(SignedIn { username, form_token }) = &frame.user {
-                    nav aria-label="Main" { a href="/" { "Groups" } }
+                @if let Some(SignedIn { username, admin, form_token }) = &frame.user {
+                    nav aria-label="Main" { a href="/" { "Groups" } @if *admin { a href="/-/admin" { "Admin" } } }
                     button.plain type="button" popovertarget="menu-you" { (username) " " (icon("down")) }
                     div.menu #menu-you popover {
                         p { "Signed in as " (username) }

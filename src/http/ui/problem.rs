@@ -60,6 +60,10 @@ impl Problem {
             "quota" => "The quota",
             "days" => "The number of days",
             "name" => "The name",
+            "path" => "The path",
+            "parent" => "The group above",
+            "email" => "The email address",
+            "description" => "The description",
             _ => field,
         };
         Self { field: Some(field), sentence: format!("{name} {}.", reason.trim_end_matches('.')) }

@@ -57,7 +57,8 @@ impl Visitor {
 
     /// Returns what the page shows around its content.
     pub(super) fn frame(&self) -> Frame {
-        let user = SignedIn { username: self.username().to_owned(), form_token: self.form_token() };
+        let (username, admin) = (self.username().to_owned(), self.caller.user.admin);
+        let user = SignedIn { username, admin, form_token: self.form_token() };
         Frame { host: self.host.clone(), at: self.caller.now, user: Some(user) }
     }
 

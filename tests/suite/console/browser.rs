@@ -144,8 +144,15 @@ async fn axe_finds_nothing_on_any_page() {
         "/-/account/tokens/new",
         "/groups/nowhere/-/dependency_proxy",
         &format!("{TEAM}/other"),
+        "/-/groups/new",
     ] {
         browser.check_with_axe(address).await;
+    }
+    let users = format!("/users/{}", house.alice.id);
+    let admin = json!({"admin": true});
+    assert_eq!(service.api("PUT", &users, admin).await.status, 200);
+    for page in ["", "/groups", "/users", "/users/new", &format!("/users/{}/block", house.bob.id)] {
+        browser.check_with_axe(&format!("/-/admin{page}")).await;
     }
     browser.end().await;
 }

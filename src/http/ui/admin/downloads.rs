@@ -1,0 +1,69 @@
+//! The downloads in flight, with their progress.
+
+use maud::{Markup, html};
+
+use super::ADMIN;
+use crate::actors::images::RunningDownload;
+use crate::http::ui::parts::short;
+use crate::http::ui::words::{number, size};
+
+/// Maximum number of downloads that are shown: the largest remainders.
+const MAX_SHOWN: usize = 50;
+
+/// Shows the section. `reloads` is true if the page loads itself again.
+pub(super) fn section(running: &[RunningDownload], reloads: bool) -> Markup {
+    html! {
+        section aria-labelledby="flight" {
+            div.head {
+                h2 #flight { "Downloads in flight " span.count { (number(running.len() as u64)) } }
+                @if reloads { a.button.minor href=(ADMIN) { "Stop reloading" } }
+                @else { a.button.minor href={ (ADMIN) "?reload=5#flight" } { "Reload every 5 s" } }
+            }
+            @if running.is_empty() {
+                p { "Nothing is being downloaded from a registry." }
+            } @else {
+                (table(running))
+                p.hint { "All clients of a blob share one download, which goes on if they leave." }
+            }
+        }
+    }
+}
+
+fn table(running: &[RunningDownload]) -> Markup {
+    let mut running: Vec<&RunningDownload> = running.iter().collect();
+    running.sort_by_key(|download| {
+        std::cmp::Reverse(download.length.unwrap_or(u64::MAX).saturating_sub(download.received))
+    });
+    html! {
+        table.cards role="table" aria-label="Downloads in flight" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th.main-column role="columnheader" scope="col" { "Repository" }
+                    th role="columnheader" scope="col" { "Blob" }
+                    th role="columnheader" scope="col" { "Downloaded" }
+                }
+            }
+            tbody role="rowgroup" { @for download in running.into_iter().take(MAX_SHOWN) { (row(download)) } }
+        }
+    }
+}
+
+fn row(download: &RunningDownload) -> Markup {
+    let (name, received) = (download.origin.image_name(), size(download.received));
+    let blob = short(&download.digest);
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" { b { (name) } }
+            td role="cell" data-label="Blob" { code { (blob) } }
+            td.two role="cell" data-label="Downloaded" {
+                @match download.length {
+                    Some(length) => {
+                        progress max=(length.max(1)) value=(download.received) aria-label={ "Downloaded of " (blob) } { (received) }
+                        span.under { (received) " of " (size(length)) }
+                    },
+                    None => { (received) span.under { "the registry has not said how long it is" } },
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The registries and the accounts there: whether they answer, and what is left of their pull limits.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use crate::actors::upstream_fetcher::AccountState;
+use crate::domain::backoff::Circuit;
+use crate::domain::origin::Account;
+use crate::domain::pull_budget::LimitReport;
+use crate::domain::upstream::NetworkMode;
+use crate::http::ui::home::share;
+use crate::http::ui::parts::icon;
+use crate::http::ui::words::number;
+
+/// Part of a pull limit, in percent, below which what is left is shown as scarce.
+const SCARCE: f64 = 50.0;
+
+/// Shows the section.
+pub(super) fn section(accounts: &[AccountState]) -> Markup {
+    html! {
+        section aria-labelledby="registries" {
+            h2 #registries { "Registries" }
+            table.cards role="table" aria-label="Registries" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th.main-column role="columnheader" scope="col" { "Registry" }
+                        th role="columnheader" scope="col" { "Account" }
+                        th role="columnheader" scope="col" { "State" }
+                        th role="columnheader" scope="col" { "Pulls left" }
+                    }
+                }
+                tbody role="rowgroup" { @for account in accounts { (row(account)) } }
+            }
+            p.hint {
+                "A registry that fails is left alone for some seconds, then tried with one request. Cached images are served all the time.
+                Whether a registry works is known from the pulls that went there."
+            }
+        }
+    }
+}
+
+/// Returns a sentence about what is wrong with an account; `None` if nothing is.
+pub(super) fn problem(account: &AccountState) -> Option<String> {
+    let name = of_registry(account);
+    if let Some(held) = account.held_for {
+        return Some(format!(
+            "The pull limit of {name} is reached. Pulls of what is not cached wait for {} s.",
+            seconds(held)
+        ));
+    }
+    if account.circuit != Circuit::Closed {
+        let because = account.because.as_deref().unwrap_or("the last request failed");
+        return Some(format!("{name} does not work: {because}. What is cached is served."));
+    }
+    let runs_out = account.runs_out_in?;
+    let limit = account.limit.as_ref()?;
+    let (remaining, all) = (number(limit.remaining), number(limit.limit));
+    Some(format!(
+        "{remaining} of {all} pulls of {name} are left. At the present rate they are used up in {} min.",
+        minutes(runs_out)
+    ))
+}
+
+fn row(account: &AccountState) -> Markup {
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" { b { (account.upstream) } }
+            td role="cell" data-label="Account" {
+                @match &account.account { Account::Anonymous => "none", Account::Username(name) => (name) }
+            }
+            td.two role="cell" data-label="State" { (state(account)) }
+            td.across role="cell" data-label="Pulls left" {
+                @match &account.limit { Some(limit) => (budget(limit)), None => span.soft { "no limit announced" } }
+            }
+        }
+    }
+}
+
+fn state(account: &AccountState) -> Markup {
+    let shown = |class: &str, shape: &str, word: &str, because: &str| {
+        html! { div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } } }
+    };
+    let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
+    let because = format!("{}{retry}", account.because.as_deref().unwrap_or_default());
+    match (account.mode, account.circuit) {
+        (NetworkMode::Offline, _) => shown("", "off", "Offline", "no registry is contacted"),
+        (NetworkMode::Online, _) if account.held_for.is_some() => shown("warn", "stale", "Limit reached", "pulls wait"),
+        (NetworkMode::Online, Circuit::Closed) => shown("good", "fresh", "Works", ""),
+        (NetworkMode::Online, Circuit::HalfOpen) => shown("warn", "stale", "Tried again", &because),
+        (NetworkMode::Online, Circuit::Open) => shown("bad", "bad", "Fails", &because),
+    }
+}
+
+fn budget(limit: &LimitReport) -> Markup {
+    let left = share(limit.remaining, limit.limit);
+    html! {
+        (number(limit.remaining)) " of " (number(limit.limit))
+        svg.share aria-hidden="true" { rect.warn[left < SCARCE] x="0%" width={ (left) "%" } height="100%" {} }
+    }
+}
+
+fn of_registry(account: &AccountState) -> String {
+    match &account.account {
+        Account::Anonymous => account.upstream.to_string(),
+        Account::Username(name) => format!("{} with the account {name}", account.upstream),
+    }
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs_f64().ceil() as u64
+}
+
+fn minutes(time: Duration) -> u64 {
+    time.as_secs().div_ceil(60)
+}

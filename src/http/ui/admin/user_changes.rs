@@ -1,0 +1,186 @@
+//! Forms about users: a new one, a block, a deletion.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use maud::{Markup, html};
+use secrecy::SecretString;
+
+use super::{ADMIN, tabs};
+use crate::domain::commands::user::NewUser;
+use crate::domain::id::UserId;
+use crate::domain::token::TokenOwner;
+use crate::domain::user::User;
+use crate::http::api::{ApiError, user_changes as edit};
+use crate::http::ui::fault::{Fault, Kind};
+use crate::http::ui::form::Form;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::number_of;
+use crate::http::ui::{page, see};
+
+/// The fields of the form for a new user, as they were typed, without the password.
+#[derive(Default)]
+struct Typed {
+    username: String,
+    name: String,
+    email: String,
+    admin: bool,
+}
+
+/// Shows the form for a new user.
+pub(super) fn new(visitor: &Visitor) -> HttpResponse {
+    page::show(&visitor.frame(), "New user", &form_of_new(visitor, &Typed::default(), None))
+}
+
+/// Creates a user.
+pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
+    let admin = form.value("admin") == Some("yes");
+    let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin };
+    match typed.create(visitor, form.value("password")).await {
+        Ok(user) => Ok(see(&format!("{ADMIN}/users?q={}", user.username))),
+        Err(error) => {
+            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+            let content = form_of_new(visitor, &typed, Some(&problem));
+            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "New user", &content))
+        }
+    }
+}
+
+impl Typed {
+    async fn create(&self, visitor: &Visitor, password: Option<&str>) -> Result<User, ApiError> {
+        let invalid = |field, reason: String| ApiError::Invalid { field, reason };
+        let username = self.username.parse().map_err(|error| invalid("username", format!("{error}")))?;
+        let password = password.filter(|password| !password.is_empty()).map(SecretString::from);
+        let password = password.ok_or_else(|| invalid("password", "is missing".to_owned()))?;
+        let name = if self.name.is_empty() { self.username.clone() } else { self.name.clone() };
+        let password = edit::hashed(&visitor.caller, Some(password)).await?;
+        let new = NewUser { username, name, email: self.email.clone(), admin: self.admin, password };
+        edit::create(&visitor.caller, new).await
+    }
+}
+
+fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    html! {
+        h1 { "New user" }
+        (tabs(visitor, "/users"))
+        @if let Some(problem) = problem { (problem.note()) }
+        form.stack method="post" action={ (ADMIN) "/users/new" } {
+            (token_field(visitor))
+            div.field {
+                label for="username" { "User name" }
+                p.hint #username-is { "Letters, digits, and “_”, “.” or “-”. The case of letters does not matter" }
+                (Problem::at(problem, "username"))
+                input #username name="username" autocomplete="off" autocapitalize="none" spellcheck="false" required value=(typed.username)
+                    aria-invalid=[Problem::invalid(problem, "username")]
+                    aria-describedby=[Problem::description(problem, "username", "username-is")];
+            }
+            div.field {
+                label for="name" { "Full name" }
+                p.hint #name-is { "Empty: the user name" }
+                (Problem::at(problem, "name"))
+                input #name name="name" autocomplete="off" value=(typed.name)
+                    aria-invalid=[Problem::invalid(problem, "name")] aria-describedby=[Problem::description(problem, "name", "name-is")];
+            }
+            div.field {
+                label for="email" { "Email address" }
+                p.hint #email-is { "For people who read the list. Nothing is sent to it" }
+                (Problem::at(problem, "email"))
+                input #email name="email" type="email" autocomplete="off" value=(typed.email)
+                    aria-invalid=[Problem::invalid(problem, "email")] aria-describedby=[Problem::description(problem, "email", "email-is")];
+            }
+            div.field {
+                label for="new" { "Password" }
+                p.hint #new-is { "8 to 128 characters. The user can change it under the own name" }
+                (Problem::at(problem, "password"))
+                input #new type="password" name="password" autocomplete="new-password" required minlength="8" maxlength="128"
+                    aria-invalid=[Problem::invalid(problem, "password")] aria-describedby=[Problem::description(problem, "password", "new-is")];
+            }
+            div.choice {
+                input #admin type="checkbox" name="admin" value="yes" checked[typed.admin] aria-describedby="admin-is";
+                div {
+                    label for="admin" { "Administrator" }
+                    p.hint #admin-is { "May do everything: pull from every group, and change all groups and users" }
+                }
+            }
+            div.actions { button.primary { "Create the user" } a href={ (ADMIN) "/users" } { "Cancel" } }
+        }
+    }
+}
+
+/// Shows what a block does.
+pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
+    let user = find(visitor, id)?;
+    let name = user.username.as_str();
+    let facts = html! {
+        dt { "At once" } dd { (name) " is signed out, and " (tokens_of(visitor, &user)) " with the password are refused with the next request." }
+        dt { "Stays" } dd { "Memberships and tokens. Unblocking makes them valid again." }
+    };
+    Ok(confirm(visitor, &format!("Block {name}?"), &facts, (&format!("{ADMIN}/users/{}/block", id.0), "Block", name)))
+}
+
+/// Shows what a deletion does.
+pub(super) fn confirm_deletion(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
+    let user = find(visitor, id)?;
+    let name = user.username.as_str();
+    let facts = html! {
+        dt { "Goes" } dd { "The user " (name) ", " (tokens_of(visitor, &user)) ", and all memberships" }
+        dt { "Stays" } dd { "Groups, deploy tokens, and what is cached" }
+        dt { "Then" } dd { "It cannot be undone. To end what the user may do, and keep that open, block the user." }
+    };
+    Ok(confirm(
+        visitor,
+        &format!("Delete {name}?"),
+        &facts,
+        (&format!("{ADMIN}/users/{}/delete", id.0), "Delete", name),
+    ))
+}
+
+/// Blocks a user.
+pub(super) async fn block(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+    ended(form, edit::block(&form.visitor.caller, id).await)
+}
+
+/// Ends the block of a user.
+pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+    ended(form, edit::unblock(&form.visitor.caller, id).await)
+}
+
+/// Deletes a user. The only owner of a group is not deleted: an administrator makes another owner before.
+pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+    ended(form, edit::delete(&form.visitor.caller, id, false).await)
+}
+
+fn ended(form: &Form, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {
+    changed.map(|()| see(&format!("{ADMIN}/users"))).map_err(|error| form.visitor.refused(&error))
+}
+
+fn find(visitor: &Visitor, id: UserId) -> Result<Arc<User>, Fault> {
+    let person = visitor.caller.directory.user(id).filter(|user| user.bot_of.is_none()).cloned();
+    person.ok_or_else(|| visitor.fault(Kind::NoPage))
+}
+
+fn tokens_of(visitor: &Visitor, user: &User) -> String {
+    let is_of = |owner: &TokenOwner| matches!(owner, TokenOwner::Personal { user: owner } if *owner == user.id);
+    let count = visitor.caller.directory.tokens().filter(|token| is_of(&token.owner)).count();
+    number_of(count as u64, "personal token")
+}
+
+fn confirm(visitor: &Visitor, title: &str, facts: &Markup, (action, verb, name): (&str, &str, &str)) -> HttpResponse {
+    let content = html! {
+        h1 { (title) }
+        section aria-labelledby="then" {
+            h2.unseen #then { "What happens" }
+            dl.facts { (facts) }
+            form method="post" action=(action) {
+                (token_field(visitor))
+                div.actions { button.danger { (verb) " " (name) } a href={ (ADMIN) "/users" } { "Keep " (name) } }
+            }
+        }
+    };
+    page::show(&visitor.frame(), title, &content)
+}

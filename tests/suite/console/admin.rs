@@ -1,0 +1,174 @@
+//! The pages for administrators, and the forms for new groups and users.
+
+use fake_registry::Kind;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::service::eventually;
+
+const ADMIN: &str = "/-/admin";
+
+/// Returns the browser of an administrator.
+async fn administrator(house: &House) -> Visitor {
+    let root = json!({"username": "chief", "name": "Chief", "password": password("chief"), "admin": true});
+    assert_eq!(house.started.service.api("POST", "/users", root).await.status, 201);
+    house.visitor("chief").await
+}
+
+#[actix_rt::test]
+async fn only_administrators_see_the_pages_for_administrators() {
+    let house = House::new(with_images(1)).await;
+    let [alice, chief] = [house.visitor("alice").await, administrator(&house).await];
+    for page in ["", "/groups", "/users", "/users/new"] {
+        let address = format!("{ADMIN}{page}");
+        chief.get(&address).await.shows(&["Overview"]);
+        alice.get(&address).await.is(403, "This page is for administrators");
+        assert!(Visitor::stranger(&house.started.service).get(&address).await.leads_to.starts_with("/-/sign-in?"));
+    }
+    let block = format!("{ADMIN}/users/{}/block", house.bob.id);
+    alice.post(&block, &[]).await.is(403, "This page is for administrators");
+    chief.get(&format!("{ADMIN}/nothing")).await.is(404, "There is no page with this address");
+    chief.get("/").await.shows(&[r#"href="/-/admin""#]);
+    assert!(!alice.get("/").await.text.contains(ADMIN));
+}
+
+#[actix_rt::test]
+async fn the_overview_shows_traffic_the_store_downloads_and_registries() {
+    let layer = Layer::random(3 << 20, 9);
+    let large = Image::single(std::slice::from_ref(&layer));
+    let house = House::new(with_images(1).image("library/large", "1", &large)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let chief = administrator(&house).await;
+    chief.get(ADMIN).await.shows(&["Nothing needs attention.", "Nothing is being downloaded", "docker.io", "Works"]);
+    let counted = async || chief.get(ADMIN).await.text.contains("0.0 %</span> of 1 pull<");
+    eventually("the pull is counted", counted).await;
+
+    let hub = &house.started.hub;
+    hub.on(Kind::BlobDownload).hold_after(1 << 20);
+    assert_eq!(house.started.client.manifest("team", "large", "1").await.status, 200);
+    let (client, digest) = (house.started.client.clone(), layer.digest().to_owned());
+    let pulling = actix_rt::spawn(async move { client.blob("team", "large", &digest).await });
+    let is_shown = async || chief.get(ADMIN).await.text.contains("of 3.15 MB");
+    eventually("the download is shown", is_shown).await;
+    let page = chief.get(&format!("{ADMIN}?reload=5")).await;
+    page.shows(&["library/large", "<progress", "Stop reloading"]);
+    assert_eq!((page.header("refresh"), chief.get(ADMIN).await.header("refresh")), ("5", ""));
+    hub.release();
+    assert_eq!(pulling.await.unwrap().status, 200);
+
+    hub.down(fake_registry::Listener::Registry);
+    for _ in 0..6 {
+        assert_ne!(house.started.client.manifest("team", "app", "none").await.status, 200);
+    }
+    chief.get(ADMIN).await.shows(&["docker.io does not work:", "Fails"]);
+}
+
+#[actix_rt::test]
+async fn groups_are_listed_by_size_and_found_by_their_path() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let service = &house.started.service;
+    for path in ["aaa", "zzz"] {
+        service.group(path).await;
+    }
+    let chief = administrator(&house).await;
+    let groups = chief.get(&format!("{ADMIN}/groups")).await;
+    let all = service.api("GET", "/groups", Value::Null).await.json().as_array().unwrap().len();
+    groups.shows(&[&format!("1 to {all} of {all}"), r#"aria-sort="descending""#, &format!(r#"href="{TEAM}""#)]);
+    let at = |page: &str, path: &str| page.find(&format!(r#"href="/groups/{path}/-"#)).unwrap();
+    assert!(at(&groups.text, "team") < at(&groups.text, "aaa") && at(&groups.text, "aaa") < at(&groups.text, "zzz"));
+    let by_name = chief.get(&format!("{ADMIN}/groups?sort=name")).await;
+    assert!(at(&by_name.text, "aaa") < at(&by_name.text, "team"));
+    let found = chief.get(&format!("{ADMIN}/groups?q=zz")).await;
+    found.shows(&["1 to 1 of 1"]);
+    assert!(!found.text.contains(TEAM));
+    chief.get(&format!("{ADMIN}/groups?q=%3Cb%3E")).await.shows(&["There is no such group.", r#"value="&lt;b&gt;""#]);
+}
+
+#[actix_rt::test]
+async fn users_are_created_blocked_unblocked_and_deleted() {
+    let house = House::new(with_images(1)).await;
+    let (service, chief) = (&house.started.service, administrator(&house).await);
+    let new = format!("{ADMIN}/users/new");
+    for (fields, sentence) in [
+        ([("username", "-x"), ("password", "long-enough-1")], "The user name can contain only letters"),
+        ([("username", "erin"), ("password", "short")], "The password is too short (minimum is 8 characters)."),
+        ([("username", "erin"), ("password", "")], "The password is missing."),
+        ([("username", "alice"), ("password", "long-enough-1")], "already been taken"),
+    ] {
+        let refused = chief.post(&new, &fields).await;
+        refused.is(400, sentence);
+        assert!(refused.text.contains(&format!(r#"value="{}""#, fields[0].1)) && !refused.text.contains("long-enough"));
+    }
+    let erin = [("username", "erin"), ("email", "erin@example.com"), ("password", "erin-has-a-password")];
+    let list = chief.post(&new, &erin).await.leads_to;
+    chief.get(&list).await.shows(&["<b>erin</b>", "Active", "1 to 1 of 1"]);
+    let browser = house.visitor("erin").await;
+    browser.get("/").await.shows(&["You are in no group yet"]);
+
+    let users = service.api("GET", "/users?username=erin", Value::Null).await.json();
+    let of_erin = format!("{ADMIN}/users/{}", users[0]["id"]);
+    chief.get(&format!("{of_erin}/block")).await.shows(&["Block erin?", "is signed out"]);
+    assert_eq!(chief.post(&format!("{of_erin}/block"), &[]).await.status, 303);
+    assert!(browser.get("/").await.leads_to.starts_with("/-/sign-in?"), "the session has ended");
+    chief.get(&format!("{ADMIN}/users?show=blocked")).await.shows(&["<b>erin</b>", "Blocked", "1 to 1 of 1"]);
+    assert_eq!(chief.post(&format!("{of_erin}/unblock"), &[]).await.status, 303);
+    house.visitor("erin").await;
+
+    chief.get(&format!("{of_erin}/delete")).await.shows(&["Delete erin?", "0 personal tokens"]);
+    assert_eq!(chief.post(&format!("{of_erin}/delete"), &[]).await.status, 303);
+    chief.get(&format!("{ADMIN}/users?q=erin")).await.shows(&["There is no such user."]);
+    chief.get(&format!("{of_erin}/delete")).await.is(404, "There is no page with this address");
+}
+
+#[actix_rt::test]
+async fn nobody_blocks_or_deletes_themselves_and_no_group_loses_its_only_owner() {
+    let house = House::new(with_images(1)).await;
+    let chief = administrator(&house).await;
+    let (alice, service) = (house.visitor("alice").await, &house.started.service);
+    let own = service.api("GET", "/users?username=chief", Value::Null).await.json()[0]["id"].clone();
+    assert_eq!(chief.post("/-/groups/new", &[("parent", ""), ("path", "hers")]).await.status, 303);
+    let owner = json!({"user_id": house.alice.id, "access_level": 50});
+    assert_eq!(service.api("POST", "/groups/hers/members", owner).await.status, 201);
+    assert_eq!(service.api("DELETE", &format!("/groups/hers/members/{own}"), Value::Null).await.status, 204);
+    for (user, action, sentence) in [
+        (own.clone(), "block", "cannot be blocked"),
+        (own, "delete", "cannot be deleted"),
+        (json!(house.alice.id), "delete", "sole-owner of a group"),
+    ] {
+        let refused = chief.post(&format!("{ADMIN}/users/{user}/{action}"), &[]).await;
+        assert!(refused.status >= 400 && refused.text.contains(sentence), "{}", refused.text);
+    }
+    alice.get("/").await.is(200, "hers");
+}
+
+#[actix_rt::test]
+async fn owners_make_groups_below_theirs_and_administrators_everywhere() {
+    let house = House::new(with_images(1)).await;
+    let [alice, bob, chief] = [house.visitor("alice").await, house.visitor("bob").await, administrator(&house).await];
+    let new = "/-/groups/new";
+    alice.get("/").await.shows(&[&format!(r#"href="{new}""#)]);
+    assert!(!bob.get("/").await.text.contains(new));
+    bob.get(new).await.is(404, "There is no page with this address");
+    bob.post(new, &[("parent", "team"), ("path", "ci")]).await.is(404, "There is no page with this address");
+    let form = alice.get(&format!("{new}?parent=team")).await;
+    form.shows(&[r#"<option value="team" selected>"#]);
+    assert!(!form.text.contains("No other group"));
+    let made = alice.post(new, &[("parent", "team"), ("path", "ci"), ("description", "Jobs")]).await;
+    assert_eq!((made.status, made.leads_to.as_str()), (303, "/groups/team/ci/-/dependency_proxy"), "{}", made.text);
+    alice.get(&made.leads_to).await.shows(&["Nothing is cached yet", "Jobs"]);
+    for (fields, sentence) in [
+        ([("parent", "team"), ("path", "ci")], "taken"),
+        ([("parent", "team"), ("path", "Not A Path")], "The path "),
+        ([("parent", "team"), ("path", "")], "The path is missing."),
+        ([("parent", "elsewhere"), ("path", "x")], "The group above is no group that you own."),
+    ] {
+        let refused = alice.post(new, &fields).await;
+        refused.is(400, sentence);
+        assert!(refused.text.contains(&format!(r#"value="{}""#, fields[1].1)), "{}", refused.text);
+    }
+    alice.post(new, &[("parent", ""), ("path", "top")]).await.is(403, "not possible");
+    assert_eq!(chief.post(new, &[("parent", ""), ("path", "top"), ("visibility", "public")]).await.status, 303);
+    let top = house.started.service.api("GET", "/groups/top", Value::Null).await.json();
+    assert_eq!((&top["visibility"], &top["name"]), (&json!("public"), &json!("top")));
+}
