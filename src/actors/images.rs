@@ -28,7 +28,9 @@ use crate::store::usage::Totals;
 pub use self::shown::{ImageState, ShownImage, ShownPage};
 pub use super::blob_cache::RunningDownload;
 pub use crate::store::error::StoreError;
-pub use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageQuery};
+pub use crate::store::images::{
+    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImageQuery, LayerPart, PlatformPart,
+};
 
 /// Handle for lists, pins and removals of cached images. Cheap to clone.
 #[derive(Clone)]
@@ -137,6 +139,17 @@ impl Images {
     /// Fails if the index cannot be read.
     pub async fn earlier(&self, image: &CachedImage) -> Result<Vec<Earlier>, ImagesError> {
         Ok(self.content.earlier(image.key.clone()).await?)
+    }
+
+    /// Returns the parts of an image: its platforms and their layers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a manifest cannot be read, or if too many others read the index.
+    pub async fn parts(&self, image: &CachedImage) -> Result<ImageParts, ImagesError> {
+        let (content, files) = (self.content.clone(), self.files.clone());
+        let (key, digest) = (image.key.clone(), image.digest);
+        self.readers.run(Some(image.key.group), async move { content.parts(key, digest, files).await }).await
     }
 
     /// Has upstream confirm now what a tag stands for, and fetches the manifest if the tag has moved.

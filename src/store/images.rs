@@ -111,6 +111,41 @@ pub struct GroupTotals {
     pub images: u64,
 }
 
+/// Parts of an image. Only what the group has pulled counts as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageParts {
+    /// The media type of its manifest or index; empty if that is not stored.
+    pub media_type: String,
+    /// The platforms whose manifests are stored, in the order of the index; one for a manifest without an index.
+    pub platforms: Vec<PlatformPart>,
+    /// The other platforms that the index names.
+    pub others: Vec<Platform>,
+}
+
+/// One platform of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformPart {
+    /// The platform, if it is known.
+    pub platform: Option<Platform>,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its layers, the lowest first.
+    pub layers: Vec<LayerPart>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerPart {
+    /// The digest.
+    pub digest: Digest,
+    /// Its length in bytes: of the file, or as the manifest claims it.
+    pub size: Option<u64>,
+    /// True if it is stored.
+    pub is_stored: bool,
+    /// The command that made it, if that is known.
+    pub made_by: Option<String>,
+}
+
 /// Content of a tag before it moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Earlier {

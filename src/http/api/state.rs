@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, NotRefreshed, Pinned, RunningDownload,
-    ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
+    RunningDownload, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -83,6 +83,9 @@ pub(crate) trait ImageStore: Send + Sync {
 
     /// See [`Images::earlier`].
     fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>>;
+
+    /// See [`Images::parts`].
+    fn parts<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<ImageParts, ImagesError>>;
 
     /// See [`Images::refresh`].
     fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>>;
@@ -174,6 +177,10 @@ impl ImageStore for Images {
 
     fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>> {
         Box::pin(self.earlier(image))
+    }
+
+    fn parts<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<ImageParts, ImagesError>> {
+        Box::pin(self.parts(image))
     }
 
     fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>> {

@@ -45,7 +45,7 @@ pub(super) async fn show(
     match page {
         Page::Bare => visitor.group(path).map(|group| see(&of_group(group.path.as_str()))),
         Page::Group => group::show(&visitor, path, query).await,
-        Page::Image(name) => image::show(&visitor, path, name).await,
+        Page::Image(name) => image::show(&visitor, path, name, query).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,
         Page::Clearing => clearing::show(&visitor, path).await,
         Page::Tokens(page) => tokens::show(&visitor, &Owner::Group(path.to_owned()), page),

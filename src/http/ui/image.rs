@@ -8,27 +8,32 @@ use maud::{Markup, html};
 use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::image_parts;
 use super::image_row::{changes, delete_address, pinned, state};
 use super::page;
 use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
 use super::see;
 use super::visitor::Visitor;
 use super::words::{minute, number, size, time};
-use crate::actors::images::{Earlier, ShownImage};
+use crate::actors::images::{CachedImage, Earlier, ImageParts, ShownImage};
 use crate::domain::digest::Digest;
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
 use crate::http::api::{ApiError, image_changes};
+use crate::http::query::value_in;
 
 /// Shows the page.
-pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(visitor: &Visitor, path: &str, name: &str, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.group(path)?;
     let found = find(visitor, &group, name).await?;
     let shown = &found[0];
     let earlier = visitor.caller.state.images.earlier(&shown.image).await;
     let earlier = earlier.map_err(|error| visitor.refused(&error.into()))?;
+    let parts = visitor.caller.state.images.parts(&shown.image).await;
+    let parts = parts.map_err(|error| visitor.refused(&error.into()))?;
     let (origin, reference) = (&shown.image.key.origin, &shown.image.key.reference);
     let name = origin.name_of(reference);
+    let prefix = format!("{}{}", image_prefix(visitor, &group), origin.image_name());
     let content = html! {
         (crumbs(visitor, &group, Some(&name)))
         div.head {
@@ -45,7 +50,8 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<Ht
             a href=(address::of_group(group.path.as_str())) { (group.path) }
         }
         (pulls(visitor, &group, shown))
-        (facts(visitor, &group, &found))
+        (facts(visitor, &group, &found, &parts))
+        (image_parts::show(&parts, &prefix, &value_in(query, "platform").unwrap_or_default()))
         @if let Reference::Tag(_) = reference { (history(visitor, &group, shown, &earlier)) }
     };
     Ok(page::show(&visitor.frame(), &format!("{name} in {}", group.path), &content))
@@ -94,10 +100,9 @@ fn pulls(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage
     }
 }
 
-fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage]) -> Markup {
+fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage], parts: &ImageParts) -> Markup {
     let (shown, now) = (&found[0], visitor.caller.now);
     let image = &shown.image;
-    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     let accounts: Vec<&str> = found.iter().map(|one| one.image.key.origin.account.username()).collect();
     html! {
         section aria-labelledby="facts" {
@@ -106,8 +111,7 @@ fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage]) -> Markup {
                 dt { "State" } dd { (state(visitor, group, shown)) }
                 dt { "Digest" }
                 dd { code { (image.digest) } " " (copy_button(&image.digest.to_string(), "Copy the digest")) }
-                dt { "Platforms" }
-                dd { @if platforms.is_empty() { "unknown" } @else { (platforms.join(", ")) } }
+                dt { "Kind" } dd { (kind(image, parts)) @if !parts.media_type.is_empty() { span.under.mono { (parts.media_type) } } }
                 dt { "Stored" } dd { (size(image.size)) ", of all platforms that were pulled" }
                 dt { "Fetched as" }
                 dd { @if accounts.iter().all(|name| name.is_empty()) { "nobody: without an account" } @else { (accounts.join(", ")) } }
@@ -117,6 +121,18 @@ fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage]) -> Markup {
                 dt { "Pulls" } dd { (number(image.pulls)) }
             }
         }
+    }
+}
+
+/// Returns whether it is one image or an index, and for which platforms.
+fn kind(image: &CachedImage, parts: &ImageParts) -> String {
+    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let is_index = parts.platforms.first().is_none_or(|part| part.digest != image.digest);
+    match (is_index && !parts.media_type.is_empty(), &platforms[..]) {
+        (true, []) => "Index, none of whose platforms was pulled".to_owned(),
+        (true, all) => format!("Index, of which was pulled: {}", all.join(", ")),
+        (false, [platform]) => format!("Image for {platform}"),
+        (false, _) => "Image for a platform that is not known".to_owned(),
     }
 }
 

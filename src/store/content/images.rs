@@ -10,7 +10,7 @@ use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
-use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls};
+use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImageQuery, Pulls};
 
 impl ContentStore {
     /// Returns a part of the list of a group's images. Reads platforms that are not known yet from the blobs.
@@ -98,6 +98,15 @@ impl ContentStore {
     /// Fails if the image's file cannot be read because the process lacks open files or memory.
     pub async fn earlier(&self, image: ImageKey) -> Result<Vec<Earlier>, StoreError> {
         self.run(move |content| content.index().earlier(&image)).await
+    }
+
+    /// Returns the parts of an image with this digest. Reads its manifests and configurations.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a manifest cannot be read.
+    pub async fn parts(&self, image: ImageKey, digest: Digest, blobs: BlobFiles) -> Result<ImageParts, StoreError> {
+        self.run(move |content| content.parts(&image, digest, &blobs)).await
     }
 
     /// Returns the number of bytes of all pinned images of all groups and of this manifest or index, each content once.

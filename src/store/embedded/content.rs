@@ -4,6 +4,7 @@ mod closing;
 mod eviction;
 mod images;
 pub(super) mod names;
+mod parts;
 mod pins;
 mod removal;
 mod unnamed;

@@ -54,6 +54,30 @@ async fn figures_states_and_quotas_are_shown() {
 }
 
 #[actix_rt::test]
+async fn the_page_of_an_image_shows_its_platforms_and_the_layers_of_one_of_them() {
+    let (amd, arm) = (image(1), Image::single(&[Layer::random(5_000, 2), Layer::random(50_000, 3)]));
+    let index = Image::index(&[amd.clone(), arm.clone()]);
+    let house = House::new(Scenario::new().image("library/app", "1", &index)).await;
+    let client = &house.started.client;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    let bob = house.visitor("bob").await;
+    let page = format!("{TEAM}/images/library/app:1");
+    bob.get(&page).await.shows(&["Index, none of whose platforms was pulled", "Nobody has pulled 2 platforms"]);
+
+    assert_eq!(client.manifest("team", "app", amd.digest()).await.status, 200);
+    for blob in amd.blobs() {
+        client.stored_blob("team", "app", blob.digest()).await;
+    }
+    assert_eq!(client.manifest("team", "app", arm.digest()).await.status, 200);
+    let both = async || bob.get(&page).await.text.contains("All but 2 layers");
+    eventually("both platforms are shown", both).await;
+    let shown = bob.get(&page).await;
+    shown.shows(&["All of it", "Layers of linux/amd64", "3.00 kB", "manifest.list.v2+json"]);
+    let other = bob.get(&format!("{page}?platform={}", arm.digest())).await;
+    other.shows(&["Layers of linux/arm64", "Not stored", "50.0 kB", r#"width="10%""#, r#"width="100%""#]);
+}
+
+#[actix_rt::test]
 async fn owners_set_the_switch_the_quota_and_the_age_of_a_group() {
     let house = House::new(with_images(2)).await;
     house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
