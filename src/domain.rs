@@ -18,6 +18,7 @@
 //! | [`fair_queue`] | a queue in which groups take turns |
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
+//! | [`history`] | the commands that made the layers of an image |
 //! | [`id`] | identifiers of users, groups, tokens and credentials |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
 //! | [`limits`] | limits on what callers of the REST API create |
@@ -59,6 +60,7 @@ pub mod eviction;
 pub mod fair_queue;
 pub mod freshness;
 pub mod group;
+pub mod history;
 pub mod id;
 pub mod image_path;
 pub mod json_object;

@@ -52,17 +52,21 @@ pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use send_queue::SendQueue;
-pub(crate) use ui::{Console, Sessions};
+pub(crate) use ui::{Console, SessionTimes, Sessions};
 
-/// Registers every public route. All other paths go to the registry, which parses them itself: actix's path
+/// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which parses them itself: actix's path
 /// patterns would be matched anew at every pull.
-pub(crate) fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig, console: bool) {
     config
         .route("/healthz", get().to(health::alive))
         .route("/readyz", get().to(health::ready))
         .route("/jwt/auth", web::route().to(registry::token::handle))
         .configure(api::configure)
-        .configure(ui::configure)
+        .configure(|config| {
+            if console {
+                ui::configure(config)
+            }
+        })
         .default_service(web::route().to(registry::handle));
 }
 

@@ -33,7 +33,7 @@ pub use self::layers::Place;
 pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
-pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage, TagTimes};
+pub use sections::{Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
@@ -58,6 +58,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Maximum numbers of objects and changes for callers of the REST API.
     pub limits: Limits,
+    /// The web console.
+    pub console: Console,
     /// The main switch of the proxy.
     pub proxy: Proxy,
     /// Times to live, sizes and concurrency of the cache.
@@ -192,6 +194,7 @@ struct Sections {
     bootstrap: Bootstrap,
     auth: Auth,
     limits: Limits,
+    console: Console,
     proxy: Proxy,
     cache: Cache,
     log: LogOptions,
@@ -205,6 +208,7 @@ impl Sections {
         self.storage.check()?;
         self.bootstrap.check()?;
         self.auth.check()?;
+        self.console.check()?;
         self.cache.check()?;
         self.server.check()?;
         Ok(Settings {
@@ -213,6 +217,7 @@ impl Sections {
             storage: self.storage.with_defaults(),
             auth: self.auth,
             limits: self.limits,
+            console: self.console,
             bootstrap: self.bootstrap,
             proxy: self.proxy,
             cache: self.cache,

@@ -40,6 +40,7 @@ mod form;
 mod group;
 mod home;
 mod image;
+mod image_parts;
 mod image_row;
 mod members;
 mod new_group;
@@ -64,7 +65,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{self, post};
 
 use self::fault::Fault;
-pub(crate) use self::sessions::Sessions;
+pub(crate) use self::sessions::{SessionTimes, Sessions};
 pub(crate) use self::thread::Console;
 use self::visitor::Visitor;
 use super::get;

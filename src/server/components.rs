@@ -26,7 +26,8 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
 use crate::http::{
-    ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState, Sessions,
+    ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState, SessionTimes,
+    Sessions,
 };
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
@@ -204,7 +205,10 @@ impl Handles {
             unpulled_days: settings.storage.unpulled_days,
             upstreams,
             limits: settings.limits,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(SessionTimes {
+                idle: settings.console.session_idle,
+                longest: settings.console.session_longest,
+            }),
             pace: Pace::new(&settings.limits),
             public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,

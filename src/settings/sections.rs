@@ -1,4 +1,4 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[proxy]` and `[cache]`. A component that has keys of its own
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]` and `[cache]`. A component that has keys of its own
 //! in a section has a struct for them, which is a field here with a name that begins with `*`; see
 //! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
@@ -43,6 +43,19 @@ pub struct Storage {
     pub verification: VerifyOptions,
     /// Maximum number of changes of identities that wait to be stored.
     pub max_waiting_changes: NonZeroUsize,
+}
+
+/// The web console.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Console {
+    /// False: there are no pages.
+    pub enabled: bool,
+    /// Time without a request after which a session ends; at least a second.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub session_idle: Duration,
+    /// Time after which each session ends; at least `session_idle`.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub session_longest: Duration,
 }
 
 /// The first administrator, created in an empty store.
@@ -152,6 +165,18 @@ impl Storage {
             self.cache_dir = self.data_dir.join("cache");
         }
         self
+    }
+}
+
+impl Console {
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
+        if self.session_idle < Duration::from_secs(1) {
+            return Err(ValidationError::new(["console", "session_idle"], "is shorter than a second"));
+        }
+        if self.session_longest < self.session_idle {
+            return Err(ValidationError::new(["console", "session_longest"], "is shorter than session_idle"));
+        }
+        Ok(())
     }
 }
 

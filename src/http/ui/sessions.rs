@@ -46,18 +46,6 @@ const MAX_SESSIONS: usize = 10_000;
 /// Maximum number of sessions of one password, in the same way.
 const MAX_OF_ONE: usize = 50;
 
-impl Default for SessionTimes {
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(12 * 3600), longest: Duration::from_secs(7 * 24 * 3600) }
-    }
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self::new(SessionTimes::default())
-    }
-}
-
 impl Sessions {
     /// Returns no sessions yet, with these times.
     pub(crate) fn new(times: SessionTimes) -> Self {

@@ -38,7 +38,7 @@ pub(in crate::server) fn serve_clients(
     tls: Option<ServerConfig>,
     (address, listeners): (SocketAddr, Vec<TcpListener>),
 ) -> Result<Workers, StartError> {
-    let (settings, bounds) = (&settings.server, bounds(settings));
+    let (settings, bounds, has_console) = (&settings.server, bounds(settings), settings.console.enabled);
     let unread = UnreadBudget::new(settings.request_memory, settings.trusted_proxies.clone());
     let tls = tls.map(Arc::new);
     let (warned, early) = (WarnedPeers::default(), EarlyRefusals::new(state.clone()));
@@ -46,7 +46,7 @@ pub(in crate::server) fn serve_clients(
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(console.clone());
         let app = app.app_data(Paths::default()).app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
-        let app = app.configure(http::configure).wrap(from_fn(http::instrument));
+        let app = app.configure(|config| http::configure(config, has_console)).wrap(from_fn(http::instrument));
         port.clone().serve(app, thread)
     };
     workers::start(listeners, bounds, serve).map_err(|error| StartError::Listen { address, error })

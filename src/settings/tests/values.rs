@@ -5,8 +5,20 @@ use super::*;
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
     let settings = Settings::load(None, []).unwrap();
-    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams: _, keys: _, names: _ } =
-        &settings;
+    let Settings {
+        server,
+        storage,
+        bootstrap,
+        auth,
+        limits,
+        console,
+        proxy,
+        cache,
+        log,
+        upstreams: _,
+        keys: _,
+        names: _,
+    } = &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));
     assert_eq!((limits.max_personal_tokens.get(), limits.max_deploy_tokens.get()), (200, 500));
@@ -28,6 +40,8 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!((auth.token_lifetime.as_secs(), auth.token_advertised.as_secs()), (3600, 300));
     assert_eq!(auth.key_file_in(storage), Path::new("./data/jwt-keys"));
     assert_eq!(auth.public_groups, PublicGroups::Members);
+    let times = (console.session_idle.as_secs(), console.session_longest.as_secs());
+    assert_eq!((console.enabled, times), (true, (12 * 3600, 7 * 24 * 3600)));
     assert!(proxy.enabled);
     assert_eq!(cache.tags.tag_freshness.as_secs(), 60);
     let times = cache.manifests.times;

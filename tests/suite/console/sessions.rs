@@ -1,9 +1,11 @@
 //! Sessions: they begin with a password, and end when they should.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::service::ADMIN_TOKEN;
+use crate::service::{ADMIN_TOKEN, Config};
 
 #[actix_rt::test]
 async fn who_is_not_signed_in_is_led_to_the_form_and_back() {
@@ -155,4 +157,25 @@ async fn the_cookie_is_for_this_host_alone_and_behind_tls_for_tls_alone() {
         assert!(["; HttpOnly", "; SameSite=Lax", "; Path=/"].iter().all(|part| cookie.contains(part)), "{cookie}");
         assert!(!cookie.contains("Domain"), "{cookie}");
     }
+}
+
+#[actix_rt::test]
+async fn a_session_ends_without_requests_after_the_time_in_the_settings() {
+    let idle = |config: Config| config.variable("DEPENDENCY_PROXY__CONSOLE__SESSION_IDLE", "1s");
+    let house = House::new(with_images(1).configured(idle)).await;
+    let alice = house.visitor("alice").await;
+    alice.get("/").await.is(200, "Your groups");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(alice.get("/").await.leads_to.starts_with("/-/sign-in?"));
+}
+
+#[actix_rt::test]
+async fn a_console_that_is_switched_off_has_no_pages() {
+    let off = |config: Config| config.variable("DEPENDENCY_PROXY__CONSOLE__ENABLED", "false");
+    let started = with_images(1).configured(off).start().await;
+    let stranger = Visitor::stranger(&started.service);
+    for address in ["/", "/-/sign-in", "/-/admin", TEAM, "/-/assets/console.css"] {
+        assert_eq!(stranger.get(address).await.status, 404, "{address}");
+    }
+    assert_eq!(started.client.manifest("team", "app", "1").await.status, 200);
 }

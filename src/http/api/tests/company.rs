@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload, ShownImage,
-    ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
+    ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -173,6 +173,8 @@ pub(super) fn assert_response(response: &Response, status: u16, body: Value) {
     assert_eq!((response.status.as_u16(), &response.body), (status, &body));
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Company {
     pub(super) fn open(records: &Directory) -> Self {
         Self::open_with(records, PublicGroups::Members, Limits::NONE)
@@ -198,7 +200,7 @@ impl Company {
             unpulled_days: 0,
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
-            sessions: crate::http::Sessions::default(),
+            sessions: crate::http::Sessions::new(crate::http::SessionTimes { idle: HOUR, longest: HOUR }),
             pace: Pace::new(&limits),
             public_groups,
             proxy_enabled: true,
@@ -269,6 +271,10 @@ impl ImageStore for NoImages {
 
     fn earlier<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>> {
         Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn parts<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<ImageParts, ImagesError>> {
+        Box::pin(ready(Ok(ImageParts::default())))
     }
 
     fn refresh<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>> {
