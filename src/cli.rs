@@ -11,6 +11,7 @@ mod confirmation;
 mod connection;
 mod credentials;
 mod documents;
+mod explain;
 mod failure;
 mod fsck;
 mod group;
@@ -87,6 +88,8 @@ enum Verb {
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
     Check(check::CheckArgs),
+    /// Explain whether somebody may pull through a group, by which rule, and how fresh the image is.
+    Explain(explain::ExplainArgs),
     /// Upstream registries: list their states, check that one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
@@ -132,6 +135,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Fsck(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
+        Some(Verb::Explain(args)) => block_on(args.run()),
         Some(Verb::Upstream(args)) => block_on(args.run()),
         Some(Verb::Bench(args)) => block_on(args.run()),
         Some(Verb::Snippet(args)) => args.run(),

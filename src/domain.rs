@@ -14,6 +14,7 @@
 //! | [`digest`] | content digests |
 //! | [`directory`] | all users, groups, members and tokens as one value, and the writes that change it |
 //! | [`download`] | the state machine of a download |
+//! | [`explanation`] | what each rule finds about a pull, in sentences |
 //! | [`eviction`] | the order in which stored content is evicted |
 //! | [`fair_queue`] | a queue in which groups take turns |
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
@@ -57,6 +58,7 @@ pub mod digest;
 pub mod directory;
 pub mod download;
 pub mod eviction;
+pub mod explanation;
 pub mod fair_queue;
 pub mod freshness;
 pub mod group;

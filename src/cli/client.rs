@@ -150,6 +150,11 @@ impl Api {
         self.request(Method::GET, path, &[], None).await?.1
     }
 
+    /// Works as [`Self::show`], with a query.
+    pub(super) async fn show_with(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
+        self.request(Method::GET, path, query, None).await?.1
+    }
+
     /// Sends `GET` requests for all pages of a list, and returns their items.
     pub(super) async fn list(&self, path: &[&str], query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();

@@ -36,6 +36,14 @@ pub(super) enum Failure {
     /// A step of `check` failed; the reason has been printed already.
     #[error("the check failed at '{0}'")]
     Check(&'static str),
+    /// `explain` found that a pull is refused; the reasons have been printed already.
+    #[error("{user} may not pull from {group}")]
+    Denied {
+        /// The user name that was asked about.
+        user: String,
+        /// The group.
+        group: String,
+    },
     /// `bench` measured nothing, or received wrong content.
     #[error("{0}")]
     Bench(String),
@@ -111,6 +119,7 @@ impl Failure {
             | Self::Ambiguous { .. }
             | Self::Foreign(_)
             | Self::Check(_)
+            | Self::Denied { .. }
             | Self::Bench(_)
             | Self::Warm { .. }
             | Self::Unconfirmed(_)

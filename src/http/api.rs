@@ -41,6 +41,7 @@ mod access_tokens;
 mod caller;
 mod deploy_tokens;
 mod error;
+pub(in crate::http) mod explanation;
 mod group_tokens;
 pub(in crate::http) mod groups;
 pub(in crate::http) mod image_changes;
@@ -168,6 +169,7 @@ fn image_routes(api: Scope) -> Scope {
                 .route(get().to(warming::show))
                 .route(delete().to(warming::cancel)),
         )
+        .service(at("/groups/{id}/dependency_proxy/explain").route(get().to(explanation::show)))
         .service(at("/groups/{id}/dependency_proxy/statistics").route(get().to(statistics::of_group)))
         .service(at("/dependency_proxy/statistics").route(get().to(statistics::of_store)))
         .service(at("/dependency_proxy/groups").route(get().to(statistics::of_groups)))

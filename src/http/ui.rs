@@ -14,6 +14,7 @@
 //! | `.../tokens...` | tokens of a group: list, new one, rotation, end, revocation | [`tokens`] |
 //! | `.../members...` | members of a group | [`members`] |
 //! | `.../settings` | switch, quota and age of a group | [`settings`] |
+//! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
 //! | `/-/admin...` | for administrators: overview, groups by size, users | [`admin`] |
@@ -35,6 +36,7 @@ mod assets;
 mod chart;
 mod clearing;
 mod deletion;
+mod explanation;
 mod fault;
 mod form;
 mod group;

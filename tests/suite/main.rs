@@ -17,6 +17,7 @@ mod canary;
 mod console;
 mod crash;
 mod eviction;
+mod explanation;
 mod fair;
 mod faults;
 mod freshness;

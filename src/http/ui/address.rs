@@ -9,7 +9,7 @@ use super::members::{self, MembersPage};
 use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
-use super::{clearing, deletion, group, image, settings};
+use super::{clearing, deletion, explanation, group, image, settings};
 
 /// A page of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ enum Page<'a> {
     Members(MembersPage),
     /// Its settings.
     Settings,
+    /// Whether somebody may pull, and why.
+    Explanation,
 }
 
 const PAGES: &str = "/-/dependency_proxy";
@@ -51,6 +53,7 @@ pub(super) async fn show(
         Page::Tokens(page) => tokens::show(&visitor, &Owner::Group(path.to_owned()), page),
         Page::Members(page) => members::show(&visitor, path, page),
         Page::Settings => settings::show(&visitor, path),
+        Page::Explanation => explanation::show(&visitor, path, query).await,
     }
 }
 
@@ -64,7 +67,7 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Tokens(page) => tokens::change(&form, &Owner::Group(path.to_owned()), page).await,
         Page::Members(page) => members::change(&form, path, page).await,
         Page::Settings => settings::change(&form, path).await,
-        Page::Bare | Page::Group => Err(form.visitor.no_such_page()),
+        Page::Bare | Page::Group | Page::Explanation => Err(form.visitor.no_such_page()),
     }
 }
 
@@ -91,6 +94,7 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
         "/delete" => Page::Deletion,
         "/clear" => Page::Clearing,
         "/settings" => Page::Settings,
+        "/explain" => Page::Explanation,
         _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),
         _ if page.starts_with("/members") => Page::Members(MembersPage::parse(page.strip_prefix("/members")?)?),
         _ => Page::Image(page.strip_prefix("/images/")?),

@@ -52,6 +52,7 @@ impl Problem {
         let name = match field {
             "expires_at" => "The end",
             "username" | "user" => "The user name",
+            "image" => "The image",
             "access_level" => "The role",
             "current_password" => "The present password",
             "password" => "The password",

@@ -172,3 +172,18 @@ async fn owners_make_groups_below_theirs_and_administrators_everywhere() {
     let top = house.started.service.api("GET", "/groups/top", Value::Null).await.json();
     assert_eq!((&top["visibility"], &top["name"]), (&json!("public"), &json!("top")));
 }
+
+#[actix_rt::test]
+async fn owners_see_on_a_page_whether_somebody_may_pull_and_why() {
+    let house = House::new(with_images(1)).await;
+    let [alice, bob] = [house.visitor("alice").await, house.visitor("bob").await];
+    let page = format!("{TEAM}/explain");
+    alice.get(&format!("{TEAM}/members")).await.shows(&[&format!(r#"href="{page}""#)]);
+    let answer = alice.get(&format!("{page}?user=bob&image=app:1")).await;
+    answer.shows(&["bob may pull from team", "bob is a Developer of team.", "library/app:1", "without an account"]);
+    let unknown = alice.get(&format!("{page}?user=dave")).await;
+    unknown.is(400, "belongs neither to a member nor to a token of this group");
+    unknown.is(400, r#"value="dave" aria-invalid="true""#);
+    alice.get(&format!("{page}?user=bob&image=%2F%2F")).await.is(400, "The image is not one:");
+    bob.get(&page).await.is(403, "This page of team is for its owners");
+}

@@ -138,6 +138,8 @@ async fn axe_finds_nothing_on_any_page() {
         &format!("{token}/revoke"),
         &format!("{TEAM}/members"),
         &format!("{TEAM}/settings"),
+        &format!("{TEAM}/explain"),
+        &format!("{TEAM}/explain?user=bob&image=app:1"),
         &format!("{member}/change"),
         &format!("{member}/remove"),
         "/-/account",

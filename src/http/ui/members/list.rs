@@ -40,6 +40,9 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
             }
             p.hint {
                 "Administrators can pull from every group. "
+                @if visitor.owns(group) {
+                    a href={ (crate::http::ui::address::of_group(group.path.as_str())) "/explain" } { "Explain whether somebody may pull, and why" }
+                }
                 @if !visitor.owns(group) { "Owners of the group can add and remove members." }
             }
         }

@@ -1,0 +1,75 @@
+//! `explain`: says by which rule somebody may pull through a group or not, with which account the registry is asked, and
+//! how fresh the image is.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::check::line;
+use super::connection::Connection;
+use super::failure::Failure;
+use super::image::Image;
+use super::output::print_line;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dependency-proxy explain --group team --user bob --image ghcr.io/acme/app:1.4\n\n\
+                        Owners of the group ask about its members and tokens, administrators about anybody. The exit code is 1 if the \
+                        pull is refused.")]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Full path of the group
+    #[arg(long)]
+    group: String,
+    /// User name of a person or of a deploy token
+    #[arg(long)]
+    user: String,
+    /// Image, as it is written after /dependency_proxy/containers/
+    #[arg(long)]
+    image: Option<Image>,
+}
+
+impl ExplainArgs {
+    /// Prints what each rule finds.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        let mut query = vec![("user", self.user.clone())];
+        query.extend(self.image.iter().map(|image| ("image", image.to_string())));
+        let found = api.show_with(&["groups", &self.group, "dependency_proxy", "explain"], &query).await?;
+        if self.connection.json {
+            print_line(&found.to_string());
+        } else {
+            print(&found);
+        }
+        if found["allowed"] == true { Ok(()) } else { Err(Failure::Denied { user: self.user, group: self.group }) }
+    }
+}
+
+fn print(found: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for step in found["steps"].as_array().into_iter().flatten() {
+        let word = if step["holds"] == true { "ok" } else { "FAIL" };
+        print_line(&line(word, &text(&step["rule"]), &text(&step["sentence"])));
+    }
+    let image = &found["image"];
+    if image.is_null() {
+        return;
+    }
+    let account =
+        image["account"].as_str().map_or("without an account".to_owned(), |name| format!("with the account {name}"));
+    print_line(&line(
+        "",
+        "registry",
+        &format!("{} is pulled from {} {account}", text(&image["name"]), text(&image["upstream"])),
+    ));
+    let cached = match image["cached"]["state"].as_str() {
+        Some(state) => format!("{state}, last pulled at {}", text(&image["cached"]["last_pulled_at"])),
+        None => "not cached: a pull needs the registry".to_owned(),
+    };
+    print_line(&line("", "cache", &cached));
+    let fresh = match image["fresh_seconds"].as_u64() {
+        Some(seconds) => format!("the registry is asked whether the tag has moved, at most once in {seconds} s"),
+        None => "a digest never changes: the registry is not asked again".to_owned(),
+    };
+    print_line(&line("", "freshness", &fresh));
+}

@@ -1,0 +1,182 @@
+//! Explanations of pulls, for owners and administrators: each rule that decides whether somebody may pull from a group,
+//! with a sentence about what it finds. The rules themselves are those of [`policy`].
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::access::AccessLevel;
+use super::directory::{Credential, Directory};
+use super::group::{Group, Visibility};
+use super::id::GroupId;
+use super::policy::{self, PublicGroups};
+use super::token::{Token, TokenOwner};
+use super::user::User;
+
+/// Somebody who pulls.
+#[derive(Clone, Debug)]
+pub enum Puller {
+    /// A person, with the password or a personal access token.
+    Person(Arc<User>),
+    /// A deploy token, or a group access token with its bot.
+    Token(Arc<Token>),
+}
+
+/// A rule, and what it finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The rule, as a word.
+    pub rule: &'static str,
+    /// True if it allows the pull.
+    pub holds: bool,
+    /// What it finds, as a sentence.
+    pub sentence: String,
+}
+
+/// What the settings of the service say about pulls.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceRules {
+    /// True if the whole proxy is switched on.
+    pub proxy_enabled: bool,
+    /// The users who may pull from public groups.
+    pub public_groups: PublicGroups,
+}
+
+impl Puller {
+    /// Returns the person or the token with this user name: of a deploy token its own, of a group access token that of
+    /// its bot.
+    pub fn named(directory: &Directory, username: &str) -> Option<Self> {
+        let is_named =
+            |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username: own, .. } if own == username);
+        if let Some(token) = directory.tokens().find(is_named) {
+            return Some(Self::Token(token.clone()));
+        }
+        let user = directory.user_named(username)?;
+        let is_of = |token: &&Arc<Token>| matches!(token.owner, TokenOwner::Group { bot, .. } if bot == user.id);
+        match user.bot_of {
+            Some(_) => directory.tokens().find(is_of).cloned().map(Self::Token),
+            None => Some(Self::Person(user.clone())),
+        }
+    }
+
+    /// Returns true for a member of the group, or of one above it, and for a token of either.
+    pub fn belongs_to(&self, directory: &Directory, group: GroupId, now: Timestamp) -> bool {
+        match self {
+            Self::Person(user) => policy::access_level(directory, user.id, group, now).is_some(),
+            Self::Token(token) => directory.lineage(group).any(|above| Some(above.id) == token.group()),
+        }
+    }
+}
+
+/// Returns what each rule finds, in the order in which a pull meets them.
+pub fn explain(
+    directory: &Directory,
+    puller: &Puller,
+    group: &Group,
+    rules: ServiceRules,
+    now: Timestamp,
+) -> Vec<Step> {
+    let right = match puller {
+        Puller::Person(user) => vec![active_person(user), right_of_person(directory, user, group, rules, now)],
+        Puller::Token(token) => {
+            vec![active_token(directory, token, now), scopes(token), right_of_token(directory, token, group, now)]
+        }
+    };
+    [right, vec![switch(directory, group, rules)]].concat()
+}
+
+fn active_person(user: &User) -> Step {
+    let name = &user.username;
+    let sentence = if user.blocked {
+        format!("{name} is blocked, and so are the tokens of {name}. An administrator can unblock the user")
+    } else {
+        format!("{name} is an active user")
+    };
+    Step { rule: "credential", holds: !user.blocked, sentence }
+}
+
+fn active_token(directory: &Directory, token: &Arc<Token>, now: Timestamp) -> Step {
+    let name = &token.name;
+    let (holds, sentence) = match policy::identify(directory, Credential::Token(token.clone()), now) {
+        Ok(_) => (true, format!("Token '{name}' is valid")),
+        Err(refusal) => (false, refusal.to_string()),
+    };
+    Step { rule: "credential", holds, sentence }
+}
+
+fn scopes(token: &Token) -> Step {
+    let (name, scopes) = (&token.name, &token.scopes);
+    let sentence = if token.may_pull() {
+        format!("Token '{name}' may pull, with the scopes {scopes}")
+    } else {
+        format!("Token '{name}' has the scopes {scopes}; pulling needs read_registry and write_registry, or api")
+    };
+    Step { rule: "scopes", holds: token.may_pull(), sentence }
+}
+
+fn right_of_person(directory: &Directory, user: &User, group: &Group, rules: ServiceRules, now: Timestamp) -> Step {
+    let (name, path) = (&user.username, &group.path);
+    let holds = |sentence| Step { rule: "membership", holds: true, sentence };
+    let memberships = directory.lineage(group.id).filter_map(|above| directory.membership(above.id, user.id));
+    let best = memberships.filter(|one| one.is_active(now)).max_by_key(|one| one.level);
+    if let Some(best) = best {
+        let of = directory.group(best.group).map_or_else(String::new, |group| group.path.to_string());
+        let above = if best.group == group.id { "" } else { ", above this group" };
+        return holds(format!("{name} is {} of {of}{above}", with_article(best.level)));
+    }
+    if user.admin {
+        return holds(format!("{name} is an administrator, who may pull from every group"));
+    }
+    if group.visibility == Visibility::Public && rules.public_groups != PublicGroups::Members {
+        return holds(format!("{path} is public, and the service admits others to public groups (auth.public_groups)"));
+    }
+    let sentence = format!(
+        "{name} is a member neither of {path} nor of a group above it, or not any more. An owner of the group can add the user"
+    );
+    Step { rule: "membership", holds: false, sentence }
+}
+
+fn right_of_token(directory: &Directory, token: &Arc<Token>, group: &Group, now: Timestamp) -> Step {
+    let (name, path) = (&token.name, &group.path);
+    let of = token.group().and_then(|id| directory.group(id));
+    let is_within = of.is_some_and(|of| directory.lineage(group.id).any(|above| above.id == of.id));
+    let of = of.map_or_else(|| "a deleted group".to_owned(), |group| group.path.to_string());
+    let bot_is_member = match (token.user(), token.group()) {
+        (Some(bot), Some(of)) => directory.membership(of, bot).is_some_and(|membership| membership.is_active(now)),
+        _ => true,
+    };
+    let sentence = match (is_within, bot_is_member) {
+        (true, true) => format!("Token '{name}' is one of {of}, and pulls from it and from the groups below it"),
+        (true, false) => {
+            format!("The bot of token '{name}' is not a member of {of} any more. An owner of the group can add it")
+        }
+        (false, _) => format!("Token '{name}' is one of {of}, and does not pull from {path}"),
+    };
+    Step { rule: "membership", holds: is_within && bot_is_member, sentence }
+}
+
+fn switch(directory: &Directory, group: &Group, rules: ServiceRules) -> Step {
+    let decides = directory.lineage(group.id).find(|above| above.proxy_enabled.is_some());
+    let (holds, sentence) = match (rules.proxy_enabled, decides) {
+        (false, _) => {
+            (false, "Pulls are switched off in the whole service. An administrator can switch them on".to_owned())
+        }
+        (true, Some(group)) if group.proxy_enabled == Some(false) => {
+            (false, format!("Pulls are switched off in {}. An owner of that group can switch them on", group.path))
+        }
+        (true, Some(group)) => (true, format!("Pulls are switched on in {}", group.path)),
+        (true, None) => (true, "Pulls are switched on".to_owned()),
+    };
+    Step { rule: "switch", holds, sentence }
+}
+
+fn with_article(level: AccessLevel) -> &'static str {
+    match level {
+        AccessLevel::Guest => "a Guest",
+        AccessLevel::Planner => "a Planner",
+        AccessLevel::Reporter => "a Reporter",
+        AccessLevel::Developer => "a Developer",
+        AccessLevel::Maintainer => "a Maintainer",
+        AccessLevel::Owner => "an Owner",
+    }
+}

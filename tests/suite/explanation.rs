@@ -1,0 +1,126 @@
+//! `explain`: by verb, API and page, with the rule that decides.
+
+use std::process::Command;
+
+use fake_registry::{Image, Layer};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{ADMIN_TOKEN, Scenario, Started, User};
+
+/// Returns a scenario with `library/app:1`.
+fn scenario() -> Scenario {
+    Scenario::new().image("library/app", "1", &Image::single(&[Layer::random(100, 1)]))
+}
+
+/// Returns the rules that refuse, of an explanation by the API.
+fn refusing(explanation: &Value) -> Vec<&str> {
+    let steps = explanation["steps"].as_array().unwrap().iter();
+    steps.filter(|step| step["holds"] == false).map(|step| step["rule"].as_str().unwrap()).collect()
+}
+
+#[actix_rt::test]
+async fn the_rule_that_decides_is_the_one_by_which_a_pull_is_refused() {
+    let Started { hub: _hub, service, client, team, .. } = &scenario().start().await;
+    let bob = service.user("bob", "bob-has-a-password").await;
+    service.add_member(team, &bob, 30).await;
+    let explain = async |user: &str, image: &str| {
+        let path = format!("/groups/team/dependency_proxy/explain?user={user}&image={image}");
+        let answer = service.api("GET", &path, Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    let allowed = explain("bob", "app:1").await;
+    assert_eq!((&allowed["allowed"], refusing(&allowed)), (&json!(true), vec![]), "{allowed}");
+    assert!(allowed.to_string().contains("bob is a Developer of team"), "{allowed}");
+    let image = &allowed["image"];
+    assert_eq!((&image["name"], &image["account"]), (&json!("library/app:1"), &Value::Null), "{allowed}");
+    assert_eq!((&image["upstream"], &image["cached"]), (&json!("docker.io"), &Value::Null), "{allowed}");
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    assert_eq!(explain("bob", "app:1").await["image"]["cached"]["tag"], "1");
+
+    let as_bob = service.log_in("bob", "bob-has-a-password").await;
+    let status = async || as_bob.manifest("team", "app", "1").await.status;
+    assert_eq!(status().await, 200);
+    service.api("PUT", "/groups/team", json!({"dependency_proxy_enabled": false})).await;
+    assert_eq!((status().await, refusing(&explain("bob", "").await)), (403, vec!["switch"]));
+    service.api("PUT", "/groups/team", json!({"dependency_proxy_enabled": true})).await;
+    service.api("POST", &format!("/users/{}/block", bob.id), Value::Null).await;
+    assert_eq!((status().await, refusing(&explain("bob", "").await)), (401, vec!["credential"]));
+    service.api("POST", &format!("/users/{}/unblock", bob.id), Value::Null).await;
+    service.api("DELETE", &format!("/groups/team/members/{}", bob.id), Value::Null).await;
+    let stranger = explain("bob", "").await;
+    assert_eq!((status().await, refusing(&stranger)), (403, vec!["membership"]), "{stranger}");
+    assert!(stranger.to_string().contains("a member neither of team nor of a group above it"), "{stranger}");
+}
+
+#[actix_rt::test]
+async fn tokens_are_explained_by_their_user_name() {
+    let Started { hub: _hub, service, .. } = &scenario().start().await;
+    let made = |name: &str, scopes: Value| json!({"name": name, "username": name, "scopes": scopes});
+    let scopes = json!(["read_registry", "write_registry"]);
+    for (name, scopes) in [("puller", scopes.clone()), ("reader", json!(["read_registry"])), ("old", scopes)] {
+        assert_eq!(service.api("POST", "/groups/team/deploy_tokens", made(name, scopes)).await.status, 201);
+    }
+    service.group("other").await;
+    let list = service.api("GET", "/groups/team/deploy_tokens", Value::Null).await.json();
+    let old = list.as_array().unwrap().iter().find(|token| token["name"] == "old").unwrap()["id"].clone();
+    assert_eq!(service.api("DELETE", &format!("/groups/team/deploy_tokens/{old}"), Value::Null).await.status, 204);
+    for (user, group, status, refused) in [
+        ("puller", "team", 200, vec![]),
+        ("reader", "team", 200, vec!["scopes"]),
+        ("puller", "other", 200, vec!["membership"]),
+        ("nobody", "team", 404, vec![]),
+    ] {
+        let path = format!("/groups/{group}/dependency_proxy/explain?user={user}");
+        let answer = service.api("GET", &path, Value::Null).await;
+        assert_eq!(answer.status, status, "{user}: {}", answer.text());
+        if status == 200 {
+            assert_eq!(refusing(&answer.json()), refused, "{user}: {}", answer.text());
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn owners_ask_about_members_and_tokens_of_their_group_and_members_about_nobody() {
+    let Started { hub: _hub, service, team, .. } = &scenario().start().await;
+    let [alice, bob, dave] = [
+        service.user("alice", "alice-has-a-password").await,
+        service.user("bob", "bob-has-a-password").await,
+        service.user("dave", "dave-has-a-password").await,
+    ];
+    service.add_member(team, &alice, 50).await;
+    service.add_member(team, &bob, 30).await;
+    let ask = async |user: &User, about: &str| {
+        let token = service.personal_token(user, "api", &["api"]).await;
+        let (client, path) = (service.stranger(), "/api/v4/groups/team/dependency_proxy/explain");
+        let request = client.request(Method::GET, &format!("{path}?user={about}"));
+        client.send(request.header("private-token", &token.secret)).await.status
+    };
+    assert_eq!((ask(&alice, "bob").await, ask(&alice, "dave").await), (200, 404));
+    assert_eq!((ask(&bob, "bob").await, ask(&dave, "bob").await), (403, 404));
+}
+
+#[actix_rt::test]
+async fn the_verb_prints_each_rule_and_fails_for_a_pull_that_is_refused() {
+    let Started { hub: _hub, service, team, .. } = &scenario().start().await;
+    let bob = service.user("bob", "bob-has-a-password").await;
+    let explain = || {
+        let arguments = ["explain", "--group", "team", "--user", "bob", "--image", "app:1", "--url", &service.url()];
+        let verb = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+        let output = { verb }.args(arguments).env("DEPENDENCY_PROXY_TOKEN", ADMIN_TOKEN).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, said, error) = explain();
+    assert_eq!(code, Some(1), "{said}{error}");
+    assert!(said.contains("FAIL") && error.contains("bob may not pull from team"), "{said}{error}");
+    service.add_member(team, &bob, 30).await;
+    let (code, said, error) = explain();
+    assert_eq!(code, Some(0), "{said}{error}");
+    for part in
+        ["bob is a Developer of team", "library/app:1 is pulled from docker.io without an account", "not cached"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
