@@ -4,6 +4,7 @@ mod descriptions;
 
 use std::sync::OnceLock;
 
+use jiff::Timestamp;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::{LOG, process};
@@ -48,6 +49,7 @@ fn start_collecting() -> PrometheusHandle {
         tracing::warn!("another metrics recorder is already installed in this process: /metrics stays empty");
     }
     descriptions::describe();
+    metrics::gauge!("process_start_time_seconds").set(Timestamp::now().as_second() as f64);
     handle
 }
 

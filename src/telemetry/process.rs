@@ -10,10 +10,20 @@ pub(super) fn publish() {
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         metrics::gauge!("process_open_fds").set(open.count() as f64);
     }
+    if let Some(maximum) = max_open_files() {
+        metrics::gauge!("process_max_fds").set(maximum as f64);
+    }
 }
 
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
     Some(kibibytes.parse::<u64>().ok()? * 1024)
+}
+
+/// Returns the limit of open files; `None` also where there is no limit.
+fn max_open_files() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -82,14 +82,17 @@ impl Parts {
         metrics::gauge!("dependency_proxy_stored_blobs").set(totals.blobs as f64);
         metrics::gauge!("dependency_proxy_stored_manifests").set(totals.manifests as f64);
         let (files, expiring, directory) = (self.files.clone(), self.expiring.clone(), self.policy.directory());
-        let free = blocking(move || {
+        let disk = blocking(move || {
             files.close_removed();
             // Looks at every token.
             expiring.report(&directory, Timestamp::now());
-            files.free()
+            Ok((files.free()?, files.max_bytes()?))
         });
-        if let Ok(free) = free.await {
+        if let Ok((free, maximum)) = disk.await {
             metrics::gauge!("dependency_proxy_free_bytes").set(free as f64);
+            if let Some(maximum) = maximum {
+                metrics::gauge!("dependency_proxy_max_stored_bytes").set(maximum as f64);
+            }
         }
         report("the export or the journal of identities", self.identities.tidy().await);
     }

@@ -111,6 +111,10 @@ fn describe_store() {
         "Time of the last complete verification of all that is stored, in seconds since 1970"
     );
     describe_gauge!("dependency_proxy_stored_bytes", "Bytes of all stored manifests and blobs, each content once");
+    describe_gauge!(
+        "dependency_proxy_max_stored_bytes",
+        "Maximum of these bytes (storage.max_bytes); missing where there is none"
+    );
     describe_gauge!("dependency_proxy_stored_blobs", "Stored blobs");
     describe_gauge!("dependency_proxy_stored_manifests", "Stored manifests and indexes");
     describe_gauge!("dependency_proxy_free_bytes", "Free bytes on the file system of the cache");
@@ -151,6 +155,8 @@ fn describe_operation() {
     describe_gauge!("dependency_proxy_log_buffered_bytes", "Bytes of log lines waiting to be written");
     describe_gauge!("process_resident_memory_bytes", "Resident memory of this process, in bytes");
     describe_gauge!("process_open_fds", "Open file descriptors of this process, including connections");
+    describe_gauge!("process_max_fds", "Maximum number of open file descriptors of this process");
+    describe_gauge!("process_start_time_seconds", "Time at which this process started, in seconds since 1970");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",
         "Active tokens with a lifetime of more than a week that expire within 1, 7 or 30 days, by days"
