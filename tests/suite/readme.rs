@@ -10,6 +10,7 @@ use fake_registry::{FakeRegistry, Image, Layer, Listener};
 
 const README: &str = include_str!("../../README.md");
 const OPERATING: &str = include_str!("../../docs/operating.md");
+const ALERTS: &str = include_str!("../../config/monitoring/alerts.yml");
 const BINARY: &str = env!("CARGO_BIN_EXE_dependency-proxy");
 
 /// Blocks with these commands build or test the service, and are not run.
@@ -109,7 +110,7 @@ fn the_files_that_it_names_are_there() {
 
 #[test]
 fn the_verbs_and_options_that_its_sentences_name_exist() {
-    let texts = [README, OPERATING].concat();
+    let texts = [README, OPERATING, ALERTS].concat();
     let commands: Vec<String> = texts
         .split(['`', '\n'])
         .filter(|code| code.starts_with("dependency-proxy "))

@@ -182,9 +182,20 @@ fn unquoted<'a>((label, value): (&'a str, &'a str)) -> (&'a str, &'a str) {
 
 #[test]
 fn every_metric_is_described_as_what_it_is_and_every_description_is_of_one() {
+    let text = source();
+    assert_eq!(named(&text, "describe_"), named(&text, ""));
+}
+
+/// Returns the names of all metrics that the service describes.
+pub(super) fn described() -> Vec<String> {
+    named(&source(), "describe_").into_keys().collect()
+}
+
+/// Returns the source of the service.
+pub(super) fn source() -> String {
     let mut text = String::new();
     read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
-    assert_eq!(named(&text, "describe_"), named(&text, ""));
+    text
 }
 
 fn read_all(folder: &Path, text: &mut String) {

@@ -7,6 +7,7 @@ mod health;
 mod kept_groups;
 mod log;
 pub mod metrics;
+mod monitoring;
 mod moved_cache;
 mod page;
 mod places;

@@ -12,9 +12,14 @@ const OPERATING: &str = include_str!("../../../docs/operating.md");
 
 /// Returns the commands of a section, block by block.
 pub(super) fn blocks(title: &str) -> Vec<&'static str> {
+    blocks_in(title, "sh")
+}
+
+/// Returns the blocks of a section in this language.
+pub(super) fn blocks_in(title: &str, language: &str) -> Vec<&'static str> {
     let (_, section) = OPERATING.split_once(&format!("\n## {title}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
-    section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    section.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
 /// Runs commands in the folder that has `data/` and `config.toml`.
