@@ -4,33 +4,39 @@
 #   with-registry.sh FOLDER plain COMMAND...
 #   with-registry.sh FOLDER basic USER PASSWORD COMMAND...
 #   with-registry.sh FOLDER token 'USER:PASSWORD=PREFIX[,PREFIX...] ...' COMMAND...
+#   with-registry.sh FOLDER cache URL COMMAND...
 #
 # FOLDER holds the images and is kept: several registries may serve one folder, so that images are pushed to a plain
 # one and served by a protected one. `token` starts a token server too, on a separate port; token_server.py describes
-# its accounts. COMMAND gets the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY, and that of the token
-# server, if there is one, in TOKEN_SERVER. Both end with COMMAND, whose exit status is returned.
+# its accounts. `cache` is a pull-through cache of the registry at URL. COMMAND gets the registry's address,
+# `127.0.0.1:PORT`, in the variable REGISTRY, and that of the token server, if there is one, in TOKEN_SERVER. Both end
+# with COMMAND, whose exit status is returned.
 . "$(dirname "$0")/beside.sh"
 
 main() {
-    local images guard auth
+    local images guard section
     export TOKEN_SERVER=
     images=$(mkdir -p "$1" && cd "$1" && pwd)
     guard=$2
     shift 2
     case $guard in
     plain)
-        auth=
+        section=
         ;;
     basic)
         htpasswd -Bbn "$1" "$2" >"$folder/htpasswd"
-        auth="htpasswd: {realm: registry, path: '$folder/htpasswd'}"
+        section="auth: {htpasswd: {realm: registry, path: '$folder/htpasswd'}}"
         shift 2
         ;;
     token)
         start_token_server $1
         TOKEN_SERVER=$listener
-        auth="token: {realm: 'http://$TOKEN_SERVER/token', service: registry, issuer: token-server,
-                      rootcertbundle: '$folder/certificate.pem'}"
+        section="auth: {token: {realm: 'http://$TOKEN_SERVER/token', service: registry, issuer: token-server,
+                                rootcertbundle: '$folder/certificate.pem'}}"
+        shift
+        ;;
+    cache)
+        section="proxy: {remoteurl: '$1'}"
         shift
         ;;
     *)
@@ -38,7 +44,7 @@ main() {
         exit 2
         ;;
     esac
-    start_registry "$images" "$auth"
+    start_registry "$images" "$section"
     export REGISTRY=$listener
     run "$@"
 }
@@ -58,7 +64,7 @@ storage:
   filesystem: {rootdirectory: '$1'}
   delete: {enabled: true}
 http: {addr: '127.0.0.1:0', secret: of-no-use}
-${2:+auth: {$2\}}
+${2:-}
 END
     start docker-registry serve "$folder/config.yml"
     await listening

@@ -8,8 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use fake_registry::{FakeRegistry, Image, Layer, Listener};
 
+use crate::documents::{MOVING, OPERATING};
+
 const README: &str = include_str!("../../README.md");
-const OPERATING: &str = include_str!("../../docs/operating.md");
 const ALERTS: &str = include_str!("../../config/monitoring/alerts.yml");
 const BINARY: &str = env!("CARGO_BIN_EXE_dependency-proxy");
 
@@ -110,7 +111,7 @@ fn the_files_that_it_names_are_there() {
 
 #[test]
 fn the_verbs_and_options_that_its_sentences_name_exist() {
-    let texts = [README, OPERATING, ALERTS].concat();
+    let texts = [README, OPERATING, MOVING, ALERTS].concat();
     let commands: Vec<String> = texts
         .split(['`', '\n'])
         .filter(|code| code.starts_with("dependency-proxy "))

@@ -1,5 +1,5 @@
-//! The dashboard and the alerts of `config/monitoring/`, checked by Prometheus' own `promtool`: they name metrics that the
-//! service has, labels that it sets, and commands that it understands.
+//! The dashboard and the alerts of `config/monitoring/`, checked by Prometheus' own `promtool`: they name metrics that
+//! the service has, and labels that it sets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use fake_registry::{Image, Layer};
 use serde_json::{Value, json};
 
 use super::metrics::{described, metrics, source};
-use super::restoring::blocks_in;
+use crate::documents::{self, OPERATING};
 use crate::service::{Scenario, Started, eventually};
 
 fn folder() -> PathBuf {
@@ -193,7 +193,8 @@ async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_service_that_has_ser
 
 #[test]
 fn promtool_accepts_the_settings_of_the_document() {
-    let [scrape] = blocks_in("Monitoring with Prometheus and Grafana", "yaml")[..] else { panic!("one block") };
+    let blocks = documents::blocks(OPERATING, "Monitoring with Prometheus and Grafana", "yaml");
+    let [scrape] = blocks[..] else { panic!("one block") };
     let file = tempfile::NamedTempFile::new().unwrap();
     let alerts = folder().join("alerts.yml");
     let given = "/usr/share/doc/dependency-proxy/monitoring/alerts.yml";

@@ -2,26 +2,13 @@
 //! has to fill in is replaced.
 
 use std::fs;
-use std::process::Output;
 
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use serde_json::Value;
 
-use super::restoring::{blocks, run};
-use crate::service::{ADMIN_TOKEN, Config, Scenario, Service, Started};
-
-const SETTINGS: &str = "/etc/dependency-proxy/config.toml";
-
-/// Runs commands as an administrator of the service, with its settings.
-fn run_here(service: &Service, commands: &str) -> Output {
-    let commands = commands.replace(SETTINGS, service.config().to_str().unwrap());
-    let of_service = format!("DEPENDENCY_PROXY_URL={} DEPENDENCY_PROXY_TOKEN={ADMIN_TOKEN}", service.url());
-    run(service, &format!("export {of_service}\n{commands}"))
-}
-
-fn said(output: Output) -> String {
-    String::from_utf8(output.stdout).unwrap()
-}
+use super::restoring::blocks;
+use crate::documents::{OPERATING, run_as_administrator as run_here, said};
+use crate::service::{Config, Scenario, Started};
 
 fn image(seed: u64) -> Image {
     Image::single(&[Layer::random(10_000, seed)])
@@ -75,8 +62,7 @@ async fn a_password_at_a_registry_is_rotated_without_a_failed_pull() {
 
 /// Returns the settings and the commands of the section about a password.
 fn toml_and_sh() -> [&'static str; 2] {
-    let text = include_str!("../../../docs/operating.md");
-    let (_, section) = text.split_once("\n## Rotating the password of an account at a registry\n").unwrap();
+    let (_, section) = OPERATING.split_once("\n## Rotating the password of an account at a registry\n").unwrap();
     ["```toml\n", "```sh\n"].map(|begin| section.split(begin).nth(1).unwrap().split("```").next().unwrap())
 }
 

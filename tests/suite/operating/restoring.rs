@@ -1,40 +1,15 @@
 //! The commands of `docs/operating.md` that back up, restore, and rotate the signing key, in their order.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use fake_registry::{Image, Layer};
 
-use crate::service::{Scenario, Service, Started};
-
-const OPERATING: &str = include_str!("../../../docs/operating.md");
+use crate::documents::{self, OPERATING, run};
+use crate::service::{Scenario, Started};
 
 /// Returns the commands of a section, block by block.
 pub(super) fn blocks(title: &str) -> Vec<&'static str> {
-    blocks_in(title, "sh")
-}
-
-/// Returns the blocks of a section in this language.
-pub(super) fn blocks_in(title: &str, language: &str) -> Vec<&'static str> {
-    let (_, section) = OPERATING.split_once(&format!("\n## {title}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    section.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
-}
-
-/// Runs commands in the folder that has `data/` and `config.toml`.
-pub(super) fn run(service: &Service, commands: &str) -> Output {
-    let folder = Path::new(env!("CARGO_BIN_EXE_dependency-proxy")).parent().unwrap();
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh")
-        .args(["-euc", commands])
-        .current_dir(service.data().parent().unwrap())
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{commands}: {output:?}");
-    output
+    documents::blocks(OPERATING, title, "sh")
 }
 
 async fn scene() -> Started {

@@ -33,6 +33,11 @@ impl DebianRegistry {
         Self::start(folder, &["token", &accounts.join(" ")])
     }
 
+    /// Starts one that is a pull-through cache of the registry at this URL.
+    pub(crate) fn cache_of(folder: &Path, url: &str) -> Self {
+        Self::start(folder, &["cache", url])
+    }
+
     fn start(folder: &Path, guard: &[&str]) -> Self {
         let mut command = vec![script("with-registry.sh"), folder.to_str().unwrap().to_owned()];
         command.extend(guard.iter().map(|&word| word.to_owned()));
