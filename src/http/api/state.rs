@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use super::caller::Identities;
 use super::pace::Pace;
+use crate::actors::audit::AuditTrail;
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage,
     StoreSizes,
@@ -30,6 +31,8 @@ pub(crate) struct ApiState {
     pub(crate) identities: Identities,
     /// Hashes and verifies passwords.
     pub(crate) tokens: TokenIssuerHandle,
+    /// The audit events.
+    pub(crate) audit: AuditTrail,
     /// Times of last use of the credentials.
     pub(crate) last_used: LastUsed,
     /// Removes a group's cached content.

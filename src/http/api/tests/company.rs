@@ -14,6 +14,7 @@ use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage, StoreSizes,
 };
@@ -177,7 +178,8 @@ impl Company {
 
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let policy = PolicyEvaluatorHandle::over(records, data.path()).unwrap();
+        let (policy, store) = PolicyEvaluatorHandle::over_store(records, data.path()).unwrap();
+        let audit = AuditOptions { keep_days: 0, max_bytes: u64::MAX, max_refusal_bytes: u64::MAX };
         let tokens = TokenIssuerHandle::over(policy.clone()).unwrap();
         let purged = Arc::new(Purged::default());
         let vault = vec!["vault/keys".parse().unwrap()];
@@ -187,6 +189,7 @@ impl Company {
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
+            audit: AuditTrail::new(store, audit),
             last_used: LastUsed::default(),
             purge: purged.clone(),
             images: Arc::new(NoImages),
