@@ -222,6 +222,7 @@ impl Handles {
     ) -> RegistryState {
         RegistryState {
             policy: self.policy,
+            audit: self.audit,
             tokens: self.tokens,
             manifests: self.manifests,
             blobs: self.blobs,
