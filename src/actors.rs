@@ -8,7 +8,7 @@
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
 //! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, which goes on as `DispatchOwn` if no mirror delivers, and `Report`, from ManifestCache, BlobCache and lists; `ForgetFailures`, from a reload of the settings; all through its handle | replaces the upstreams at a reload |
-//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls and traffic, quotas of groups, headroom of the cache, images that nobody pulls, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
 //!
 //! ```text
 //!                     http (routes)
@@ -30,6 +30,7 @@
 //! |---|---|
 //! | [`images`] | lists, pins and removals of cached images, for the API |
 //! | [`warming`] | pulls of images before anyone requests them |
+//! | [`audit`] | audit events: reading, retention, sums of refusals |
 //! | [`lists`] | lists of tags and referrers, passed through from upstream |
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
@@ -43,6 +44,7 @@
 
 mod abort_on_panic;
 pub(crate) mod admission;
+pub mod audit;
 pub mod blob_cache;
 pub mod cache_limits;
 pub mod cache_status;

@@ -2,6 +2,7 @@
 //! API of a running service, which makes all decisions. Only this layer prints to standard output.
 
 mod admin;
+mod audit;
 mod backup;
 mod bench;
 mod cache;
@@ -72,6 +73,8 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
+    /// Audit events: who changed what, and what was refused. list, follow.
+    Audit(audit::AuditArgs),
     /// Write users, groups, tokens and settings to one file, also while the service runs.
     Backup(backup::BackupArgs),
     /// Restore a backup into the data folder of a stopped service.
@@ -130,6 +133,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Cache(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Audit(args)) => block_on(args.run()),
         Some(Verb::Backup(args)) => args.run(),
         Some(Verb::Restore(args)) => args.run(),
         Some(Verb::Admin(args)) => args.run(),

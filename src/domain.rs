@@ -4,6 +4,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`access`] | access levels and memberships |
+//! | [`audit`] | audit events: who changed what, and what was refused |
 //! | [`backoff`] | backoff after failed upstream requests |
 //! | [`bootstrap`] | the first records of an empty store |
 //! | [`byte_range`] | byte ranges of HTTP requests |
@@ -20,7 +21,7 @@
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
 //! | [`history`] | the commands that made the layers of an image |
-//! | [`id`] | identifiers of users, groups, tokens and credentials |
+//! | [`id`] | identifiers of users, groups, tokens, credentials and audit events |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
 //! | [`limits`] | limits on what callers of the REST API create |
 //! | [`list_query`] | the query of a list of tags or referrers |
@@ -47,6 +48,7 @@
 //! | [`user`] | users, their passwords, and the bots of group access tokens |
 
 pub mod access;
+pub mod audit;
 pub mod backoff;
 pub mod bootstrap;
 pub mod byte_range;

@@ -25,6 +25,7 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
+//! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusals::audited` note them; `store::embedded::events` |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
 //!
 //! ## Another kind of credential
@@ -128,6 +129,7 @@
 //! | data folder, cache folder | identities and index; manifests, blobs and the small files of the index. The second may be lost |
 //! | tombstone | what is kept of a deleted token, so that its refusals can name it |
 //! | negative entry | memory of a manifest that upstream does not have |
+//! | event, audit trail | record of who changed what, or of what was refused; all of them |
 //! | quota | maximum size of all stored content, or of what one group holds |
 //! | pin | mark of an image, by its group: it is neither evicted nor removed for its age or for a quota |
 //! | evict | remove files of stored content to make room; links and tags stay, so that the next pull downloads them again |

@@ -38,6 +38,7 @@ pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
+use crate::actors::audit::AuditOptions;
 use crate::domain::limits::Limits;
 use crate::domain::upstream::Upstreams;
 use crate::telemetry::LogOptions;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub proxy: Proxy,
     /// Times to live, sizes and concurrency of the cache.
     pub cache: Cache,
+    /// Sizes and ages of audit events.
+    pub audit: AuditOptions,
     /// Filter and format of the log.
     pub log: LogOptions,
     /// The upstream registries that are enabled.
@@ -197,6 +200,7 @@ struct Sections {
     console: Console,
     proxy: Proxy,
     cache: Cache,
+    audit: AuditOptions,
     log: LogOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: ConnectionOptions,
@@ -210,6 +214,7 @@ impl Sections {
         self.auth.check()?;
         self.console.check()?;
         self.cache.check()?;
+        sections::check_audit(&self.audit)?;
         self.server.check()?;
         Ok(Settings {
             server: self.server,
@@ -221,6 +226,7 @@ impl Sections {
             bootstrap: self.bootstrap,
             proxy: self.proxy,
             cache: self.cache,
+            audit: self.audit,
             log: self.log,
             keys: Keys::default(),
             names: StandInNames::default(),

@@ -3,7 +3,7 @@
 //!
 //! | module | content | its functions |
 //! |---|---|---|
-//! | [`identities`] | users, groups, members, tokens, times of last use | async, with a contract |
+//! | [`identities`] | users, groups, members, tokens, times of last use, audit events | async, with a contract |
 //! | [`content`] | what groups may read, what tags stand for, manifests | async, with a contract |
 //! | [`link`], [`images`] | links and entries of tags; images, and requests for lists of them: types of [`content`] | do not block |
 //! | [`manifests`] | manifests as files, for the engine of [`content`] | block |

@@ -18,7 +18,7 @@ pub fn make_groups(folder: &Path) {
     let identities = EmbeddedIdentities::open(folder).unwrap();
     if identities.load().unwrap().is_empty() {
         let records: Vec<Write> = (1..=GROUPS).map(group).chain([administrator()]).map(Write::Put).collect();
-        identities.commit(&records).unwrap();
+        identities.commit(&records, &[]).unwrap();
     }
 }
 

@@ -1,16 +1,21 @@
 //! The PolicyEvaluator is the single writer of the directory of identities: it applies one change after the other,
-//! makes them durable in batches, and publishes snapshots. Access decisions are a pure function over a snapshot
+//! makes them durable in batches together with their audit events, and publishes snapshots. Access decisions are a pure function over a snapshot
 //! (`domain::policy`), which callers evaluate without a message.
 
+use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::abort_on_panic::abort_on_panic;
 use super::admission::AdmissionLimit;
+use crate::auth::secret;
+use crate::domain::audit::Event;
+use crate::domain::audit::changes::{self, Origin};
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
@@ -34,6 +39,16 @@ pub struct PolicyEvaluatorHandle {
     published: Arc<ArcSwap<Directory>>,
     actor: Addr<PolicyEvaluator>,
     waiting: AdmissionLimit,
+}
+
+/// The writes of a change, by whom they are made, and the result for the caller.
+pub struct Edited<T> {
+    /// The writes.
+    pub writes: Vec<Write>,
+    /// The origin, from which the audit events are made.
+    pub origin: Origin,
+    /// The result for the caller.
+    pub value: T,
 }
 
 /// Reason why a change was not made.
@@ -67,7 +82,25 @@ impl<E> From<StoreError> for ChangeError<E> {
 #[rtype(result = "()")]
 struct Change(Edit);
 
-type Edit = Box<dyn FnOnce(&Directory) -> Option<Waiting> + Send>;
+type Edit = Box<dyn FnOnce(&Directory) -> Option<Prepared> + Send>;
+
+/// A change that is not applied yet.
+struct Prepared {
+    writes: Vec<Write>,
+    audit: Audit,
+    acknowledge: Acknowledge,
+}
+
+/// Source of the audit events of a change.
+enum Audit {
+    /// They are made from the writes.
+    Origin(Origin),
+    /// They are given, for a change of something else than identities.
+    Given(Vec<Event>),
+}
+
+/// Function that reports the result of a change to its caller.
+type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Reports that a batch was written, or why it was not. `directory` contains its changes.
 #[derive(Message)]
@@ -81,7 +114,8 @@ struct Committed {
 /// A change that waits to become durable, and the function that reports the result to its caller.
 struct Waiting {
     writes: Vec<Write>,
-    acknowledge: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    events: Vec<Event>,
+    acknowledge: Acknowledge,
 }
 
 impl PolicyEvaluatorHandle {
@@ -112,10 +146,20 @@ impl PolicyEvaluatorHandle {
     /// Starts an actor on this thread with these records, which are stored in this folder first.
     #[cfg(test)]
     pub(crate) fn over(records: &Directory, data: &std::path::Path) -> Result<Self, Box<dyn std::error::Error>> {
+        Self::over_store(records, data).map(|(policy, _)| policy)
+    }
+
+    /// Starts such an actor, and returns its store, too.
+    #[cfg(test)]
+    pub(crate) fn over_store(
+        records: &Directory,
+        data: &std::path::Path,
+    ) -> Result<(Self, IdentityStore), Box<dyn std::error::Error>> {
         let store = crate::store::embedded::identity::EmbeddedIdentities::open(data)?;
-        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>())?;
+        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>(), &[])?;
         let directory = store.load()?;
-        Ok(Self::start_with(directory, IdentityStore::embedded(store), &Arbiter::current(), 100))
+        let store = IdentityStore::embedded(store);
+        Ok((Self::start_with(directory, store.clone(), &Arbiter::current(), 100), store))
     }
 
     /// Returns the current directory. It contains every change that was acknowledged.
@@ -130,14 +174,35 @@ impl PolicyEvaluatorHandle {
     }
 
     /// Applies an edit, which sees the directory with all earlier changes. When this returns, all of its writes are
-    /// durable and published, or none was made.
+    /// durable, with their audit events, and published, or none was made.
     ///
     /// # Errors
     ///
     /// Fails if the edit refuses the change, if too many changes wait, or if the change cannot be stored.
     pub async fn change<T, E>(
         &self,
-        edit: impl FnOnce(&Directory) -> Result<(Vec<Write>, T), E> + Send + 'static,
+        edit: impl FnOnce(&Directory) -> Result<Edited<T>, E> + Send + 'static,
+    ) -> Result<T, ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let edited = |Edited { writes, origin, value }| (writes, Audit::Origin(origin), value);
+        self.prepare(move |directory| edit(directory).map(edited)).await
+    }
+
+    /// Stores audit events of what is no change of identities. When this returns, they are durable.
+    ///
+    /// # Errors
+    ///
+    /// Fails if too many changes wait, or if the events cannot be stored.
+    pub async fn record(&self, events: Vec<Event>) -> Result<(), ChangeError<Infallible>> {
+        self.prepare(move |_| Ok((Vec::new(), Audit::Given(events), ()))).await
+    }
+
+    async fn prepare<T, E>(
+        &self,
+        edit: impl FnOnce(&Directory) -> Result<(Vec<Write>, Audit, T), E> + Send + 'static,
     ) -> Result<T, ChangeError<E>>
     where
         T: Send + 'static,
@@ -150,13 +215,13 @@ impl PolicyEvaluatorHandle {
                 drop(done.send(Err(ChangeError::Refused(error))));
                 None
             }
-            Ok((writes, value)) => {
+            Ok((writes, audit, value)) => {
                 let acknowledge = move |outcome: Result<(), StoreError>| {
                     // A caller that has left does not matter: its change is stored all the same.
                     drop(done.send(outcome.map(|()| value).map_err(ChangeError::from)));
                     drop(permit);
                 };
-                Some(Waiting { writes, acknowledge: Box::new(acknowledge) })
+                Some(Prepared { writes, audit, acknowledge: Box::new(acknowledge) })
             }
         })));
         result.await.unwrap_or_else(|_| Err(ChangeError::Store("the service is stopping".to_owned())))
@@ -174,7 +239,8 @@ impl PolicyEvaluator {
         let (store, directory, batch) = (self.store.clone(), self.next.clone(), mem::take(&mut self.waiting));
         actix_rt::spawn(async move {
             let writes: Vec<Write> = batch.iter().flat_map(|change| change.writes.clone()).collect();
-            let outcome = store.commit(writes).await;
+            let events: Vec<Event> = batch.iter().flat_map(|change| change.events.clone()).collect();
+            let outcome = store.commit(writes, events).await;
             me.do_send(Committed { directory, batch, outcome });
         });
     }
@@ -188,11 +254,24 @@ impl Handler<Change> for PolicyEvaluator {
     type Result = ();
 
     fn handle(&mut self, Change(edit): Change, ctx: &mut Self::Context) {
-        if let Some(change) = edit(&self.next) {
-            self.next.apply(&change.writes);
-            self.waiting.push(change);
+        if let Some(Prepared { writes, audit, acknowledge }) = edit(&self.next) {
+            let before = self.next.clone();
+            self.next.apply(&writes);
+            let events = audit.events((&before, &self.next), &writes);
+            self.waiting.push(Waiting { writes, events, acknowledge });
             self.commit(ctx.address());
         }
+    }
+}
+
+impl Audit {
+    /// Returns the events, in which nothing has the form of a secret.
+    fn events(self, directories: (&Directory, &Directory), writes: &[Write]) -> Vec<Event> {
+        let events = match self {
+            Self::Origin(origin) => changes::events(directories, writes, &origin, Timestamp::now()),
+            Self::Given(events) => events,
+        };
+        events.into_iter().map(|event| event.with_texts(|text| secret::redacted(text).into_owned())).collect()
     }
 }
 
@@ -230,14 +309,16 @@ impl Drop for PolicyEvaluator {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+    use crate::domain::audit::{Author, Who};
     use crate::domain::directory::{Record, Service};
     use crate::store::embedded::identity::EmbeddedIdentities;
     use futures::future::join_all;
 
-    fn count_up(directory: &Directory) -> Result<(Vec<Write>, u64), String> {
+    fn count_up(directory: &Directory) -> Result<Edited<u64>, String> {
         let last_user = directory.service().last_user + 1;
         let service = Service { last_user, ..directory.service().clone() };
-        Ok((vec![Write::Put(Record::Service(service))], last_user))
+        let origin = Origin { author: Author::local(Who::Service), message: "counted" };
+        Ok(Edited { writes: vec![Write::Put(Record::Service(service))], origin, value: last_user })
     }
 
     async fn start(data: &std::path::Path) -> PolicyEvaluatorHandle {
@@ -261,7 +342,7 @@ mod tests {
     async fn a_refused_change_leaves_nothing_behind() {
         let data = tempfile::tempdir().unwrap();
         let policy = start(data.path()).await;
-        let refused = policy.change(|_| Err::<(Vec<Write>, ()), _>("no")).await;
+        let refused = policy.change(|_| Err::<Edited<()>, _>("no")).await;
         assert_eq!(refused, Err(ChangeError::Refused("no")));
         assert_eq!(policy.change(count_up).await, Ok(1));
     }

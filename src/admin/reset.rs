@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::password::{self, HashError};
 use crate::auth::random;
+use crate::domain::audit::changes::{self, Origin};
+use crate::domain::audit::{Author, Who};
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::user::{Password, User};
 use crate::store::data_dir::DataDir;
@@ -67,7 +69,11 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     // Written before the commit: the password must not be in force while nobody can know it.
     let password_file = data.write(PASSWORD_FILE, &format!("{}\n", secret.expose_secret()))?;
     let username = user.username.to_string();
-    store.commit(&[Write::Put(Record::User(user))])?;
+    let writes = [Write::Put(Record::User(user))];
+    let mut after = directory.clone();
+    after.apply(&writes);
+    let origin = Origin { author: Author::local(Who::Operator), message: "password of an administrator reset" };
+    store.commit(&writes, &changes::events((&directory, &after), &writes, &origin, Timestamp::now()))?;
     store.write_export()?;
     drop(store);
     data.give_to_owner()?;
@@ -92,7 +98,7 @@ mod tests {
     fn store_with(folder: &Path, records: impl IntoIterator<Item = Record>) {
         let data = DataDir::open(folder).unwrap();
         let store = EmbeddedIdentities::open(data.path()).unwrap();
-        store.commit(&records.into_iter().map(Write::Put).collect::<Vec<_>>()).unwrap();
+        store.commit(&records.into_iter().map(Write::Put).collect::<Vec<_>>(), &[]).unwrap();
     }
 
     #[test]

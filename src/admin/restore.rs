@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::auth::jwt::KeySet;
+use crate::domain::audit::{Author, Entity, Event, Target, Who};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::{Directory, Record, Service, Write};
 use crate::domain::group::GroupPath;
@@ -20,7 +21,7 @@ use crate::domain::user::Username;
 use crate::store::atomic_file;
 use crate::store::data_dir::{DataDir, check_new_file};
 use crate::store::embedded::backup::Beside;
-use crate::store::embedded::export::{self, Backup};
+use crate::store::embedded::export::{self, Backup, KeptEvents};
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
 use crate::store::error::OpenError;
 use crate::store::key_file::ReplacedKeys;
@@ -62,6 +63,7 @@ pub enum Keys {
 pub struct PlannedRestore {
     data: DataDir,
     directory: Directory,
+    events: KeptEvents,
     number: u64,
     incomplete: bool,
     beside: Beside,
@@ -107,7 +109,7 @@ pub fn plan_restore(
 ) -> Result<PlannedRestore, RestoreError> {
     let backup =
         export::read_up_to(from, up_to).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
-    let Backup { directory, number, installation, incomplete, beside } = backup;
+    let Backup { directory, events, number, installation, incomplete, beside } = backup;
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
     }
@@ -120,7 +122,7 @@ pub fn plan_restore(
     {
         return Err(RestoreError::OtherInstallation { backup: from.to_owned(), data: to.to_owned() });
     }
-    Ok(PlannedRestore { data, directory, number, incomplete, beside, comparison })
+    Ok(PlannedRestore { data, directory, events, number, incomplete, beside, comparison })
 }
 
 impl PlannedRestore {
@@ -190,7 +192,10 @@ impl PlannedRestore {
         let json = self.beside.signing_keys.take().unwrap_or_else(KeySet::generate).to_json()?;
         let mut replaced = ReplacedKeys::at(&key_file);
         let set_aside = || replaced.set_aside();
-        let aside = EmbeddedIdentities::restore(path, &self.directory, self.number, set_aside)?;
+        let failed = |error| OpenError::Io { path: path.to_owned(), error };
+        self.events.add(&restored(self.number)).map_err(failed)?;
+        let identities = (&self.directory, &self.events);
+        let aside = EmbeddedIdentities::restore(path, identities, self.number, set_aside)?;
         let is_elsewhere = new && !replaced.was_there() && aside.is_some() && key_file == default_key_file(path);
         let written = if is_elsewhere { Ok(()) } else { replaced.write(path, &json) };
         let keys = match written {
@@ -204,6 +209,13 @@ impl PlannedRestore {
         let (tokens, incomplete) = (self.directory.tokens().count(), self.incomplete);
         Ok(Restored { users, groups, tokens, aside, incomplete, key_file, keys })
     }
+}
+
+/// Returns the audit event of the restore of this change. Events since the backup stay in the folder that is kept aside.
+fn restored(change: u64) -> Event {
+    let what = ("identities_restored", "identities restored from a backup");
+    let target = Target { kind: "Backup".into(), id: Some(change), name: format!("change {change}") };
+    Event::new(Timestamp::now(), Author::local(Who::Operator), what, Entity::Service, target)
 }
 
 fn default_key_file(data: &Path) -> PathBuf {

@@ -172,6 +172,13 @@ impl Api {
         }
     }
 
+    /// Sends a `GET` for one page of a list, and returns its items.
+    pub(super) async fn page(&self, path: &[&str], query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
+        let value = self.request(Method::GET, path, query, None).await?.1?;
+        let Value::Array(items) = value else { return Err(Failure::Foreign(self.base.to_string())) };
+        Ok(items)
+    }
+
     /// Sends a `POST` and returns the JSON of the response.
     pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
         self.request(Method::POST, path, &[], Some(body)).await?.1

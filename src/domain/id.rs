@@ -1,4 +1,4 @@
-//! Identifiers of users, groups, tokens and credentials. None is ever reused.
+//! Identifiers of users, groups, tokens, credentials and audit events. None is ever reused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,6 +31,10 @@ numeric_id!(
 numeric_id!(
     /// The number of a personal, group or deploy token in the REST API.
     TokenId
+);
+numeric_id!(
+    /// The number of an audit event. A later event has a higher one.
+    EventId
 );
 
 /// The error for a string that is not 32 hexadecimal digits.

@@ -38,6 +38,7 @@
 //!   `dependency_proxy_max_bytes`, the quota of a group's cache, is `null` if it has none of its own.
 
 mod access_tokens;
+mod audit_events;
 mod caller;
 mod deploy_tokens;
 mod error;
@@ -86,7 +87,7 @@ use super::get;
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api/v4");
     let api = group_routes(user_token_routes(user_routes(api)));
-    let api = group_token_routes(member_routes(image_routes(api)))
+    let api = audit_routes(group_token_routes(member_routes(image_routes(api))))
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
         .default_service(web::to(no_route));
     cfg.service(api);
@@ -211,6 +212,15 @@ fn group_token_routes(api: Scope) -> Scope {
         )
         .service(at("/groups/{id}/deploy_tokens/{token_id}/rotate").route(post().to(deploy::rotate)))
         .service(at("/deploy_tokens").route(get().to(deploy::list_all)))
+}
+
+/// Adds the routes of audit events.
+fn audit_routes(api: Scope) -> Scope {
+    use self::audit_events as audit;
+    api.service(at("/audit_events").route(get().to(audit::list)))
+        .service(at("/audit_events/{id}").route(get().to(audit::show)))
+        .service(at("/groups/{id}/audit_events").route(get().to(audit::of_group)))
+        .service(at("/groups/{id}/audit_events/{event}").route(get().to(audit::show_of_group)))
 }
 
 fn at(path: &str) -> Resource {

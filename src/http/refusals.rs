@@ -1,7 +1,8 @@
-//! Logging of refusals: one line with the id that the client got, and a count by reason. The line is written when
+//! Logging of refusals: one line with the id that the client got, and a count by reason; and sums for the audit trail. The line is written when
 //! the response exists, so that successful requests do no work for it.
 
 mod allowance;
+mod audited;
 mod early;
 mod line;
 mod place;
@@ -99,6 +100,7 @@ fn record(request: &HttpRequest, status: StatusCode, refused: &Refused) {
     let Some(state) = request.app_data::<Data<RegistryState>>() else { return };
     let address = state.public_url.client(request);
     let subject = Subject::of(request, state);
+    audited::note(state, request, address, (&subject, refused));
     let Some(left_out) = admit(state, address, &subject, refused) else { return };
     let directory = state.policy.directory();
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());

@@ -1,15 +1,18 @@
 //! First start: fills an empty store with an administrator, an example group and a deploy token for it. Their
 //! secrets are written only into files that the service's user alone can read.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StartError;
-use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
+use crate::domain::audit::changes::Origin;
+use crate::domain::audit::{Author, Who};
 use crate::domain::bootstrap::{FirstRecords, GROUP};
 use crate::domain::user::Password;
 use crate::settings::Bootstrap;
@@ -62,7 +65,8 @@ pub(super) async fn run(
         now,
     };
     let writes = records.writes();
-    let made = policy.change(move |_| Ok::<_, std::convert::Infallible>((writes, ()))).await;
+    let origin = Origin { author: Author::local(Who::Service), message: "first start" };
+    let made = policy.change(move |_| Ok::<_, Infallible>(Edited { writes, origin, value: () })).await;
     made.map_err(|error| failed(&error))?;
     Ok(Some(FirstStart { admin: bootstrap.admin_username.to_string(), password_file, login_file }))
 }

@@ -8,6 +8,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
 use super::{Reloadable, StartError};
+use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
@@ -61,6 +62,7 @@ pub(super) struct Handles {
     pub(super) tokens: TokenIssuerHandle,
     /// Handle of the janitor, which runs background tasks.
     pub(super) tidying: JanitorHandle,
+    audit: AuditTrail,
     manifests: ManifestCacheHandle,
     blobs: BlobCacheHandle,
     lists: Lists,
@@ -123,6 +125,7 @@ impl Handles {
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
+        let audit = AuditTrail::new(identities.clone(), settings.audit);
         let last_used = LastUsed::new(identities.last_used().await?);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
@@ -135,6 +138,7 @@ impl Handles {
         let (pulls, traffic) = (PullCounts::default(), TrafficCounts::default());
         let parts = Parts {
             policy: policy.clone(),
+            audit: audit.clone(),
             last_used: last_used.clone(),
             manifests: caches.manifests.clone(),
             blobs: caches.blobs.clone(),
@@ -158,6 +162,7 @@ impl Handles {
             policy,
             tokens,
             tidying,
+            audit,
             manifests: caches.manifests,
             blobs: caches.blobs,
             lists: caches.lists,
@@ -197,6 +202,7 @@ impl Handles {
         ApiState {
             identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),
+            audit: self.audit.clone(),
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying.clone()),
             images: Arc::new(self.images.clone()),
@@ -225,6 +231,7 @@ impl Handles {
     ) -> RegistryState {
         RegistryState {
             policy: self.policy,
+            audit: self.audit,
             tokens: self.tokens,
             manifests: self.manifests,
             blobs: self.blobs,

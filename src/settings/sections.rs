@@ -1,6 +1,7 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]` and `[cache]`. A component that has keys of its own
-//! in a section has a struct for them, which is a field here with a name that begins with `*`; see
-//! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]` and `[cache]`, and the check of
+//! `[audit]`. A component that has keys of its own in a section has a struct for them, which is a field here with a
+//! name that begins with `*`; see [`deserializer`](super::deserializer). The other keys are those that the composition
+//! uses, or several components.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::ValidationError;
+use crate::actors::audit::AuditOptions;
 use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::manifest_cache::ManifestCacheOptions;
@@ -221,6 +223,20 @@ impl Auth {
             return refused("login_window", "is zero");
         }
         Ok(())
+    }
+}
+
+/// Minimum of the sizes of audit events, in bytes: some hundred events.
+const MIN_AUDIT_BYTES: u64 = 256 << 10;
+/// Maximum of the size of the events of changes, in bytes: they are in every export and backup of the identities.
+const MAX_AUDIT_BYTES: u64 = 1 << 30;
+
+/// Checks the section `[audit]`.
+pub(super) fn check_audit(options: &AuditOptions) -> Result<(), ValidationError> {
+    let sizes = [("max_bytes", options.max_bytes), ("max_refusal_bytes", options.max_refusal_bytes)];
+    match sizes.into_iter().find(|(_, bytes)| !(MIN_AUDIT_BYTES..=MAX_AUDIT_BYTES).contains(bytes)) {
+        Some((key, _)) => Err(ValidationError::new(["audit", key], "is not between 256KiB and 1GiB")),
+        None => Ok(()),
     }
 }
 

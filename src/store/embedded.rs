@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`identity`] | identities: the [`journal`] is written first, then the [`database`]; [`recovery`] completes one from the other at a start |
 //! | [`records`], [`changes`] | identities as records in sled, and changes as lines of the journal |
+//! | [`events`] | audit events beside the records |
 //! | [`backup`], [`export`] | backups with settings, made beside a running service; the copy of all identities that a service writes by itself |
 //! | [`reserve`] | disk space that is kept for changes |
 //! | [`content`] | the [`index`], with the manifests as files: evictions, lists of images, removals |
@@ -16,6 +17,7 @@ pub mod backup;
 mod changes;
 pub mod content;
 mod database;
+mod events;
 pub mod export;
 pub mod fsck;
 pub mod identity;

@@ -1,4 +1,4 @@
-//! The store of identities: users, groups, members and tokens, and when each credential was last used.
+//! The store of identities: users, groups, members and tokens, when each credential was last used, and audit events.
 //!
 //! # Contract
 //!
@@ -7,6 +7,9 @@
 //! | [`load`](IdentityStore::load) | the state after the last change | | |
 //! | [`last_used`](IdentityStore::last_used) | each time by itself | | |
 //! | [`commit`](IdentityStore::commit) | yes | yes, against the loss of power | the change is there whole, or not |
+//! | [`events`](IdentityStore::events), [`event`](IdentityStore::event) | each event by itself; one that is seen has all earlier ones before it | | |
+//! | [`note_events`](IdentityStore::note_events) | yes | no | some minutes may be lost |
+//! | [`prune_events`](IdentityStore::prune_events) | each step | those of changes | some are removed, the oldest first |
 //! | [`note_last_used`](IdentityStore::note_last_used), [`forget_last_used`](IdentityStore::forget_last_used) | no | no | some minutes may be lost |
 //! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due | the export of before |
 //! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
@@ -22,8 +25,10 @@ use jiff::Timestamp;
 use super::blocking::blocking;
 use super::embedded::identity::EmbeddedIdentities;
 use super::error::StoreError;
+use crate::domain::audit::Event;
+use crate::domain::audit::query::{EventPart, EventQuery, EventRetention};
 use crate::domain::directory::{Directory, Write};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{CredentialId, EventId};
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -50,14 +55,50 @@ impl IdentityStore {
         self.run(EmbeddedIdentities::load).await
     }
 
-    /// Writes a change.
+    /// Writes a change with its audit events, or events alone.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails. The change may or may not be present after the next start, but never in
     /// part.
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.run(move |store| store.commit(&writes)).await
+    pub async fn commit(&self, writes: Vec<Write>, events: Vec<Event>) -> Result<(), StoreError> {
+        self.run(move |store| store.commit(&writes, &events)).await
+    }
+
+    /// Adds audit events of what is no change, each a sum of what happened several times.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub async fn note_events(&self, events: Vec<Event>) -> Result<(), StoreError> {
+        self.run(move |store| store.note_events(&events)).await
+    }
+
+    /// Returns a part of the audit events. May read all of them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is damaged or cannot be read.
+    pub async fn events(&self, query: EventQuery) -> Result<EventPart, StoreError> {
+        self.run(move |store| store.events(&query)).await
+    }
+
+    /// Returns the audit event with this number; `None` if there is none, or none any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is damaged or cannot be read.
+    pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        self.run(move |store| store.event(id)).await
+    }
+
+    /// Removes some of the oldest audit events that are not to be kept. Returns true if there may be more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub async fn prune_events(&self, retention: EventRetention) -> Result<bool, StoreError> {
+        self.run(move |store| store.prune_events(&retention)).await
     }
 
     /// Returns the time when each credential was last used, as far as it was written.

@@ -10,7 +10,7 @@ mod visitor;
 
 use fake_registry::{Image, Layer};
 
-use self::visitor::Visitor;
+pub(crate) use self::visitor::Visitor;
 use crate::service::{Scenario, Service, Started, User};
 
 const TEAM: &str = "/groups/team/-/dependency_proxy";

@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod audit;
 mod backup;
 mod blobs;
 mod canary;

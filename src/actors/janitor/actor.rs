@@ -105,6 +105,7 @@ impl Janitor {
         }
         let parts = self.parts.clone();
         self.expiring = Some(actix_rt::spawn(async move {
+            report("the removal of old audit events", parts.audit.expire(now).await);
             report("the removal of old images", parts.expire(now).await);
             report("the end of old traffic", parts.forget_old_traffic(now).await);
             if sweeps {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
+use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::janitor::limits::Trims;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
-use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::pulls::PullCounts;
 use crate::actors::traffic::TrafficCounts;
-use crate::domain::commands::retention;
+use crate::domain::audit::changes::Origin;
+use crate::domain::audit::{Author, Who};
+use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -31,6 +34,8 @@ use crate::store::identities::IdentityStore;
 pub struct Parts {
     /// The owner of the identities.
     pub policy: PolicyEvaluatorHandle,
+    /// The audit events.
+    pub audit: AuditTrail,
     /// Times of last use.
     pub last_used: LastUsed,
     /// The manifests, with their links in memory.
@@ -71,6 +76,8 @@ impl Parts {
     pub(super) async fn tidy(&self) {
         let used = self.last_used.take_unwritten();
         report("times of last use", self.identities.note_last_used(used).await);
+        report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);
+        report("the removal of the oldest audit events", self.audit.prune().await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.record_pulls().await);
         report("the traffic of groups", self.record_traffic().await);
@@ -100,6 +107,7 @@ impl Parts {
     /// Writes everything that waits to be written, for the end of the process.
     pub(super) async fn finish(&self) {
         self.tidy().await;
+        report("sums of refusals", self.audit.write_sums(Timestamp::now(), true).await);
         report("the identities and their export", self.identities.finish().await);
         report("the end of the index", self.content.close(deadlines::CLOSE).await);
     }
@@ -221,7 +229,11 @@ impl Parts {
     /// Removes old tombstones, and forgets the times of last use of credentials that are deleted.
     pub(super) async fn forget_old_tokens(&self) {
         let max = self.max_tombstones;
-        let expire = move |directory: &_| retention::expire(directory, max, Timestamp::now());
+        let expire = move |directory: &_| {
+            let (writes, value) = retention::expire(directory, max, Timestamp::now())?;
+            let origin = Origin { author: Author::local(Who::Service), message: "ended tokens removed for their age" };
+            Ok::<_, CommandError>(Edited { writes, origin, value })
+        };
         if let Err(error) = self.policy.change(expire).await {
             tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
         }

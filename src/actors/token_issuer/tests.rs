@@ -12,9 +12,12 @@ use jiff::Timestamp;
 
 use super::issuer::Checking;
 use super::*;
+use crate::actors::policy_evaluator::Edited;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::password;
+use crate::domain::audit::changes::Origin;
+use crate::domain::audit::{Author, Who};
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::policy::PublicGroups;
@@ -45,7 +48,8 @@ async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_
             actix_rt::task::yield_now().await;
         }
         let change = vec![Write::Put(Record::User(changed))];
-        policy.change(|_| Ok::<_, Infallible>((change, ()))).await.unwrap();
+        let origin = Origin { author: Author::local(Who::Service), message: "user changed" };
+        policy.change(|_| Ok::<_, Infallible>(Edited { writes: change, origin, value: () })).await.unwrap();
         drop(hashing);
         assert!(matches!(issuing.await.unwrap(), Err(IssueError::Refused(_))));
     }

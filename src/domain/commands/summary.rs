@@ -12,7 +12,7 @@ const MAX_DESCRIBED: usize = 10;
 /// Maximum length of a value that is shown, in characters.
 const MAX_VALUE_CHARS: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and values that mean nothing to people.
-const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
+pub(in crate::domain) const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
 /// Fields that are left out: numbers that the name has, and the time of the change itself.
 const LEFT_OUT: [&str; 4] = ["record", "id", "end_changed_at", "block_changed_at"];
@@ -34,7 +34,7 @@ pub fn summary(before: &Directory, writes: &[Write]) -> String {
 
 /// Returns true if a write is of interest. Tombstones belong to tokens, counters change with every new record, and a
 /// record may be written again as it is.
-fn is_shown(before: &Directory, write: &Write) -> bool {
+pub(in crate::domain) fn is_shown(before: &Directory, write: &Write) -> bool {
     match write {
         Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => false,
         Write::Put(Record::Service(service)) => service.proxy_enabled != before.service().proxy_enabled,
@@ -114,7 +114,8 @@ fn field(name: &str, old: Option<&Value>, new: Option<&Value>) -> Option<String>
     }
 }
 
-fn fields(record: &Record) -> Map<String, Value> {
+/// Returns the fields of a record by name, without numbers that its name has.
+pub(in crate::domain) fn fields(record: &Record) -> Map<String, Value> {
     let mut fields = serde_json::to_value(record).ok().and_then(|value| value.as_object().cloned()).unwrap_or_default();
     fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
     if let Record::Token(Token { old_secret: Some(old), .. }) = record {
@@ -123,7 +124,8 @@ fn fields(record: &Record) -> Map<String, Value> {
     fields
 }
 
-fn is_blank(value: &Value) -> bool {
+/// Returns true for the value of a field that nobody has set.
+pub(in crate::domain) fn is_blank(value: &Value) -> bool {
     matches!(value, Value::Null | Value::Bool(false)) || *value == "" || value.as_array().is_some_and(Vec::is_empty)
 }
 

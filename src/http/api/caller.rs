@@ -23,6 +23,7 @@
 //! decided.
 
 mod authority;
+mod cache_events;
 mod identities;
 
 use std::future::{Ready, ready};
@@ -30,15 +31,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
 pub(in crate::http) use self::authority::{Authority, Needed, Right, owner_of};
+pub(in crate::http::api) use self::cache_events::CacheChange;
 pub(crate) use self::identities::Identities;
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::actors::audit::Occurrence;
+use crate::actors::policy_evaluator::Edited;
 use crate::auth::secret;
+use crate::domain::audit::changes::Origin;
+use crate::domain::audit::{Author, Entity, Target, Who};
 use crate::domain::commands::CommandResult;
 use crate::domain::commands::summary::summary;
 use crate::domain::directory::{Credential, Directory};
@@ -58,12 +64,17 @@ pub(crate) struct Caller {
     pub(in crate::http) now: Timestamp,
     /// The client's address.
     address: IpAddr,
+    /// The client program, as it names itself.
+    user_agent: Option<String>,
     /// Scheme and host of URLs for this client.
     pub(in crate::http) base_url: String,
     identity: Identity,
     credential: CredentialId,
     needed: Needed,
 }
+
+/// Maximum length of the name of a client program that is kept, in characters.
+const MAX_USER_AGENT_CHARS: usize = 200;
 
 /// A caller whose token may have any scope: it suffices to read and to revoke that token.
 pub(crate) struct AnyScope(pub(super) Caller);
@@ -109,7 +120,9 @@ impl Caller {
         };
         state.last_used.note(credential, now);
         let (base_url, address) = (state.public_url.base(request), state.public_url.client(request));
-        Ok(Self { address, state, directory, user, now, base_url, identity, credential, needed })
+        let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let user_agent = user_agent.map(|name| name.chars().take(MAX_USER_AGENT_CHARS).collect());
+        Ok(Self { address, user_agent, state, directory, user, now, base_url, identity, credential, needed })
     }
 
     /// Creates the caller who presented an access token.
@@ -144,7 +157,7 @@ impl Caller {
         Ok(Permission { decide, granted })
     }
 
-    /// Makes a change and logs its caller. The credential and the permission are decided again on the directory
+    /// Makes a change with its audit events, and logs its caller. The credential and the permission are decided again on the directory
     /// that is changed, at the time of the change.
     ///
     /// # Errors
@@ -163,7 +176,7 @@ impl Caller {
         self.change_named(permission, edit, |_| what).await
     }
 
-    /// Makes a change as [`Self::change`] does. Its name in the log depends on the result.
+    /// Makes a change as [`Self::change`] does. Its name in the log and in its audit events depends on the result.
     ///
     /// # Errors
     /// As for [`Self::change`].
@@ -171,7 +184,7 @@ impl Caller {
         &self,
         permission: Permission<D, G>,
         edit: impl FnOnce(&Authority<'_>, G) -> CommandResult<T> + Send + 'static,
-        what: impl FnOnce(&T) -> &'static str,
+        what: impl FnOnce(&T) -> &'static str + Send + 'static,
     ) -> Result<T, ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
@@ -179,18 +192,31 @@ impl Caller {
     {
         self.state.pace.admit(&self.identity)?;
         let (state, decide) = (self.state.clone(), permission.decide);
-        let (needed, credential) = (self.needed, self.credential);
+        let (needed, credential, author) = (self.needed, self.credential, self.author());
         let decided = move |directory: &Directory, now| {
             needed.decide_again(&state, (directory, now), credential, |authority| {
                 let granted = decide(authority)?;
                 let (writes, value) = edit(authority, granted).map_err(ApiError::from)?;
-                let changes = summary(directory, &writes);
-                Ok((writes, (value, changes)))
+                let (changes, message) = (summary(directory, &writes), what(&value));
+                let origin = Origin { author, message };
+                Ok(Edited { writes, origin, value: (value, message, changes) })
             })
         };
-        let (value, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
-        self.log(what(&value), &changes);
+        let (value, what, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
+        self.log(what, &changes);
         Ok(value)
+    }
+
+    /// Returns the caller as audit events name it.
+    pub(in crate::http) fn author(&self) -> Author {
+        Author {
+            who: Who::User(self.user.id),
+            name: self.user.username.to_string(),
+            token: self.identity.token(),
+            token_name: self.identity.token().and(self.identity.credential_name()).map(str::to_owned),
+            address: Some(self.address),
+            user_agent: self.user_agent.clone(),
+        }
     }
 
     /// Logs a change by this caller, with the objects that it changed, if there are any.
@@ -205,14 +231,18 @@ impl Caller {
     /// so the latest snapshot suffices.
     ///
     /// # Errors
-    /// There are too many changes, or the credential or the permission is no longer valid.
+    /// There are too many changes, the credential or the permission is no longer valid, or the audit event cannot be
+    /// stored.
     pub(super) async fn purge<D>(&self, permission: Permission<D, GroupId>) -> Result<(), ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
     {
         let (group, path) = self.decide_again(permission)?;
         log_of!(self, group = path, group_id = group.0, "purging the cache of a group");
-        self.state.purge.start(group).await;
+        let group = (group, path.as_str());
+        let (name, what) = ("cache_cleared", "cache of a group cleared");
+        self.record_cache(&CacheChange { name, what, group, image: None, changes: Vec::new() }).await?;
+        self.state.purge.start(group.0).await;
         Ok(())
     }
 
@@ -234,9 +264,20 @@ impl Caller {
         Ok((group, path))
     }
 
-    /// Logs that a session of this caller in the console has begun or ended.
-    pub(in crate::http) fn log_session(&self, what: &'static str) {
+    /// Logs that a session of this caller in the console has begun or ended, and counts it for the audit trail.
+    pub(in crate::http) fn note_session(&self, (name, what): (&'static str, &'static str)) {
         log_of!(self, what, "session of the console");
+        let (id, username) = (self.user.id, self.user.username.to_string());
+        let occurrence = Occurrence {
+            name,
+            message: what,
+            author: self.author(),
+            credential: Some(self.credential),
+            entity: Entity::User { id, name: username.clone() },
+            target: Target { kind: "User".into(), id: Some(id.0), name: username },
+            failure: None,
+        };
+        self.state.audit.note(occurrence, Timestamp::now());
     }
 
     /// Logs that this caller changes an image that a group has cached.

@@ -10,6 +10,7 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
+use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::{CommandError, Resource};
@@ -83,6 +84,12 @@ pub(crate) enum ApiError {
     /// Too many lists of images are being read.
     #[error("503 Service Unavailable - too many lists of images are read at once, try again")]
     TooManyLists,
+    /// The audit events could not be read.
+    #[error("503 Service Unavailable - the audit events cannot be read: {0}")]
+    Audit(StoreError),
+    /// Too many lists of audit events are being read.
+    #[error("503 Service Unavailable - too many lists of audit events are read at once, try again")]
+    TooManyAuditLists,
     /// A tag could not be confirmed by its registry. The field is the reason, as a sentence.
     #[error("502 Bad Gateway - {0}")]
     NotRefreshed(String),
@@ -144,9 +151,13 @@ impl ApiError {
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Busy | Self::TooManyJobs | Self::TooManyLists | Self::Cache(_) | Self::NoSizes => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::TooManyJobs
+            | Self::TooManyLists
+            | Self::TooManyAuditLists
+            | Self::Cache(_)
+            | Self::Audit(_)
+            | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -179,9 +190,14 @@ impl ApiError {
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
-            Self::Failed(ChangeError::Busy) | Self::Busy | Self::TooManyJobs | Self::TooManyLists => "busy",
+            Self::Failed(ChangeError::Busy)
+            | Self::Busy
+            | Self::TooManyJobs
+            | Self::TooManyLists
+            | Self::TooManyAuditLists => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_))
             | Self::Cache(_)
+            | Self::Audit(_)
             | Self::CacheFull
             | Self::NoSizes => "store",
             Self::NotRefreshed(_) => "upstream_failed",
@@ -218,7 +234,9 @@ impl ApiError {
             | Self::Busy
             | Self::TooManyJobs
             | Self::TooManyLists
+            | Self::TooManyAuditLists
             | Self::Cache(_)
+            | Self::Audit(_)
             | Self::CacheFull
             | Self::NotAtRegistry(_)
             | Self::NoSizes
@@ -273,6 +291,15 @@ impl From<ImagesError> for ApiError {
             ImagesError::Store(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed)) => {
                 Self::Cache(error)
             }
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Busy => Self::TooManyAuditLists,
+            AuditError::Store(error) => Self::Audit(error),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Changes of the images that a group has cached, for its owners: what the API and the console carry out. An image is
 //! named as it is pulled, such as `alpine:3.22`. The caller's right is decided again at the change, and each change is
-//! logged with its caller.
+//! logged with its caller, and has an audit event.
 
-use super::caller::{Caller, Right, owner_of};
+use serde_json::Value;
+
+use super::caller::{CacheChange, Caller, Right, owner_of};
 use super::error::ApiError;
 use super::image_view as view;
 use super::images::check_switched_on;
-use crate::actors::images::{ImageQuery, Pinned, ShownImage};
+use crate::actors::images::{ImageKey, ImageQuery, Pinned, ShownImage};
+use crate::domain::audit::FieldChange;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::reference::Reference;
@@ -25,8 +28,22 @@ pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &st
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
         check_account(caller, group, &found)?;
-        caller.log_image("image refreshed", (group, &path), &view::name(&found));
-        caller.state.images.refresh(&found.image).await?;
+        let name = view::name(&found);
+        let mut change = CacheChange {
+            name: "cached_image_refreshed",
+            what: "image refreshed",
+            group: (group, &path),
+            image: Some(&name),
+            changes: Vec::new(),
+        };
+        caller.log_image(change.what, change.group, &name);
+        if let Err(error) = caller.state.images.refresh(&found.image).await {
+            let error = error.into();
+            caller.record_failure(&change, &error).await;
+            return Err(error);
+        }
+        change.changes = digest_change(caller, &found).await;
+        caller.record_cache(&change).await?;
     }
     Ok(())
 }
@@ -38,14 +55,21 @@ pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &st
 pub(in crate::http) async fn pin(caller: &Caller, group: GroupId, image: &str, pinned: bool) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
-        match caller.state.images.pin(&found.image, pinned).await? {
-            Pinned::Done => {
-                let what = if pinned { "image pinned" } else { "image unpinned" };
-                caller.log_image(what, (group, &path), &view::name(&found));
+        let name = view::name(&found);
+        let (event, what) =
+            if pinned { ("cached_image_pinned", "image pinned") } else { ("cached_image_unpinned", "image unpinned") };
+        let before = found.image.pinned;
+        let changes = vec![field("pinned", Some(before.into()), Some(pinned.into()))];
+        let change = CacheChange { name: event, what, group: (group, &path), image: Some(&name), changes };
+        let pin = async {
+            match caller.state.images.pin(&found.image, pinned).await? {
+                Pinned::Done => Ok(()),
+                Pinned::NotThere => Err(ApiError::NotFound("Image")),
+                Pinned::TooMuch => Err(ApiError::Refused(TOO_MUCH_PINNED)),
             }
-            Pinned::NotThere => return Err(ApiError::NotFound("Image")),
-            Pinned::TooMuch => return Err(ApiError::Refused(TOO_MUCH_PINNED)),
-        }
+        };
+        caller.change_cache(&change, pin).await?;
+        caller.log_image(what, (group, &path), &name);
     }
     Ok(())
 }
@@ -57,8 +81,14 @@ pub(in crate::http) async fn pin(caller: &Caller, group: GroupId, image: &str, p
 pub(in crate::http) async fn delete(caller: &Caller, group: GroupId, image: &str) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
     for found in find(caller, group, image).await? {
-        caller.log_image("image deleted", (group, &path), &view::name(&found));
-        caller.state.images.remove(&found.image).await?;
+        let (name, what) = (view::name(&found), "image deleted");
+        caller.log_image(what, (group, &path), &name);
+        let digest = found.image.digest.to_string();
+        let changes = vec![field("digest", Some(digest.into()), None)];
+        let change =
+            CacheChange { name: "cached_image_deleted", what, group: (group, &path), image: Some(&name), changes };
+        let remove = async { Ok(caller.state.images.remove(&found.image).await?) };
+        caller.change_cache(&change, remove).await?;
     }
     Ok(())
 }
@@ -104,6 +134,21 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
     let tagged = images.list(group, of_digest).await?.images.into_iter().filter(is_of_repository);
     let names: Vec<String> = tagged.map(|one| view::name(&one)).collect();
     if names.is_empty() { Err(ApiError::NotFound("Image")) } else { Err(ApiError::ByTag(names.join(" and "))) }
+}
+
+fn field(field: &str, from: Option<Value>, to: Option<Value>) -> FieldChange {
+    FieldChange { field: field.to_owned(), from, to }
+}
+
+/// Returns the digest of an image before and after a refresh, if the tag has moved.
+async fn digest_change(caller: &Caller, before: &ShownImage) -> Vec<FieldChange> {
+    let ImageKey { group, origin, reference } = before.image.key.clone();
+    let name = (origin.upstream.clone(), origin.repository.clone(), reference);
+    let found = caller.state.images.find(group, name).await.unwrap_or_default();
+    let after = found.iter().find(|one| one.image.key.origin == origin);
+    let moved = after.filter(|after| after.image.digest != before.image.digest);
+    let text = |image: &ShownImage| Some(image.image.digest.to_string().into());
+    moved.map(|after| field("digest", text(before), text(after))).into_iter().collect()
 }
 
 /// Fails if the group would not pull this image with the same account now, or may not pull at all.

@@ -1,6 +1,8 @@
 //! Pagination of lists, with the headers that GitLab's clients follow: `X-Total` and related ones, and `Link`
 //! (<https://docs.gitlab.com/api/rest/#pagination>).
 
+pub(super) mod keyset;
+
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -63,10 +65,8 @@ impl Page {
     }
 
     fn url(&self, base_url: &str, number: usize) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&self.others);
-        query.append_pair("page", &number.to_string()).append_pair("per_page", &self.per_page.to_string());
-        format!("{base_url}{}?{}", self.path, query.finish())
+        let own = [("page", number.to_string()), ("per_page", self.per_page.to_string())];
+        url(base_url, &self.path, &self.others, &own)
     }
 }
 
@@ -77,6 +77,13 @@ impl FromRequest for Page {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(read(request.uri().path(), request.query_string()))
     }
+}
+
+/// Returns the address of a page, with the other parameters of the request and its own.
+fn url(base_url: &str, path: &str, others: &[(String, String)], own: &[(&str, String)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(others).extend_pairs(own);
+    format!("{base_url}{path}?{}", query.finish())
 }
 
 fn read(path: &str, query: &str) -> Result<Page, ApiError> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::caller::Identities;
 use super::pace::Pace;
+use crate::actors::audit::AuditTrail;
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
     RunningDownload, ShownImage, ShownPage, StoreSizes,
@@ -32,6 +33,8 @@ pub(crate) struct ApiState {
     pub(crate) identities: Identities,
     /// Hashes and verifies passwords.
     pub(crate) tokens: TokenIssuerHandle,
+    /// The audit events.
+    pub(crate) audit: AuditTrail,
     /// Times of last use of the credentials.
     pub(crate) last_used: LastUsed,
     /// Removes a group's cached content.

@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Right};
+use super::caller::{CacheChange, Caller, Right};
 use super::error::ApiError;
 use super::images::{check_switched_on, of_member};
 use super::params::{Params, number};
@@ -30,7 +30,14 @@ pub(super) async fn start(caller: Caller, path: web::Path<String>, params: Param
     check_switched_on(&caller, &directory, id)?;
     let images = names.iter().map(|name| image(&caller, group, name)).collect::<Result<Vec<_>, _>>()?;
     caller.log_image("images warmed", (id, &group_path), &names.join(", "));
-    let number = caller.state.warming.start(id, images, platforms).map_err(|_| ApiError::TooManyJobs)?;
+    let (name, what, group) = ("cache_warmed", "images warmed", (id, group_path.as_str()));
+    let mut number = 0;
+    let start = async {
+        number = caller.state.warming.start(id, images, platforms).map_err(|_| ApiError::TooManyJobs)?;
+        Ok(())
+    };
+    let listed = names.join(", ");
+    caller.change_cache(&CacheChange { name, what, group, image: Some(&listed), changes: Vec::new() }, start).await?;
     let job = caller.state.warming.job(id, number).ok_or(ApiError::NotFound("Job"))?;
     Ok(HttpResponse::Accepted().json(view(&job)))
 }
@@ -53,8 +60,11 @@ pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> R
 pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let (group, job) = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
-    let (group, _) = caller.decide_again(own)?;
+    let (group, path) = caller.decide_again(own)?;
     if caller.state.warming.cancel(group, number("job", &job)?) {
+        let (name, what, image) = ("cache_warming_cancelled", "warming of images cancelled", format!("job {job}"));
+        let (group, image) = ((group, path.as_str()), Some(image.as_str()));
+        caller.record_cache(&CacheChange { name, what, group, image, changes: Vec::new() }).await?;
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(ApiError::NotFound("Job"))

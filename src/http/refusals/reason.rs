@@ -13,6 +13,27 @@ pub(super) const LOGIN_NEEDED: &str = "login_needed";
 /// The label of a secret that is wrong, of any kind.
 pub(in crate::http) const WRONG_SECRET: &str = "wrong_secret";
 
+/// Returns true for refusals that the audit trail has: for lack of a valid credential, or of a right.
+pub(super) fn is_audited(reason: &str) -> bool {
+    const REASONS: [&str; 14] = [
+        WRONG_SECRET,
+        "password_not_accepted",
+        "unknown_token",
+        "invalid_token",
+        "expired",
+        "revoked",
+        "blocked",
+        "scopes",
+        "unauthorized",
+        "no_access",
+        "proxy_off",
+        "refused",
+        "too_many_failures",
+        "too_many_changes",
+    ];
+    REASONS.contains(&reason)
+}
+
 impl RegistryError {
     /// Returns the label of this error.
     pub(in crate::http) fn reason(&self) -> &'static str {

@@ -7,8 +7,9 @@ use actix_web::{HttpMessage, HttpRequest};
 use secrecy::ExposeSecret;
 
 use crate::auth::secret;
+use crate::domain::audit::Who;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::id::{CredentialId, TokenId};
+use crate::domain::id::{CredentialId, TokenId, UserId};
 use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
@@ -66,6 +67,16 @@ impl Subject {
             principal: Some(user.id.principal()),
             principal_name: Some(user.username.to_string()),
             ..Self::default()
+        }
+    }
+
+    /// Returns the principal as audit events name it.
+    pub(super) fn who(&self) -> Who {
+        let number = self.principal.as_deref().and_then(|principal| principal.split_once(':'));
+        match number {
+            Some(("user", id)) => id.parse().map_or(Who::Nobody, |id| Who::User(UserId(id))),
+            Some(_) => Who::DeployToken,
+            None => Who::Nobody,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
@@ -27,6 +28,8 @@ pub(crate) type CurrentUpstreams = Arc<ArcSwap<Upstreams>>;
 pub(crate) struct RegistryState {
     /// Handle of the policy evaluator, with the current directory of identities.
     pub(crate) policy: PolicyEvaluatorHandle,
+    /// The audit events.
+    pub(crate) audit: AuditTrail,
     /// Issues and verifies bearer tokens.
     pub(crate) tokens: TokenIssuerHandle,
     /// Handle of the manifest cache.

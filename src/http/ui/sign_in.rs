@@ -76,7 +76,7 @@ pub(super) async fn sign_in(
     });
     match caller {
         Ok((caller, credential)) => {
-            caller.log_session("signed in to the console");
+            caller.note_session(("console_signed_in", "signed in to the console"));
             // The session before belongs to another user, or is older: its cookie is replaced.
             secret_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
             let secret = state.sessions.start(credential, Instant::now());
@@ -96,7 +96,7 @@ pub(super) async fn sign_in(
 /// Handles `POST /-/sign-out`.
 pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> HttpResponse {
     secret_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
-    form.visitor.caller.log_session("signed out of the console");
+    form.visitor.caller.note_session(("console_signed_out", "signed out of the console"));
     let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/-/sign-in")).finish();
     let _ = response.add_cookie(&cookie(&request, &state, None));
     response

@@ -53,8 +53,8 @@ fn chosen(text: &str, environment: &[(&str, &str)], with_secrets: bool) -> Resul
 
 /// Returns everything of the settings that has an effect.
 fn effect(settings: &Settings) -> String {
-    let Settings { server, storage, auth, limits, proxy, cache, log, upstreams, bootstrap, .. } = settings;
-    let sections = format!("{server:?}{storage:?}{auth:?}{limits:?}{proxy:?}{cache:?}{log:?}{upstreams:?}");
+    let Settings { server, storage, auth, limits, proxy, cache, audit, log, upstreams, bootstrap, .. } = settings;
+    let sections = format!("{server:?}{storage:?}{auth:?}{limits:?}{proxy:?}{cache:?}{audit:?}{log:?}{upstreams:?}");
     let accounts = upstreams.iter().flat_map(|upstream| &upstream.accounts);
     let secrets: Vec<&str> = accounts.map(|account| account.password.expose_secret()).collect();
     format!("{sections} {secrets:?} {}", bootstrap.admin_username)

@@ -49,11 +49,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sever]",
-        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, log, upstream_defaults, upstreams",
+        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, audit, log, upstream_defaults, upstreams",
     ),
     (
         "[cache]\nmax_waiter = 1",
         "line 2: cache.max_waiter: unknown key; known keys are tag_freshness, stale_while_revalidate, moving_tags, moving_freshness, immutable_tags, immutable_freshness, revalidate_timeout, negative_ttl, account_grace, max_manifest_bytes, max_blob_bytes, manifest_memory, transfer_memory, max_fetches, max_downloads, max_downloads_per_group, max_waiters, max_waiters_per_group, max_unstored_streams, max_range_streams, known_links, known_tags, open_blobs",
+    ),
+    (
+        "[audit]\nkeep = '90d'",
+        "line 2: audit.keep: unknown key; known keys are keep_days, max_bytes, max_refusal_bytes",
     ),
     ("[proxy]\nenabled = 'yes'", "line 2: proxy.enabled: is a string, not true or false"),
     ("[proxy]\nnetwork_mode = 'off'", "line 2: proxy.network_mode: 'off' is not one of online, offline"),

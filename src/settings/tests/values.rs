@@ -5,20 +5,7 @@ use super::*;
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
     let settings = Settings::load(None, []).unwrap();
-    let Settings {
-        server,
-        storage,
-        bootstrap,
-        auth,
-        limits,
-        console,
-        proxy,
-        cache,
-        log,
-        upstreams: _,
-        keys: _,
-        names: _,
-    } = &settings;
+    let Settings { server, storage, bootstrap, auth, limits, console, proxy, cache, audit, log, .. } = &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));
     assert_eq!((limits.max_personal_tokens.get(), limits.max_deploy_tokens.get()), (200, 500));
@@ -49,6 +36,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!((cache.manifests.max_manifest_bytes, cache.blobs.max_blob_bytes), (4 << 20, None));
     assert!(cache.manifests.manifest_memory <= 64 << 20);
     assert_eq!(log.format, LogFormat::Auto);
+    assert_eq!((audit.keep_days, audit.max_bytes, audit.max_refusal_bytes), (400, 16 << 20, 16 << 20));
 }
 
 #[test]

@@ -19,7 +19,7 @@
 //! - A *setting* has a `value`, or is a `secret`, which is `null` if it was left out. `file` is the file that the
 //!   settings name instead of the secret.
 //! - `signing_keys` is the content of the key file. A backup without keys lacks this line.
-//! - A *record* is a line of a snapshot of identities, see [`changes`].
+//! - A *record* is a line of a snapshot of identities, see [`changes`], or an audit event.
 //! - The *end* states the number of records and the SHA-256 of all bytes before it. A file without it is incomplete.
 //!
 //! A reader rejects another version, unknown lines and members, and everything that does not match the digest.
@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::{self, Digesting, Entry, Lines, Position, Records, Rest, damaged};
-use super::export::Backup;
+use super::export::{Backup, KeptEvents};
 use crate::auth::jwt::KeySet;
 use crate::auth::sha256;
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
@@ -249,7 +249,8 @@ pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
         keys.check().map_err(|error| damaged(&format!("its signing keys: {error}")))?;
     }
     let Header { number, installation, .. } = header;
-    Ok(Backup { directory: changes::directory_of(&records)?, number, installation, incomplete: false, beside })
+    let (directory, events) = (changes::directory_of(&records)?, KeptEvents(changes::events_in(records)));
+    Ok(Backup { directory, events, number, installation, incomplete: false, beside })
 }
 
 fn header(line: &[u8]) -> Result<Header, StoreError> {

@@ -20,7 +20,8 @@
 //!   the running digest after that change. A new history (an empty store, a store without a journal from an earlier
 //!   version, a restore) begins with a random digest, so that two histories never agree by chance.
 //! - The *snapshot* has one line per record. `key` is the [`RecordKey`](crate::domain::directory::RecordKey) as
-//!   text, `value` is the [`Record`] as stored in the database, byte for byte.
+//!   text, `value` is the [`Record`] as stored in the database, byte for byte. The key `event/<number>` is that of an
+//!   audit [event](crate::domain::audit::Event), which the change that it is about has written.
 //! - The *end of the snapshot* states the number of records; `sha256` is the SHA-256 of all bytes of the file
 //!   before this line.
 //! - A *change* is one line and one commit; several changes that were acknowledged together may share it. `number`
@@ -52,6 +53,7 @@ pub(super) use self::history::{History, Rest, read, read_up_to};
 pub(super) use self::snapshot::{
     Digesting, end_of_snapshot, is_of, position_of_snapshot, version_of, write_records, write_snapshot,
 };
+use super::events::is_key;
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, Write};
@@ -124,10 +126,17 @@ pub(super) fn records_of(directory: &Directory) -> Result<Records, StoreError> {
     directory.records().map(|record| Ok((record.key().to_string(), to_raw_value(&record)?))).collect()
 }
 
-/// Returns the directory of these records. Fails if a record is damaged.
+/// Returns the directory of these records, without events. Fails if a record is damaged.
 pub(super) fn directory_of(records: &Records) -> Result<Directory, StoreError> {
-    let records = records.iter().map(|(key, value)| parse(key, value.get().as_bytes()));
+    let records = records.iter().filter(|(key, _)| !is_key(key));
+    let records = records.map(|(key, value)| parse(key, value.get().as_bytes()));
     Ok(Directory::from_records(records.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Returns the events among these records.
+pub(super) fn events_in(mut records: Records) -> Records {
+    records.retain(|key, _| is_key(key));
+    records
 }
 
 /// Parses the record stored under this key. Fails if the text is no record, or is one with another key.

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::backup::{self, Beside};
-use super::changes::{self, History, Position, Rest};
+use super::changes::{self, Entry, History, Position, Records, Rest};
+use super::events;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use crate::auth::sha256;
+use crate::domain::audit::Event;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::InstallationId;
@@ -60,6 +62,8 @@ pub(super) enum Exported {
 pub struct Backup {
     /// All identities.
     pub directory: Directory,
+    /// The audit events of their changes.
+    pub events: KeptEvents,
     /// Number of the last change in it; 0 if it is not recorded.
     pub number: u64,
     /// The installation that it belongs to; `None` if it is not recorded.
@@ -69,6 +73,23 @@ pub struct Backup {
     pub incomplete: bool,
     /// Settings and signing keys, which only a file of `backup` has.
     pub beside: Beside,
+}
+
+/// The audit events in a backup, as they are stored.
+#[derive(Debug, Default)]
+pub struct KeptEvents(pub(super) Records);
+
+impl KeptEvents {
+    /// Adds an event after the others.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be serialised.
+    pub fn add(&mut self, event: &Event) -> Result<(), StoreError> {
+        let Entry { key, value } = events::following(self.0.keys().next_back(), event)?;
+        self.0.extend(value.map(|value| (key, value)));
+        Ok(())
+    }
 }
 
 impl Export {
@@ -195,16 +216,18 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
         }
         let database = RecordsDatabase::open(path)?;
         let (directory, position) = (database.load()?, database.position()?);
+        let events = KeptEvents(changes::events_in(database.texts()?));
         let number = position.as_ref().map_or(0, |position| position.number);
         let installation = position.and_then(|position| position.installation);
-        return Ok(Backup { directory, number, installation, incomplete: false, beside: Beside::default() });
+        return Ok(Backup { directory, events, number, installation, incomplete: false, beside: Beside::default() });
     }
     let Some((format, file)) = open(path)? else { return Err(StoreError::Io("there is no such file".to_owned())) };
     match format {
         Format::Backup => backup::read(file),
         Format::Identities(1) => {
             let (directory, beside) = (read_version_1(file)?, Beside::default());
-            Ok(Backup { directory, number: 0, installation: None, incomplete: false, beside })
+            let events = KeptEvents::default();
+            Ok(Backup { directory, events, number: 0, installation: None, incomplete: false, beside })
         }
         Format::Identities(_) => read_history(file, last),
     }
@@ -219,7 +242,8 @@ fn read_history(file: impl BufRead, last: Option<u64>) -> Result<Backup, StoreEr
     }
     let (Position { number, installation, .. }, incomplete) = (history.end(), history.rest != Rest::Nothing);
     let (directory, beside) = (changes::directory_of(&history.records)?, Beside::default());
-    Ok(Backup { directory, number, installation, incomplete, beside })
+    let events = KeptEvents(changes::events_in(history.records));
+    Ok(Backup { directory, events, number, installation, incomplete, beside })
 }
 
 /// Returns true if this folder contains a database.

@@ -2,6 +2,7 @@
 //! acknowledged: first in the [journal](crate::store::embedded::journal), from which a start completes the
 //! [database](super::records). The [export](super::export) is a copy for backups.
 
+mod audit;
 mod folder;
 
 use std::collections::HashMap;
@@ -12,11 +13,13 @@ use jiff::Timestamp;
 pub use super::recovery::Present;
 
 use super::changes::Entry;
+use super::events::Events;
 use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use super::recovery::{self, Files};
 use super::reserve::Reserve;
+use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Write};
 use crate::domain::id::CredentialId;
 use crate::store::damage::{self, Kind};
@@ -28,6 +31,7 @@ pub struct EmbeddedIdentities {
     journal: Journal,
     export: Export,
     reserve: Reserve,
+    events: Events,
 }
 
 impl EmbeddedIdentities {
@@ -41,7 +45,9 @@ impl EmbeddedIdentities {
         let files = Files::below(data);
         let reserve = Reserve::open(data);
         let (database, journal) = recovery::open(&files)?;
-        Ok(Self { database, journal, export: Export::at(&files.export), reserve })
+        let failed = |error| OpenError::Io { path: files.database.clone(), error };
+        let events = Events::of(&database).map_err(failed)?;
+        Ok(Self { database, journal, export: Export::at(&files.export), reserve, events })
     }
 
     /// Returns all identities.
@@ -53,19 +59,26 @@ impl EmbeddedIdentities {
         self.database.load()
     }
 
-    /// Writes a change. Once this returns, all of it is on the disk.
+    /// Writes a change with its audit events. Once this returns, all of it is on the disk.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails. The change may or may not be present after the next start, but never in
     /// part.
-    pub fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        if writes.is_empty() {
+    pub fn commit(&self, writes: &[Write], events: &[Event]) -> Result<(), StoreError> {
+        if writes.is_empty() && events.is_empty() {
             return Ok(());
         }
-        let entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
+        let mut entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
+        let mut state = self.events.writing();
+        let numbered = state.number(events)?;
+        let before = entries.len();
+        entries.extend(numbered);
         self.reserve.or_release(|| self.database.check_writable())?;
-        self.journal.append(&entries, |position| self.database.apply(&entries, position))
+        self.journal.append(&entries, |position| self.database.apply(&entries, position))?;
+        state.changes.add(&entries[before..]);
+        self.events.show(&state);
+        Ok(())
     }
 
     /// Returns the time when each credential was last used, as far as it was written.

@@ -1,6 +1,8 @@
 //! The database of identities in `identity/`: the records by key, and the [`Position`] of the last change, written
 //! with that change. The records are a copy of those in the [journal](super::journal); the times of last use are
-//! stored only here.
+//! stored only here, and so are the sums of [audit events](super::events).
+
+mod events;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +14,7 @@ use sled::Batch;
 
 use super::changes::{self, Entry, Position, Records};
 use super::database::Database;
+use super::events::is_key;
 use crate::domain::directory::Directory;
 use crate::domain::id::CredentialId;
 use crate::store::error::StoreError;
@@ -21,6 +24,8 @@ pub(super) struct RecordsDatabase {
     database: Database,
     records: sled::Tree,
     last_used: sled::Tree,
+    /// Sums of refusals and sign-ins.
+    sums: sled::Tree,
 }
 
 /// Times of last use by credential.
@@ -39,7 +44,8 @@ impl RecordsDatabase {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let database = Database::open(folder, CACHE_BYTES)?;
         let (records, last_used) = (database.open_tree("records")?, database.open_tree("last_used")?);
-        Ok(Self { database, records, last_used })
+        let sums = database.open_tree("event_sums")?;
+        Ok(Self { database, records, last_used, sums })
     }
 
     /// Returns the position of the last change; `None` if it was never written. Fails if the database is damaged.
@@ -54,11 +60,12 @@ impl RecordsDatabase {
 
     /// Returns all identities. Fails if the database or a record is damaged.
     pub(super) fn load(&self) -> Result<Directory, StoreError> {
-        let records = self.all().map(|entry| entry.and_then(|(key, value)| changes::parse(&key, &value)));
+        let records = self.all().filter(|entry| !matches!(entry, Ok((key, _)) if is_key(key)));
+        let records = records.map(|entry| entry.and_then(|(key, value)| changes::parse(&key, &value)));
         Ok(Directory::from_records(records.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Returns all records as JSON text. Fails if the database is damaged.
+    /// Returns all records and the events of changes as JSON text. Fails if the database is damaged.
     pub(super) fn texts(&self) -> Result<Records, StoreError> {
         let text = |(key, value): (String, sled::IVec)| {
             let text = String::from_utf8(value.to_vec()).map_err(|_| unreadable())?;
@@ -181,7 +188,7 @@ impl RecordsDatabase {
         Ok(self.last_used.apply_batch(batch)?)
     }
 
-    /// Returns all records with their keys.
+    /// Returns all records, and the events of changes, with their keys.
     fn all(&self) -> impl Iterator<Item = Result<(String, sled::IVec), StoreError>> {
         let entries = self.records.iter().filter(|entry| !matches!(entry, Ok((key, _)) if *key == POSITION_KEY));
         entries.map(|entry| {

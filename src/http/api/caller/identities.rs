@@ -2,12 +2,14 @@
 //! directory that they are applied to. Has the API's only handle for changes, so that no route can omit the
 //! authorization.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::actors::policy_evaluator::{ChangeError, PolicyEvaluatorHandle};
-use crate::domain::directory::{Directory, Write};
+use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle};
+use crate::domain::audit::Event;
+use crate::domain::directory::Directory;
 
 /// The identities that the API reads and changes.
 pub(crate) struct Identities(PolicyEvaluatorHandle);
@@ -30,12 +32,20 @@ impl Identities {
     /// The edit is refused, too many changes wait, or the change cannot be stored.
     pub(super) async fn change<T, E>(
         &self,
-        edit: impl FnOnce(&Directory, Timestamp) -> Result<(Vec<Write>, T), E> + Send + 'static,
+        edit: impl FnOnce(&Directory, Timestamp) -> Result<Edited<T>, E> + Send + 'static,
     ) -> Result<T, ChangeError<E>>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
         self.0.change(|directory| edit(directory, Timestamp::now())).await
+    }
+
+    /// Stores the audit event of a change of what is cached.
+    ///
+    /// # Errors
+    /// Too many changes wait, or the event cannot be stored.
+    pub(super) async fn record(&self, event: Event) -> Result<(), ChangeError<Infallible>> {
+        self.0.record(vec![event]).await
     }
 }

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
     ShownImage, ShownPage, StoreSizes,
@@ -182,7 +183,8 @@ impl Company {
 
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let policy = PolicyEvaluatorHandle::over(records, data.path()).unwrap();
+        let (policy, store) = PolicyEvaluatorHandle::over_store(records, data.path()).unwrap();
+        let audit = AuditOptions { keep_days: 0, max_bytes: u64::MAX, max_refusal_bytes: u64::MAX };
         let tokens = TokenIssuerHandle::over(policy.clone()).unwrap();
         let purged = Arc::new(Purged::default());
         let vault = vec!["vault/keys".parse().unwrap()];
@@ -192,6 +194,7 @@ impl Company {
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
+            audit: AuditTrail::new(store, audit),
             last_used: LastUsed::default(),
             purge: purged.clone(),
             images: Arc::new(NoImages),

@@ -25,7 +25,7 @@ fn service(last_user: u64) -> Write {
 fn store() -> (tempfile::TempDir, EmbeddedIdentities) {
     let data = tempfile::tempdir().unwrap();
     let store = EmbeddedIdentities::open(data.path()).unwrap();
-    store.commit(&[user(1), service(1)]).unwrap();
+    store.commit(&[user(1), service(1)], &[]).unwrap();
     (data, store)
 }
 
@@ -119,7 +119,7 @@ fn a_changed_backup_and_one_of_another_version_are_refused_with_the_reason() {
 #[test]
 fn an_incomplete_last_change_is_left_out_and_a_damaged_journal_is_refused() {
     let (data, store) = store();
-    store.commit(&[user(2)]).unwrap();
+    store.commit(&[user(2)], &[]).unwrap();
     drop(store);
     let journal = data.path().join("identity.journal");
     let bytes = std::fs::read(&journal).unwrap();
@@ -144,7 +144,7 @@ fn every_change_that_was_acknowledged_before_is_in_it_also_while_the_journal_is_
             for id in 2..=CHANGES {
                 let Write::Put(Record::User(user)) = user(1) else { unreachable!() };
                 let long = User { name: format!("{id} {}", "x".repeat(4000)), ..user };
-                store.commit(&[Write::Put(Record::User(long)), service(id)]).unwrap();
+                store.commit(&[Write::Put(Record::User(long)), service(id)], &[]).unwrap();
                 acknowledged.store(id, Ordering::SeqCst);
                 store.tidy().unwrap();
                 compactions += u32::from(length() < before);

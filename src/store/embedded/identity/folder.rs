@@ -6,6 +6,7 @@ use super::EmbeddedIdentities;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 use crate::store::embedded::changes::{self, Position};
+use crate::store::embedded::export::KeptEvents;
 use crate::store::embedded::recovery::{self, Files, Present, Replacement};
 use crate::store::embedded::reserve::Reserve;
 use crate::store::error::{OpenError, StoreError};
@@ -52,8 +53,8 @@ impl EmbeddedIdentities {
         recovery::known(&Files::below(data)).service
     }
 
-    /// Creates a store with these identities below the data folder, and its export. `number` is that of the last
-    /// change in them. An existing store is moved aside; returns its new path. A process that is killed in the
+    /// Creates a store with these identities and audit events below the data folder, and its export. `number` is that of
+    /// the last change in them. An existing store is moved aside; returns its new path. A process that is killed in the
     /// middle leaves either the existing store or the new one. `before` is called before the existing store changes,
     /// once what needs the most disk space has been written.
     ///
@@ -63,13 +64,14 @@ impl EmbeddedIdentities {
     /// then.
     pub fn restore(
         data: &Path,
-        directory: &Directory,
+        (directory, events): (&Directory, &KeptEvents),
         number: u64,
         before: impl FnOnce() -> Result<(), OpenError>,
     ) -> Result<Option<PathBuf>, OpenError> {
         let files = Files::below(data);
         let records = changes::records_of(directory);
-        let records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
+        let mut records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
+        records.extend(events.0.clone());
         let known = recovery::known(&files);
         let number = number.max(known.change).saturating_add(CHANGES_SKIPPED);
         let position = Position::of_new_history(number).of_installation(known.installation);

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::directory::{Record, RecordKey, Service};
-use crate::store::embedded::export;
+use crate::store::embedded::export::{self, KeptEvents};
 
 fn service(last_user: u64) -> Record {
     Record::Service(Service { last_user, ..Service::default() })
@@ -22,10 +22,10 @@ fn a_folder_that_was_there_before_does_not_open_the_identities_to_others() {
 #[test]
 fn what_was_committed_is_there_after_reopening() {
     let data = tempfile::tempdir().unwrap();
-    EmbeddedIdentities::open(data.path()).unwrap().commit(&[Write::Put(service(7))]).unwrap();
+    EmbeddedIdentities::open(data.path()).unwrap().commit(&[Write::Put(service(7))], &[]).unwrap();
     let store = EmbeddedIdentities::open(data.path()).unwrap();
     assert_eq!(store.load().unwrap().service().last_user, 7);
-    store.commit(&[Write::Remove(RecordKey::Service)]).unwrap();
+    store.commit(&[Write::Remove(RecordKey::Service)], &[]).unwrap();
     assert_eq!(store.load().unwrap().service().last_user, 0);
 }
 
@@ -46,9 +46,9 @@ fn a_journal_that_is_damaged_or_removed_while_it_is_open_is_written_anew() {
         let data = tempfile::tempdir().unwrap();
         let journal = data.path().join("identity.journal");
         let store = EmbeddedIdentities::open(data.path()).unwrap();
-        store.commit(&[Write::Put(service(7))]).unwrap();
+        store.commit(&[Write::Put(service(7))], &[]).unwrap();
         let mut bytes = std::fs::read(&journal).unwrap();
-        store.commit(&[Write::Put(service(8))]).unwrap();
+        store.commit(&[Write::Put(service(8))], &[]).unwrap();
         match damage {
             "flipped" => {
                 bytes[100] ^= 1;
@@ -61,10 +61,10 @@ fn a_journal_that_is_damaged_or_removed_while_it_is_open_is_written_anew() {
                 std::fs::rename(data.path().join("older"), &journal).unwrap();
             }
         }
-        store.commit(&[Write::Put(service(9))]).unwrap();
+        store.commit(&[Write::Put(service(9))], &[]).unwrap();
         store.tidy().unwrap();
         assert_eq!(export::read(&journal).unwrap().directory.service().last_user, 9, "{damage}");
-        store.commit(&[Write::Put(service(10))]).unwrap();
+        store.commit(&[Write::Put(service(10))], &[]).unwrap();
         drop(store);
         assert_eq!(EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user, 10, "{damage}");
     }
@@ -74,7 +74,7 @@ fn a_journal_that_is_damaged_or_removed_while_it_is_open_is_written_anew() {
 fn a_store_that_lost_its_content_is_refused_with_the_way_out() {
     let data = tempfile::tempdir().unwrap();
     let store = EmbeddedIdentities::open(data.path()).unwrap();
-    store.commit(&[Write::Put(service(7))]).unwrap();
+    store.commit(&[Write::Put(service(7))], &[]).unwrap();
     store.write_export().unwrap();
     drop(store);
     assert!(EmbeddedIdentities::open(data.path()).is_ok());
@@ -88,11 +88,12 @@ fn a_store_that_lost_its_content_is_refused_with_the_way_out() {
 fn a_restored_store_holds_what_it_was_given_and_the_one_before_is_kept_aside() {
     let data = tempfile::tempdir().unwrap();
     let given = Directory::from_records([service(7)]);
-    assert_eq!(EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap(), None);
+    assert_eq!(EmbeddedIdentities::restore(data.path(), (&given, &KeptEvents::default()), 0, || Ok(())).unwrap(), None);
     let store = EmbeddedIdentities::open(data.path()).unwrap();
-    store.commit(&[Write::Put(service(8))]).unwrap();
+    store.commit(&[Write::Put(service(8))], &[]).unwrap();
     drop(store);
-    let aside = EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap().unwrap();
+    let aside =
+        EmbeddedIdentities::restore(data.path(), (&given, &KeptEvents::default()), 0, || Ok(())).unwrap().unwrap();
     assert!(aside.join("db").exists());
     assert_eq!(EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
     let export = export::read(&data.path().join("identity.jsonl")).unwrap();

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::*;
 use crate::domain::directory::{Record, Write};
 use crate::store::embedded::changes::{Entry, Position};
+use crate::store::embedded::export::KeptEvents;
 use crate::store::embedded::identity::EmbeddedIdentities;
 
 const CHANGES: u64 = 6;
@@ -25,7 +26,7 @@ fn store() -> (tempfile::TempDir, Files) {
     let data = tempfile::tempdir().unwrap();
     let store = EmbeddedIdentities::open(data.path()).unwrap();
     for user in 1..=CHANGES {
-        store.commit(&[put(user)]).unwrap();
+        store.commit(&[put(user)], &[]).unwrap();
         if user < CHANGES {
             store.write_export().unwrap();
         }
@@ -39,7 +40,7 @@ fn opened(files: &Files) -> Result<u64, String> {
     let store = EmbeddedIdentities::open(&files.data).map_err(|error| error.to_string())?;
     let last_user = store.load().unwrap().service().last_user;
     assert_eq!(store.journal_for_tests().end().unwrap().number, last_user);
-    store.commit(&[put(last_user)]).unwrap();
+    store.commit(&[put(last_user)], &[]).unwrap();
     Ok(last_user)
 }
 

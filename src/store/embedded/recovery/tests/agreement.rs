@@ -17,7 +17,13 @@ fn one_file_of_another_installation_is_named_and_outvoted_whatever_its_numbers_a
             let source = if name == "identity.journal" { &files.database } else { &files.journal };
             refused(&files, &reason, source);
             let backup = export::read(source).unwrap();
-            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
+            EmbeddedIdentities::restore(
+                &files.data,
+                (&backup.directory, &KeptEvents::default()),
+                backup.number,
+                || Ok(()),
+            )
+            .unwrap();
             assert_eq!(
                 EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user,
                 CHANGES,
@@ -33,11 +39,11 @@ fn a_file_of_another_history_of_the_same_installation_is_named_and_outvoted() {
     let (_data, files) = store();
     let (_copy, copies) = copied(&files);
     let store = EmbeddedIdentities::open(&copies.data).unwrap();
-    store.commit(&[put(70)]).unwrap();
+    store.commit(&[put(70)], &[]).unwrap();
     store.write_export().unwrap();
     drop(store);
     let store = EmbeddedIdentities::open(&files.data).unwrap();
-    store.commit(&[put(7)]).unwrap();
+    store.commit(&[put(7)], &[]).unwrap();
     store.write_export().unwrap();
     drop(store);
     fs::copy(&copies.export, &files.export).unwrap();
@@ -89,7 +95,8 @@ fn files_of_a_version_without_installations_are_opened_and_marked() {
 fn foreign() -> (tempfile::TempDir, Files) {
     let (data, files) = store();
     let backup = export::read(&files.journal).unwrap();
-    EmbeddedIdentities::restore(data.path(), &backup.directory, backup.number, || Ok(())).unwrap();
+    EmbeddedIdentities::restore(data.path(), (&backup.directory, &KeptEvents::default()), backup.number, || Ok(()))
+        .unwrap();
     (data, files)
 }
 

@@ -121,7 +121,8 @@ fn an_incomplete_line_counts_as_never_acknowledged_only_where_the_database_says_
         assert!(refusal.contains(&part), "{part}: {refusal}");
     }
     let backup = export::read_up_to(&files.journal, Some(known)).unwrap();
-    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
+    EmbeddedIdentities::restore(&files.data, (&backup.directory, &KeptEvents::default()), backup.number, || Ok(()))
+        .unwrap();
     assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, known);
 }
 
@@ -130,7 +131,7 @@ fn what_can_be_read_of_a_damaged_journal_is_advised_where_it_is_newer_than_the_e
     let (_data, files) = store();
     let store = EmbeddedIdentities::open(&files.data).unwrap();
     for user in [7, 8] {
-        store.commit(&[put(user)]).unwrap();
+        store.commit(&[put(user)], &[]).unwrap();
     }
     drop(store);
     fs::remove_dir_all(&files.database).unwrap();

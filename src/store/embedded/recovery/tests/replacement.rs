@@ -12,8 +12,14 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
         let (_data, files) = store();
         let source = files.data.join(source);
         let backup = export::read(&source).unwrap();
-        let aside =
-            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap().unwrap();
+        let aside = EmbeddedIdentities::restore(
+            &files.data,
+            (&backup.directory, &KeptEvents::default()),
+            backup.number,
+            || Ok(()),
+        )
+        .unwrap()
+        .unwrap();
         for kept in ["db", "identity.journal", "identity.jsonl", "identity.jsonl.1"] {
             assert!(aside.join(kept).exists(), "{kept}");
         }
@@ -54,7 +60,8 @@ fn a_restore_that_is_killed_over_a_damaged_journal_leaves_the_newest_copy_where_
     fs::rename(&files.database, &aside).unwrap();
     refused(&files, "is damaged", &aside);
     let backup = export::read(&aside).unwrap();
-    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
+    EmbeddedIdentities::restore(&files.data, (&backup.directory, &KeptEvents::default()), backup.number, || Ok(()))
+        .unwrap();
     assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, CHANGES);
 }
 

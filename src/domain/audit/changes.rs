@@ -1,0 +1,185 @@
+//! The events of a change of identities: one for each record that it creates, changes or removes, as far as a record is
+//! of interest by itself. A bot user has none, because its group access token has one.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Author, Entity, Event, FieldChange, Target};
+use crate::domain::commands::summary::{HIDDEN, fields, is_blank, is_shown};
+use crate::domain::directory::{Directory, Record, Write};
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::token::{Token, TokenOwner};
+
+/// Maximum number of events of one change. The last one has the number of records beyond it.
+pub const MAX_EVENTS: usize = 200;
+
+/// Fields with values that mean nothing to people.
+const LEFT_OUT: [&str; 2] = ["credential", "created_at"];
+
+/// The origin of a change.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The principal who makes it.
+    pub author: Author,
+    /// What it does, in words.
+    pub message: &'static str,
+}
+
+/// A change with the identities before and after it.
+struct Change<'a> {
+    before: &'a Directory,
+    after: &'a Directory,
+}
+
+/// Returns the events of a change with these writes, made at this time.
+pub fn events(
+    (before, after): (&Directory, &Directory),
+    writes: &[Write],
+    origin: &Origin,
+    at: Timestamp,
+) -> Vec<Event> {
+    let change = Change { before, after };
+    let mut events: Vec<Event> = Vec::new();
+    let mut left_out = 0;
+    for write in writes.iter().filter(|write| is_shown(before, write)) {
+        let (old, new) = match write {
+            Write::Put(record) => (before.record(record.key()), Some(record)),
+            Write::Remove(key) => (before.record(*key), None),
+        };
+        let Some(record) = new.or(old.as_ref()).filter(|record| !is_part_of_another(record)) else { continue };
+        // The single writer of the directory waits for this.
+        if events.len() == MAX_EVENTS {
+            left_out += 1;
+            continue;
+        }
+        let (name, message) = (name(old.as_ref(), new, at), origin.message);
+        let (entity, target) = (change.entity(record), change.target(record));
+        let changes = field_changes(old.as_ref(), new);
+        events.push(Event { changes, ..Event::new(at, origin.author.clone(), (&name, message), entity, target) });
+    }
+    if let Some(last) = events.last_mut() {
+        last.left_out = left_out;
+    }
+    events
+}
+
+fn is_part_of_another(record: &Record) -> bool {
+    match record {
+        Record::User(user) => user.bot_of.is_some(),
+        Record::Tombstone(_) => true,
+        Record::Group(_) | Record::Membership(_) | Record::Token(_) | Record::Service(_) => false,
+    }
+}
+
+/// Returns the name of the event of a record that was `old` and is `new`.
+fn name(old: Option<&Record>, new: Option<&Record>, at: Timestamp) -> String {
+    let done = match (old, new) {
+        (None, _) => "created",
+        (Some(_), None) => "destroyed",
+        (Some(_), Some(_)) => "updated",
+    };
+    match (old, new) {
+        (Some(Record::User(old)), Some(Record::User(new))) if old.blocked != new.blocked => {
+            if new.blocked { "user_blocked" } else { "user_unblocked" }.to_owned()
+        }
+        (Some(Record::User(old)), Some(Record::User(new))) if old.password != new.password => {
+            "user_password_updated".to_owned()
+        }
+        (Some(Record::Token(old)), new) => {
+            let new = if let Some(Record::Token(new)) = new { Some(new) } else { None };
+            format!("{}_{}", token_noun(old), token_done(old, new, at))
+        }
+        (None, Some(Record::Token(new))) => format!("{}_created", token_noun(new)),
+        (Some(Record::User(_)), _) | (None, Some(Record::User(_))) => format!("user_{done}"),
+        (Some(Record::Group(_)), _) | (None, Some(Record::Group(_))) => format!("group_{done}"),
+        (Some(Record::Membership(_)), _) | (None, Some(Record::Membership(_))) => format!("member_{done}"),
+        (Some(Record::Service(_) | Record::Tombstone(_)), _)
+        | (None, Some(Record::Service(_) | Record::Tombstone(_)) | None) => "application_settings_updated".to_owned(),
+    }
+}
+
+fn token_noun(token: &Token) -> String {
+    token.owner.noun().replace(' ', "_")
+}
+
+/// Returns what happened to a token that exists already: one that is removed while it is valid is revoked, and one that
+/// ended before is destroyed.
+fn token_done(old: &Token, new: Option<&Token>, at: Timestamp) -> &'static str {
+    match new {
+        None if old.is_active(at) => "revoked",
+        None => "destroyed",
+        Some(new) if new.revoked_at.is_some() && old.revoked_at.is_none() => "revoked",
+        Some(new) if new.secret != old.secret => "rotated",
+        Some(_) => "updated",
+    }
+}
+
+impl Change<'_> {
+    fn entity(&self, record: &Record) -> Entity {
+        match record {
+            Record::User(user) => Entity::User { id: user.id, name: user.username.to_string() },
+            Record::Group(group) => Entity::Group { id: group.id, path: group.path.to_string() },
+            Record::Membership(member) => self.group(member.group),
+            Record::Token(token) => match token.owner {
+                TokenOwner::Personal { user } => Entity::User { id: user, name: self.username(user) },
+                TokenOwner::Group { group, .. } | TokenOwner::Deploy { group, .. } => self.group(group),
+            },
+            Record::Service(_) | Record::Tombstone(_) => Entity::Service,
+        }
+    }
+
+    fn target(&self, record: &Record) -> Target {
+        let (kind, id, name) = match record {
+            Record::User(user) => ("User", Some(user.id.0), user.username.to_string()),
+            Record::Group(group) => ("Group", Some(group.id.0), group.path.to_string()),
+            Record::Membership(member) => ("User", Some(member.user.0), self.username(member.user)),
+            Record::Token(token) => {
+                let kind = match token.owner {
+                    TokenOwner::Personal { .. } => "PersonalAccessToken",
+                    TokenOwner::Group { .. } => "GroupAccessToken",
+                    TokenOwner::Deploy { .. } => "DeployToken",
+                };
+                (kind, Some(token.id.0), token.name.clone())
+            }
+            Record::Service(_) | Record::Tombstone(_) => ("ApplicationSetting", None, "settings".to_owned()),
+        };
+        Target { kind: kind.into(), id, name }
+    }
+
+    fn group(&self, id: GroupId) -> Entity {
+        let group = self.after.group(id).or_else(|| self.before.group(id));
+        Entity::Group { id, path: group.map(|group| group.path.to_string()).unwrap_or_default() }
+    }
+
+    fn username(&self, id: UserId) -> String {
+        let user = self.after.user(id).or_else(|| self.before.user(id));
+        user.map(|user| user.username.to_string()).unwrap_or_default()
+    }
+}
+
+/// Returns the fields that differ, with the values before and after; of secrets only the name. Of a record that is
+/// created or removed, fields that nobody has set are left out.
+fn field_changes(old: Option<&Record>, new: Option<&Record>) -> Vec<FieldChange> {
+    let is_kept = old.is_some() && new.is_some();
+    let (old, new) = (old.map(fields).unwrap_or_default(), new.map(fields).unwrap_or_default());
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let is_counter = |name: &str| name.starts_with("last_") || name.starts_with("skipped_");
+    let differ = names.into_iter().filter(|name| !is_counter(name) && old.get(*name) != new.get(*name));
+    let shown = differ.filter(|name| !LEFT_OUT.contains(&name.as_str())).filter_map(|name| {
+        let is_hidden = HIDDEN.contains(&name.as_str());
+        if is_hidden {
+            return is_kept.then(|| FieldChange { field: name.clone(), from: None, to: None });
+        }
+        let value = |fields: &serde_json::Map<String, Value>| {
+            fields.get(name).filter(|value| is_kept || !is_blank(value)).cloned()
+        };
+        let (from, to) = (value(&old), value(&new));
+        (from.is_some() || to.is_some()).then(|| FieldChange { field: name.clone(), from, to })
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Which events a reader wants, and which are kept.
+
+use jiff::Timestamp;
+
+use super::{Entity, Event, Who};
+use crate::domain::id::{EventId, GroupId, UserId};
+
+/// The events that a reader wants. All conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// At this time or later.
+    pub after: Option<Timestamp>,
+    /// At this time or earlier.
+    pub before: Option<Timestamp>,
+    /// Of this entity.
+    pub entity: Option<EntityFilter>,
+    /// By this author.
+    pub author: Option<AuthorFilter>,
+    /// With this name.
+    pub name: Option<String>,
+}
+
+/// The entities whose events a reader wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntityFilter {
+    /// The whole service.
+    Service,
+    /// This group, or every group.
+    Group(Option<GroupId>),
+    /// This user, or every user.
+    User(Option<UserId>),
+}
+
+/// The author whose events a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorFilter {
+    /// The user with this number.
+    Id(UserId),
+    /// The principal with this user name; the case of letters is ignored.
+    Name(String),
+}
+
+/// The part of the events that a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventQuery {
+    /// The events that are wanted.
+    pub filter: EventFilter,
+    /// True for the oldest first.
+    pub ascending: bool,
+    /// The event after which the part begins, in its order; `None`: with the first.
+    pub from: Option<EventId>,
+    /// Number of events that are skipped.
+    pub skip: usize,
+    /// Maximum number of events.
+    pub limit: usize,
+    /// True if all events are to be counted that are wanted.
+    pub counted: bool,
+}
+
+/// A part of the events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventPart {
+    /// The events, each with its number.
+    pub events: Vec<(EventId, Event)>,
+    /// Number of all that are wanted, if they were to be counted.
+    pub total: usize,
+    /// True if others follow.
+    pub more: bool,
+}
+
+/// The events that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRetention {
+    /// Time before which events are removed; `None`: none is removed for its age.
+    pub before: Option<Timestamp>,
+    /// Maximum size of the events of changes, in bytes.
+    pub max_change_bytes: u64,
+    /// Maximum size of the sums, in bytes.
+    pub max_sum_bytes: u64,
+}
+
+impl EventFilter {
+    /// Returns true if an event is wanted.
+    pub fn fits(&self, event: &Event) -> bool {
+        self.after.is_none_or(|after| event.at >= after)
+            && self.before.is_none_or(|before| event.at <= before)
+            && self.name.as_ref().is_none_or(|name| *name == event.name)
+            && self.entity.is_none_or(|entity| entity.fits(&event.entity))
+            && self.author.as_ref().is_none_or(|author| author.fits(event))
+    }
+}
+
+impl EntityFilter {
+    fn fits(self, entity: &Entity) -> bool {
+        match (self, entity) {
+            (Self::Service, Entity::Service) => true,
+            (Self::Group(wanted), Entity::Group { id, .. }) => wanted.is_none_or(|wanted| wanted == *id),
+            (Self::User(wanted), Entity::User { id, .. }) => wanted.is_none_or(|wanted| wanted == *id),
+            (Self::Service | Self::Group(_) | Self::User(_), _) => false,
+        }
+    }
+}
+
+impl AuthorFilter {
+    fn fits(&self, event: &Event) -> bool {
+        match self {
+            Self::Id(id) => event.author.who == Who::User(*id),
+            Self::Name(name) => event.author.name.eq_ignore_ascii_case(name),
+        }
+    }
+}

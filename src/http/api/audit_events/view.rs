@@ -1,0 +1,101 @@
+//! The JSON of an audit event, in GitLab's shape.
+
+use serde_json::{Map, Value, json};
+
+use super::{SERVICE, SERVICE_ID};
+use crate::domain::audit::{Author, Entity, Event, FieldChange, Who};
+use crate::domain::id::EventId;
+
+/// Returns an event as JSON.
+pub(super) fn event(id: EventId, event: &Event) -> Value {
+    let (entity_type, entity_id, _) = entity(&event.entity);
+    json!({
+        "id": id,
+        "author_id": author_id(event.author.who),
+        "entity_id": entity_id,
+        "entity_type": entity_type,
+        "event_name": event.name,
+        "details": details(event),
+        "created_at": format!("{:.3}", event.at),
+    })
+}
+
+fn details(event: &Event) -> Map<String, Value> {
+    let Author { name, token, token_name, address, user_agent, .. } = &event.author;
+    let mut details = Map::new();
+    let mut add = |key: &str, value: Value| drop(details.insert(key.to_owned(), value));
+    add("event_name", json!(event.name));
+    add("custom_message", json!(event.message));
+    add("author_name", json!(author_name(event.author.who, name)));
+    add("author_class", json!(author_class(event.author.who)));
+    add("token_id", json!(token));
+    add("token_name", json!(token_name));
+    add("target_id", json!(event.target.id));
+    add("target_type", json!(event.target.kind));
+    add("target_details", json!(event.target.name));
+    add("ip_address", json!(address));
+    add("user_agent", json!(user_agent));
+    add("entity_path", json!(entity(&event.entity).2));
+    if let [FieldChange { field, from, to }] = event.changes.as_slice() {
+        add("change", json!(field));
+        add("from", json!(from));
+        add("to", json!(to));
+    }
+    if !event.changes.is_empty() {
+        let changes: Vec<Value> = event.changes.iter().map(change).collect();
+        add("changes", Value::Array(changes));
+    }
+    if let Some(failure) = &event.failure {
+        add("failure", json!(failure));
+    }
+    if let Some(sum) = event.sum {
+        add("count", json!(sum.count));
+        add("last_at", json!(format!("{:.3}", sum.last)));
+    }
+    if event.left_out > 0 {
+        add("left_out", json!(event.left_out));
+    }
+    details
+}
+
+fn change(change: &FieldChange) -> Value {
+    json!({ "change": change.field, "from": change.from, "to": change.to })
+}
+
+/// Returns the type, the number and the path of an entity.
+fn entity(entity: &Entity) -> (&'static str, u64, &str) {
+    match entity {
+        Entity::Service => (SERVICE, SERVICE_ID, "gitlab_instance"),
+        Entity::Group { id, path } => ("Group", id.0, path),
+        Entity::User { id, name } => ("User", id.0, name),
+    }
+}
+
+/// Returns the number of an author; GitLab has negative ones for those who are no users.
+fn author_id(who: Who) -> i64 {
+    match who {
+        Who::User(id) => i64::try_from(id.0).unwrap_or(i64::MAX),
+        Who::Nobody => -1,
+        Who::DeployToken => -2,
+        Who::Service | Who::Operator => 0,
+    }
+}
+
+fn author_name(who: Who, name: &str) -> &str {
+    match who {
+        Who::User(_) | Who::DeployToken => name,
+        Who::Nobody => "An unauthenticated user",
+        Who::Service => "(Service)",
+        Who::Operator => "(Operator)",
+    }
+}
+
+fn author_class(who: Who) -> &'static str {
+    match who {
+        Who::User(_) => "User",
+        Who::DeployToken => "DeployToken",
+        Who::Nobody => "Nobody",
+        Who::Service => "Service",
+        Who::Operator => "Operator",
+    }
+}
