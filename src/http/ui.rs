@@ -16,8 +16,9 @@
 //! | `.../settings` | switch, quota and age of a group | [`settings`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
+//! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
-//! | `/-/admin...` | for administrators: overview, groups by size, users | [`admin`] |
+//! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
 //! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
@@ -33,6 +34,7 @@ mod account;
 mod address;
 mod admin;
 mod assets;
+mod audit;
 mod chart;
 mod clearing;
 mod deletion;

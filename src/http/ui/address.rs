@@ -9,7 +9,7 @@ use super::members::{self, MembersPage};
 use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
-use super::{clearing, deletion, explanation, group, image, settings};
+use super::{audit, clearing, deletion, explanation, group, image, settings};
 
 /// A page of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ enum Page<'a> {
     Members(MembersPage),
     /// Its settings.
     Settings,
+    /// Who changed what, and what was refused.
+    Audit,
     /// Whether somebody may pull, and why.
     Explanation,
 }
@@ -54,6 +56,7 @@ pub(super) async fn show(
         Page::Members(page) => members::show(&visitor, path, page),
         Page::Settings => settings::show(&visitor, path),
         Page::Explanation => explanation::show(&visitor, path, query).await,
+        Page::Audit => audit::of_group(&visitor, path, query).await,
     }
 }
 
@@ -67,7 +70,7 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Tokens(page) => tokens::change(&form, &Owner::Group(path.to_owned()), page).await,
         Page::Members(page) => members::change(&form, path, page).await,
         Page::Settings => settings::change(&form, path).await,
-        Page::Bare | Page::Group | Page::Explanation => Err(form.visitor.no_such_page()),
+        Page::Bare | Page::Group | Page::Explanation | Page::Audit => Err(form.visitor.no_such_page()),
     }
 }
 
@@ -95,6 +98,7 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
         "/clear" => Page::Clearing,
         "/settings" => Page::Settings,
         "/explain" => Page::Explanation,
+        "/audit" => Page::Audit,
         _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),
         _ if page.starts_with("/members") => Page::Members(MembersPage::parse(page.strip_prefix("/members")?)?),
         _ => Page::Image(page.strip_prefix("/images/")?),

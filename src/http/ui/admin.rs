@@ -1,4 +1,4 @@
-//! The pages for administrators, below `/-/admin`: overview, groups by size, and users.
+//! The pages for administrators, below `/-/admin`: overview, groups by size, users, and the audit log.
 
 mod downloads;
 mod groups;
@@ -10,6 +10,7 @@ mod users;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
+use super::audit;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::visitor::Visitor;
@@ -25,6 +26,7 @@ enum AdminPage {
     Overview,
     Groups,
     Users,
+    Audit,
     NewUser,
     /// The confirmation before a user is blocked.
     Block(UserId),
@@ -45,6 +47,7 @@ pub(super) async fn show(
         AdminPage::Overview => overview::show(&visitor, query).await,
         AdminPage::Groups => groups::show(&visitor, query).await,
         AdminPage::Users => Ok(users::show(&visitor, query)),
+        AdminPage::Audit => audit::of_service(&visitor, query).await,
         AdminPage::NewUser => Ok(user_changes::new(&visitor)),
         AdminPage::Block(user) => user_changes::confirm_block(&visitor, user),
         AdminPage::Delete(user) => user_changes::confirm_deletion(&visitor, user),
@@ -59,7 +62,9 @@ pub(super) async fn change(form: Form, rest: web::Path<String>) -> Result<HttpRe
         AdminPage::Block(user) => user_changes::block(&form, user).await,
         AdminPage::Unblock(user) => user_changes::unblock(&form, user).await,
         AdminPage::Delete(user) => user_changes::delete(&form, user).await,
-        AdminPage::Overview | AdminPage::Groups | AdminPage::Users => Err(form.visitor.no_such_page()),
+        AdminPage::Overview | AdminPage::Groups | AdminPage::Users | AdminPage::Audit => {
+            Err(form.visitor.no_such_page())
+        }
     }
 }
 
@@ -79,6 +84,7 @@ impl AdminPage {
             [] => Some(Self::Overview),
             ["groups"] => Some(Self::Groups),
             ["users"] => Some(Self::Users),
+            ["audit"] => Some(Self::Audit),
             ["users", "new"] => Some(Self::NewUser),
             ["users", id, "block"] => user(id).map(Self::Block),
             ["users", id, "unblock"] => user(id).map(Self::Unblock),
@@ -89,7 +95,7 @@ impl AdminPage {
 }
 
 /// Shows the pages as tabs; `present` is the rest of the address of this one.
-fn tabs(visitor: &Visitor, present: &str) -> Markup {
+pub(super) fn tabs(visitor: &Visitor, present: &str) -> Markup {
     let directory = &visitor.caller.directory;
     let people = directory.users().filter(|user| user.bot_of.is_none()).count();
     let tab = |rest: &str, label: &str, count: Option<usize>| {
@@ -104,6 +110,7 @@ fn tabs(visitor: &Visitor, present: &str) -> Markup {
             (tab("", "Overview", None))
             (tab("/groups", "Groups", Some(directory.groups().count())))
             (tab("/users", "Users", Some(people)))
+            (tab("/audit", "Audit log", None))
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str) -> Markup {
             (tab("", "Images"))
             @if visitor.owns(group) { (tab("tokens", "Tokens")) }
             (tab("members", "Members"))
-            @if visitor.owns(group) { (tab("settings", "Settings")) }
+            @if visitor.owns(group) { (tab("settings", "Settings")) (tab("audit", "Audit")) }
         }
     }
 }

@@ -187,3 +187,33 @@ async fn owners_see_on_a_page_whether_somebody_may_pull_and_why() {
     alice.get(&format!("{page}?user=bob&image=%2F%2F")).await.is(400, "The image is not one:");
     bob.get(&page).await.is(403, "This page of team is for its owners");
 }
+
+#[actix_rt::test]
+async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it() {
+    let house = House::new(with_images(1)).await;
+    let [alice, bob, chief] = [house.visitor("alice").await, house.visitor("bob").await, administrator(&house).await];
+    let limits = [("section", "limits"), ("quota", "50"), ("days", "<b>")];
+    alice.post(&format!("{TEAM}/settings"), &limits).await.is(400, "is not a number of days");
+    let limits = [("section", "limits"), ("quota", "50"), ("days", "90")];
+    alice.post(&format!("{TEAM}/settings"), &limits).await.is(200, "Saved.");
+    let page = format!("{TEAM}/audit");
+    let shown = alice.get(&page).await;
+    shown.shows(&["<b>alice</b>", "group changed: <b>team</b>", "127.0.0.1", "50000000000", "member added"]);
+    assert!(!shown.text.contains("user created"), "that belongs to no group: {}", shown.text);
+    chief.get(&format!("{ADMIN}/audit")).await.shows(&["user created: <b>chief</b>"]);
+    let hers = chief.get(&format!("{ADMIN}/audit?who=ALICE")).await;
+    hers.shows(&["group changed"]);
+    assert!(!hers.text.contains("user created"), "{}", hers.text);
+    // Each has two events: that of its first owner, too.
+    for number in 0..10 {
+        house.started.service.group(&format!("later-{number}")).await;
+    }
+    let newest = chief.get(&format!("{ADMIN}/audit")).await;
+    assert!(!newest.text.contains("user created"), "{}", newest.text);
+    let (_, older) = newest.text.split_once("?before=").unwrap();
+    let older = format!("{ADMIN}/audit?before={}", older.split('"').next().unwrap());
+    chief.get(&older).await.shows(&["user created: <b>chief</b>", "Newest"]);
+    chief.get(&format!("{ADMIN}/audit?who=%3Cb%3E&before=1")).await.shows(&["Nothing is recorded", "&lt;b&gt;"]);
+    bob.get(&page).await.is(403, "This page of team is for its owners");
+    alice.get(&format!("{ADMIN}/audit")).await.is(403, "This page is for administrators");
+}

@@ -138,6 +138,7 @@ async fn axe_finds_nothing_on_any_page() {
         &format!("{token}/revoke"),
         &format!("{TEAM}/members"),
         &format!("{TEAM}/settings"),
+        &format!("{TEAM}/audit"),
         &format!("{TEAM}/explain"),
         &format!("{TEAM}/explain?user=bob&image=app:1"),
         &format!("{member}/change"),
@@ -153,7 +154,7 @@ async fn axe_finds_nothing_on_any_page() {
     let users = format!("/users/{}", house.alice.id);
     let admin = json!({"admin": true});
     assert_eq!(service.api("PUT", &users, admin).await.status, 200);
-    for page in ["", "/groups", "/users", "/users/new", &format!("/users/{}/block", house.bob.id)] {
+    for page in ["", "/groups", "/users", "/users/new", "/audit", &format!("/users/{}/block", house.bob.id)] {
         browser.check_with_axe(&format!("/-/admin{page}")).await;
     }
     browser.end().await;

@@ -1,0 +1,166 @@
+//! The audit trail as pages: of a group for its owners, of the whole service for administrators. The newest events come
+//! first.
+
+use actix_web::HttpResponse;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::admin;
+use super::fault::Fault;
+use super::page;
+use super::parts::{crumbs, tabs};
+use super::visitor::Visitor;
+use super::words::number;
+use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
+use crate::domain::audit::{Author, Event, FieldChange, Who};
+use crate::domain::id::EventId;
+use crate::http::query::value_in;
+
+/// Number of events on a page.
+const PER_PAGE: usize = 20;
+
+/// Maximum length of a user name that is searched for, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Shows the events of a group.
+pub(super) async fn of_group(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
+    let group = visitor.own_group(path)?;
+    let events = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
+    let content = html! {
+        (crumbs(visitor, &group, Some("Audit")))
+        div.head { h1 { (group.path) } }
+        (tabs(visitor, &group, "audit"))
+        (events)
+    };
+    Ok(page::show(&visitor.frame(), &format!("Audit of {}", group.path), &content))
+}
+
+/// Shows all events.
+pub(super) async fn of_service(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
+    let events = section(visitor, None, query).await?;
+    let content = html! {
+        div.head { h1 { "Audit log" } }
+        (admin::tabs(visitor, "/audit"))
+        (events)
+    };
+    Ok(page::show(&visitor.frame(), "Audit log", &content))
+}
+
+async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -> Result<Markup, Fault> {
+    let who = value_in(query, "who").unwrap_or_default().trim().to_owned();
+    let author = Some(who.clone()).filter(|who| !who.is_empty() && who.len() <= MAX_NAME_BYTES).map(AuthorFilter::Name);
+    let from = value_in(query, "before").and_then(|id| id.parse().ok()).map(EventId);
+    let filter = EventFilter { entity, author, ..EventFilter::default() };
+    let wanted = EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false };
+    let found = visitor.caller.state.audit.events(wanted).await.map_err(|error| visitor.refused(&error.into()))?;
+    Ok(html! {
+        section aria-labelledby="list" {
+            h2.unseen #list { "Events" }
+            div.tools {
+                form role="search" {
+                    label.unseen for="who" { "User name" }
+                    input #who name="who" type="search" placeholder="User name" autocapitalize="none" value=(who);
+                    button { "Show" }
+                }
+            }
+            @if found.events.is_empty() {
+                p { "Nothing is recorded" @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "." }
+            } @else {
+                (table(&found))
+            }
+            (pages(&found, from.is_some(), &who))
+            p.hint {
+                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are kept is a setting
+                of the service."
+            }
+        }
+    })
+}
+
+fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
+    let last = found.events.last().filter(|_| found.more).map(|(id, _)| id.0.to_string());
+    let to = |before: Option<&str>| {
+        let pairs = [("who", who), ("before", before.unwrap_or_default())];
+        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        format!("?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
+    };
+    html! {
+        nav.pages aria-label="Pages of the list" {
+            @if has_newer { a href=(to(None)) { "Newest" } }
+            @if let Some(last) = last { a href=(to(Some(&last))) rel="next" { "Older" } }
+        }
+    }
+}
+
+fn table(found: &EventPart) -> Markup {
+    html! {
+        table.cards role="table" aria-label="Audit log" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th role="columnheader" scope="col" aria-sort="descending" { "When, UTC" }
+                    th role="columnheader" scope="col" { "Who and from where" }
+                    th role="columnheader" scope="col" { "What" }
+                    th role="columnheader" scope="col" { "Before → after" }
+                }
+            }
+            tbody role="rowgroup" { @for (_, event) in &found.events { (row(event)) } }
+        }
+    }
+}
+
+fn row(event: &Event) -> Markup {
+    let at = event.sum.map_or(event.at, |sum| sum.last);
+    html! {
+        tr role="row" {
+            th.stamp role="rowheader" scope="row" {
+                time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) {
+                    (at.strftime("%Y-%m-%d")) span.under { (at.strftime("%H:%M:%S")) }
+                }
+            }
+            td.across role="cell" { b { (name(&event.author)) } span.under { (source(&event.author)) } }
+            td.across role="cell" {
+                (event.message)
+                @if !event.target.name.is_empty() { ": " b { (event.target.name) } }
+                @if let Some(sum) = event.sum.filter(|sum| sum.count > 1) { ", " (number(sum.count)) " times" }
+                @if let Some(failure) = &event.failure { span.under { (failure) } }
+            }
+            td.across role="cell" {
+                @for change in &event.changes { (shown(change)) }
+                @if event.left_out > 0 { div { "and " (number(event.left_out as u64)) " more objects" } }
+            }
+        }
+    }
+}
+
+fn shown(FieldChange { field, from, to }: &FieldChange) -> Markup {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    html! {
+        div {
+            (field) ": "
+            @match (from, to) {
+                (None, None) => "changed",
+                _ => {
+                    @if let Some(from) = from { del { (text(from)) } }
+                    @if from.is_some() && to.is_some() { " → " }
+                    @if let Some(to) = to { ins { (text(to)) } }
+                },
+            }
+        }
+    }
+}
+
+fn name(author: &Author) -> &str {
+    match author.who {
+        Who::User(_) | Who::DeployToken => &author.name,
+        Who::Nobody => "a stranger",
+        Who::Service => "the service",
+        Who::Operator => "an operator on the machine",
+    }
+}
+
+/// Returns the token and the address of an author.
+fn source(author: &Author) -> String {
+    let token = author.token_name.as_ref().map(|name| format!("token {name}"));
+    let address = author.address.map(|address| address.to_string());
+    [token, address].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
