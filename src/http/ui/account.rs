@@ -13,7 +13,7 @@ use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
 use super::tokens::{self, Owner, TokensPage};
-use super::visitor::{Visitor, cookie, secret_of};
+use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
 
 /// Handles `GET /-/account`.
@@ -29,7 +29,7 @@ pub(super) async fn change_password(
 ) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
-        secret_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
+        secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
         let mut response = see("/-/sign-in?return=%2F-%2Faccount");
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);

@@ -9,7 +9,6 @@ use super::fault::Fault;
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, token_field};
-use super::see;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
 use crate::domain::group::Group;
@@ -32,7 +31,7 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     }
     image_changes::clear(&visitor.caller, group.id).await.map_err(|error| visitor.refused(&error))?;
     let back = address::of_group(group.path.as_str());
-    Ok(see(&back))
+    Ok(visitor.done("The cache is being cleared.", &back))
 }
 
 /// `typed` is a path that was typed and is not that of the group.

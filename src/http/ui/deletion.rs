@@ -11,7 +11,6 @@ use super::form::Form;
 use super::image;
 use super::page;
 use super::parts::{crumbs, token_field};
-use super::see;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
 use crate::http::api::image_changes;
@@ -71,6 +70,7 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
             _ => {}
         }
     }
+    let count = number_of(names.len() as u64, "image");
     for name in names {
         match image_changes::delete(&visitor.caller, group.id, name).await {
             // Somebody else was faster.
@@ -79,7 +79,7 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
         }
     }
     let back = address::of_group(group.path.as_str());
-    Ok(see(&back))
+    Ok(visitor.done(&format!("Deleted: {count}."), &back))
 }
 
 fn check(visitor: &Visitor, number: usize) -> Result<(), Fault> {

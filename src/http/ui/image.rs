@@ -12,7 +12,6 @@ use super::image_parts;
 use super::image_row::{changes, delete_address, pinned, state};
 use super::page;
 use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
-use super::see;
 use super::visitor::Visitor;
 use super::words::{minute, number, size, time};
 use crate::actors::images::{CachedImage, Earlier, ImageParts, ShownImage};
@@ -69,7 +68,12 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
     changed.map_err(|error| fault(visitor, &group, name, &error))?;
-    Ok(see(&address::of_image(group.path.as_str(), name)))
+    let done = match form.value("do") {
+        Some("pin") => "Pinned: the image is kept, whatever is evicted.",
+        Some("unpin") => "Unpinned.",
+        _ => "The registry has confirmed the tag.",
+    };
+    Ok(visitor.done(done, &address::of_image(group.path.as_str(), name)))
 }
 
 /// Returns the group's image of this name, once for each account with which it was pulled; at least one.

@@ -17,7 +17,6 @@ use super::page;
 use super::parts::{crumbs, token_field};
 use super::problem::Problem;
 use super::roles;
-use super::see;
 use super::visitor::Visitor;
 use super::words::{day_text, parsed_day};
 use crate::domain::access::Membership;
@@ -94,7 +93,12 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
         MembersPage::Change(user) => typed.change(visitor, &group, user).await,
         MembersPage::Remove(user) => remove(visitor, &group, user).await,
     };
-    let Err(error) = changed else { return Ok(see(&address_of(&group))) };
+    let done = match page {
+        MembersPage::List => "The member was added.",
+        MembersPage::Change(_) => "The role was saved.",
+        MembersPage::Remove(_) => "The member was removed.",
+    };
+    let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group))) };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = match page {
         MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &typed, Some(&problem)),

@@ -9,7 +9,7 @@ use super::form::Form;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::visitor::Visitor;
-use super::{address, page, see};
+use super::{address, page};
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::group::NewGroup;
 use crate::domain::group::{Group, Visibility};
@@ -49,7 +49,7 @@ pub(super) async fn create(form: Form) -> Result<HttpResponse, Fault> {
     let (parent, path) = (text("parent"), text("path"));
     let typed = Typed { parent, path, name: text("name"), description: text("description"), public };
     match typed.create(visitor).await {
-        Ok(group) => Ok(see(&address::of_group(group.path.as_str()))),
+        Ok(group) => Ok(visitor.done("The group was created.", &address::of_group(group.path.as_str()))),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = content(visitor, &typed, Some(&problem));

@@ -21,12 +21,14 @@ pub(super) struct Frame {
     pub(super) at: Timestamp,
     /// The user; `None`: nobody is signed in.
     pub(super) user: Option<SignedIn>,
+    /// What the form before this page has done.
+    pub(super) done: Option<String>,
 }
 
 impl Frame {
     /// Returns the frame of a page for nobody in particular.
     pub(super) fn of_nobody(host: String) -> Self {
-        Self { host, at: Timestamp::now(), user: None }
+        Self { host, at: Timestamp::now(), user: None, done: None }
     }
 }
 
@@ -82,7 +84,10 @@ fn whole(frame: &Frame, title: &str, content: &Markup) -> Markup {
                 (PreEscaped(ICONS))
                 a.skip href="#main" { "Skip to the content" }
                 (bar(frame))
-                main #main { (content) }
+                main #main {
+                    @if let Some(done) = &frame.done { div.note.good role="status" { (icon("fresh")) div { p { b { (done) } } } } }
+                    (content)
+                }
                 (foot(frame))
                 p.unseen #said role="status" {}
             }

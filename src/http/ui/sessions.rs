@@ -27,7 +27,7 @@ pub(crate) struct SessionTimes {
 }
 
 /// A session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     /// The password with which it was started.
     pub(super) credential: CredentialId,
@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub(super) form_secret: [u8; form_token::SECRET_BYTES],
     started: Instant,
     used: Instant,
+    /// What a form has done, as a sentence for the next page.
+    done: Option<String>,
 }
 
 /// Length of the secret in a cookie, in bytes.
@@ -55,7 +57,7 @@ impl Sessions {
     /// Starts a session, and returns its secret for the cookie. Only the digest of the secret is kept.
     pub(super) fn start(&self, credential: CredentialId, now: Instant) -> String {
         let secret = hex::encode(random::bytes::<SECRET_BYTES>());
-        let session = Session { credential, form_secret: random::bytes(), started: now, used: now };
+        let session = Session { credential, form_secret: random::bytes(), started: now, used: now, done: None };
         let mut sessions = self.lock();
         sessions.retain(|_, session| self.is_valid(session, now));
         let of_same = |(_, other): &(&Digest, &Session)| other.credential == credential;
@@ -76,7 +78,19 @@ impl Sessions {
             return None;
         }
         session.used = now;
-        Some(*session)
+        Some(session.clone())
+    }
+
+    /// Keeps a sentence about what a form has done for the next page of the session.
+    pub(super) fn note_done(&self, secret: &str, sentence: String) {
+        if let Some(session) = self.lock().get_mut(&sha256::digest(secret.as_bytes())) {
+            session.done = Some(sentence);
+        }
+    }
+
+    /// Returns that sentence, once.
+    pub(super) fn take_done(&self, secret: &str) -> Option<String> {
+        self.lock().get_mut(&sha256::digest(secret.as_bytes()))?.done.take()
     }
 
     /// Ends the session with this secret.

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
 use super::parts::icon;
-use super::visitor::{Visitor, cookie, secret_of};
+use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::token_issuer::IssueError;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
@@ -78,7 +78,7 @@ pub(super) async fn sign_in(
         Ok((caller, credential)) => {
             caller.note_session(("console_signed_in", "signed in to the console"));
             // The session before belongs to another user, or is older: its cookie is replaced.
-            secret_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
+            secrets_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
             let secret = state.sessions.start(credential, Instant::now());
             let mut response = see(&back);
             // Fails only for a cookie that is no header, which hexadecimal digits are.
@@ -95,7 +95,7 @@ pub(super) async fn sign_in(
 
 /// Handles `POST /-/sign-out`.
 pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> HttpResponse {
-    secret_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
+    secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
     form.visitor.caller.note_session(("console_signed_out", "signed out of the console"));
     let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/-/sign-in")).finish();
     let _ = response.add_cookie(&cookie(&request, &state, None));

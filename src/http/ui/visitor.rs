@@ -7,10 +7,11 @@ use std::time::Instant;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
+use super::see;
 use super::sessions::Session;
 use crate::auth::form_token;
 use crate::domain::access::AccessLevel;
@@ -25,10 +26,14 @@ pub(super) struct Visitor {
     /// The host and port of this service, as users write it in image names.
     pub(super) host: String,
     session: Session,
+    secret: String,
 }
 
 /// Name of the cookie. Browsers accept the prefix only from this very host, over TLS (RFC 6265bis, section 4.1.3.2).
 const SECURE_COOKIE: &str = "__Host-dependency-proxy-session";
+
+/// Maximum number of cookies of a session that are looked at in one request.
+const MAX_COOKIES: usize = 8;
 
 /// Name of the cookie where the service is reached without TLS.
 const PLAIN_COOKIE: &str = "dependency-proxy-session";
@@ -43,8 +48,12 @@ impl Visitor {
         let signed_out = || Fault::signed_out(request);
         let state = request.app_data::<Data<ApiState>>().cloned().ok_or_else(signed_out)?;
         let sessions = state.sessions.clone();
-        let secret = secret_of(request, &state).ok_or_else(signed_out)?;
-        let session = sessions.find(&secret, Instant::now()).ok_or_else(signed_out)?;
+        // A page of another host of the same domain may have set a cookie of this name, too.
+        let found = secrets_of(request, &state).into_iter().find_map(|secret| {
+            let session = sessions.find(&secret, Instant::now())?;
+            Some((secret, session))
+        });
+        let (secret, session) = found.ok_or_else(signed_out)?;
         let host = state.public_url.host(request);
         let caller =
             Caller::with(state, request, Needed::Password, |directory| directory.credential(session.credential));
@@ -52,14 +61,21 @@ impl Visitor {
             sessions.end(&secret);
             signed_out()
         })?;
-        Ok(Self { caller, host, session })
+        Ok(Self { caller, host, session, secret })
     }
 
     /// Returns what the page shows around its content.
     pub(super) fn frame(&self) -> Frame {
         let (username, admin) = (self.username().to_owned(), self.caller.user.admin);
         let user = SignedIn { username, admin, form_token: self.form_token() };
-        Frame { host: self.host.clone(), at: self.caller.now, user: Some(user) }
+        let done = self.caller.state.sessions.take_done(&self.secret);
+        Frame { host: self.host.clone(), at: self.caller.now, user: Some(user), done }
+    }
+
+    /// Leads to an address after a form was carried out; the page there begins with this sentence.
+    pub(super) fn done(&self, sentence: &str, address: &str) -> HttpResponse {
+        self.caller.state.sessions.note_done(&self.secret, sentence.to_owned());
+        see(address)
     }
 
     /// Returns the name of the user.
@@ -144,10 +160,12 @@ impl FromRequest for Visitor {
     }
 }
 
-/// Returns the secret of the session in the cookie of this request.
-pub(super) fn secret_of(request: &HttpRequest, state: &ApiState) -> Option<String> {
+/// Returns the secrets of sessions in the cookies of this request: usually one.
+pub(super) fn secrets_of(request: &HttpRequest, state: &ApiState) -> Vec<String> {
     let name = cookie_name(is_secure(request, state));
-    request.cookie(name).map(|cookie| cookie.value().to_owned())
+    let cookies = request.cookies();
+    let of_session = cookies.iter().flat_map(|cookies| cookies.iter()).filter(|cookie| cookie.name() == name);
+    of_session.map(|cookie| cookie.value().to_owned()).take(MAX_COOKIES).collect()
 }
 
 /// Returns the cookie with this secret; the one that removes it, if there is none.

@@ -141,3 +141,19 @@ async fn a_form_that_is_not_from_a_page_of_this_session_changes_nothing() {
         foreign.send(foreign.request("POST", "/-/sign-in").header("origin", "https://evil.example").form(&login));
     foreign.await.is(400, "The form was sent from another site.");
 }
+
+#[actix_rt::test]
+async fn the_page_after_a_form_says_once_what_was_done() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let [alice, bob] = [house.visitor("alice").await, house.visitor("bob").await];
+    let page = format!("{TEAM}/images/library/app:1");
+    assert_eq!(alice.post(&page, &[("do", "pin")]).await.status, 303);
+    let done = "Pinned: the image is kept, whatever is evicted.";
+    assert!(!bob.get(&page).await.text.contains(done), "another session");
+    alice.get(&page).await.shows(&[r#"role="status""#, done]);
+    assert!(!alice.get(&page).await.text.contains(done));
+    let image = [("image", "library/app:1")];
+    assert_eq!(alice.post(&format!("{TEAM}/delete"), &image).await.status, 303);
+    alice.get(TEAM).await.shows(&["Deleted: 1 image."]);
+}

@@ -179,3 +179,15 @@ async fn a_console_that_is_switched_off_has_no_pages() {
     }
     assert_eq!(started.client.manifest("team", "app", "1").await.status, 200);
 }
+
+#[actix_rt::test]
+async fn a_cookie_of_the_same_name_from_elsewhere_does_not_hide_the_session() {
+    let house = House::new(with_images(1)).await;
+    let mut alice = house.visitor("alice").await;
+    let (own, name) = (alice.cookie.clone().unwrap(), alice.cookie.clone().unwrap());
+    let foreign = format!("{}=0123", name.split('=').next().unwrap());
+    alice.cookie = Some(format!("{foreign}; {own}"));
+    alice.get("/").await.is(200, "Your groups");
+    alice.cookie = Some(foreign);
+    assert!(alice.get("/").await.leads_to.starts_with("/-/sign-in?"));
+}

@@ -15,11 +15,11 @@ use crate::domain::user::User;
 use crate::http::api::{ApiError, user_changes as edit};
 use crate::http::ui::fault::{Fault, Kind};
 use crate::http::ui::form::Form;
+use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::number_of;
-use crate::http::ui::{page, see};
 
 /// The fields of the form for a new user, as they were typed, without the password.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
     let admin = form.value("admin") == Some("yes");
     let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin };
     match typed.create(visitor, form.value("password")).await {
-        Ok(user) => Ok(see(&format!("{ADMIN}/users?q={}", user.username))),
+        Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username))),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = form_of_new(visitor, &typed, Some(&problem));
@@ -142,21 +142,22 @@ pub(super) fn confirm_deletion(visitor: &Visitor, id: UserId) -> Result<HttpResp
 
 /// Blocks a user.
 pub(super) async fn block(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, edit::block(&form.visitor.caller, id).await)
+    ended(form, "The user was blocked.", edit::block(&form.visitor.caller, id).await)
 }
 
 /// Ends the block of a user.
 pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, edit::unblock(&form.visitor.caller, id).await)
+    ended(form, "The user was unblocked.", edit::unblock(&form.visitor.caller, id).await)
 }
 
 /// Deletes a user. The only owner of a group is not deleted: an administrator makes another owner before.
 pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, edit::delete(&form.visitor.caller, id, false).await)
+    ended(form, "The user was deleted.", edit::delete(&form.visitor.caller, id, false).await)
 }
 
-fn ended(form: &Form, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {
-    changed.map(|()| see(&format!("{ADMIN}/users"))).map_err(|error| form.visitor.refused(&error))
+fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    changed.map(|()| visitor.done(done, &format!("{ADMIN}/users"))).map_err(|error| visitor.refused(&error))
 }
 
 fn find(visitor: &Visitor, id: UserId) -> Result<Arc<User>, Fault> {

@@ -19,7 +19,6 @@ use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::{icon, token_field};
 use crate::http::ui::problem::Problem;
-use crate::http::ui::see;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day_text, minute, parsed_day, time};
 
@@ -125,7 +124,7 @@ pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         }
     };
     match extended {
-        Ok(_) => Ok(see(&owner.address())),
+        Ok(_) => Ok(visitor.done("The end of the token was saved.", &owner.address())),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = extension_form(visitor, owner, &token, typed, Some(&problem))?;
@@ -195,5 +194,5 @@ pub(super) async fn revoke(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     let revoke = |caller: &Authority<'_>, token: Arc<Token>| edit::revoke(caller.directory, token.id, caller.now);
     let revoked = visitor.caller.change("token revoked", may, revoke).await;
     revoked.map_err(|error| visitor.refused(&error))?;
-    Ok(see(&owner.address()))
+    Ok(visitor.done("The token was revoked.", &owner.address()))
 }
