@@ -30,9 +30,9 @@ pub struct Event {
     pub at: Timestamp,
     /// The principal who did it.
     pub author: Author,
-    /// What happened, as a word such as `deploy_token_created`.
+    /// The name of the event, such as `deploy_token_created`.
     pub name: String,
-    /// What happened, in words.
+    /// The event in words.
     pub message: String,
     /// The object to which the event belongs. Owners of a group see the events of the group.
     pub entity: Entity,
@@ -44,7 +44,7 @@ pub struct Event {
     /// The reason why it did not happen, of a refusal or of a change that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// How often it happened, of a sum.
+    /// The number of times, of a sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum: Option<Sum>,
     /// Number of further objects of the same change that have no event of their own, because there are too many.
@@ -137,7 +137,7 @@ pub struct FieldChange {
     pub to: Option<Value>,
 }
 
-/// How often something happened that is summed up.
+/// The number of times of something that is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum {
     /// Number of times.

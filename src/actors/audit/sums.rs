@@ -15,7 +15,7 @@ use crate::domain::id::{CredentialId, GroupId, UserId};
 pub struct Occurrence {
     /// The name of the event.
     pub name: &'static str,
-    /// What happened, in words.
+    /// The event in words.
     pub message: &'static str,
     /// The principal, with the address that stands for the client: that of its network, for IPv6.
     pub author: Author,
@@ -23,13 +23,13 @@ pub struct Occurrence {
     pub credential: Option<CredentialId>,
     /// The object to which it belongs.
     pub entity: Entity,
-    /// What it is about.
+    /// The object that it is about.
     pub target: Target,
     /// The reason, by which it is counted, and as a sentence.
     pub failure: Option<(&'static str, String)>,
 }
 
-/// What occurrences have in common that are counted together.
+/// Common properties of occurrences that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     name: &'static str,

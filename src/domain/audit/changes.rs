@@ -23,7 +23,7 @@ const LEFT_OUT: [&str; 2] = ["credential", "created_at"];
 pub struct Origin {
     /// The principal who makes it.
     pub author: Author,
-    /// What it does, in words.
+    /// The change in words.
     pub message: &'static str,
 }
 

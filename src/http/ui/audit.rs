@@ -119,7 +119,8 @@ fn row(event: &Event) -> Markup {
             }
             td.across role="cell" { b { (name(&event.author)) } span.under { (source(&event.author)) } }
             td.across role="cell" {
-                (event.message)
+                // The words of a change are the same for all of its objects; the name is about this one.
+                (event.name.replace('_', " "))
                 @if !event.target.name.is_empty() { ": " b { (event.target.name) } }
                 @if let Some(sum) = event.sum.filter(|sum| sum.count > 1) { ", " (number(sum.count)) " times" }
                 @if let Some(failure) = &event.failure { span.under { (failure) } }

@@ -21,7 +21,7 @@ pub(super) struct Frame {
     pub(super) at: Timestamp,
     /// The user; `None`: nobody is signed in.
     pub(super) user: Option<SignedIn>,
-    /// What the form before this page has done.
+    /// A sentence about what the form before this page has done.
     pub(super) done: Option<String>,
 }
 

@@ -198,11 +198,11 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     alice.post(&format!("{TEAM}/settings"), &limits).await.is(200, "Saved.");
     let page = format!("{TEAM}/audit");
     let shown = alice.get(&page).await;
-    shown.shows(&["<b>alice</b>", "group changed: <b>team</b>", "127.0.0.1", "50000000000", "member added"]);
+    shown.shows(&["<b>alice</b>", "group updated: <b>team</b>", "127.0.0.1", "50000000000", "member created"]);
     assert!(!shown.text.contains("user created"), "that belongs to no group: {}", shown.text);
     chief.get(&format!("{ADMIN}/audit")).await.shows(&["user created: <b>chief</b>"]);
     let hers = chief.get(&format!("{ADMIN}/audit?who=ALICE")).await;
-    hers.shows(&["group changed"]);
+    hers.shows(&["group updated"]);
     assert!(!hers.text.contains("user created"), "{}", hers.text);
     // Each has two events: that of its first owner, too.
     for number in 0..10 {
