@@ -32,11 +32,11 @@ async fn a_person_sees_a_pulled_image_makes_rotates_and_revokes_a_token_and_dele
     browser.fill("#username", "alice").await;
     browser.fill("#password", &password("alice")).await;
     browser.click("button.primary").await;
-    assert!(browser.text().await.contains("Nothing is cached yet"));
+    browser.shows("Nothing is cached yet").await;
     skopeo_pull(service, "alice", &password("alice"), "app:1").unwrap();
     skopeo_pull(service, "alice", &password("alice"), "app:2").unwrap();
     browser.open(TEAM).await;
-    assert!(browser.text().await.contains("library/app:1"));
+    browser.shows("library/app:1").await;
 
     browser.click("nav.tabs a[href$='/tokens']").await;
     browser.click("a[href$='/tokens/new']").await;
@@ -62,9 +62,9 @@ async fn a_person_sees_a_pulled_image_makes_rotates_and_revokes_a_token_and_dele
     browser.open(TEAM).await;
     browser.click("input[name=image][value='library/app:1']").await;
     browser.click("button[form=selection]").await;
-    assert!(browser.text().await.contains("Delete 1 image from the cache of team?"));
+    browser.shows("Delete 1 image from the cache of team?").await;
     browser.click("button.danger").await;
-    assert!(!browser.text().await.contains("library/app:1"));
+    browser.shows_no("library/app:1").await;
     browser.click("a[href$='/clear']").await;
     browser.fill("#path", "team").await;
     browser.click("button.danger").await;
@@ -85,7 +85,7 @@ async fn the_quota_of_a_group_evicts_and_a_stranger_sees_nothing() {
     browser.fill("#username", "dave").await;
     browser.fill("#password", &password("dave")).await;
     browser.click("button.primary").await;
-    assert!(browser.text().await.contains("You are in no group yet"));
+    browser.shows("You are in no group yet").await;
     browser.open(TEAM).await;
     let text = browser.text().await;
     assert!(text.contains("There is no group team, or you are not a member of it") && !text.contains("library/app"));

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use super::css;
-use crate::service::Service;
+use crate::service::{Service, eventually};
 
 /// A browser with one window. The processes end with this value.
 pub struct Chromium {
@@ -65,7 +65,7 @@ impl Chromium {
 
     /// Types into a field.
     pub async fn fill(&self, selector: &str, text: &str) {
-        let field = self.client.find(css(selector)).await.unwrap();
+        let field = self.client.wait().for_element(css(selector)).await.unwrap();
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
@@ -73,7 +73,8 @@ impl Chromium {
     /// Clicks the first element of this selector.
     pub async fn click(&self, selector: &str) {
         self.client
-            .find(css(selector))
+            .wait()
+            .for_element(css(selector))
             .await
             .unwrap_or_else(|error| panic!("{selector}: {error}"))
             .click()
@@ -93,12 +94,31 @@ impl Chromium {
 
     /// Returns the text that is visible on the page.
     pub async fn text(&self) -> String {
-        self.client.find(css("main")).await.unwrap().text().await.unwrap()
+        self.text_of("main").await
     }
 
-    /// Returns the text of the first element of this selector.
+    /// Waits until the page shows this text: after a click the next page may still be on its way.
+    pub async fn shows(&self, part: &str) {
+        eventually(part, async || self.text().await.contains(part)).await;
+    }
+
+    /// Waits until the page does not show this text.
+    pub async fn shows_no(&self, part: &str) {
+        eventually(part, async || !self.text().await.contains(part)).await;
+    }
+
+    /// Returns the text of the first element of this selector. An element of a page that is being left is looked for again.
     pub async fn text_of(&self, selector: &str) -> String {
-        self.client.find(css(selector)).await.unwrap().text().await.unwrap()
+        let mut text = None;
+        eventually(selector, async || {
+            text = match self.client.find(css(selector)).await {
+                Ok(element) => element.text().await.ok(),
+                Err(_) => None,
+            };
+            text.is_some()
+        })
+        .await;
+        text.unwrap()
     }
 
     /// Opens a page in all views, closed and with everything opened, and checks it with axe-core.
