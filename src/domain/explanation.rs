@@ -63,7 +63,7 @@ impl Puller {
     pub fn belongs_to(&self, directory: &Directory, group: GroupId, now: Timestamp) -> bool {
         match self {
             Self::Person(user) => policy::access_level(directory, user.id, group, now).is_some(),
-            Self::Token(token) => directory.lineage(group).any(|above| Some(above.id) == token.group()),
+            Self::Token(token) => policy::is_of(directory, token, group),
         }
     }
 }
@@ -139,12 +139,9 @@ fn right_of_person(directory: &Directory, user: &User, group: &Group, rules: Ser
 fn right_of_token(directory: &Directory, token: &Arc<Token>, group: &Group, now: Timestamp) -> Step {
     let (name, path) = (&token.name, &group.path);
     let of = token.group().and_then(|id| directory.group(id));
-    let is_within = of.is_some_and(|of| directory.lineage(group.id).any(|above| above.id == of.id));
+    let is_within = policy::is_of(directory, token, group.id);
     let of = of.map_or_else(|| "a deleted group".to_owned(), |group| group.path.to_string());
-    let bot_is_member = match (token.user(), token.group()) {
-        (Some(bot), Some(of)) => directory.membership(of, bot).is_some_and(|membership| membership.is_active(now)),
-        _ => true,
-    };
+    let bot_is_member = token.user().is_none_or(|bot| policy::is_member(directory, token, bot, now));
     let sentence = match (is_within, bot_is_member) {
         (true, true) => format!("Token '{name}' is one of {of}, and pulls from it and from the groups below it"),
         (true, false) => {

@@ -150,7 +150,7 @@ fn may_pull(directory: &Directory, identity: &Identity, group: &Group, public: P
         Identity::Nobody => open && public == PublicGroups::Anyone,
         Identity::DeployToken(token) => is_of(directory, token, group.id),
         Identity::UserToken(token, bot) if token.group().is_some() => {
-            is_of(directory, token, group.id) && is_member(directory, token, bot, now)
+            is_of(directory, token, group.id) && is_member(directory, token, bot.id, now)
         }
         Identity::User(user, _) | Identity::UserToken(_, user) => {
             user.admin
@@ -160,14 +160,15 @@ fn may_pull(directory: &Directory, identity: &Identity, group: &Group, public: P
     }
 }
 
-fn is_of(directory: &Directory, token: &Token, group: GroupId) -> bool {
+/// Returns true if a group's token is one of this group, or of a group above it.
+pub(super) fn is_of(directory: &Directory, token: &Token, group: GroupId) -> bool {
     directory.lineage(group).any(|above| Some(above.id) == token.group())
 }
 
 /// Returns true if the membership of a group token's bot is active. An owner of the group can end it before the token
 /// ends.
-fn is_member(directory: &Directory, token: &Token, bot: &User, now: Timestamp) -> bool {
-    let membership = token.group().and_then(|group| directory.membership(group, bot.id));
+pub(super) fn is_member(directory: &Directory, token: &Token, bot: UserId, now: Timestamp) -> bool {
+    let membership = token.group().and_then(|group| directory.membership(group, bot));
     membership.is_some_and(|membership| membership.is_active(now))
 }
 
