@@ -98,14 +98,19 @@ impl EmbeddedContent {
     pub(super) fn find_platform(&self, digest: &Digest, blobs: &BlobFiles) {
         let Some(summary) = self.summary(digest).filter(|summary| summary.platform.is_none()) else { return };
         let Some(configuration) = summary.blobs.first().filter(|_| summary.manifests.is_empty()) else { return };
-        let path = blobs.path(configuration);
-        if fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_CONFIGURATION_BYTES)
-            && let Ok(bytes) = fs::read(&path)
+        if let Some(bytes) = configuration_bytes(configuration, blobs)
             && let Some(platform) = platform::of_configuration(&bytes)
         {
             self.index().put_summary(digest, &Summary { platform: Some(platform), ..summary });
         }
     }
+}
+
+/// Returns a stored configuration; `None` if it is not stored, or longer than [`MAX_CONFIGURATION_BYTES`].
+pub(super) fn configuration_bytes(configuration: &Digest, blobs: &BlobFiles) -> Option<Vec<u8>> {
+    let path = blobs.path(configuration);
+    let is_short = fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_CONFIGURATION_BYTES);
+    if is_short { fs::read(&path).ok() } else { None }
 }
 
 /// Returns the summary of a manifest.

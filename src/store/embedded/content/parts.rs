@@ -1,9 +1,9 @@
 //! The parts of one image: its platforms, and the layers of each, with the commands that made them.
 
 use std::collections::HashMap;
-use std::fs;
 
 use super::EmbeddedContent;
+use super::names::configuration_bytes;
 use crate::domain::digest::Digest;
 use crate::domain::history;
 use crate::domain::manifest::{self, Descriptor};
@@ -11,9 +11,6 @@ use crate::domain::platform::Platform;
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, ImageParts, LayerPart, PlatformPart};
-
-/// Maximum length of a configuration that is read for its history, in bytes.
-const MAX_CONFIGURATION_BYTES: u64 = 1 << 20;
 
 /// Maximum number of platforms whose layers are listed.
 const MAX_PLATFORMS: usize = 32;
@@ -73,8 +70,5 @@ impl EmbeddedContent {
 
 /// Returns the commands of the history in a stored configuration that made a layer each.
 fn commands(configuration: &Digest, blobs: &BlobFiles) -> Vec<String> {
-    let path = blobs.path(configuration);
-    let is_short = fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_CONFIGURATION_BYTES);
-    let bytes = is_short.then(|| fs::read(&path).ok()).flatten();
-    bytes.map(|bytes| history::commands(&bytes)).unwrap_or_default()
+    configuration_bytes(configuration, blobs).map(|bytes| history::commands(&bytes)).unwrap_or_default()
 }
