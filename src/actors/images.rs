@@ -19,7 +19,7 @@ use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
+use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
 use crate::store::content::ContentStore;
@@ -215,15 +215,20 @@ impl Images {
         self.readers.run(None, async move { content.totals().await }).await
     }
 
-    /// Returns the hours of the last 30 days in which a group, or any, had traffic, the earliest first. What happened in
-    /// the last seconds is not in it yet.
+    /// Returns those of the last `hours` in which a group, or any, had traffic, the earliest first. The last seconds are
+    /// not in it yet.
     ///
     /// # Errors
     ///
     /// Fails if the index cannot be read, or if too many others read it.
-    pub async fn traffic(&self, group: Option<GroupId>, now: Timestamp) -> Result<Vec<(Hour, Traffic)>, ImagesError> {
+    pub async fn traffic(
+        &self,
+        group: Option<GroupId>,
+        hours: u32,
+        now: Timestamp,
+    ) -> Result<Vec<(Hour, Traffic)>, ImagesError> {
         // The present hour is one of them.
-        let (content, since) = (self.content.clone(), Hour::of(now).before(TRAFFIC_HOURS - 1));
+        let (content, since) = (self.content.clone(), Hour::of(now).before(hours.saturating_sub(1)));
         self.readers.run(group, async move { content.traffic(group, since).await }).await
     }
 

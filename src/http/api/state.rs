@@ -106,6 +106,7 @@ pub(crate) trait ImageStore: Send + Sync {
     fn traffic(
         &self,
         group: Option<GroupId>,
+        hours: u32,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>>;
 
@@ -205,9 +206,10 @@ impl ImageStore for Images {
     fn traffic(
         &self,
         group: Option<GroupId>,
+        hours: u32,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
-        Box::pin(self.traffic(group, now))
+        Box::pin(self.traffic(group, hours, now))
     }
 
     fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {

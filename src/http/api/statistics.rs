@@ -15,7 +15,7 @@ use super::pagination::Page;
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
-use crate::domain::traffic::{Hour, Traffic};
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 
 /// Handles `GET /groups/:id/dependency_proxy/statistics`. Groups below it are not counted.
 pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
@@ -55,7 +55,7 @@ pub(super) async fn of_store(caller: Caller) -> Result<HttpResponse, ApiError> {
 
 /// Returns the traffic of the last 30 days of a group, or of all, in all and by hour. Hours without pulls are left out.
 async fn traffic(caller: &Caller, group: Option<GroupId>) -> Result<Value, ApiError> {
-    let hours = caller.state.images.traffic(group, caller.now).await?;
+    let hours = caller.state.images.traffic(group, TRAFFIC_HOURS, caller.now).await?;
     let mut traffic = view::traffic(&hours.iter().map(|(_, traffic)| *traffic).sum());
     let of_hour = |(hour, traffic): &(Hour, Traffic)| {
         let mut shown = view::traffic(traffic);

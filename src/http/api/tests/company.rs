@@ -296,7 +296,12 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(Some(HashMap::new()))))
     }
 
-    fn traffic(&self, _: Option<GroupId>, now: Timestamp) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
+    fn traffic(
+        &self,
+        _: Option<GroupId>,
+        _: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
         Box::pin(ready(Ok(vec![(Hour::of(now), Traffic { hits: 3, fetched: 1, ..Traffic::default() })])))
     }
 

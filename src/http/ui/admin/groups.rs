@@ -44,7 +44,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     groups.sort_by_cached_key(|group| (if by_name { Reverse(0) } else { Reverse(bytes(group)) }, group.path.clone()));
     let mut rows = Vec::new();
     for group in groups.iter().skip(page_number * PER_PAGE).take(PER_PAGE) {
-        let traffic = images.traffic(Some(group.id), visitor.caller.now).await.unwrap_or_default();
+        let traffic = images.traffic(Some(group.id), chart::HOURS, visitor.caller.now).await.unwrap_or_default();
         let day = chart::last_hours(&traffic, visitor.caller.now).into_iter().map(|(_, traffic)| traffic).sum();
         rows.push(row(visitor, group, &sizes, &day));
     }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::{downloads, registries, tabs};
 use crate::actors::images::StoreSizes;
 use crate::actors::upstream_fetcher::AccountState;
-use crate::domain::traffic::{Hour, Traffic};
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::group::{hit_ratio, saved};
@@ -23,7 +23,7 @@ const RELOAD_SECONDS: &str = "5";
 /// Shows the page. With `reload=5` in the query it loads itself again, so that progress is seen without a script.
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
     let (images, reloads) = (&visitor.caller.state.images, value_in(query, "reload").is_some());
-    let traffic = images.traffic(None, visitor.caller.now).await.unwrap_or_default();
+    let traffic = images.traffic(None, TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
     let sizes = images.sizes().await.map_err(|error| visitor.refused(&error.into()))?;
     let (problems, running) = (images.problems().await, images.downloads().await);
     let accounts = visitor.caller.state.upstream.states().await;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
-use crate::domain::traffic::{Hour, Traffic};
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::ui::chart;
 use crate::http::ui::home::share;
 use crate::http::ui::visitor::Visitor;
@@ -26,7 +26,7 @@ impl Figures {
     pub(super) async fn read(visitor: &Visitor, group: &Group, pinned: usize) -> Self {
         let images = &visitor.caller.state.images;
         let totals = images.totals().await.ok().flatten().map(|all| all.get(&group.id).copied().unwrap_or_default());
-        let traffic = images.traffic(Some(group.id), visitor.caller.now).await.unwrap_or_default();
+        let traffic = images.traffic(Some(group.id), TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
         Self { totals, pinned, traffic }
     }
 
