@@ -29,11 +29,11 @@ pub struct Step {
     pub rule: &'static str,
     /// True if it allows the pull.
     pub holds: bool,
-    /// What it finds, as a sentence.
+    /// Its finding, as a sentence.
     pub sentence: String,
 }
 
-/// What the settings of the service say about pulls.
+/// The settings of the service about pulls.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceRules {
     /// True if the whole proxy is switched on.

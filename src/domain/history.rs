@@ -16,7 +16,7 @@ struct Step {
     empty_layer: Option<bool>,
 }
 
-/// What builders put before a command that a shell runs.
+/// Beginnings that builders put before a command that a shell runs.
 const SHELL: [&str; 2] = ["/bin/sh -c #(nop) ", "/bin/sh -c "];
 
 /// Maximum length of a command, in characters. More is left out.

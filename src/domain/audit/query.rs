@@ -1,4 +1,4 @@
-//! Which events a reader wants, and which are kept.
+//! The events that a reader wants, and those that are kept.
 
 use jiff::Timestamp;
 

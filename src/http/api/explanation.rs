@@ -16,18 +16,19 @@ use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::origin::Origin;
 use crate::domain::policy;
+use crate::domain::reference::Reference;
 
 /// An explanation of a pull.
 pub(in crate::http) struct Explanation {
     /// True if the pull is allowed.
     pub(in crate::http) allowed: bool,
-    /// What each rule finds, in the order in which a pull meets them.
+    /// The finding of each rule, in the order in which a pull meets them.
     pub(in crate::http) steps: Vec<Step>,
     /// The image, if one was named.
     pub(in crate::http) image: Option<ExplainedImage>,
 }
 
-/// How an image is pulled through a group.
+/// The way in which an image is pulled through a group.
 pub(in crate::http) struct ExplainedImage {
     /// Its registry, account there, and repository.
     pub(in crate::http) origin: Origin,
@@ -35,7 +36,7 @@ pub(in crate::http) struct ExplainedImage {
     pub(in crate::http) name: String,
     /// Time for which it is served without asking the registry, in seconds; `None` for a digest, which never changes.
     pub(in crate::http) fresh_seconds: Option<u64>,
-    /// What the group has cached of it with this account.
+    /// The image as the group has cached it with this account.
     pub(in crate::http) cached: Option<ShownImage>,
 }
 
@@ -78,7 +79,7 @@ async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<Explain
     let ImageName { upstream, repository, reference } = ImageName::parse(image, &upstreams)
         .map_err(|error| ApiError::Invalid { field: "image", reason: format!("is not one: {error}") })?;
     let origin = upstreams.origin(upstream, repository, &group.path);
-    let is_tag = matches!(reference, crate::domain::reference::Reference::Tag(_));
+    let is_tag = matches!(reference, Reference::Tag(_));
     let fresh_seconds = is_tag.then(|| upstreams.freshness(&origin, &reference).time_to_live.as_secs());
     let name = origin.name_of(&reference);
     let cached = match image_changes::find(caller, group.id, &name).await {

@@ -30,7 +30,7 @@ enum Page<'a> {
     Members(MembersPage),
     /// Its settings.
     Settings,
-    /// Who changed what, and what was refused.
+    /// The audit trail: changes and refusals.
     Audit,
     /// Whether somebody may pull, and why.
     Explanation,

@@ -9,6 +9,7 @@ use super::{Typed, address_of};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::group::Group;
 use crate::domain::policy;
+use crate::http::ui::address;
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles::{self, role};
@@ -41,7 +42,7 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {
-                    a href={ (crate::http::ui::address::of_group(group.path.as_str())) "/explain" } { "Explain whether somebody may pull, and why" }
+                    a href={ (address::of_group(group.path.as_str())) "/explain" } { "Explain whether somebody may pull, and why" }
                 }
                 @if !visitor.owns(group) { "Owners of the group can add and remove members." }
             }
