@@ -39,20 +39,21 @@
 //! [`reconcile`](ContentStore::reconcile) get the blobs of this machine: they read the changes that its
 //! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and [`BlobFiles`] share one `Usage`.
 
+mod files;
+mod grant;
 mod images;
+mod purge;
 mod removal;
 mod verifying;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blobs::BlobFiles;
 use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
 use super::free_space::FreeSpace;
-use super::link::{Link, TagEntry};
+use super::link::Link;
 use super::manifests::Manifest;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -60,6 +61,8 @@ use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
+pub use self::files::Evicted;
+pub use self::grant::{Grant, LookUp, Pulled};
 pub use self::removal::{RemovedLinks, StartedRemoval};
 
 /// Handle of the store. Cheap to clone.
@@ -72,45 +75,6 @@ enum Engine {
     Embedded(Arc<EmbeddedContent>),
 }
 
-/// Knowledge about a tag or a digest, for one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookUp {
-    /// The digest that was requested, or for which the tag stands.
-    pub digest: Digest,
-    /// The entry of the tag; `None` if a digest was requested.
-    pub tag: Option<TagEntry>,
-    /// The group's link to the digest.
-    pub link: Option<Link>,
-    /// The digest for which the tag stood when the group last pulled it; `None` if it has not.
-    pub pulled: Option<Digest>,
-    /// Length of the stored manifest in bytes; 0 if it is not stored.
-    pub length: u64,
-}
-
-/// Content that a group may read from now on.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The group.
-    pub group: GroupId,
-    /// The upstream, account and repository of the content.
-    pub origin: Origin,
-    /// The links. What was known about a digest before stays known.
-    pub links: Vec<(Digest, Link)>,
-    /// The request by which the group pulled the content.
-    pub pulled: Pulled,
-}
-
-/// The request by which a group pulled content.
-#[derive(Clone, Debug)]
-pub enum Pulled {
-    /// A manifest by a tag, which stands for this entry now.
-    Tag(Tag, TagEntry),
-    /// A manifest by its digest.
-    Digest(TagEntry),
-    /// A blob.
-    Blob,
-}
-
 /// Amount of cached content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
@@ -118,19 +82,6 @@ pub struct Holdings {
     pub tags: usize,
     /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
     pub bytes: u64,
-}
-
-/// Content that was evicted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evicted {
-    /// Number of files.
-    pub files: usize,
-    /// Their length in bytes.
-    pub bytes: u64,
-    /// Number of other files that had a record and were gone.
-    pub gone: usize,
-    /// The error of a file that could not be removed, if there was one. The others were removed all the same.
-    pub failure: Option<String>,
 }
 
 impl ContentStore {
@@ -222,57 +173,6 @@ impl ContentStore {
         self.run(move |content| content.index().deny_tag(&origin, &tag)).await
     }
 
-    /// Records that everything that a group has cached is to be removed.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the note cannot be written.
-    pub async fn mark_purged(&self, group: GroupId) -> Result<(), StoreError> {
-        self.run(move |content| content.index().mark_forgotten(group)).await
-    }
-
-    /// Returns each group that has something cached, and whether its purge was recorded and has not ended.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the groups cannot be listed.
-    pub async fn groups(&self) -> Result<Vec<(GroupId, bool)>, StoreError> {
-        self.run(move |content| {
-            let groups = content.index().groups()?;
-            Ok(groups.into_iter().map(|group| (group, content.index().is_forgotten(group))).collect())
-        })
-        .await
-    }
-
-    /// Removes the links and tags of a group: the first step of a purge. Returns the digests that no group can read any
-    /// more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the group's files cannot be listed.
-    pub async fn remove_links(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
-        self.run(move |content| content.index().forget_group(group)).await
-    }
-
-    /// Removes those of these manifests to which no group has a link. Returns the digests without a link, of manifests
-    /// and of other content.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be removed. Some may be removed then.
-    pub async fn remove_manifests(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, StoreError> {
-        self.run(move |content| content.remove_manifests(digests)).await
-    }
-
-    /// Removes what records the purge of a group: its last step.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be removed.
-    pub async fn end_purge(&self, group: GroupId) -> Result<(), StoreError> {
-        self.run(move |content| content.index().remove_files(group)).await
-    }
-
     /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not counted.
     /// Reads every small file of the groups.
     ///
@@ -281,37 +181,6 @@ impl ContentStore {
     /// Fails if a file cannot be read because the process lacks open files or memory.
     pub async fn holdings(&self, groups: Vec<GroupId>) -> Result<Holdings, StoreError> {
         self.run(move |content| content.index().holdings(&groups)).await
-    }
-
-    /// Records the files that were stored and removed since the last call, and these reads, by the digest of what was
-    /// read.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a manifest cannot be read because the process lacks open files or memory.
-    pub async fn record_files(&self, reads: HashMap<Digest, u32>, blobs: BlobFiles) -> Result<(), StoreError> {
-        self.run(move |content| content.record_files(&reads, &blobs)).await
-    }
-
-    /// Evicts content until this number of bytes is free, or there is no more. Its links and tags stay, so that it is
-    /// fetched again when it is pulled. Evicts nothing that a client is reading.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its free space.
-    pub async fn evict(&self, bytes: u64, blobs: BlobFiles) -> Result<Evicted, StoreError> {
-        self.run(move |content| content.evict(bytes, &blobs)).await
-    }
-
-    /// Compares the records of the files with the files, and corrects the records. Reads only folders and the metadata
-    /// of files. Returns the number of corrections.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a folder cannot be read.
-    pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
-        // Not as one change: it may take long, and each of its corrections is complete by itself.
-        self.on_thread(move |content| content.reconcile(&blobs, &mut || true)).await
     }
 
     /// Writes what waits in memory.

@@ -10,6 +10,7 @@
 mod examination;
 mod file_record;
 mod files;
+mod found;
 mod holdings;
 mod images;
 mod links;
@@ -23,6 +24,7 @@ mod tags;
 mod totals;
 mod traffic;
 mod trimming;
+mod trust;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,13 +37,14 @@ use serde::de::DeserializeOwned;
 
 pub(super) use self::examination::{Comparison, open_as_it_is};
 pub use self::files::Evictable;
+use self::found::Found;
 pub use self::images::ImageRecord;
 use self::links::UsedLinks;
-use self::rebuild::{Found, Trust, UNREADABLE};
 pub use self::removal::{PreparedRemoval, RemovedLinks};
 pub use self::summaries::Summary;
 use self::totals::Totals;
 pub use self::trimming::LinksToRemove;
+use self::trust::{Trust, UNREADABLE};
 use super::database::Database;
 use super::index_file::images::{self as image_files, ImageFile};
 use super::index_file::links::{self as link_files, LinkFile};

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use jiff::Timestamp;
 
 use super::file_record::{FileRecord, decoded, digest_of, encoded, stored};
-use super::rebuild::Trust;
+use super::trust::Trust;
 use super::{Index, StoreError};
 use crate::domain::digest::Digest;
 use crate::domain::eviction::{Age, Selection, Use};

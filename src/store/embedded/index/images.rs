@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::rebuild::Trust;
 use super::tags::BYTES_PER_TAG;
+use super::trust::Trust;
 use super::{ImageFile, Index, StoreError, image_files, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;

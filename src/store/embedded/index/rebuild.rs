@@ -4,14 +4,12 @@
 //! removed entries are present again. Lookups use only the files until the comparison is done, and if the database
 //! cannot be read, until the next start. The comparison is repeated while the service runs, at a bounded pace.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 
 use super::links::source_value;
+use super::trust::Trust;
 use super::{ImageFile, Index, LinkFile, StoreError, image_files, index_file, key, link_files, read};
 use crate::domain::id::GroupId;
 use crate::store::cache_id::CacheFolder;
@@ -21,93 +19,7 @@ use crate::store::link::{Link, TagEntry};
 /// Key that marks a database that was built completely.
 pub(super) const COMPLETE: &[u8] = b"complete";
 
-/// Name of a file that marks the database in its folder as unreadable: the next start moves the folder aside.
-pub(super) const UNREADABLE: &str = "unreadable";
-
-/// Degree to which the database can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Trust {
-    /// The database was not compared with the files yet.
-    Unchecked,
-    /// The database agrees with the files.
-    Checked,
-    /// The database cannot be read or written.
-    Broken,
-}
-
-/// Hashes of the keys that a comparison has found in the files, and of those that were added meanwhile. `None`
-/// while no comparison runs.
-#[derive(Default)]
-pub(super) struct Found {
-    hasher: RandomState,
-    keys: Mutex<Option<HashSet<u64>>>,
-}
-
-impl Found {
-    /// Records the key of an entry that has a file, if a comparison is running.
-    pub(super) fn note(&self, key: &[u8]) {
-        let hash = self.hasher.hash_one(key);
-        if let Some(keys) = &mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner) {
-            keys.insert(hash);
-        }
-    }
-
-    fn has(&self, key: &[u8]) -> bool {
-        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.as_ref().is_none_or(|keys| keys.contains(&self.hasher.hash_one(key)))
-    }
-
-    fn begin(&self) {
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(HashSet::new());
-    }
-
-    fn end(&self) {
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
 impl Index {
-    /// Returns the present trust in the database.
-    pub(super) fn trust(&self) -> Trust {
-        match self.trust.load(Ordering::Acquire) {
-            0 => Trust::Unchecked,
-            1 => Trust::Checked,
-            _ => Trust::Broken,
-        }
-    }
-
-    /// Reads or writes the database. If that fails or panics, as sled does on some kinds of damage, returns `None`,
-    /// and the database is not used any more until the next start.
-    pub(super) fn in_database<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
-        if self.trust() == Trust::Broken {
-            return None;
-        }
-        let done = catch_unwind(AssertUnwindSafe(work));
-        let error = match done {
-            Ok(Ok(done)) => return Some(done),
-            Ok(Err(error)) => error,
-            Err(_) => StoreError::Damaged("sled could not read its own files".to_owned()),
-        };
-        self.give_up(&error);
-        None
-    }
-
-    fn give_up(&self, error: &StoreError) {
-        if self.trust.swap(Trust::Broken as u8, Ordering::AcqRel) == Trust::Broken as u8 {
-            return;
-        }
-        damage::found(
-            Kind::Index,
-            &self.folder,
-            error,
-            "the small files are used until it is rebuilt at the next start",
-        );
-        if let Err(error) = crate::store::atomic_file::write_file(&self.folder.join(UNREADABLE), b"") {
-            tracing::warn!(%error, "the index could not be marked as unreadable");
-        }
-    }
-
     /// Rebuilds the database, unless it was built completely, and from this cache folder.
     pub(super) fn rebuild_unless_complete(&self, cache: &CacheFolder) -> Result<(), StoreError> {
         if self.database.contains_key(COMPLETE)? {
@@ -187,11 +99,6 @@ impl Index {
             );
         }
         Ok(differing)
-    }
-
-    /// Reads or writes the database as [`Self::in_database`] does. Fails if that fails.
-    fn or_fail<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.in_database(work).ok_or_else(|| StoreError::Damaged("the index cannot be read".to_owned()))
     }
 
     /// Adds entries that are missing in the database or differ from the files. Returns their number; `None` if `pace`,

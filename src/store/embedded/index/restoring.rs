@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::rebuild::Trust;
+use super::trust::Trust;
 use super::{ImageFile, ImageRecord, Index, StoreError, image_files, key, read};
 use crate::domain::id::GroupId;
 use crate::domain::reference::{Reference, Tag};

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use jiff::Timestamp;
 
-use super::rebuild::Trust;
+use super::trust::Trust;
 use super::{ImageFile, Index, StoreError, index_file, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::rebuild::Trust;
+use super::trust::Trust;
 use super::{Index, StoreError, file_record, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
