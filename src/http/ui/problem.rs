@@ -103,7 +103,7 @@ impl Problem {
 }
 
 /// Returns the id of the element of a field.
-fn id_of(field: &'static str) -> &'static str {
+pub(super) fn id_of(field: &'static str) -> &'static str {
     match field {
         "expires_at" => "expires",
         "access_level" => "level",

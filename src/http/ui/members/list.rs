@@ -10,6 +10,7 @@ use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
+use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles::{self, role};
@@ -109,12 +110,8 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
             h2 #add { "Add a member" }
             form.inline method="post" action=(address_of(group)) {
                 (token_field(visitor))
-                div.field.grow {
-                    label for="username" { "User name" }
-                    (Problem::at(problem, "username"))
-                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username)
-                        aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "")];
-                }
+                (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username).class("grow")
+                    .show(problem))
                 (role_field(typed, problem))
                 (end_field(typed, problem))
                 button.primary { "Add the member" }
@@ -129,25 +126,11 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
 
 /// Shows the choice of a role.
 pub(super) fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="level" { "Role" }
-            (Problem::at(problem, "access_level"))
-            select.short #level name="access_level" {
-                (roles::options(&typed.level))
-            }
-        }
-    }
+    Field::new("access_level", "Role").short().of_options(problem, roles::options(&typed.level))
 }
 
 /// Shows the field for the end of a membership.
 pub(super) fn end_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="expires" { "Ends on, if ever" }
-            (Problem::at(problem, "expires_at"))
-            input.short #expires name="expires_at" type="date" value=(typed.expires_at)
-                aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "")];
-        }
-    }
+    let field = Field::new("expires_at", "Ends on, if ever").kind(FieldKind::Day("")).short();
+    field.value(&typed.expires_at).show(problem)
 }

@@ -15,6 +15,7 @@ use crate::domain::overlap::Overlap;
 use crate::domain::token::Token;
 use crate::http::api::{self, ApiError, Authority};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::{icon, token_field};
@@ -85,13 +86,10 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/rotate" } {
             (token_field(visitor))
             input type="hidden" name="present" value=(token.credential);
-            div.field {
-                label for="overlap" { "The old secret is valid" }
-                p.hint #overlap-is { "Until then both work, so that machines can change one after the other" }
-                select.short #overlap name="overlap" aria-describedby="overlap-is" {
+            (Field::new("overlap", "The old secret is valid").short()
+                .hint("Until then both work, so that machines can change one after the other").of_options(problem, html! {
                     @for (value, meaning) in OVERLAPS { option value=(value) { (meaning) } }
-                }
-            }
+                }))
             div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
         }
     })
@@ -146,13 +144,8 @@ fn extension_form(
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
             (token_field(visitor))
-            div.field {
-                label for="expires" { "Expires on" }
-                p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never. Its secret stays" }
-                (Problem::at(problem, "expires_at"))
-                input.short #expires name="expires_at" type="date" value=(typed)
-                    aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "expires-is")];
-            }
+            (Field::new("expires_at", "Expires on").kind(FieldKind::Day("")).short().value(typed)
+                .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))
             div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
         }
     })
