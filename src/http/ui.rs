@@ -27,8 +27,8 @@
 //! knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`fields`], [`problem`], [`chart`], [`roles`], [`words`]). Nothing is loaded from
-//! elsewhere, no page has a script or style in it, and all works without a script but copying.
+//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`chart`], [`roles`], [`words`]). Nothing is
+//! loaded from elsewhere, no page has a script or style in it, and all works without a script but copying.
 
 mod account;
 mod address;
@@ -50,6 +50,7 @@ mod image_row;
 mod members;
 mod new_group;
 mod page;
+mod pages;
 mod parts;
 mod passed;
 mod problem;

@@ -7,7 +7,6 @@ use actix_web::HttpResponse;
 use maud::{Markup, html};
 
 use self::figures::Figures;
-pub(super) use self::figures::{hit_ratio, saved};
 use self::list::List;
 use super::address;
 use super::fault::Fault;

@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::home::share;
 use super::parts::{copy_button, short};
-use super::words::{number_of, size};
+use super::words::{number_of, share, size};
 use crate::actors::images::{ImageParts, LayerPart, PlatformPart};
 
 /// Shows the parts. `prefix` is what stands before a digest in the name of an image, and `wanted` the digest of the

@@ -9,13 +9,12 @@ use crate::actors::images::StoreSizes;
 use crate::actors::upstream_fetcher::AccountState;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
+use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::fault::Fault;
-use crate::http::ui::group::{hit_ratio, saved};
-use crate::http::ui::home::share;
 use crate::http::ui::page;
 use crate::http::ui::parts::icon;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, size};
+use crate::http::ui::words::{number, share, size};
 
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";
@@ -67,7 +66,7 @@ fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
 }
 
 fn figures(visitor: &Visitor, traffic: &[(Hour, Traffic)]) -> Markup {
-    let sum: Traffic = traffic.iter().map(|(_, traffic)| *traffic).sum();
+    let sum = Traffic::of_all(traffic);
     html! {
         section aria-labelledby="figures" {
             h2.unseen #figures { "In figures" }

@@ -9,9 +9,8 @@ use crate::domain::backoff::Circuit;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::domain::upstream::NetworkMode;
-use crate::http::ui::home::share;
 use crate::http::ui::parts::icon;
-use crate::http::ui::words::number;
+use crate::http::ui::words::{number, share};
 
 /// Part of a pull limit, in percent, below which what is left is shown as scarce.
 const SCARCE: f64 = 50.0;
