@@ -11,10 +11,10 @@ use super::fault::Fault;
 use super::new_group;
 use super::page;
 use super::parts::{path_words, stored};
-use super::roles::role;
 use super::visitor::Visitor;
 use super::words::number;
 use crate::actors::images::GroupTotals;
+use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
@@ -95,5 +95,5 @@ fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
 }
 
 fn role_of(visitor: &Visitor, group: &Group) -> &'static str {
-    visitor.authority().own_level(group.id).map_or("Administrator", role)
+    visitor.authority().own_level(group.id).map_or("Administrator", AccessLevel::name)
 }

@@ -16,7 +16,6 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, tabs};
-use super::roles::role;
 use super::visitor::Visitor;
 use super::words::{day, time};
 use crate::domain::group::Group;
@@ -234,7 +233,7 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
         TokenOwner::Personal { .. } => html! { (token.description) },
         TokenOwner::Group { group, bot } => {
             let member = visitor.caller.directory.membership(group, bot);
-            html! { "Group access token" @if let Some(member) = member { ", " (role(member.level)) } }
+            html! { "Group access token" @if let Some(member) = member { ", " (member.level.name()) } }
         }
     }
 }

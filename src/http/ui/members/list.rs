@@ -13,7 +13,7 @@ use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
-use crate::http::ui::roles::{self, role};
+use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
@@ -76,7 +76,7 @@ fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Mar
                 @if is_blocked { " " span.badge { "Blocked" } }
             }
             td role="cell" data-label="Role" {
-                (role(member.level))
+                (member.level.name())
                 @if member.level == AccessLevel::Owner { span.under { "may change it, too" } }
             }
             td.two role="cell" data-label="Member of" {
