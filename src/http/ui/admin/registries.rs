@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::backoff::Circuit;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
-use crate::domain::upstream::NetworkMode;
 use crate::http::ui::parts::icon;
 use crate::http::ui::words::{number, share};
 
@@ -82,12 +81,12 @@ fn state(account: &AccountState) -> Markup {
     };
     let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
     let because = format!("{}{retry}", account.because.as_deref().unwrap_or_default());
-    match (account.mode, account.circuit) {
-        (NetworkMode::Offline, _) => shown("", "off", "Offline", "no registry is contacted"),
-        (NetworkMode::Online, _) if account.held_for.is_some() => shown("warn", "stale", "Limit reached", "pulls wait"),
-        (NetworkMode::Online, Circuit::Closed) => shown("good", "fresh", "Works", ""),
-        (NetworkMode::Online, Circuit::HalfOpen) => shown("warn", "stale", "Tried again", &because),
-        (NetworkMode::Online, Circuit::Open) => shown("bad", "bad", "Fails", &because),
+    match account.health() {
+        AccountHealth::Offline => shown("", "off", "Offline", "no registry is contacted"),
+        AccountHealth::LimitReached => shown("warn", "stale", "Limit reached", "pulls wait"),
+        AccountHealth::Working => shown("good", "fresh", "Works", ""),
+        AccountHealth::TriedAgain => shown("warn", "stale", "Tried again", &because),
+        AccountHealth::Failing => shown("bad", "bad", "Fails", &because),
     }
 }
 
