@@ -61,18 +61,18 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
     let caller = &visitor.caller;
-    let changed = match form.value("do") {
-        Some("pin") => image_changes::pin(caller, group.id, name, true).await,
-        Some("unpin") => image_changes::pin(caller, group.id, name, false).await,
-        Some("refresh") => image_changes::refresh(caller, group.id, name).await,
+    let (changed, done) = match form.value("do") {
+        Some("pin") => {
+            let pinned = image_changes::pin(caller, group.id, name, true).await;
+            (pinned, "Pinned: the image is kept, whatever is evicted.")
+        }
+        Some("unpin") => (image_changes::pin(caller, group.id, name, false).await, "Unpinned."),
+        Some("refresh") => {
+            (image_changes::refresh(caller, group.id, name).await, "The registry has confirmed the tag.")
+        }
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
     changed.map_err(|error| fault(visitor, &group, name, &error))?;
-    let done = match form.value("do") {
-        Some("pin") => "Pinned: the image is kept, whatever is evicted.",
-        Some("unpin") => "Unpinned.",
-        _ => "The registry has confirmed the tag.",
-    };
     Ok(visitor.done(done, &address::of_image(group.path.as_str(), name)))
 }
 
