@@ -8,12 +8,12 @@ use maud::{Markup, html};
 
 use super::{Owner, secret};
 use crate::domain::commands::maker::Ending;
-use crate::domain::commands::rotation::{self, Rotation};
+use crate::domain::commands::rotation;
 use crate::domain::commands::token as edit;
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::Token;
-use crate::http::api::{self, ApiError, Authority};
+use crate::http::api::{self, ApiError, Authority, rotations};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
@@ -37,7 +37,6 @@ pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Re
 pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
-    let (secret, new_credential) = api::new_secret(api::kind_of(&token));
     // A second rotation would end the secret that the first one has promised to keep for a while.
     if form.value("present") != Some(token.credential.to_string().as_str()) {
         let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with another rotation";
@@ -52,17 +51,13 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
     let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
     let ending = has_expired.then_some(Ending::Never);
-    let rotation = Rotation { ending, new_credential, overlap };
-    let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
-        rotation::rotate(caller.directory, token.id, rotation, &caller.terms())
-    };
     let of = owner.clone();
     let rotated = match visitor.caller.may(move |caller| of.find(caller, id)) {
-        Ok(may) => visitor.caller.change("token rotated", may, rotate).await,
+        Ok(may) => rotations::rotate(&visitor.caller, may, ending, overlap).await,
         Err(error) => Err(error),
     };
     match rotated {
-        Ok(token) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
+        Ok((token, _, secret)) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = rotation_form(visitor, owner, &token, Some(&problem))?;
