@@ -75,7 +75,8 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 a.button.primary href="/-/account/tokens/new" { "New token" }
             }
             p.soft {
-                "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays when you leave."
+                "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays "
+                "when you leave."
             }
             (tokens::table(visitor, &Owner::Visitor))
         }
@@ -85,7 +86,8 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 (token_field(visitor))
                 input type="text" name="username" value=(visitor.username()) autocomplete="username" hidden;
                 (Field::new("current_password", "Present password").kind(FieldKind::Password).required().show(problem))
-                (Field::new("password", "New password").kind(FieldKind::NewPassword).required().hint(NEW_PASSWORD).show(problem))
+                (Field::new("password", "New password").kind(FieldKind::NewPassword).required().hint(NEW_PASSWORD)
+                    .show(problem))
                 button { "Change the password" }
             }
         }

@@ -62,14 +62,17 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
                 }
             }
             @if found.events.is_empty() {
-                p { "Nothing is recorded" @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "." }
+                p {
+                    "Nothing is recorded"
+                    @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
+                }
             } @else {
                 (table(&found))
             }
             (pages(&found, from.is_some(), &who))
             p.hint {
-                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are kept is a setting
-                of the service."
+                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are
+                kept is a setting of the service."
             }
         }
     })

@@ -124,7 +124,8 @@ fn description(hours: &[(Hour, Traffic)]) -> String {
     };
     let pulls = number(sum.pulls());
     format!(
-        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour was {} with {}.",
+        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour \
+         was {} with {}.",
         percent(ratio),
         clock(hour),
         percent(low)

@@ -75,7 +75,11 @@ fn shown(visitor: &Visitor, group: &Group, user: &str, answer: &Explanation) -> 
             ul.watch {
                 @for step in &answer.steps {
                     li {
-                        @if step.holds { svg.icon.good aria-hidden="true" { use href="#i-fresh" {} } } @else { (icon("bad")) }
+                        @if step.holds {
+                            svg.icon.good aria-hidden="true" { use href="#i-fresh" {} }
+                        } @else {
+                            (icon("bad"))
+                        }
                         p { span.unseen { @if step.holds { "Allowed: " } @else { "Refused: " } } (step.sentence) "." }
                     }
                 }
@@ -97,12 +101,19 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                 dt { "Asked again" }
                 dd {
                     @match image.fresh_seconds {
-                        Some(seconds) => { "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer" },
+                        Some(seconds) => {
+                            "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer"
+                        },
                         None => "never: a digest stands for the same content for ever",
                     }
                 }
                 dt { "Cached" }
-                dd { @match &image.cached { Some(cached) => (state(visitor, group, cached)), None => "no: a pull needs the registry" } }
+                dd {
+                    @match &image.cached {
+                        Some(cached) => (state(visitor, group, cached)),
+                        None => "no: a pull needs the registry",
+                    }
+                }
             }
         }
     }

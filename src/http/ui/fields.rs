@@ -109,7 +109,8 @@ impl<'a> Field<'a> {
             html! {
                 input id=(id) class=[self.short.then_some("short")] name=(self.name) type=[self.kind.input_type()]
                     autocomplete=[self.kind.autocomplete()] autocapitalize=[plain.then_some("none")]
-                    spellcheck=[plain.then_some("false")] required[self.required] minlength=[least] maxlength=[most.or(self.max_chars)]
+                    spellcheck=[plain.then_some("false")] required[self.required]
+                    minlength=[least] maxlength=[most.or(self.max_chars)]
                     min=[Some(from).filter(|from| !from.is_empty())] value=[self.kind.is_shown().then_some(self.value)]
                     aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)];
             },

@@ -34,7 +34,10 @@ pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
             h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } }
             @if new_group::may_make(&visitor) { a.button href=(new_group::ADDRESS) { "New group" } }
         }
-        p.soft { "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups below it, too." }
+        p.soft {
+            "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
+            "below it, too."
+        }
         @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))

@@ -95,7 +95,10 @@ impl Typed {
 fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
         h1 { "New group" }
-        p.soft { "A group caches for itself. Its path is a part of the names by which its members pull, and can be changed later." }
+        p.soft {
+            "A group caches for itself. Its path is a part of the names by which its members pull, and can be changed "
+            "later."
+        }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action=(ADDRESS) {
             (token_field(visitor))
@@ -128,7 +131,8 @@ fn visibility(typed: &Typed) -> Markup {
         fieldset {
             legend { "Who can pull" }
             (choice("private", "Members").show("Others cannot see that the group exists."))
-            (choice("public", "Also others").show("Those that the service admits to public groups (auth.public_groups)."))
+            (choice("public", "Also others")
+                .show("Those that the service admits to public groups (auth.public_groups)."))
         }
     }
 }

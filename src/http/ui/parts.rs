@@ -109,7 +109,8 @@ pub(super) fn prefix(visitor: &Visitor, group: &Group) -> Markup {
             button.copy.primary type="button" data-copy=(prefix) { (icon("copy")) span { "Copy prefix" } }
         }
         p.hint {
-            "Put it before the name of an image: " code { "postgres:17" } " for Docker Hub, " code { "ghcr.io/acme/app:1.4" }
+            "Put it before the name of an image: " code { "postgres:17" } " for Docker Hub, "
+            code { "ghcr.io/acme/app:1.4" }
             " for another registry."
         }
     }

@@ -75,7 +75,12 @@ impl Problem {
         html! {
             div.note.bad role="alert" {
                 (icon("bad"))
-                div { p { b { (self.sentence) } @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } } } }
+                div {
+                    p {
+                        b { (self.sentence) }
+                        @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } }
+                    }
+                }
             }
         }
     }

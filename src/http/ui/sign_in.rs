@@ -143,7 +143,8 @@ fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
                 input type="hidden" name="return" value=(back);
                 div.field {
                     label for="username" { "User name" }
-                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required
+                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
+                        required
                         value=(username);
                 }
                 div.field {
@@ -154,7 +155,8 @@ fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
                 button.primary { "Sign in" }
             }
             p.hint {
-                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can set a new one."
+                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can "
+                "set a new one."
             }
         }
     }

@@ -62,7 +62,9 @@ pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
         86_400..8_640_000 => format!("{} d ago", seconds / 86_400),
         _ => then.strftime("%Y-%m-%d").to_string(),
     };
-    html! { time datetime=(then.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(then.strftime("%Y-%m-%d %H:%M:%S UTC")) { (shown) } }
+    html! {
+        time datetime=(then.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(then.strftime("%Y-%m-%d %H:%M:%S UTC")) { (shown) }
+    }
 }
 
 /// Shows a time as its day in UTC.

@@ -59,7 +59,10 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
                 }
                 (Numbered { page: at, total: groups.len(), things: "groups" }.show(to))
             }
-            p.hint { "A group counts all that it has pulled in full. The store has each content once, so that groups add up to more." }
+            p.hint {
+                "A group counts all that it has pulled in full. The store has each content once, so that groups add "
+                "up to more."
+            }
         }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
@@ -87,7 +90,9 @@ fn head(by_name: bool) -> Markup {
                 }
                 th role="columnheader" scope="col" { "Pulls" }
                 th.num role="columnheader" scope="col" { "Images" }
-                th role="columnheader" scope="col" aria-sort=[(!by_name).then_some("descending")] { a href="?" { "Stored" } }
+                th role="columnheader" scope="col" aria-sort=[(!by_name).then_some("descending")] {
+                    a href="?" { "Stored" }
+                }
                 th.num role="columnheader" scope="col" { "Hit ratio, 24 h" }
                 th.num role="columnheader" scope="col" { "Pulls, 24 h" }
             }
@@ -106,7 +111,9 @@ fn row(visitor: &Visitor, group: &Group, sizes: &Sizes, day: &Traffic) -> Markup
             td role="cell" data-label="Pulls" { @if is_on { "On" } @else { span.badge { "Off" } } }
             td.num role="cell" data-label="Images" { (number(totals.images)) }
             td role="cell" data-label="Stored" { (stored(totals.bytes, group.cache.max_bytes)) }
-            td.num role="cell" data-label="Hits, 24 h" { @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" } }
+            td.num role="cell" data-label="Hits, 24 h" {
+                @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" }
+            }
             td.num role="cell" data-label="Pulls, 24 h" { (number(day.pulls())) }
         }
     }

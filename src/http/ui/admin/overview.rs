@@ -52,7 +52,9 @@ fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
                 p { "Nothing needs attention." }
             } @else {
                 ul.watch {
-                    @for problem in problems { li { svg.icon.bad aria-hidden="true" { use href="#i-bad" {} } p { (first_upper(problem)) "." } } }
+                    @for problem in problems {
+                        li { svg.icon.bad aria-hidden="true" { use href="#i-bad" {} } p { (first_upper(problem)) "." } }
+                    }
                     @for problem in &failing {
                         li {
                             (icon("stale")) p { (problem) }
@@ -75,7 +77,10 @@ fn figures(visitor: &Visitor, traffic: &[(Hour, Traffic)]) -> Markup {
                 div { dt { "Saved in 30 days" } dd { (saved(traffic)) } }
                 div {
                     dt { "Groups" }
-                    dd { span.figure { (number(visitor.caller.directory.groups().count() as u64)) } " a " a href="/-/admin/groups" { "cache" } " each" }
+                    dd {
+                        span.figure { (number(visitor.caller.directory.groups().count() as u64)) } " a "
+                        a href="/-/admin/groups" { "cache" } " each"
+                    }
                 }
                 div.wide { dt { "Hit ratio, 24 hours" } (hit_ratio(traffic, visitor.caller.now)) }
             }
@@ -99,9 +104,9 @@ fn store(sizes: &StoreSizes) -> Markup {
                 svg.share.thick aria-hidden="true" { rect x="0%" width={ (used) "%" } height="100%" {} }
             }
             p.hint {
-                (number(stored.blobs)) " blobs and " (number(stored.manifests)) " manifests, each once, whoever pulled it. A full store is its
-                normal state: what was read longest ago and is cheapest to fetch again makes room. " (size(*free_bytes)) " are free on its file
-                system."
+                (number(stored.blobs)) " blobs and " (number(stored.manifests)) " manifests, each once, whoever pulled
+                it. A full store is its normal state: what was read longest ago and is cheapest to fetch again makes
+                room. " (size(*free_bytes)) " are free on its file system."
             }
         }
     }

@@ -31,8 +31,8 @@ pub(super) fn section(accounts: &[AccountState]) -> Markup {
                 tbody role="rowgroup" { @for account in accounts { (row(account)) } }
             }
             p.hint {
-                "A registry that fails is left alone for some seconds, then tried with one request. Cached images are served all the time.
-                Whether a registry works is known from the pulls that went there."
+                "A registry that fails is left alone for some seconds, then tried with one request. Cached images are
+                served all the time. Whether a registry works is known from the pulls that went there."
             }
         }
     }
@@ -77,7 +77,9 @@ fn row(account: &AccountState) -> Markup {
 
 fn state(account: &AccountState) -> Markup {
     let shown = |class: &str, shape: &str, word: &str, because: &str| {
-        html! { div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } } }
+        html! {
+            div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } }
+        }
     };
     let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
     let because = format!("{}{retry}", account.because.as_deref().unwrap_or_default());

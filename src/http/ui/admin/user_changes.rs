@@ -74,7 +74,8 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (ADMIN) "/users/new" } {
             (token_field(visitor))
-            (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username).hint(USERNAME)
+            (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
+                .hint(USERNAME)
                 .show(problem))
             (Field::new("name", "Full name").hint("Empty: the user name").value(&typed.name).show(problem))
             (Field::new("email", "Email address").kind(FieldKind::Email).value(&typed.email)
@@ -93,7 +94,11 @@ pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpRespons
     let user = find(visitor, id)?;
     let name = user.username.as_str();
     let facts = html! {
-        dt { "At once" } dd { (name) " is signed out, and " (tokens_of(visitor, &user)) " with the password are refused with the next request." }
+        dt { "At once" }
+        dd {
+            (name) " is signed out, and " (tokens_of(visitor, &user))
+            " with the password are refused with the next request."
+        }
         dt { "Stays" } dd { "Memberships and tokens. Unblocking makes them valid again." }
     };
     Ok(confirm(visitor, &format!("Block {name}?"), &facts, (&format!("{ADMIN}/users/{}/block", id.0), "Block", name)))

@@ -68,8 +68,8 @@ pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
                 (Numbered { page: at, total: users.len(), things: "users" }.show(to))
             }
             p.hint {
-                "A user who is blocked is signed out, and all tokens of that user are refused with the next request. Bots are the users
-                behind group access tokens; they go with their token."
+                "A user who is blocked is signed out, and all tokens of that user are refused with the next request.
+                Bots are the users behind group access tokens; they go with their token."
             }
         }
     };
@@ -145,7 +145,9 @@ fn row(visitor: &Visitor, user: &User) -> Markup {
             td.num role="cell" data-label="Tokens" { (number(tokens.len() as u64)) }
             td role="cell" data-label="Last seen" { @match seen { Some(at) => (time(at, now)), None => "never" } }
             td role="cell" data-label="Since" { (day(user.created_at)) }
-            td.act role="cell" { @if user.bot_of.is_none() && user.id != visitor.caller.user.id { (menu(visitor, user)) } }
+            td.act role="cell" {
+                @if user.bot_of.is_none() && user.id != visitor.caller.user.id { (menu(visitor, user)) }
+            }
         }
     }
 }
@@ -157,7 +159,9 @@ fn is_of(token: &Token, user: &User) -> bool {
 fn state(user: &User) -> Markup {
     html! {
         @if user.blocked {
-            div.state.bad { (icon("bad")) b { "Blocked" } @if let Some(at) = user.block_changed_at { span { "since " (day(at)) } } }
+            div.state.bad {
+                (icon("bad")) b { "Blocked" } @if let Some(at) = user.block_changed_at { span { "since " (day(at)) } }
+            }
         } @else {
             div.state.good { (icon("fresh")) b { "Active" } }
         }
@@ -168,7 +172,9 @@ fn menu(visitor: &Visitor, user: &User) -> Markup {
     let (name, base) = (user.username.as_str(), format!("{ADMIN}/users/{}", user.id.0));
     let id = format!("menu-{}", user.id.0);
     html! {
-        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" {
+            (icon("dots"))
+        }
         div.menu id=(id) popover {
             p { (name) }
             @if user.blocked {

@@ -52,13 +52,17 @@ impl Figures {
 
     fn stored(&self, quota: Option<u64>) -> Markup {
         let Some(totals) = self.totals else {
-            return html! { span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it." };
+            return html! {
+                span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it."
+            };
         };
         html! {
             span.figure { (size(totals.bytes)) }
             @match quota {
                 Some(quota) => {
-                    svg.share aria-hidden="true" { rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {} }
+                    svg.share aria-hidden="true" {
+                        rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {}
+                    }
                     " " (share(totals.bytes, quota)) " % of the quota of " (size(quota))
                 },
                 None => { " in " (number_of(totals.blobs, "blob")) " and " (number_of(totals.manifests, "manifest")) },

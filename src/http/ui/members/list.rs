@@ -38,12 +38,16 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
                         th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
                     }
                 }
-                tbody role="rowgroup" { @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) } }
+                tbody role="rowgroup" {
+                    @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) }
+                }
             }
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {
-                    a href={ (address::of_group(group.path.as_str())) "/explain" } { "Explain whether somebody may pull, and why" }
+                    a href={ (address::of_group(group.path.as_str())) "/explain" } {
+                        "Explain whether somebody may pull, and why"
+                    }
                 }
                 @if !visitor.owns(group) { "Owners of the group can add and remove members." }
             }
@@ -92,7 +96,8 @@ fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Mar
             td role="cell" data-label="Ends" { @match member.expires_at { Some(at) => (day(at)), None => "Never" } }
             td.act role="cell" {
                 @if visitor.owns(group) && is_here {
-                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) }
+                        title="Actions" { (icon("dots")) }
                     div.menu id=(id) popover {
                         p { (name) }
                         a href={ (address_of(group)) "/" (member.user.0) "/change" } { "Change role or end…" }
@@ -110,15 +115,16 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
             h2 #add { "Add a member" }
             form.inline method="post" action=(address_of(group)) {
                 (token_field(visitor))
-                (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username).class("grow")
+                (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
+                    .class("grow")
                     .show(problem))
                 (role_field(typed, problem))
                 (end_field(typed, problem))
                 button.primary { "Add the member" }
             }
             p.hint {
-                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work unchanged. Members can
-                pull from the groups below, too."
+                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work
+                unchanged. Members can pull from the groups below, too."
             }
         }
     }

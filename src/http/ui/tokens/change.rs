@@ -39,7 +39,8 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     let token = owner.token(visitor, id)?;
     // A second rotation would end the secret that the first one has promised to keep for a while.
     if form.value("present") != Some(token.credential.to_string().as_str()) {
-        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with another rotation";
+        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
+                        another rotation";
         let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)))?;
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
     }
@@ -75,14 +76,20 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
         @if let Some(at) = token.old_secret_end(visitor.caller.now) {
             div.note.warn {
                 (icon("stale"))
-                div { p { b { "The secret before the present one is valid until " (minute(at)) " UTC." } " Another rotation ends it at once." } }
+                div {
+                    p {
+                        b { "The secret before the present one is valid until " (minute(at)) " UTC." }
+                        " Another rotation ends it at once."
+                    }
+                }
             }
         }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/rotate" } {
             (token_field(visitor))
             input type="hidden" name="present" value=(token.credential);
             (Field::new("overlap", "The old secret is valid").short()
-                .hint("Until then both work, so that machines can change one after the other").of_options(problem, html! {
+                .hint("Until then both work, so that machines can change one after the other")
+                .of_options(problem, html! {
                     @for (value, meaning) in OVERLAPS { option value=(value) { (meaning) } }
                 }))
             div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
@@ -156,7 +163,11 @@ pub(super) fn show_revocation(visitor: &Visitor, owner: &Owner, id: TokenId) -> 
             h2.unseen #then { "What happens" }
             dl.facts {
                 dt { "Last used" }
-                dd { @match api::last_use(&visitor.caller, &token) { Some(at) => (time(at, visitor.caller.now)), None => "never" } }
+                dd {
+                    @match api::last_use(&visitor.caller, &token) {
+                        Some(at) => (time(at, visitor.caller.now)), None => "never"
+                    }
+                }
                 dt { "At once" } dd { "The very next request with it fails, also in the middle of a pull." }
                 dt { "For ever" }
                 dd {

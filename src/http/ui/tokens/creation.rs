@@ -176,7 +176,8 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
             div.split {
                 div { h2 { "Until when" } p.soft { "The metrics tell of it before." } }
                 div.column.stack {
-                    (Field::new("expires_at", "Expires on").kind(FieldKind::Day(&tomorrow)).short().value(&typed.expires_at)
+                    (Field::new("expires_at", "Expires on").kind(FieldKind::Day(&tomorrow)).short()
+                        .value(&typed.expires_at)
                         .hint("It stops working when this day begins, by UTC. Empty: never").show(problem))
                 }
             }
@@ -205,7 +206,8 @@ fn kinds(typed: &Typed) -> Markup {
 
 fn group_fields(typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
-        (Field::new("username", "User name").kind(FieldKind::Identifier).max_chars(255).value(&typed.username).class("not-group")
+        (Field::new("username", "User name").kind(FieldKind::Identifier).max_chars(255).value(&typed.username)
+            .class("not-group")
             .hint("What clients log in with. Empty: one is made up").show(problem))
         (Field::new("access_level", "Role of its bot").short().class("not-deploy")
             .hint("Every role may pull. Only an owner may change the group")
