@@ -30,4 +30,4 @@ pub use self::request::{
     ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, UpstreamRequest,
     Urgency, Verdict,
 };
-pub use self::states::AccountState;
+pub use self::states::{AccountHealth, AccountState};

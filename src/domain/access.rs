@@ -42,6 +42,20 @@ impl TryFrom<u8> for AccessLevel {
     }
 }
 
+impl AccessLevel {
+    /// Returns its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "Guest",
+            Self::Planner => "Planner",
+            Self::Reporter => "Reporter",
+            Self::Developer => "Developer",
+            Self::Maintainer => "Maintainer",
+            Self::Owner => "Owner",
+        }
+    }
+}
+
 impl From<AccessLevel> for u8 {
     fn from(level: AccessLevel) -> Self {
         level as Self

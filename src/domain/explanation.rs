@@ -167,13 +167,7 @@ fn switch(directory: &Directory, group: &Group, rules: ServiceRules) -> Step {
     Step { rule: "switch", holds, sentence }
 }
 
-fn with_article(level: AccessLevel) -> &'static str {
-    match level {
-        AccessLevel::Guest => "a Guest",
-        AccessLevel::Planner => "a Planner",
-        AccessLevel::Reporter => "a Reporter",
-        AccessLevel::Developer => "a Developer",
-        AccessLevel::Maintainer => "a Maintainer",
-        AccessLevel::Owner => "an Owner",
-    }
+fn with_article(level: AccessLevel) -> String {
+    let article = if level == AccessLevel::Owner { "an" } else { "a" };
+    format!("{article} {}", level.name())
 }

@@ -32,6 +32,14 @@ pub const TRAFFIC_HOURS: u32 = 30 * 24;
 const SECONDS_PER_HOUR: i64 = 3600;
 
 impl Traffic {
+    /// Returns the sum of what several hours or groups had.
+    pub fn of_all<K>(each: &[(K, Self)]) -> Self {
+        each.iter().fold(Self::default(), |mut sum, (_, one)| {
+            sum += *one;
+            sum
+        })
+    }
+
     /// Returns the number of all pulls.
     pub fn pulls(&self) -> u64 {
         self.hits.saturating_add(self.joined).saturating_add(self.fetched)
@@ -51,15 +59,6 @@ impl AddAssign for Traffic {
         self.saved_pulls = self.saved_pulls.saturating_add(other.saved_pulls);
         self.served_bytes = self.served_bytes.saturating_add(other.served_bytes);
         self.saved_bytes = self.saved_bytes.saturating_add(other.saved_bytes);
-    }
-}
-
-impl std::iter::Sum for Traffic {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |mut sum, one| {
-            sum += one;
-            sum
-        })
     }
 }
 
@@ -97,7 +96,7 @@ mod tests {
     fn the_hit_ratio_leaves_out_who_waited_for_another_and_is_unknown_without_pulls() {
         assert_eq!(Traffic::default().hit_ratio(), None);
         let one = Traffic { hits: 2, joined: 1, fetched: 1, ..Traffic::default() };
-        let sum: Traffic = [one, one].into_iter().sum();
+        let sum = Traffic::of_all(&[(Hour(1), one), (Hour(2), one)]);
         assert_eq!((sum.pulls(), sum.hit_ratio()), (8, Some(0.5)));
     }
 }

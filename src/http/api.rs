@@ -57,7 +57,7 @@ mod pagination;
 mod params;
 mod personal_tokens;
 mod problems;
-mod rotations;
+pub(in crate::http) mod rotations;
 mod settings;
 mod state;
 mod statistics;
@@ -79,7 +79,6 @@ pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
 pub(super) use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;
-pub(super) use self::rotations::kind_of;
 pub(crate) use self::state::ApiState;
 use super::get;
 

@@ -21,14 +21,14 @@
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
-//! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
-//! identities whether its password is still valid; a form also passes [`form`], which wants the session's token
-//! against forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status
-//! codes.
+//! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
+//! decides on the present identities whether its password is still valid; a form also passes [`form`], which wants the
+//! session's token against forged requests. What fails becomes a page in [`fault`], the only place of the console that
+//! knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`parts`], [`chart`], [`problem`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or
-//! style in it, and all works without a script but copying.
+//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`chart`], [`roles`], [`words`]). Nothing is
+//! loaded from elsewhere, no page has a script or style in it, and all works without a script but copying.
 
 mod account;
 mod address;
@@ -40,6 +40,7 @@ mod clearing;
 mod deletion;
 mod explanation;
 mod fault;
+mod fields;
 mod form;
 mod group;
 mod home;
@@ -49,6 +50,7 @@ mod image_row;
 mod members;
 mod new_group;
 mod page;
+mod pages;
 mod parts;
 mod passed;
 mod problem;

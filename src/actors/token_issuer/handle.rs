@@ -131,8 +131,8 @@ impl TokenIssuerHandle {
         username: &str,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<CredentialId, IssueError> {
+    ) -> Result<CredentialId, PasswordError> {
         let login = PasswordLogin { username: username.to_owned(), password, address };
-        self.actor.send(login).await.unwrap_or(Err(IssueError::Busy))
+        self.actor.send(login).await.unwrap_or(Err(PasswordError::Busy))
     }
 }

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::password_verifier::{CheckPassword, Checked, PasswordVerifier};
+use super::password_verifier::{CheckPassword, Checked, PasswordError, PasswordVerifier};
 use super::{IssueError, IssueToken, Issued};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
@@ -31,7 +31,7 @@ pub struct TokenIssuer {
 /// Verifies the password of a user. The credential that it proves is the one at the time of the login: the caller
 /// decides anew what it stands for.
 #[derive(Message)]
-#[rtype(result = "Result<CredentialId, IssueError>")]
+#[rtype(result = "Result<CredentialId, PasswordError>")]
 pub(super) struct PasswordLogin {
     pub(super) username: String,
     pub(super) password: SecretString,
@@ -55,9 +55,9 @@ impl TokenIssuer {
         &mut self,
         PasswordLogin { username, password, address }: PasswordLogin,
         me: Addr<Self>,
-    ) -> Result<impl Future<Output = Result<CredentialId, IssueError>> + use<>, Refusal> {
+    ) -> Result<impl Future<Output = Result<CredentialId, PasswordError>> + use<>, PasswordError> {
         // No user can have such a name: there is nothing to guess, and nothing of its length to be remembered.
-        let name: Username = username.parse().map_err(|_| Refusal::Unknown)?;
+        let name: Username = username.parse().map_err(|_| PasswordError::Wrong)?;
         let user = self.policy.directory().user_named(name.as_str()).cloned();
         let stored = user.and_then(|user| user.password.clone());
         let stored = stored.map(|password| (password.credential, password.hash));
@@ -66,7 +66,7 @@ impl TokenIssuer {
         let verified = self.passwords.verify(check, me);
         Ok(async move {
             verified.await?;
-            Ok(proved.ok_or(Refusal::Unknown)?)
+            proved.ok_or(PasswordError::Wrong)
         })
     }
 }
@@ -120,12 +120,12 @@ impl Handler<IssueToken> for TokenIssuer {
 }
 
 impl Handler<PasswordLogin> for TokenIssuer {
-    type Result = Response<Result<CredentialId, IssueError>>;
+    type Result = Response<Result<CredentialId, PasswordError>>;
 
     fn handle(&mut self, login: PasswordLogin, ctx: &mut Self::Context) -> Self::Result {
         match self.verify(login, ctx.address()) {
             Ok(verified) => Response::fut(verified),
-            Err(refusal) => Response::reply(Err(refusal.into())),
+            Err(wrong) => Response::reply(Err(wrong)),
         }
     }
 }

@@ -83,11 +83,11 @@ async fn after_too_many_failures_a_remembered_password_counts_only_where_it_was_
     assert!(login(1, "the password").await.is_ok());
     for address in [1, 2] {
         for guess in ["one", "two", "three"] {
-            assert!(matches!(login(address, guess).await, Err(IssueError::Refused(_))), "{address}");
+            assert!(matches!(login(address, guess).await, Err(PasswordError::Wrong)), "{address}");
         }
-        assert!(matches!(login(address, "four").await, Err(IssueError::TooManyFailures(_))), "{address}");
+        assert!(matches!(login(address, "four").await, Err(PasswordError::TooMany(_))), "{address}");
     }
-    assert!(matches!(login(2, "the password").await, Err(IssueError::TooManyFailures(_))), "a guess is not confirmed");
+    assert!(matches!(login(2, "the password").await, Err(PasswordError::TooMany(_))), "a guess is not confirmed");
     assert!(login(1, "the password").await.is_ok(), "the owner is not locked out at an address of hers");
     assert!(login(3, "the password").await.is_ok(), "nor where nobody failed");
 }

@@ -37,6 +37,34 @@ pub struct AccountState {
     pub runs_out_in: Option<Duration>,
 }
 
+/// What people need to know first of an account at an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountHealth {
+    /// The service contacts no upstream.
+    Offline,
+    /// The pull limit is reached: requests wait.
+    LimitReached,
+    /// Requests are sent.
+    Working,
+    /// A request finds out whether it works again.
+    TriedAgain,
+    /// Requests are spared after failures.
+    Failing,
+}
+
+impl AccountState {
+    /// Returns what people need to know first.
+    pub fn health(&self) -> AccountHealth {
+        match (self.mode, self.circuit) {
+            (NetworkMode::Offline, _) => AccountHealth::Offline,
+            (NetworkMode::Online, _) if self.held_for.is_some() => AccountHealth::LimitReached,
+            (NetworkMode::Online, Circuit::Closed) => AccountHealth::Working,
+            (NetworkMode::Online, Circuit::HalfOpen) => AccountHealth::TriedAgain,
+            (NetworkMode::Online, Circuit::Open) => AccountHealth::Failing,
+        }
+    }
+}
+
 /// Requests the states of all accounts, in the order of their names.
 #[derive(Message)]
 #[rtype(result = "Vec<AccountState>")]

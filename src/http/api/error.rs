@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
 use crate::actors::policy_evaluator::ChangeError;
+use crate::actors::token_issuer::PasswordError;
 use crate::domain::commands::{CommandError, Resource};
 use crate::http::refusals::{Refused, WRONG_SECRET};
 
@@ -114,6 +115,15 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Converts the error of a login with a password; `wrong` is that of a wrong one.
+    pub(super) fn of_login(error: &PasswordError, wrong: Self) -> Self {
+        match error {
+            PasswordError::Wrong => wrong,
+            PasswordError::TooMany(wait) => Self::TooManyLogins(*wait),
+            PasswordError::Busy => Self::Busy,
+        }
+    }
+
     /// Converts the error of a change whose edit itself decides on the caller's rights.
     pub(super) fn of_change(error: ChangeError<Self>) -> Self {
         match error {

@@ -14,7 +14,6 @@ use super::params::Params;
 use super::state::ApiState;
 use super::user_changes::hashed;
 use super::users::full;
-use crate::actors::token_issuer::IssueError;
 use crate::domain::commands::CommandError;
 use crate::domain::commands::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
@@ -48,7 +47,8 @@ pub(in crate::http) async fn replace(
 ) -> Result<User, ApiError> {
     let own = caller.may(owner_of_a_password)?;
     let name = caller.user.username.as_str();
-    let proved = caller.state.tokens.identify_by_password(name, current, address).await.map_err(refused)?;
+    let proved = caller.state.tokens.identify_by_password(name, current, address).await;
+    let proved = proved.map_err(|error| ApiError::of_login(&error, ApiError::WrongPassword))?;
     let password = hashed(caller, Some(new)).await?;
     let change = move |caller: &Authority<'_>, own: UserId| {
         // The password was hashed and compared outside of the change, so it may have been changed meanwhile.
@@ -74,13 +74,5 @@ fn owner_of_a_password(caller: &Authority<'_>) -> Result<UserId, ApiError> {
         (Some(_), _) => Err(ApiError::Refused("The user of a group access token has no password")),
         (None, None) => Err(ApiError::Refused("This user has no password. An administrator can set one")),
         (None, Some(_)) => Ok(caller.user.id),
-    }
-}
-
-fn refused(error: IssueError) -> ApiError {
-    match error {
-        IssueError::Busy => ApiError::Busy,
-        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::WrongPassword,
     }
 }

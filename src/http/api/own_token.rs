@@ -10,7 +10,6 @@ use super::caller::{Authority, Caller, Needed};
 use super::error::ApiError;
 use super::params::Params;
 use super::state::ApiState;
-use crate::actors::token_issuer::IssueError;
 use crate::auth::secret::Kind;
 use crate::domain::commands::token as edit;
 use crate::http::authorization_header::AuthorizationHeader;
@@ -39,15 +38,8 @@ pub(super) async fn by_password(request: &HttpRequest, state: web::Data<ApiState
         return Err(ApiError::Unauthorized);
     };
     let address = state.public_url.client(request);
-    let proved = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
+    let proved = state.tokens.identify_by_password(&username, password, address).await;
+    let proved = proved.map_err(|error| ApiError::of_login(&error, ApiError::Unauthorized))?;
     let caller = Caller::with(state, request, Needed::Password, |directory| directory.credential(proved));
     caller.map_err(|_| ApiError::Unauthorized)
-}
-
-fn refused(error: IssueError) -> ApiError {
-    match error {
-        IssueError::Busy => ApiError::Busy,
-        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::Unauthorized,
-    }
 }

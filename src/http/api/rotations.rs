@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::access_tokens::{new_secret, view, with_secret};
@@ -102,6 +103,24 @@ async fn with_new_secret<D>(
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
+    let (token, others, secret) = rotate(caller, token, ending, overlap).await?;
+    Ok(HttpResponse::Ok().json(with_secret(others.beside(view(caller, &token)), &secret)))
+}
+
+/// Rotates the token of the permission. Returns it with its new secret, and the others whose ends that brought forward.
+///
+/// # Errors
+///
+/// Fails if a rule forbids it, or if the old secret of this very token was presented.
+pub(in crate::http) async fn rotate<D>(
+    caller: &Caller,
+    token: Permission<D, Arc<Token>>,
+    ending: Option<Ending>,
+    overlap: Overlap,
+) -> Result<(Token, Others, SecretString), ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
     let (secret, new_credential) = new_secret(kind_of(&token.granted));
     let rotation = Rotation { ending, new_credential, overlap };
     let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
@@ -110,11 +129,11 @@ where
             .map(|change| with_others(caller, change))
     };
     let (token, others) = caller.change("token rotated", token, rotate).await?;
-    Ok(HttpResponse::Ok().json(with_secret(others.beside(view(caller, &token)), &secret)))
+    Ok((token, others, secret))
 }
 
 /// The names of the other tokens and of the memberships whose ends a change brought forward; `None` if there are none.
-struct Others(Option<Value>);
+pub(in crate::http) struct Others(Option<Value>);
 
 impl Others {
     fn beside(self, mut shown: Value) -> Value {
@@ -145,7 +164,7 @@ pub(super) fn instead_of(error: ApiError, caller: &Authority<'_>, (group, id): &
 }
 
 /// Returns the kind of secret that this token has.
-pub(in crate::http) fn kind_of(token: &Token) -> Kind {
+fn kind_of(token: &Token) -> Kind {
     match token.owner {
         TokenOwner::Personal { .. } => Kind::Personal,
         TokenOwner::Group { .. } => Kind::Group,

@@ -56,7 +56,7 @@ pub(super) async fn of_store(caller: Caller) -> Result<HttpResponse, ApiError> {
 /// Returns the traffic of the last 30 days of a group, or of all, in all and by hour. Hours without pulls are left out.
 async fn traffic(caller: &Caller, group: Option<GroupId>) -> Result<Value, ApiError> {
     let hours = caller.state.images.traffic(group, TRAFFIC_HOURS, caller.now).await?;
-    let mut traffic = view::traffic(&hours.iter().map(|(_, traffic)| *traffic).sum());
+    let mut traffic = view::traffic(&Traffic::of_all(&hours));
     let of_hour = |(hour, traffic): &(Hour, Traffic)| {
         let mut shown = view::traffic(traffic);
         shown["start"] = json!(hour.start());

@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use crate::actors::upstream_fetcher::AccountState;
-use crate::domain::backoff::Circuit;
+use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
-use crate::domain::upstream::NetworkMode;
 
 /// Handles `GET /dependency_proxy/upstreams`. Contains no secrets.
 pub(super) async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
@@ -37,12 +35,12 @@ fn view(state: &AccountState) -> Value {
 }
 
 fn word(state: &AccountState) -> &'static str {
-    match (state.mode, state.circuit) {
-        (NetworkMode::Offline, _) => "offline",
-        (NetworkMode::Online, _) if state.held_for.is_some() => "limit_reached",
-        (NetworkMode::Online, Circuit::Closed) => "working",
-        (NetworkMode::Online, Circuit::HalfOpen) => "tried_again",
-        (NetworkMode::Online, Circuit::Open) => "failing",
+    match state.health() {
+        AccountHealth::Offline => "offline",
+        AccountHealth::LimitReached => "limit_reached",
+        AccountHealth::Working => "working",
+        AccountHealth::TriedAgain => "tried_again",
+        AccountHealth::Failing => "failing",
     }
 }
 

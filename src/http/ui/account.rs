@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use secrecy::SecretString;
 
 use super::fault::Fault;
+use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
 use super::parts::token_field;
@@ -15,6 +16,8 @@ use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
+
+const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and every session, ends with the next request";
 
 /// Handles `GET /-/account`.
 pub(super) async fn show(visitor: Visitor) -> HttpResponse {
@@ -72,7 +75,8 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 a.button.primary href="/-/account/tokens/new" { "New token" }
             }
             p.soft {
-                "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays when you leave."
+                "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays "
+                "when you leave."
             }
             (tokens::table(visitor, &Owner::Visitor))
         }
@@ -81,20 +85,9 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
             form.stack method="post" action="/-/account" {
                 (token_field(visitor))
                 input type="text" name="username" value=(visitor.username()) autocomplete="username" hidden;
-                div.field {
-                    label for="current" { "Present password" }
-                    (Problem::at(problem, "current_password"))
-                    input #current type="password" name="current_password" autocomplete="current-password" required
-                        aria-invalid=[Problem::invalid(problem, "current_password")]
-                        aria-describedby=[Problem::description(problem, "current_password", "")];
-                }
-                div.field {
-                    label for="new" { "New password" }
-                    p.hint #new-is { "8 to 128 characters. What uses the old one, and every session, ends with the next request" }
-                    (Problem::at(problem, "password"))
-                    input #new type="password" name="password" autocomplete="new-password" required minlength="8" maxlength="128"
-                        aria-invalid=[Problem::invalid(problem, "password")] aria-describedby=[Problem::description(problem, "password", "new-is")];
-                }
+                (Field::new("current_password", "Present password").kind(FieldKind::Password).required().show(problem))
+                (Field::new("password", "New password").kind(FieldKind::NewPassword).required().hint(NEW_PASSWORD)
+                    .show(problem))
                 button { "Change the password" }
             }
         }

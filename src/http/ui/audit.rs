@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::admin;
 use super::fault::Fault;
 use super::page;
+use super::pages::{PER_PAGE, links, query_of};
 use super::parts::{crumbs, tabs};
 use super::visitor::Visitor;
 use super::words::number;
@@ -15,9 +16,6 @@ use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, Event
 use crate::domain::audit::{Author, Event, FieldChange, Who};
 use crate::domain::id::EventId;
 use crate::http::query::value_in;
-
-/// Number of events on a page.
-const PER_PAGE: usize = 20;
 
 /// Maximum length of a user name that is searched for, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -64,32 +62,28 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
                 }
             }
             @if found.events.is_empty() {
-                p { "Nothing is recorded" @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "." }
+                p {
+                    "Nothing is recorded"
+                    @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
+                }
             } @else {
                 (table(&found))
             }
             (pages(&found, from.is_some(), &who))
             p.hint {
-                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are kept is a setting
-                of the service."
+                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are
+                kept is a setting of the service."
             }
         }
     })
 }
 
 fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
+    // An empty address is that of the present page.
+    let to = |before: &str| Some(query_of(&[("who", who), ("before", before)])).filter(|to| !to.is_empty());
+    let to = |before: &str| to(before).unwrap_or_else(|| "?".to_owned());
     let last = found.events.last().filter(|_| found.more).map(|(id, _)| id.0.to_string());
-    let to = |before: Option<&str>| {
-        let pairs = [("who", who), ("before", before.unwrap_or_default())];
-        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        format!("?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
-    };
-    html! {
-        nav.pages aria-label="Pages of the list" {
-            @if has_newer { a href=(to(None)) { "Newest" } }
-            @if let Some(last) = last { a href=(to(Some(&last))) rel="next" { "Older" } }
-        }
-    }
+    links(has_newer.then(|| ("Newest", to(""))), None, last.map(|last| ("Older", to(&last))))
 }
 
 fn table(found: &EventPart) -> Markup {

@@ -1,9 +1,10 @@
-//! The chart of pulls by hour: what came from the cache stands above the line, what did not hangs below it, at one scale.
+//! Traffic, as pages show it: tiles with sums, and the chart of pulls by hour. There what came from the cache stands
+//! above the line, what did not hangs below it, at one scale.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::words::{number, percent};
+use super::words::{number, number_of, percent, size};
 use crate::domain::traffic::{Hour, Traffic};
 
 /// Number of hours in the chart.
@@ -23,8 +24,34 @@ pub(super) fn last_hours(traffic: &[(Hour, Traffic)], now: Timestamp) -> Vec<(Ho
     (0..HOURS).rev().map(|before| present.before(before)).map(|hour| (hour, of(hour))).collect()
 }
 
+/// Shows what the cache saved, as the content of a tile.
+pub(super) fn saved(traffic: &[(Hour, Traffic)]) -> Markup {
+    let sum = Traffic::of_all(traffic);
+    html! {
+        span.figure { (size(sum.saved_bytes)) }
+        " of " (size(sum.served_bytes)) " sent, and " (number_of(sum.saved_pulls, "pull")) " at registries"
+    }
+}
+
+/// Shows the hit ratio of the last 24 hours with its chart, as the content of a tile.
+pub(super) fn hit_ratio(traffic: &[(Hour, Traffic)], now: Timestamp) -> Markup {
+    let hours = last_hours(traffic, now);
+    let sum = Traffic::of_all(&hours);
+    html! {
+        dd.beside {
+            span {
+                @match sum.hit_ratio() {
+                    Some(ratio) => { span.figure { (percent(ratio)) } " of " (number_of(sum.pulls(), "pull")) },
+                    None => { span.figure { "–" } " no pulls" },
+                }
+            }
+            (show(&hours))
+        }
+    }
+}
+
 /// Shows these hours.
-pub(super) fn show(hours: &[(Hour, Traffic)]) -> Markup {
+fn show(hours: &[(Hour, Traffic)]) -> Markup {
     let scale = Scale::of(hours);
     html! {
         div.chart {
@@ -89,7 +116,7 @@ fn summary(traffic: &Traffic) -> String {
 
 /// Describes the chart for those who do not see it.
 fn description(hours: &[(Hour, Traffic)]) -> String {
-    let sum: Traffic = hours.iter().map(|(_, traffic)| *traffic).sum();
+    let sum = Traffic::of_all(hours);
     let ratios = hours.iter().filter_map(|(hour, traffic)| Some((*hour, traffic.hit_ratio()?)));
     let lowest = ratios.min_by(|one, other| one.1.total_cmp(&other.1));
     let (Some(ratio), Some((hour, low))) = (sum.hit_ratio(), lowest) else {
@@ -97,7 +124,8 @@ fn description(hours: &[(Hour, Traffic)]) -> String {
     };
     let pulls = number(sum.pulls());
     format!(
-        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour was {} with {}.",
+        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour \
+         was {} with {}.",
         percent(ratio),
         clock(hour),
         percent(low)

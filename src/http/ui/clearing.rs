@@ -54,7 +54,8 @@ async fn content(visitor: &Visitor, group: &Group, typed: Option<&str>) -> Marku
                     ", also those that are pinned. Layers that other groups have pulled, too, stay on the disk."
                 }
                 dt { "Stays" } dd { "The members, tokens and settings of the group" }
-                dt { "Then" } dd { "The next pull of each image fetches it again from its registry, if that has it still." }
+                dt { "Then" }
+                dd { "The next pull of each image fetches it again from its registry, if that has it still." }
             }
         }
         section aria-labelledby="sure" {
@@ -65,7 +66,8 @@ async fn content(visitor: &Visitor, group: &Group, typed: Option<&str>) -> Marku
                     label for="path" { "To confirm, type the group’s path: " (group.path) }
                     @if typed.is_some() { p.error #path-error { (icon("bad")) "This is not the path of the group." } }
                     input #path name="path" autocomplete="off" autocapitalize="none" spellcheck="false" required
-                        value=[typed] aria-invalid=[typed.map(|_| "true")] aria-describedby=[typed.map(|_| "path-error")];
+                        value=[typed] aria-invalid=[typed.map(|_| "true")]
+                        aria-describedby=[typed.map(|_| "path-error")];
                 }
                 div.actions { button.danger { "Clear the cache" } a href=(base) { "Keep everything" } }
             }

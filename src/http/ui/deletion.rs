@@ -45,13 +45,16 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                     @if pinned > 0 { p { "Pinned are " (pinned) " of " (found.len()) ": the pins go, too." } }
                 }
                 dt { "Stays" } dd { "Layers that other images of the group, or other groups, have pulled, too" }
-                dt { "Then" } dd { "The next pull of each image fetches it again from its registry, if that has it still." }
+                dt { "Then" }
+                dd { "The next pull of each image fetches it again from its registry, if that has it still." }
             }
         }
         form.stack method="post" action={ (base) "/delete" } {
             (token_field(visitor))
             @for (name, _) in &found { input type="hidden" name="image" value=(name); }
-            div.actions { button.danger { "Delete " (number_of(found.len() as u64, "image")) } a href=(base) { "Keep everything" } }
+            div.actions {
+                button.danger { "Delete " (number_of(found.len() as u64, "image")) } a href=(base) { "Keep everything" }
+            }
         }
     };
     Ok(page::show(&visitor.frame(), "Delete images", &content))

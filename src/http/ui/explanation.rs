@@ -1,5 +1,5 @@
-//! The page that says whether somebody may pull an image through a group, and why: for its owners, about its members and
-//! tokens; for administrators, about anybody.
+//! The page that says whether somebody may pull an image through a group, and why: for its owners, about its members
+//! and tokens; for administrators, about anybody.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
+use super::fields::{Field, FieldKind};
 use super::image_row::state;
 use super::page;
 use super::parts::{crumbs, icon};
@@ -57,20 +58,10 @@ fn problem(visitor: &Visitor, error: &ApiError) -> Result<Problem, Fault> {
 fn form(group: &Group, (user, image): (&str, &str), problem: Option<&Problem>) -> Markup {
     html! {
         form.inline action={ (address::of_group(group.path.as_str())) "/explain" } {
-            div.field {
-                label for="user" { "User name" }
-                p.hint #user-is { "Of a person, or of a deploy token" }
-                (Problem::at(problem, "user"))
-                input #user name="user" autocomplete="off" autocapitalize="none" spellcheck="false" required value=(user)
-                    aria-invalid=[Problem::invalid(problem, "user")] aria-describedby=[Problem::description(problem, "user", "user-is")];
-            }
-            div.field.grow {
-                label for="image" { "Image" }
-                p.hint #image-is { "As it is pulled, such as postgres:17. May be left empty" }
-                (Problem::at(problem, "image"))
-                input #image name="image" autocomplete="off" autocapitalize="none" spellcheck="false" value=(image)
-                    aria-invalid=[Problem::invalid(problem, "image")] aria-describedby=[Problem::description(problem, "image", "image-is")];
-            }
+            (Field::new("user", "User name").kind(FieldKind::Identifier).required().value(user)
+                .hint("Of a person, or of a deploy token").show(problem))
+            (Field::new("image", "Image").kind(FieldKind::Identifier).value(image).class("grow")
+                .hint("As it is pulled, such as postgres:17. May be left empty").show(problem))
             button.primary { "Explain" }
         }
     }
@@ -84,7 +75,11 @@ fn shown(visitor: &Visitor, group: &Group, user: &str, answer: &Explanation) -> 
             ul.watch {
                 @for step in &answer.steps {
                     li {
-                        @if step.holds { svg.icon.good aria-hidden="true" { use href="#i-fresh" {} } } @else { (icon("bad")) }
+                        @if step.holds {
+                            svg.icon.good aria-hidden="true" { use href="#i-fresh" {} }
+                        } @else {
+                            (icon("bad"))
+                        }
                         p { span.unseen { @if step.holds { "Allowed: " } @else { "Refused: " } } (step.sentence) "." }
                     }
                 }
@@ -106,12 +101,19 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                 dt { "Asked again" }
                 dd {
                     @match image.fresh_seconds {
-                        Some(seconds) => { "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer" },
+                        Some(seconds) => {
+                            "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer"
+                        },
                         None => "never: a digest stands for the same content for ever",
                     }
                 }
                 dt { "Cached" }
-                dd { @match &image.cached { Some(cached) => (state(visitor, group, cached)), None => "no: a pull needs the registry" } }
+                dd {
+                    @match &image.cached {
+                        Some(cached) => (state(visitor, group, cached)),
+                        None => "no: a pull needs the registry",
+                    }
+                }
             }
         }
     }

@@ -65,7 +65,9 @@ impl Fault {
             Kind::OwnersOnly { path, owners, username } => owners_only(path, owners, username),
             Kind::AdministratorsOnly { username } => html! {
                 h1 { "This page is for administrators" }
-                p { "You are signed in as " (username) ". An administrator of this service can see it, or make you one." }
+                p {
+                    "You are signed in as " (username) ". An administrator of this service can see it, or make you one."
+                }
                 (your_groups())
             },
             Kind::NoImage { path, image } => html! {
@@ -85,7 +87,10 @@ impl Fault {
             },
             Kind::Forged => html! {
                 h1 { "Nothing was changed: this form is not from your present session" }
-                p { "You may have signed out and in again since the page was opened. Open the page again, and repeat it there." }
+                p {
+                    "You may have signed out and in again since the page was opened. Open the page again, and repeat "
+                    "it there."
+                }
                 (your_groups())
             },
             Kind::Invalid(sentence) => html! {
@@ -174,7 +179,10 @@ impl ResponseError for Fault {
 fn no_group(path: &str, username: &str) -> Markup {
     html! {
         h1 { "There is no group " (path) ", or you are not a member of it" }
-        p { "Look whether its path is spelled right: it is what stands before " code { "/-/dependency_proxy" } " in the address." }
+        p {
+            "Look whether its path is spelled right: it is what stands before " code { "/-/dependency_proxy" }
+            " in the address."
+        }
         p { "If the group exists, one of its owners can add you. Tell them your user name: " (username) "." }
         (your_groups())
     }

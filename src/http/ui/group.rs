@@ -7,7 +7,6 @@ use actix_web::HttpResponse;
 use maud::{Markup, html};
 
 use self::figures::Figures;
-pub(super) use self::figures::{hit_ratio, saved};
 use self::list::List;
 use super::address;
 use super::fault::Fault;
@@ -41,7 +40,10 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                 h2.unseen #pull { "Pull through this group" }
                 (prefix(visitor, &group))
                 details.fold {
-                    summary { "Setup snippets for GitLab CI, GitHub Actions, Kubernetes, containerd, Podman, Docker and BuildKit" }
+                    summary {
+                        "Setup snippets for GitLab CI, GitHub Actions, Kubernetes, containerd, Podman, Docker and "
+                        "BuildKit"
+                    }
                     (snippets::choice(visitor, &group))
                 }
             }
@@ -60,7 +62,12 @@ fn notes(visitor: &Visitor, group: &Group) -> Markup {
         @if !is_on {
             div.note.warn {
                 (icon("off"))
-                div { p { b { "Pulls are switched off for this group." } " What is cached stays, and is served again once they are switched on." } }
+                div {
+                    p {
+                        b { "Pulls are switched off for this group." }
+                        " What is cached stays, and is served again once they are switched on."
+                    }
+                }
             }
         }
         @if authority.own_level(group.id).is_none() { p.hint { "You see this as an administrator." } }
@@ -75,9 +82,14 @@ fn first_steps(visitor: &Visitor, group: &Group) -> Markup {
             ol.steps {
                 li {
                     h3 { "Make a token that may pull" }
-                    p.soft { "Machines and CI jobs pull with a deploy token of the group. You can pull with your own password, too." }
+                    p.soft {
+                        "Machines and CI jobs pull with a deploy token of the group. You can pull with your own "
+                        "password, too."
+                    }
                     @if visitor.owns(group) {
-                        p { a.button href={ (address::of_group(group.path.as_str())) "/tokens/new" } { "Make a token" } }
+                        p {
+                            a.button href={ (address::of_group(group.path.as_str())) "/tokens/new" } { "Make a token" }
+                        }
                     } @else {
                         p.hint { "Owners of the group make them." }
                     }
@@ -105,8 +117,8 @@ fn images_of(visitor: &Visitor, group: &Group, list: &List, pinned: usize) -> Ma
             }
             (list.show(visitor, group, pinned))
             p.hint {
-                "Sizes count what is stored of all platforms. Images share layers, which the group counts once, so the sizes of all
-                images add up to more than is stored."
+                "Sizes count what is stored of all platforms. Images share layers, which the group counts once, so the
+                sizes of all images add up to more than is stored."
             }
             (states())
             @if !visitor.owns(group) { p.hint { "Owners of the group can refresh, pin and delete images." } }

@@ -10,11 +10,11 @@ use super::address;
 use super::fault::Fault;
 use super::new_group;
 use super::page;
-use super::parts::path_words;
-use super::roles::role;
+use super::parts::{path_words, stored};
 use super::visitor::Visitor;
-use super::words::{number, size};
+use super::words::number;
 use crate::actors::images::GroupTotals;
+use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
@@ -34,7 +34,10 @@ pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
             h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } }
             @if new_group::may_make(&visitor) { a.button href=(new_group::ADDRESS) { "New group" } }
         }
-        p.soft { "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups below it, too." }
+        p.soft {
+            "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
+            "below it, too."
+        }
         @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
@@ -94,25 +97,6 @@ fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
     }
 }
 
-/// Shows a size, and what it is of the quota.
-pub(super) fn stored(bytes: u64, quota: Option<u64>) -> Markup {
-    html! {
-        (size(bytes)) " "
-        @match quota {
-            Some(quota) => {
-                span.soft.small { "of " (size(quota)) }
-                svg.share aria-hidden="true" { rect x="0%" width={ (share(bytes, quota)) "%" } height="100%" {} }
-            },
-            None => { span.soft.small { "no quota" } },
-        }
-    }
-}
-
-/// Returns which part of a quota is used, in percent.
-pub(super) fn share(bytes: u64, quota: u64) -> f64 {
-    (bytes as f64 * 1000.0 / quota.max(1) as f64).round().min(1000.0) / 10.0
-}
-
 fn role_of(visitor: &Visitor, group: &Group) -> &'static str {
-    visitor.authority().own_level(group.id).map_or("Administrator", role)
+    visitor.authority().own_level(group.id).map_or("Administrator", AccessLevel::name)
 }

@@ -61,18 +61,18 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
     let caller = &visitor.caller;
-    let changed = match form.value("do") {
-        Some("pin") => image_changes::pin(caller, group.id, name, true).await,
-        Some("unpin") => image_changes::pin(caller, group.id, name, false).await,
-        Some("refresh") => image_changes::refresh(caller, group.id, name).await,
+    let (changed, done) = match form.value("do") {
+        Some("pin") => {
+            let pinned = image_changes::pin(caller, group.id, name, true).await;
+            (pinned, "Pinned: the image is kept, whatever is evicted.")
+        }
+        Some("unpin") => (image_changes::pin(caller, group.id, name, false).await, "Unpinned."),
+        Some("refresh") => {
+            (image_changes::refresh(caller, group.id, name).await, "The registry has confirmed the tag.")
+        }
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
     changed.map_err(|error| fault(visitor, &group, name, &error))?;
-    let done = match form.value("do") {
-        Some("pin") => "Pinned: the image is kept, whatever is evicted.",
-        Some("unpin") => "Unpinned.",
-        _ => "The registry has confirmed the tag.",
-    };
     Ok(visitor.done(done, &address::of_image(group.path.as_str(), name)))
 }
 
@@ -97,7 +97,8 @@ fn pulls(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage
         section aria-labelledby="pull" {
             h2.unseen #pull { "Pull it" }
             @if let Reference::Tag(tag) = &image.key.reference {
-                (code("by-tag", "By tag: what the tag means when it is pulled", &format!("docker pull {prefix}{name}:{tag}")))
+                (code("by-tag", "By tag: what the tag means when it is pulled",
+                    &format!("docker pull {prefix}{name}:{tag}")))
             }
             (code("by-digest", "By digest: this very image, for ever", &by_digest))
         }
@@ -115,12 +116,21 @@ fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage], parts: &ImagePa
                 dt { "State" } dd { (state(visitor, group, shown)) }
                 dt { "Digest" }
                 dd { code { (image.digest) } " " (copy_button(&image.digest.to_string(), "Copy the digest")) }
-                dt { "Kind" } dd { (kind(image, parts)) @if !parts.media_type.is_empty() { span.under.mono { (parts.media_type) } } }
+                dt { "Kind" }
+                dd { (kind(image, parts)) @if !parts.media_type.is_empty() { span.under.mono { (parts.media_type) } } }
                 dt { "Stored" } dd { (size(image.size)) ", of all platforms that were pulled" }
                 dt { "Fetched as" }
-                dd { @if accounts.iter().all(|name| name.is_empty()) { "nobody: without an account" } @else { (accounts.join(", ")) } }
+                dd {
+                    @if accounts.iter().all(|name| name.is_empty()) {
+                        "nobody: without an account"
+                    } @else {
+                        (accounts.join(", "))
+                    }
+                }
                 dt { "Cached" } dd { (minute(image.cached_at)) " UTC" }
-                @if let Some(at) = image.checked_at { dt { "Confirmed" } dd { (time(at, now)) " by " (image.key.origin.upstream) } }
+                @if let Some(at) = image.checked_at {
+                    dt { "Confirmed" } dd { (time(at, now)) " by " (image.key.origin.upstream) }
+                }
                 dt { "Last pulled" } dd { (time(image.last_pulled_at, now)) }
                 dt { "Pulls" } dd { (number(image.pulls)) }
             }
@@ -147,7 +157,9 @@ fn history(visitor: &Visitor, group: &Group, shown: &ShownImage, earlier: &[Earl
     html! {
         section aria-labelledby="history" {
             h2 #history { "Tag history" }
-            p.soft { "A line for each time this group pulled the tag and got another image than before. Times are UTC." }
+            p.soft {
+                "A line for each time this group pulled the tag and got another image than before. Times are UTC."
+            }
             table.cards role="table" aria-label="History of the tag" {
                 thead role="rowgroup" {
                     tr role="row" {
@@ -176,7 +188,9 @@ fn line(
         tr role="row" {
             th role="rowheader" scope="row" { (minute(since)) @if is_present { " " span.badge { "Now" } } }
             td.two role="cell" data-label="Digest" {
-                span.pair { (short(digest)) (copy_button(&name, &format!("Copy the name with the digest {}", short(digest)))) }
+                span.pair {
+                    (short(digest)) (copy_button(&name, &format!("Copy the name with the digest {}", short(digest))))
+                }
             }
         }
     }

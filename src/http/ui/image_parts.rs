@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::home::share;
 use super::parts::{copy_button, short};
-use super::words::{number_of, size};
+use super::words::{number_of, share, size};
 use crate::actors::images::{ImageParts, LayerPart, PlatformPart};
 
 /// Shows the parts. `prefix` is what stands before a digest in the name of an image, and `wanted` the digest of the
@@ -32,12 +31,15 @@ fn platforms(parts: &ImageParts, prefix: &str, chosen: Option<&PlatformPart>) ->
                     }
                 }
                 tbody role="rowgroup" {
-                    @for part in &parts.platforms { (platform(part, prefix, chosen.is_some_and(|one| one.digest == part.digest))) }
+                    @for part in &parts.platforms {
+                        (platform(part, prefix, chosen.is_some_and(|one| one.digest == part.digest)))
+                    }
                 }
             }
             @if !others.is_empty() {
                 p.hint {
-                    "Nobody has pulled " (number_of(others.len() as u64, "platform")) " that the image has, too: " (others.join(", ")) "."
+                    "Nobody has pulled " (number_of(others.len() as u64, "platform")) " that the image has, too: "
+                    (others.join(", ")) "."
                 }
             }
         }
@@ -51,11 +53,15 @@ fn platform(part: &PlatformPart, prefix: &str, is_chosen: bool) -> Markup {
         tr role="row" {
             th role="rowheader" scope="row" {
                 div.name {
-                    a href={ "?platform=" (part.digest) "#layers" } aria-current=[is_chosen.then_some("true")] { b { (name) } }
+                    a href={ "?platform=" (part.digest) "#layers" } aria-current=[is_chosen.then_some("true")] {
+                        b { (name) }
+                    }
                 }
             }
             td.two role="cell" data-label="Digest" {
-                span.pair { (short(&part.digest)) (copy_button(&digest, &format!("Copy the name of {name} with its digest"))) }
+                span.pair {
+                    (short(&part.digest)) (copy_button(&digest, &format!("Copy the name of {name} with its digest")))
+                }
             }
             td.num role="cell" data-label="Size" { (size(total(&part.layers))) }
             td role="cell" data-label="Stored" {
@@ -71,8 +77,8 @@ fn layers(part: &PlatformPart) -> Markup {
         section aria-labelledby="layers" {
             h2 #layers { "Layers of " (name(part)) }
             p.soft {
-                (number_of(part.layers.len() as u64, "layer")) ", " (size(total(&part.layers))) " compressed, the lowest first. Layers that
-                several images have are stored once."
+                (number_of(part.layers.len() as u64, "layer")) ", " (size(total(&part.layers))) " compressed, the
+                lowest first. Layers that several images have are stored once."
             }
             table.cards role="table" aria-label={ "Layers of " (name(part)) ", the lowest first" } {
                 thead role="rowgroup" {
@@ -98,10 +104,14 @@ fn row(layer: &LayerPart, largest: u64) -> Markup {
                 @if !layer.is_stored { " " span.badge { "Not stored" } }
             }
             td.two role="cell" data-label="Digest" { span.mono.soft.small { (short(&layer.digest)) } }
-            td.num role="cell" data-label="Size" { @match layer.size { Some(bytes) => (size(bytes)), None => "unknown" } }
+            td.num role="cell" data-label="Size" {
+                @match layer.size { Some(bytes) => (size(bytes)), None => "unknown" }
+            }
             td.bar-cell.two role="cell" {
                 @if let Some(bytes) = layer.size {
-                    svg.share aria-hidden="true" { rect x="0%" width={ (share(bytes, largest).max(0.4)) "%" } height="100%" {} }
+                    svg.share aria-hidden="true" {
+                        rect x="0%" width={ (share(bytes, largest).max(0.4)) "%" } height="100%" {}
+                    }
                 }
             }
         }

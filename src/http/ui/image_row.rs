@@ -110,7 +110,9 @@ fn menu(visitor: &Visitor, group: &Group, shown: &ShownImage, number: usize) -> 
     let name = shown.image.key.origin.name_of(&shown.image.key.reference);
     let id = format!("menu-{number}");
     html! {
-        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" {
+            (icon("dots"))
+        }
         div.menu id=(id) popover {
             p { (name) }
             (changes(visitor, group, shown))

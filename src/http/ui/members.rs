@@ -193,8 +193,8 @@ fn removal(visitor: &Visitor, group: &Group, member: &Membership) -> Markup {
             dl.facts {
                 dt { "At once" }
                 dd {
-                    (name) " can pull neither from " (group.path) " nor from the groups below it, also with tokens, unless a membership in
-                    another of these groups allows it."
+                    (name) " can pull neither from " (group.path) " nor from the groups below it, also with tokens,
+                    unless a membership in another of these groups allows it."
                 }
                 dt { "Stays" } dd { "The user, the tokens of the group, and what is cached" }
             }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use super::fault::Fault;
+use super::fields::{Choice, Field, FieldKind};
 use super::form::Form;
 use super::parts::token_field;
 use super::problem::Problem;
@@ -94,31 +95,18 @@ impl Typed {
 fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
         h1 { "New group" }
-        p.soft { "A group caches for itself. Its path is a part of the names by which its members pull, and can be changed later." }
+        p.soft {
+            "A group caches for itself. Its path is a part of the names by which its members pull, and can be changed "
+            "later."
+        }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action=(ADDRESS) {
             (token_field(visitor))
             (place(visitor, typed, problem))
-            div.field {
-                label for="path" { "Path" }
-                p.hint #path-is { "Small letters and digits, between them “.”, “_” or “-”" }
-                (Problem::at(problem, "path"))
-                input #path name="path" autocomplete="off" autocapitalize="none" spellcheck="false" required value=(typed.path)
-                    aria-invalid=[Problem::invalid(problem, "path")] aria-describedby=[Problem::description(problem, "path", "path-is")];
-            }
-            div.field {
-                label for="name" { "Name" }
-                p.hint #name-is { "Empty: the path" }
-                (Problem::at(problem, "name"))
-                input #name name="name" autocomplete="off" value=(typed.name)
-                    aria-invalid=[Problem::invalid(problem, "name")] aria-describedby=[Problem::description(problem, "name", "name-is")];
-            }
-            div.field {
-                label for="description" { "Description" }
-                (Problem::at(problem, "description"))
-                input #description name="description" autocomplete="off" value=(typed.description)
-                    aria-invalid=[Problem::invalid(problem, "description")] aria-describedby=[Problem::description(problem, "description", "")];
-            }
+            (Field::new("path", "Path").kind(FieldKind::Identifier).required().value(&typed.path)
+                .hint("Small letters and digits, between them “.”, “_” or “-”").show(problem))
+            (Field::new("name", "Name").hint("Empty: the path").value(&typed.name).show(problem))
+            (Field::new("description", "Description").value(&typed.description).show(problem))
             (visibility(typed))
             div.actions { button.primary { "Create the group" } a href="/" { "Cancel" } }
         }
@@ -126,37 +114,25 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
 }
 
 fn place(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="parent" { "Below" }
-            p.hint #parent-is { "Members of a group above are members of this one, too" }
-            (Problem::at(problem, "parent"))
-            select #parent name="parent" aria-invalid=[Problem::invalid(problem, "parent")]
-                aria-describedby=[Problem::description(problem, "parent", "parent-is")] {
-                @if visitor.caller.user.admin { option value="" { "No other group" } }
-                @for group in parents(visitor) {
-                    option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
-                }
-            }
+    let options = html! {
+        @if visitor.caller.user.admin { option value="" { "No other group" } }
+        @for group in parents(visitor) {
+            option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
         }
-    }
+    };
+    Field::new("parent", "Below")
+        .hint("Members of a group above are members of this one, too")
+        .of_options(problem, options)
 }
 
 fn visibility(typed: &Typed) -> Markup {
-    let choice = |value: &str, is_chosen: bool, label: &str, meaning: &str| {
-        html! {
-            div.choice {
-                input type="radio" name="visibility" id={ "visibility-" (value) } value=(value) checked[is_chosen]
-                    aria-describedby={ "visibility-" (value) "-is" };
-                div { label for={ "visibility-" (value) } { (label) } p.hint id={ "visibility-" (value) "-is" } { (meaning) } }
-            }
-        }
-    };
+    let choice = |value, label| Choice::radio("visibility", value, label).chosen(typed.public == (value == "public"));
     html! {
         fieldset {
             legend { "Who can pull" }
-            (choice("private", !typed.public, "Members", "Others cannot see that the group exists."))
-            (choice("public", typed.public, "Also others", "Those that the service admits to public groups (auth.public_groups)."))
+            (choice("private", "Members").show("Others cannot see that the group exists."))
+            (choice("public", "Also others")
+                .show("Those that the service admits to public groups (auth.public_groups)."))
         }
     }
 }

@@ -85,7 +85,9 @@ fn whole(frame: &Frame, title: &str, content: &Markup) -> Markup {
                 a.skip href="#main" { "Skip to the content" }
                 (bar(frame))
                 main #main {
-                    @if let Some(done) = &frame.done { div.note.good role="status" { (icon("fresh")) div { p { b { (done) } } } } }
+                    @if let Some(done) = &frame.done {
+                        div.note.good role="status" { (icon("fresh")) div { p { b { (done) } } } }
+                    }
                     (content)
                 }
                 (foot(frame))
@@ -102,7 +104,11 @@ fn bar(frame: &Frame) -> Markup {
                 a.mark href="/" {
                     svg aria-hidden="true" { use href="#i-mark" {} }
                     // Where it is hidden, in a narrow window, the link has another name.
-                    @if frame.user.is_some() { span.word { (frame.host) } span.unseen { ", your groups" } } @else { span { (frame.host) } }
+                    @if frame.user.is_some() {
+                        span.word { (frame.host) } span.unseen { ", your groups" }
+                    } @else {
+                        span { (frame.host) }
+                    }
                 }
                 @if let Some(SignedIn { username, admin, form_token }) = &frame.user {
                     nav aria-label="Main" { a href="/" { "Groups" } @if *admin { a href="/-/admin" { "Admin" } } }

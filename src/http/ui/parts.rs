@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::address;
 use super::form::TOKEN_FIELD;
 use super::visitor::Visitor;
+use super::words::{share, size};
 use crate::domain::digest::Digest;
 use crate::domain::group::{Group, Visibility};
 use crate::domain::origin::Origin;
@@ -108,7 +109,8 @@ pub(super) fn prefix(visitor: &Visitor, group: &Group) -> Markup {
             button.copy.primary type="button" data-copy=(prefix) { (icon("copy")) span { "Copy prefix" } }
         }
         p.hint {
-            "Put it before the name of an image: " code { "postgres:17" } " for Docker Hub, " code { "ghcr.io/acme/app:1.4" }
+            "Put it before the name of an image: " code { "postgres:17" } " for Docker Hub, "
+            code { "ghcr.io/acme/app:1.4" }
             " for another registry."
         }
     }
@@ -117,6 +119,20 @@ pub(super) fn prefix(visitor: &Visitor, group: &Group) -> Markup {
 /// Returns what stands before the name of an image of this group.
 pub(super) fn image_prefix(visitor: &Visitor, group: &Group) -> String {
     format!("{}/{}/dependency_proxy/containers/", visitor.host, group.path)
+}
+
+/// Shows a size, and what it is of the quota.
+pub(super) fn stored(bytes: u64, quota: Option<u64>) -> Markup {
+    html! {
+        (size(bytes)) " "
+        @match quota {
+            Some(quota) => {
+                span.soft.small { "of " (size(quota)) }
+                svg.share aria-hidden="true" { rect x="0%" width={ (share(bytes, quota)) "%" } height="100%" {} }
+            },
+            None => { span.soft.small { "no quota" } },
+        }
+    }
 }
 
 /// Shows lines that are to be copied. `id` differs from all others of the page.

@@ -75,7 +75,12 @@ impl Problem {
         html! {
             div.note.bad role="alert" {
                 (icon("bad"))
-                div { p { b { (self.sentence) } @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } } } }
+                div {
+                    p {
+                        b { (self.sentence) }
+                        @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } }
+                    }
+                }
             }
         }
     }
@@ -103,7 +108,7 @@ impl Problem {
 }
 
 /// Returns the id of the element of a field.
-fn id_of(field: &'static str) -> &'static str {
+pub(super) fn id_of(field: &'static str) -> &'static str {
     match field {
         "expires_at" => "expires",
         "access_level" => "level",

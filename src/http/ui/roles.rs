@@ -1,4 +1,4 @@
-//! Roles of members and of the bots of group access tokens: their names, and the choice of one in a form.
+//! The choice of a role in a form, for members and for the bots of group access tokens.
 
 use maud::{Markup, html};
 
@@ -9,24 +9,12 @@ use crate::http::api::ApiError;
 const OFFERED: [AccessLevel; 5] =
     [AccessLevel::Guest, AccessLevel::Reporter, AccessLevel::Developer, AccessLevel::Maintainer, AccessLevel::Owner];
 
-/// Returns the name of a role.
-pub(super) fn role(level: AccessLevel) -> &'static str {
-    match level {
-        AccessLevel::Guest => "Guest",
-        AccessLevel::Planner => "Planner",
-        AccessLevel::Reporter => "Reporter",
-        AccessLevel::Developer => "Developer",
-        AccessLevel::Maintainer => "Maintainer",
-        AccessLevel::Owner => "Owner",
-    }
-}
-
 /// Shows the options of a form's field; `chosen` is the number of one of them.
 pub(super) fn options(chosen: &str) -> Markup {
     html! {
         @for level in OFFERED {
             @let number = u8::from(level).to_string();
-            option value=(number) selected[number == chosen] { (role(level)) }
+            option value=(number) selected[number == chosen] { (level.name()) }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
 use super::parts::icon;
 use super::visitor::{Visitor, cookie, secrets_of};
-use crate::actors::token_issuer::IssueError;
+use crate::actors::token_issuer::PasswordError;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
 use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
@@ -35,12 +35,8 @@ pub(super) struct Login {
 enum Failure {
     /// The form is not from this site, or incomplete.
     Form(String),
-    /// The name or the password is wrong, or the user is blocked: one sentence for all.
-    Wrong,
-    /// Too many failed logins. The field is the time to wait, in seconds.
-    TooManyFailures(u64),
-    /// Too many passwords wait to be verified.
-    Busy,
+    /// The name or the password is wrong, or the user is blocked, which is one sentence; or there are too many logins.
+    Login(PasswordError),
 }
 
 /// Handles `GET /-/sign-in`. Who is signed in already is led on.
@@ -65,14 +61,9 @@ pub(super) async fn sign_in(
     let Login { username, password, back } = login;
     let address = state.public_url.client(&request);
     let verified = state.tokens.identify_by_password(&username, password, address).await;
-    let outcome = verified.map_err(|error| match error {
-        IssueError::Busy => Failure::Busy,
-        IssueError::TooManyFailures(wait) => Failure::TooManyFailures(wait.as_secs() + 1),
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => Failure::Wrong,
-    });
-    let caller = outcome.and_then(|credential| {
+    let caller = verified.and_then(|credential| {
         let caller = Caller::with(state.clone(), &request, Needed::Password, |all| all.credential(credential));
-        caller.map(|caller| (caller, credential)).map_err(|_| Failure::Wrong)
+        caller.map(|caller| (caller, credential)).map_err(|_| PasswordError::Wrong)
     });
     match caller {
         Ok((caller, credential)) => {
@@ -85,10 +76,10 @@ pub(super) async fn sign_in(
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
             response
         }
-        Err(failure) => {
+        Err(error) => {
             let subject = Subject::by_login(&state.identities.directory(), &username, "");
             request.extensions_mut().insert(subject);
-            refused(&request, &state, (&username, &back), &failure)
+            refused(&request, &state, (&username, &back), &Failure::Login(error))
         }
     }
 }
@@ -113,9 +104,9 @@ fn see(back: &str) -> HttpResponse {
 fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &str), failure: &Failure) -> HttpResponse {
     let (status, reason) = match failure {
         Failure::Form(_) => (StatusCode::BAD_REQUEST, "wrong_request"),
-        Failure::Wrong => (StatusCode::FORBIDDEN, WRONG_SECRET),
-        Failure::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
-        Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Failure::Login(PasswordError::Wrong) => (StatusCode::FORBIDDEN, WRONG_SECRET),
+        Failure::Login(PasswordError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+        Failure::Login(PasswordError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
     };
     let sentence = sentence(failure);
     let content = content(username, back, Some(&sentence));
@@ -127,11 +118,13 @@ fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &st
 fn sentence(failure: &Failure) -> String {
     match failure {
         Failure::Form(sentence) => sentence.clone(),
-        Failure::Wrong => "No user has this name and this password, or the user is blocked.".to_owned(),
-        Failure::TooManyFailures(seconds) => {
-            format!("There were too many failed logins. The next one is possible in {seconds} s.")
+        Failure::Login(PasswordError::Wrong) => {
+            "No user has this name and this password, or the user is blocked.".to_owned()
         }
-        Failure::Busy => "Too many people sign in at this moment. Try it again.".to_owned(),
+        Failure::Login(PasswordError::TooMany(wait)) => {
+            format!("There were too many failed logins. The next one is possible in {} s.", wait.as_secs() + 1)
+        }
+        Failure::Login(PasswordError::Busy) => "Too many people sign in at this moment. Try it again.".to_owned(),
     }
 }
 
@@ -150,7 +143,8 @@ fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
                 input type="hidden" name="return" value=(back);
                 div.field {
                     label for="username" { "User name" }
-                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required
+                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
+                        required
                         value=(username);
                 }
                 div.field {
@@ -161,7 +155,8 @@ fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
                 button.primary { "Sign in" }
             }
             p.hint {
-                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can set a new one."
+                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can "
+                "set a new one."
             }
         }
     }

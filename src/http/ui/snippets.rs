@@ -26,7 +26,10 @@ pub(super) fn choice(visitor: &Visitor, group: &Group) -> Markup {
                         (code(&format!("code-{client}-{number}"), &snippet.title, &snippet.text))
                     }
                     @if client == Client::Docker {
-                        p.hint { "Docker sends no login to a " code { "registry-mirrors" } " entry, so a private group needs the full name, as above." }
+                        p.hint {
+                            "Docker sends no login to a " code { "registry-mirrors" }
+                            " entry, so a private group needs the full name, as above."
+                        }
                     }
                 }
             }

@@ -93,8 +93,8 @@ impl From<NotMade> for Kind {
             ),
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "It is not your fault: the log of the service says why. If you were changing something, look whether the change is \
-                 there before you try again.",
+                "It is not your fault: the log of the service says why. If you were changing something, look whether \
+                 the change is there before you try again.",
             ),
         };
         Self::Refused { status, sentence: sentence.to_owned() }

@@ -16,7 +16,6 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, tabs};
-use super::roles::role;
 use super::visitor::Visitor;
 use super::words::{day, time};
 use crate::domain::group::Group;
@@ -159,8 +158,8 @@ fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
                 a.button.primary href={ (owner.address()) "/new" } { "New token" }
             }
             p.soft {
-                "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you revoke fails at the
-                very next request."
+                "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you
+                revoke fails at the very next request."
             }
             (table(visitor, owner))
             p.hint {
@@ -216,7 +215,10 @@ fn row(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
             }
             td role="cell" data-label="Expires" { (end(token, now)) }
             td.act role="cell" {
-                button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (token.name) } title="Actions" { (icon("dots")) }
+                button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (token.name) }
+                    title="Actions" {
+                    (icon("dots"))
+                }
                 div.menu id=(id) popover {
                     p { (token.name) }
                     a href={ (base) "/rotate" } { "Rotate: new secret…" }
@@ -234,7 +236,7 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
         TokenOwner::Personal { .. } => html! { (token.description) },
         TokenOwner::Group { group, bot } => {
             let member = visitor.caller.directory.membership(group, bot);
-            html! { "Group access token" @if let Some(member) = member { ", " (role(member.level)) } }
+            html! { "Group access token" @if let Some(member) = member { ", " (member.level.name()) } }
         }
     }
 }
@@ -260,7 +262,17 @@ fn end(token: &Token, now: Timestamp) -> Markup {
         @if left <= SignedDuration::ZERO {
             div.state.bad { (icon("bad")) b { "Expired" } span { (day(at)) } }
         } @else if left < SOON {
-            div.state.warn { (icon("stale")) b { @if left.as_hours() < 48 { "In " (left.as_hours()) " h" } @else { "In " (left.as_hours() / 24) " days" } } span { (day(at)) } }
+            div.state.warn {
+                (icon("stale"))
+                b {
+                    @if left.as_hours() < 48 {
+                        "In " (left.as_hours()) " h"
+                    } @else {
+                        "In " (left.as_hours() / 24) " days"
+                    }
+                }
+                span { (day(at)) }
+            }
         } @else {
             (day(at))
         }

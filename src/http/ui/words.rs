@@ -47,6 +47,11 @@ pub(super) fn percent(share: f64) -> String {
     if share >= 1.0 { "100 %".to_owned() } else { format!("{:.1} %", (share * 1000.0).floor() / 10.0) }
 }
 
+/// Returns which part of a whole this is, in percent with one decimal, at most 100.
+pub(super) fn share(part: u64, whole: u64) -> f64 {
+    (part as f64 * 1000.0 / whole.max(1) as f64).round().min(1000.0) / 10.0
+}
+
 /// Shows a time: how long ago it was, or from 100 days on its day.
 pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(then).as_secs().max(0);
@@ -57,7 +62,9 @@ pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
         86_400..8_640_000 => format!("{} d ago", seconds / 86_400),
         _ => then.strftime("%Y-%m-%d").to_string(),
     };
-    html! { time datetime=(then.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(then.strftime("%Y-%m-%d %H:%M:%S UTC")) { (shown) } }
+    html! {
+        time datetime=(then.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(then.strftime("%Y-%m-%d %H:%M:%S UTC")) { (shown) }
+    }
 }
 
 /// Shows a time as its day in UTC.

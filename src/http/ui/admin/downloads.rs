@@ -58,7 +58,9 @@ fn row(download: &RunningDownload) -> Markup {
             td.two role="cell" data-label="Downloaded" {
                 @match download.length {
                     Some(length) => {
-                        progress max=(length.max(1)) value=(download.received) aria-label={ "Downloaded of " (blob) } { (received) }
+                        progress max=(length.max(1)) value=(download.received) aria-label={ "Downloaded of " (blob) } {
+                            (received)
+                        }
                         span.under { (received) " of " (size(length)) }
                     },
                     None => { (received) span.under { "the registry has not said how long it is" } },

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
-use super::users::pages;
 use super::{ADMIN, tabs};
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
@@ -16,17 +15,11 @@ use crate::domain::policy;
 use crate::domain::traffic::Traffic;
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
-use crate::http::ui::home::stored;
-use crate::http::ui::parts::path_words;
+use crate::http::ui::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
+use crate::http::ui::parts::{path_words, stored};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{number, percent};
 use crate::http::ui::{address, chart, page};
-
-/// Number of groups on a page.
-const PER_PAGE: usize = 20;
-
-/// Maximum number of the page, so that its first group has a number.
-const MAX_PAGE: usize = 1_000_000;
 
 /// Sizes of what groups have cached.
 type Sizes = HashMap<GroupId, GroupTotals>;
@@ -35,7 +28,10 @@ type Sizes = HashMap<GroupId, GroupTotals>;
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
     let value = |name: &str| value_in(query, name).unwrap_or_default();
     let (search, by_name) = (value("q").trim().to_lowercase(), value("sort") == "name");
-    let page_number = value("page").parse::<usize>().unwrap_or(1).clamp(1, MAX_PAGE) - 1;
+    let at = page_in(query);
+    let sort = if by_name { "name" } else { "" };
+    let to =
+        |page| format!("{ADMIN}/groups{}", query_of(&[("q", &search), ("sort", sort), ("page", &page_value(page))]));
     let images = &visitor.caller.state.images;
     let sizes = images.totals().await.map_err(|error| visitor.refused(&error.into()))?.unwrap_or_default();
     let fits = |group: &&Arc<Group>| group.path.as_str().contains(&search);
@@ -43,9 +39,9 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     let bytes = |group: &Group| sizes.get(&group.id).map_or(0, |totals| totals.bytes);
     groups.sort_by_cached_key(|group| (if by_name { Reverse(0) } else { Reverse(bytes(group)) }, group.path.clone()));
     let mut rows = Vec::new();
-    for group in groups.iter().skip(page_number * PER_PAGE).take(PER_PAGE) {
+    for group in groups.iter().skip(at * PER_PAGE).take(PER_PAGE) {
         let traffic = images.traffic(Some(group.id), chart::HOURS, visitor.caller.now).await.unwrap_or_default();
-        let day = chart::last_hours(&traffic, visitor.caller.now).into_iter().map(|(_, traffic)| traffic).sum();
+        let day = Traffic::of_all(&chart::last_hours(&traffic, visitor.caller.now));
         rows.push(row(visitor, group, &sizes, &day));
     }
     let content = html! {
@@ -61,9 +57,12 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
                     (head(by_name))
                     tbody role="rowgroup" { @for row in rows { (row) } }
                 }
-                (pages(page_number, groups.len(), &[("q", &search), ("sort", if by_name { "name" } else { "" })]))
+                (Numbered { page: at, total: groups.len(), things: "groups" }.show(to))
             }
-            p.hint { "A group counts all that it has pulled in full. The store has each content once, so that groups add up to more." }
+            p.hint {
+                "A group counts all that it has pulled in full. The store has each content once, so that groups add "
+                "up to more."
+            }
         }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
@@ -91,7 +90,9 @@ fn head(by_name: bool) -> Markup {
                 }
                 th role="columnheader" scope="col" { "Pulls" }
                 th.num role="columnheader" scope="col" { "Images" }
-                th role="columnheader" scope="col" aria-sort=[(!by_name).then_some("descending")] { a href="?" { "Stored" } }
+                th role="columnheader" scope="col" aria-sort=[(!by_name).then_some("descending")] {
+                    a href="?" { "Stored" }
+                }
                 th.num role="columnheader" scope="col" { "Hit ratio, 24 h" }
                 th.num role="columnheader" scope="col" { "Pulls, 24 h" }
             }
@@ -110,7 +111,9 @@ fn row(visitor: &Visitor, group: &Group, sizes: &Sizes, day: &Traffic) -> Markup
             td role="cell" data-label="Pulls" { @if is_on { "On" } @else { span.badge { "Off" } } }
             td.num role="cell" data-label="Images" { (number(totals.images)) }
             td role="cell" data-label="Stored" { (stored(totals.bytes, group.cache.max_bytes)) }
-            td.num role="cell" data-label="Hits, 24 h" { @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" } }
+            td.num role="cell" data-label="Hits, 24 h" {
+                @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" }
+            }
             td.num role="cell" data-label="Pulls, 24 h" { (number(day.pulls())) }
         }
     }

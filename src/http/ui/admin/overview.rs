@@ -9,13 +9,12 @@ use crate::actors::images::StoreSizes;
 use crate::actors::upstream_fetcher::AccountState;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
+use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::fault::Fault;
-use crate::http::ui::group::{hit_ratio, saved};
-use crate::http::ui::home::share;
 use crate::http::ui::page;
 use crate::http::ui::parts::icon;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, size};
+use crate::http::ui::words::{number, share, size};
 
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";
@@ -53,7 +52,9 @@ fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
                 p { "Nothing needs attention." }
             } @else {
                 ul.watch {
-                    @for problem in problems { li { svg.icon.bad aria-hidden="true" { use href="#i-bad" {} } p { (first_upper(problem)) "." } } }
+                    @for problem in problems {
+                        li { svg.icon.bad aria-hidden="true" { use href="#i-bad" {} } p { (first_upper(problem)) "." } }
+                    }
                     @for problem in &failing {
                         li {
                             (icon("stale")) p { (problem) }
@@ -67,7 +68,7 @@ fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
 }
 
 fn figures(visitor: &Visitor, traffic: &[(Hour, Traffic)]) -> Markup {
-    let sum: Traffic = traffic.iter().map(|(_, traffic)| *traffic).sum();
+    let sum = Traffic::of_all(traffic);
     html! {
         section aria-labelledby="figures" {
             h2.unseen #figures { "In figures" }
@@ -76,7 +77,10 @@ fn figures(visitor: &Visitor, traffic: &[(Hour, Traffic)]) -> Markup {
                 div { dt { "Saved in 30 days" } dd { (saved(traffic)) } }
                 div {
                     dt { "Groups" }
-                    dd { span.figure { (number(visitor.caller.directory.groups().count() as u64)) } " a " a href="/-/admin/groups" { "cache" } " each" }
+                    dd {
+                        span.figure { (number(visitor.caller.directory.groups().count() as u64)) } " a "
+                        a href="/-/admin/groups" { "cache" } " each"
+                    }
                 }
                 div.wide { dt { "Hit ratio, 24 hours" } (hit_ratio(traffic, visitor.caller.now)) }
             }
@@ -100,9 +104,9 @@ fn store(sizes: &StoreSizes) -> Markup {
                 svg.share.thick aria-hidden="true" { rect x="0%" width={ (used) "%" } height="100%" {} }
             }
             p.hint {
-                (number(stored.blobs)) " blobs and " (number(stored.manifests)) " manifests, each once, whoever pulled it. A full store is its
-                normal state: what was read longest ago and is cheapest to fetch again makes room. " (size(*free_bytes)) " are free on its file
-                system."
+                (number(stored.blobs)) " blobs and " (number(stored.manifests)) " manifests, each once, whoever pulled
+                it. A full store is its normal state: what was read longest ago and is cheapest to fetch again makes
+                room. " (size(*free_bytes)) " are free on its file system."
             }
         }
     }

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::backoff::Circuit;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
-use crate::domain::upstream::NetworkMode;
-use crate::http::ui::home::share;
 use crate::http::ui::parts::icon;
-use crate::http::ui::words::number;
+use crate::http::ui::words::{number, share};
 
 /// Part of a pull limit, in percent, below which what is left is shown as scarce.
 const SCARCE: f64 = 50.0;
@@ -33,8 +31,8 @@ pub(super) fn section(accounts: &[AccountState]) -> Markup {
                 tbody role="rowgroup" { @for account in accounts { (row(account)) } }
             }
             p.hint {
-                "A registry that fails is left alone for some seconds, then tried with one request. Cached images are served all the time.
-                Whether a registry works is known from the pulls that went there."
+                "A registry that fails is left alone for some seconds, then tried with one request. Cached images are
+                served all the time. Whether a registry works is known from the pulls that went there."
             }
         }
     }
@@ -79,16 +77,18 @@ fn row(account: &AccountState) -> Markup {
 
 fn state(account: &AccountState) -> Markup {
     let shown = |class: &str, shape: &str, word: &str, because: &str| {
-        html! { div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } } }
+        html! {
+            div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } }
+        }
     };
     let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
     let because = format!("{}{retry}", account.because.as_deref().unwrap_or_default());
-    match (account.mode, account.circuit) {
-        (NetworkMode::Offline, _) => shown("", "off", "Offline", "no registry is contacted"),
-        (NetworkMode::Online, _) if account.held_for.is_some() => shown("warn", "stale", "Limit reached", "pulls wait"),
-        (NetworkMode::Online, Circuit::Closed) => shown("good", "fresh", "Works", ""),
-        (NetworkMode::Online, Circuit::HalfOpen) => shown("warn", "stale", "Tried again", &because),
-        (NetworkMode::Online, Circuit::Open) => shown("bad", "bad", "Fails", &because),
+    match account.health() {
+        AccountHealth::Offline => shown("", "off", "Offline", "no registry is contacted"),
+        AccountHealth::LimitReached => shown("warn", "stale", "Limit reached", "pulls wait"),
+        AccountHealth::Working => shown("good", "fresh", "Works", ""),
+        AccountHealth::TriedAgain => shown("warn", "stale", "Tried again", &because),
+        AccountHealth::Failing => shown("bad", "bad", "Fails", &because),
     }
 }
 

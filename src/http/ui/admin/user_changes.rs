@@ -14,6 +14,7 @@ use crate::domain::token::TokenOwner;
 use crate::domain::user::User;
 use crate::http::api::{ApiError, user_changes as edit};
 use crate::http::ui::fault::{Fault, Kind};
+use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
@@ -29,6 +30,8 @@ struct Typed {
     email: String,
     admin: bool,
 }
+
+const USERNAME: &str = "Letters, digits, and “_”, “.” or “-”. The case of letters does not matter";
 
 /// Shows the form for a new user.
 pub(super) fn new(visitor: &Visitor) -> HttpResponse {
@@ -71,42 +74,16 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (ADMIN) "/users/new" } {
             (token_field(visitor))
-            div.field {
-                label for="username" { "User name" }
-                p.hint #username-is { "Letters, digits, and “_”, “.” or “-”. The case of letters does not matter" }
-                (Problem::at(problem, "username"))
-                input #username name="username" autocomplete="off" autocapitalize="none" spellcheck="false" required value=(typed.username)
-                    aria-invalid=[Problem::invalid(problem, "username")]
-                    aria-describedby=[Problem::description(problem, "username", "username-is")];
-            }
-            div.field {
-                label for="name" { "Full name" }
-                p.hint #name-is { "Empty: the user name" }
-                (Problem::at(problem, "name"))
-                input #name name="name" autocomplete="off" value=(typed.name)
-                    aria-invalid=[Problem::invalid(problem, "name")] aria-describedby=[Problem::description(problem, "name", "name-is")];
-            }
-            div.field {
-                label for="email" { "Email address" }
-                p.hint #email-is { "For people who read the list. Nothing is sent to it" }
-                (Problem::at(problem, "email"))
-                input #email name="email" type="email" autocomplete="off" value=(typed.email)
-                    aria-invalid=[Problem::invalid(problem, "email")] aria-describedby=[Problem::description(problem, "email", "email-is")];
-            }
-            div.field {
-                label for="new" { "Password" }
-                p.hint #new-is { "8 to 128 characters. The user can change it under the own name" }
-                (Problem::at(problem, "password"))
-                input #new type="password" name="password" autocomplete="new-password" required minlength="8" maxlength="128"
-                    aria-invalid=[Problem::invalid(problem, "password")] aria-describedby=[Problem::description(problem, "password", "new-is")];
-            }
-            div.choice {
-                input #admin type="checkbox" name="admin" value="yes" checked[typed.admin] aria-describedby="admin-is";
-                div {
-                    label for="admin" { "Administrator" }
-                    p.hint #admin-is { "May do everything: pull from every group, and change all groups and users" }
-                }
-            }
+            (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
+                .hint(USERNAME)
+                .show(problem))
+            (Field::new("name", "Full name").hint("Empty: the user name").value(&typed.name).show(problem))
+            (Field::new("email", "Email address").kind(FieldKind::Email).value(&typed.email)
+                .hint("For people who read the list. Nothing is sent to it").show(problem))
+            (Field::new("password", "Password").kind(FieldKind::NewPassword).required()
+                .hint("8 to 128 characters. The user can change it under the own name").show(problem))
+            (Choice::checkbox("admin", ("admin", "yes"), "Administrator").chosen(typed.admin)
+                .show("May do everything: pull from every group, and change all groups and users"))
             div.actions { button.primary { "Create the user" } a href={ (ADMIN) "/users" } { "Cancel" } }
         }
     }
@@ -117,7 +94,11 @@ pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpRespons
     let user = find(visitor, id)?;
     let name = user.username.as_str();
     let facts = html! {
-        dt { "At once" } dd { (name) " is signed out, and " (tokens_of(visitor, &user)) " with the password are refused with the next request." }
+        dt { "At once" }
+        dd {
+            (name) " is signed out, and " (tokens_of(visitor, &user))
+            " with the password are refused with the next request."
+        }
         dt { "Stays" } dd { "Memberships and tokens. Unblocking makes them valid again." }
     };
     Ok(confirm(visitor, &format!("Block {name}?"), &facts, (&format!("{ADMIN}/users/{}/block", id.0), "Block", name)))

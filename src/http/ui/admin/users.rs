@@ -11,15 +11,10 @@ use crate::domain::user::User;
 use crate::http::api::last_use;
 use crate::http::query::value_in;
 use crate::http::ui::page;
+use crate::http::ui::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
 use crate::http::ui::parts::{icon, token_field};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day, number, number_of, time};
-
-/// Number of users on a page.
-const PER_PAGE: usize = 20;
-
-/// Maximum number of the page, so that its first user has a number.
-const MAX_PAGE: usize = 1_000_000;
+use crate::http::ui::words::{day, number, time};
 
 /// The users that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +49,9 @@ pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
     let value = |name: &str| value_in(query, name).unwrap_or_default();
     let search = value("q").trim().to_owned();
     let (filter, word, _) = FILTERS.into_iter().find(|(_, word, _)| *word == value("show")).unwrap_or(FILTERS[0]);
-    let page_number = value("page").parse::<usize>().unwrap_or(1).clamp(1, MAX_PAGE) - 1;
+    let at = page_in(query);
+    let to =
+        |page| format!("{ADMIN}/users{}", query_of(&[("q", &search), ("show", word), ("page", &page_value(page))]));
     let mut users: Vec<&Arc<User>> = visitor.caller.directory.users().filter(|user| filter.fits(user)).collect();
     users.retain(|user| [&user.name, user.username.as_str()].iter().any(|text| contains(text, &search)));
     users.sort_by_cached_key(|user| user.username.folded());
@@ -67,12 +64,12 @@ pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
             @if users.is_empty() {
                 p { "There is no such user. " a href={ (ADMIN) "/users" } { "Show all people" } }
             } @else {
-                (table(visitor, users.iter().skip(page_number * PER_PAGE).take(PER_PAGE).copied()))
-                (pages(page_number, users.len(), &[("q", &search), ("show", word)]))
+                (table(visitor, users.iter().skip(at * PER_PAGE).take(PER_PAGE).copied()))
+                (Numbered { page: at, total: users.len(), things: "users" }.show(to))
             }
             p.hint {
-                "A user who is blocked is signed out, and all tokens of that user are refused with the next request. Bots are the users
-                behind group access tokens; they go with their token."
+                "A user who is blocked is signed out, and all tokens of that user are refused with the next request.
+                Bots are the users behind group access tokens; they go with their token."
             }
         }
     };
@@ -148,7 +145,9 @@ fn row(visitor: &Visitor, user: &User) -> Markup {
             td.num role="cell" data-label="Tokens" { (number(tokens.len() as u64)) }
             td role="cell" data-label="Last seen" { @match seen { Some(at) => (time(at, now)), None => "never" } }
             td role="cell" data-label="Since" { (day(user.created_at)) }
-            td.act role="cell" { @if user.bot_of.is_none() && user.id != visitor.caller.user.id { (menu(visitor, user)) } }
+            td.act role="cell" {
+                @if user.bot_of.is_none() && user.id != visitor.caller.user.id { (menu(visitor, user)) }
+            }
         }
     }
 }
@@ -160,7 +159,9 @@ fn is_of(token: &Token, user: &User) -> bool {
 fn state(user: &User) -> Markup {
     html! {
         @if user.blocked {
-            div.state.bad { (icon("bad")) b { "Blocked" } @if let Some(at) = user.block_changed_at { span { "since " (day(at)) } } }
+            div.state.bad {
+                (icon("bad")) b { "Blocked" } @if let Some(at) = user.block_changed_at { span { "since " (day(at)) } }
+            }
         } @else {
             div.state.good { (icon("fresh")) b { "Active" } }
         }
@@ -171,7 +172,9 @@ fn menu(visitor: &Visitor, user: &User) -> Markup {
     let (name, base) = (user.username.as_str(), format!("{ADMIN}/users/{}", user.id.0));
     let id = format!("menu-{}", user.id.0);
     html! {
-        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+        button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" {
+            (icon("dots"))
+        }
         div.menu id=(id) popover {
             p { (name) }
             @if user.blocked {
@@ -180,27 +183,6 @@ fn menu(visitor: &Visitor, user: &User) -> Markup {
                 a.bad href={ (base) "/block" } { "Block…" }
             }
             a.bad href={ (base) "/delete" } { "Delete…" }
-        }
-    }
-}
-
-/// Shows the way to the other pages of a list. `wanted` are the other pairs of its address.
-pub(super) fn pages(page: usize, total: usize, wanted: &[(&str, &str)]) -> Markup {
-    let first = page * PER_PAGE;
-    let last = total.min(first + PER_PAGE);
-    let to = |page: usize| {
-        let number = (page + 1).to_string();
-        let pairs = wanted.iter().filter(|(_, value)| !value.is_empty()).copied().chain([("page", number.as_str())]);
-        format!("?{}", serde_urlencoded::to_string(pairs.collect::<Vec<_>>()).unwrap_or_default())
-    };
-    html! {
-        nav.pages aria-label="Pages of the list" {
-            @if page > 0 { a href=(to(page - 1)) rel="prev" { "Previous" } }
-            span {
-                @if last > first { (number(first as u64 + 1)) " to " (number(last as u64)) " of " (number(total as u64)) }
-                @else { "Nothing is here any more; there are " (number_of(total as u64, "entry").replace("entrys", "entries")) }
-            }
-            @if last < total { a href=(to(page + 1)) rel="next" { "Next" } }
         }
     }
 }

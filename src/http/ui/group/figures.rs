@@ -1,15 +1,13 @@
 //! The figures of a group: images, bytes stored, what the cache saved, and the hit ratio.
 
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
-use crate::http::ui::chart;
-use crate::http::ui::home::share;
+use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, number_of, percent, size};
+use crate::http::ui::words::{number, number_of, share, size};
 
 /// What is known about a group.
 pub(super) struct Figures {
@@ -54,43 +52,21 @@ impl Figures {
 
     fn stored(&self, quota: Option<u64>) -> Markup {
         let Some(totals) = self.totals else {
-            return html! { span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it." };
+            return html! {
+                span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it."
+            };
         };
         html! {
             span.figure { (size(totals.bytes)) }
             @match quota {
                 Some(quota) => {
-                    svg.share aria-hidden="true" { rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {} }
+                    svg.share aria-hidden="true" {
+                        rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {}
+                    }
                     " " (share(totals.bytes, quota)) " % of the quota of " (size(quota))
                 },
                 None => { " in " (number_of(totals.blobs, "blob")) " and " (number_of(totals.manifests, "manifest")) },
             }
-        }
-    }
-}
-
-/// Shows what the cache saved, as the content of a tile.
-pub(in crate::http::ui) fn saved(traffic: &[(Hour, Traffic)]) -> Markup {
-    let sum: Traffic = traffic.iter().map(|(_, traffic)| *traffic).sum();
-    html! {
-        span.figure { (size(sum.saved_bytes)) }
-        " of " (size(sum.served_bytes)) " sent, and " (number_of(sum.saved_pulls, "pull")) " at registries"
-    }
-}
-
-/// Shows the hit ratio of the last 24 hours with its chart, as the content of a tile.
-pub(in crate::http::ui) fn hit_ratio(traffic: &[(Hour, Traffic)], now: Timestamp) -> Markup {
-    let hours = chart::last_hours(traffic, now);
-    let sum: Traffic = hours.iter().map(|(_, traffic)| *traffic).sum();
-    html! {
-        dd.beside {
-            span {
-                @match sum.hit_ratio() {
-                    Some(ratio) => { span.figure { (percent(ratio)) } " of " (number_of(sum.pulls(), "pull")) },
-                    None => { span.figure { "–" } " no pulls" },
-                }
-            }
-            (chart::show(&hours))
         }
     }
 }

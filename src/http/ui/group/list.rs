@@ -8,8 +8,9 @@ use crate::http::query::value_in;
 use crate::http::ui::address;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::image_row;
+use crate::http::ui::pages::{self, Numbered, PER_PAGE, page_in};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, number_of};
+use crate::http::ui::words::number;
 
 /// A part of the list, with the wishes that led to it.
 pub(super) struct List {
@@ -38,12 +39,6 @@ enum Column {
     LastPulled,
     Pulls,
 }
-
-/// Number of images on a page.
-const PER_PAGE: usize = 20;
-
-/// Maximum number of the page, so that its first image has a number.
-const MAX_PAGE: usize = 1_000_000;
 
 impl List {
     /// Reads the part of the list that the query of the address asks for.
@@ -144,20 +139,9 @@ impl List {
     }
 
     fn pages(&self, base: &str) -> Markup {
-        let (page, total) = (self.wanted.page, self.found.total);
-        let first = page * PER_PAGE;
-        let last = first + self.found.images.len();
-        let to = |page: usize| format!("{base}{}", Wanted { page, ..self.wanted.clone() }.address());
-        html! {
-            nav.pages aria-label="Pages of the list" {
-                @if page > 0 { a href=(to(page - 1)) rel="prev" { "Previous" } }
-                span {
-                    @if last > first { (number(first as u64 + 1)) " to " (number(last as u64)) " of " (number(total as u64)) }
-                    @else { "Nothing is here any more; there are " (number_of(total as u64, "image")) }
-                }
-                @if last < total { a href=(to(page + 1)) rel="next" { "Next" } }
-            }
-        }
+        let Wanted { page, .. } = self.wanted;
+        let to = |page| format!("{base}{}", Wanted { page, ..self.wanted.clone() }.address());
+        Numbered { page, total: self.found.total, things: "images" }.show(to)
     }
 }
 
@@ -176,7 +160,7 @@ impl Wanted {
             pinned: value("pinned") == "1",
             column,
             descending: value("order") == "desc",
-            page: value("page").parse::<usize>().unwrap_or(1).clamp(1, MAX_PAGE) - 1,
+            page: page_in(query),
         }
     }
 
@@ -207,17 +191,13 @@ impl Wanted {
             Column::LastPulled => "last_pulled",
             Column::Pulls => "pulls",
         };
-        let page = if self.page > 0 { (self.page + 1).to_string() } else { String::new() };
-        let pairs = [
-            ("q", self.search.as_str()),
+        pages::query_of(&[
+            ("q", &self.search),
             ("pinned", if self.pinned { "1" } else { "" }),
             ("sort", column),
             ("order", if self.descending { "desc" } else { "" }),
-            ("page", page.as_str()),
-        ];
-        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let query = serde_urlencoded::to_string(pairs).unwrap_or_default();
-        if query.is_empty() { query } else { format!("?{query}") }
+            ("page", &pages::page_value(self.page)),
+        ])
     }
 }
 

@@ -10,9 +10,10 @@ use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
+use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
-use crate::http::ui::roles::{self, role};
+use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
@@ -37,12 +38,16 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
                         th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
                     }
                 }
-                tbody role="rowgroup" { @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) } }
+                tbody role="rowgroup" {
+                    @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) }
+                }
             }
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {
-                    a href={ (address::of_group(group.path.as_str())) "/explain" } { "Explain whether somebody may pull, and why" }
+                    a href={ (address::of_group(group.path.as_str())) "/explain" } {
+                        "Explain whether somebody may pull, and why"
+                    }
                 }
                 @if !visitor.owns(group) { "Owners of the group can add and remove members." }
             }
@@ -75,7 +80,7 @@ fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Mar
                 @if is_blocked { " " span.badge { "Blocked" } }
             }
             td role="cell" data-label="Role" {
-                (role(member.level))
+                (member.level.name())
                 @if member.level == AccessLevel::Owner { span.under { "may change it, too" } }
             }
             td.two role="cell" data-label="Member of" {
@@ -91,7 +96,8 @@ fn row(visitor: &Visitor, group: &Group, name: &str, member: &Membership) -> Mar
             td role="cell" data-label="Ends" { @match member.expires_at { Some(at) => (day(at)), None => "Never" } }
             td.act role="cell" {
                 @if visitor.owns(group) && is_here {
-                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" { (icon("dots")) }
+                    button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) }
+                        title="Actions" { (icon("dots")) }
                     div.menu id=(id) popover {
                         p { (name) }
                         a href={ (address_of(group)) "/" (member.user.0) "/change" } { "Change role or end…" }
@@ -109,19 +115,16 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
             h2 #add { "Add a member" }
             form.inline method="post" action=(address_of(group)) {
                 (token_field(visitor))
-                div.field.grow {
-                    label for="username" { "User name" }
-                    (Problem::at(problem, "username"))
-                    input #username name="username" autocapitalize="none" spellcheck="false" required value=(typed.username)
-                        aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "")];
-                }
+                (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
+                    .class("grow")
+                    .show(problem))
                 (role_field(typed, problem))
                 (end_field(typed, problem))
                 button.primary { "Add the member" }
             }
             p.hint {
-                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work unchanged. Members can
-                pull from the groups below, too."
+                "All roles but Owner may do the same here: pull. They are GitLab’s, so that its clients work
+                unchanged. Members can pull from the groups below, too."
             }
         }
     }
@@ -129,25 +132,11 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
 
 /// Shows the choice of a role.
 pub(super) fn role_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="level" { "Role" }
-            (Problem::at(problem, "access_level"))
-            select.short #level name="access_level" {
-                (roles::options(&typed.level))
-            }
-        }
-    }
+    Field::new("access_level", "Role").short().of_options(problem, roles::options(&typed.level))
 }
 
 /// Shows the field for the end of a membership.
 pub(super) fn end_field(typed: &Typed, problem: Option<&Problem>) -> Markup {
-    html! {
-        div.field {
-            label for="expires" { "Ends on, if ever" }
-            (Problem::at(problem, "expires_at"))
-            input.short #expires name="expires_at" type="date" value=(typed.expires_at)
-                aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "")];
-        }
-    }
+    let field = Field::new("expires_at", "Ends on, if ever").kind(FieldKind::Day("")).short();
+    field.value(&typed.expires_at).show(problem)
 }

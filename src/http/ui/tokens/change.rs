@@ -8,13 +8,14 @@ use maud::{Markup, html};
 
 use super::{Owner, secret};
 use crate::domain::commands::maker::Ending;
-use crate::domain::commands::rotation::{self, Rotation};
+use crate::domain::commands::rotation;
 use crate::domain::commands::token as edit;
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::Token;
-use crate::http::api::{self, ApiError, Authority};
+use crate::http::api::{self, ApiError, Authority, rotations};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::{icon, token_field};
@@ -36,10 +37,10 @@ pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Re
 pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
-    let (secret, new_credential) = api::new_secret(api::kind_of(&token));
     // A second rotation would end the secret that the first one has promised to keep for a while.
     if form.value("present") != Some(token.credential.to_string().as_str()) {
-        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with another rotation";
+        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
+                        another rotation";
         let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)))?;
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
     }
@@ -51,17 +52,13 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
     let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
     let ending = has_expired.then_some(Ending::Never);
-    let rotation = Rotation { ending, new_credential, overlap };
-    let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
-        rotation::rotate(caller.directory, token.id, rotation, &caller.terms())
-    };
     let of = owner.clone();
     let rotated = match visitor.caller.may(move |caller| of.find(caller, id)) {
-        Ok(may) => visitor.caller.change("token rotated", may, rotate).await,
+        Ok(may) => rotations::rotate(&visitor.caller, may, ending, overlap).await,
         Err(error) => Err(error),
     };
     match rotated {
-        Ok(token) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
+        Ok((token, _, secret)) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = rotation_form(visitor, owner, &token, Some(&problem))?;
@@ -79,19 +76,22 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
         @if let Some(at) = token.old_secret_end(visitor.caller.now) {
             div.note.warn {
                 (icon("stale"))
-                div { p { b { "The secret before the present one is valid until " (minute(at)) " UTC." } " Another rotation ends it at once." } }
+                div {
+                    p {
+                        b { "The secret before the present one is valid until " (minute(at)) " UTC." }
+                        " Another rotation ends it at once."
+                    }
+                }
             }
         }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/rotate" } {
             (token_field(visitor))
             input type="hidden" name="present" value=(token.credential);
-            div.field {
-                label for="overlap" { "The old secret is valid" }
-                p.hint #overlap-is { "Until then both work, so that machines can change one after the other" }
-                select.short #overlap name="overlap" aria-describedby="overlap-is" {
+            (Field::new("overlap", "The old secret is valid").short()
+                .hint("Until then both work, so that machines can change one after the other")
+                .of_options(problem, html! {
                     @for (value, meaning) in OVERLAPS { option value=(value) { (meaning) } }
-                }
-            }
+                }))
             div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
         }
     })
@@ -146,13 +146,8 @@ fn extension_form(
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
             (token_field(visitor))
-            div.field {
-                label for="expires" { "Expires on" }
-                p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never. Its secret stays" }
-                (Problem::at(problem, "expires_at"))
-                input.short #expires name="expires_at" type="date" value=(typed)
-                    aria-invalid=[Problem::invalid(problem, "expires_at")] aria-describedby=[Problem::description(problem, "expires_at", "expires-is")];
-            }
+            (Field::new("expires_at", "Expires on").kind(FieldKind::Day("")).short().value(typed)
+                .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))
             div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
         }
     })
@@ -168,7 +163,11 @@ pub(super) fn show_revocation(visitor: &Visitor, owner: &Owner, id: TokenId) -> 
             h2.unseen #then { "What happens" }
             dl.facts {
                 dt { "Last used" }
-                dd { @match api::last_use(&visitor.caller, &token) { Some(at) => (time(at, visitor.caller.now)), None => "never" } }
+                dd {
+                    @match api::last_use(&visitor.caller, &token) {
+                        Some(at) => (time(at, visitor.caller.now)), None => "never"
+                    }
+                }
                 dt { "At once" } dd { "The very next request with it fails, also in the middle of a pull." }
                 dt { "For ever" }
                 dd {

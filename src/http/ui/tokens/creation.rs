@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use maud::{Markup, html};
 
 use super::{Owner, secret};
@@ -13,6 +13,7 @@ use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::Token;
 use crate::http::api::{self, ApiError, Authority, Right};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
@@ -155,6 +156,7 @@ fn invalid(field: &'static str, reason: &str) -> ApiError {
 
 fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Problem>) -> Result<Markup, Fault> {
     let is_of_group = matches!(owner, Owner::Group(_));
+    let tomorrow = day_text(visitor.caller.now + SignedDuration::from_hours(24));
     Ok(html! {
         (owner.crumbs(visitor, "New token")?)
         h1 { "New token" }
@@ -165,13 +167,8 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
             div.split {
                 div { h2 { "What it is called" } }
                 div.column.stack {
-                    div.field {
-                        label for="name" { "Name" }
-                        p.hint #name-is { "For people: where it will be used" }
-                        (Problem::at(problem, "name"))
-                        input #name name="name" required maxlength="255" value=(typed.name)
-                            aria-invalid=[Problem::invalid(problem, "name")] aria-describedby=[Problem::description(problem, "name", "name-is")];
-                    }
+                    (Field::new("name", "Name").required().max_chars(255).value(&typed.name)
+                        .hint("For people: where it will be used").show(problem))
                     @if is_of_group { (group_fields(typed, problem)) }
                 }
             }
@@ -179,14 +176,9 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
             div.split {
                 div { h2 { "Until when" } p.soft { "The metrics tell of it before." } }
                 div.column.stack {
-                    div.field {
-                        label for="expires" { "Expires on" }
-                        p.hint #expires-is { "It stops working when this day begins, by UTC. Empty: never" }
-                        (Problem::at(problem, "expires_at"))
-                        input.short #expires name="expires_at" type="date" value=(typed.expires_at)
-                            min=(tomorrow(visitor.caller.now)) aria-invalid=[Problem::invalid(problem, "expires_at")]
-                            aria-describedby=[Problem::description(problem, "expires_at", "expires-is")];
-                    }
+                    (Field::new("expires_at", "Expires on").kind(FieldKind::Day(&tomorrow)).short()
+                        .value(&typed.expires_at)
+                        .hint("It stops working when this day begins, by UTC. Empty: never").show(problem))
                 }
             }
             div.split {
@@ -197,28 +189,16 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
     })
 }
 
-fn tomorrow(now: Timestamp) -> String {
-    day_text(now + SignedDuration::from_hours(24))
-}
-
 fn kinds(typed: &Typed) -> Markup {
-    let choice = |value: &str, is_chosen: bool, label: &str, meaning: &str| {
-        html! {
-            div.choice {
-                input type="radio" name="kind" id={ "kind-" (value) } value=(value) checked[is_chosen]
-                    aria-describedby={ "kind-" (value) "-is" };
-                div { label for={ "kind-" (value) } { (label) } p.hint id={ "kind-" (value) "-is" } { (meaning) } }
-            }
-        }
-    };
     let access = "Acts as a bot that is a member of this group: it can use the API, too. Any user name goes with it.";
+    let choice = |value, label| Choice::radio("kind", value, label).chosen(typed.is_access_token == (value == "group"));
     html! {
         div.split {
             div { h2 { "What it is" } p.soft { "A deploy token is right for machines that only pull." } }
             fieldset.column {
                 legend.unseen { "Kind of token" }
-                (choice("deploy", !typed.is_access_token, "Deploy token", "Pulls, and has a user name of its own."))
-                (choice("group", typed.is_access_token, "Group access token", access))
+                (choice("deploy", "Deploy token").show("Pulls, and has a user name of its own."))
+                (choice("group", "Group access token").show(access))
             }
         }
     }
@@ -226,34 +206,16 @@ fn kinds(typed: &Typed) -> Markup {
 
 fn group_fields(typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
-        div.field.not-group {
-            label for="username" { "User name" }
-            p.hint #username-is { "What clients log in with. Empty: one is made up" }
-            (Problem::at(problem, "username"))
-            input #username name="username" maxlength="255" autocapitalize="none" spellcheck="false" value=(typed.username)
-                aria-invalid=[Problem::invalid(problem, "username")] aria-describedby=[Problem::description(problem, "username", "username-is")];
-        }
-        div.field.not-deploy {
-            label for="level" { "Role of its bot" }
-            p.hint #level-is { "Every role may pull. Only an owner may change the group" }
-            (Problem::at(problem, "access_level"))
-            select.short #level name="access_level" aria-describedby="level-is" {
-                (roles::options(&typed.level))
-            }
-        }
+        (Field::new("username", "User name").kind(FieldKind::Identifier).max_chars(255).value(&typed.username)
+            .class("not-group")
+            .hint("What clients log in with. Empty: one is made up").show(problem))
+        (Field::new("access_level", "Role of its bot").short().class("not-deploy")
+            .hint("Every role may pull. Only an owner may change the group")
+            .of_options(problem, roles::options(&typed.level)))
     }
 }
 
 fn scopes(typed: &Typed, problem: Option<&Problem>, is_of_group: bool) -> Markup {
-    let choice = |value: &str, is_chosen: bool, label: &str, class: &str, meaning: Markup| {
-        html! {
-            div class={ "choice " (class) } {
-                input type="checkbox" name="scopes" id={ "scope-" (value) } value=(value) checked[is_chosen]
-                    aria-describedby={ "scope-" (value) "-is" };
-                div { label for={ "scope-" (value) } { (label) } p.hint id={ "scope-" (value) "-is" } { (meaning) } }
-            }
-        }
-    };
     let pull = html! {
         code { "read_registry" } " and " code { "write_registry" }
         ". Pulling takes both, as in GitLab. It cannot push: nothing can be pushed here."
@@ -262,6 +224,10 @@ fn scopes(typed: &Typed, problem: Option<&Problem>, is_of_group: bool) -> Markup
         code { "read_virtual_registry" } " and " code { "write_virtual_registry" }
         ": as good, for files written for GitLab’s virtual registry."
     };
+    let read_api = html! { code { "read_api" } ". It does not pull." };
+    let api = html! { code { "api" } ". All that its owner may do, pulling included." };
+    let choice =
+        |value, chosen, label| Choice::checkbox(&format!("scope-{value}"), ("scopes", value), label).chosen(chosen);
     let class = if is_of_group { "not-deploy" } else { "" };
     html! {
         div.split {
@@ -269,10 +235,10 @@ fn scopes(typed: &Typed, problem: Option<&Problem>, is_of_group: bool) -> Markup
             fieldset.column {
                 legend.unseen { "Scopes" }
                 (Problem::at(problem, "scopes"))
-                (choice("pull", typed.pull, "Pull images", "", pull))
-                (choice("virtual", typed.virtual_registry, "Pull images, under the other names", "", virtual_registry))
-                (choice("read_api", typed.read_api, "Read over the API", class, html! { code { "read_api" } ". It does not pull." }))
-                (choice("api", typed.api, "Everything over the API", class, html! { code { "api" } ". All that its owner may do, pulling included." }))
+                (choice("pull", typed.pull, "Pull images").show(pull))
+                (choice("virtual", typed.virtual_registry, "Pull images, under the other names").show(virtual_registry))
+                (choice("read_api", typed.read_api, "Read over the API").class(class).show(read_api))
+                (choice("api", typed.api, "Everything over the API").class(class).show(api))
             }
         }
     }

@@ -46,7 +46,10 @@ pub(super) fn show(
             }
             dl.facts {
                 dt { "User name" }
-                dd { code #secret-username { (username) } @if !matches!(token.owner, TokenOwner::Deploy { .. }) { ", or any other" } }
+                dd {
+                    code #secret-username { (username) }
+                    @if !matches!(token.owner, TokenOwner::Deploy { .. }) { ", or any other" }
+                }
                 dt { "May" } dd { (may(&token.scopes)) }
                 dt { "Expires" } dd { @match token.expires_at { Some(at) => (day(at)), None => "never" } }
                 @if let Some(at) = token.old_secret_end(visitor.caller.now) {
@@ -56,7 +59,8 @@ pub(super) fn show(
         }
         section aria-labelledby="use" {
             h2 #use { "Use it" }
-            (code("login", "Docker, once on each machine. Paste the secret when asked", &format!("docker login {} -u '{username}'", visitor.host)))
+            (code("login", "Docker, once on each machine. Paste the secret when asked",
+                &format!("docker login {} -u '{username}'", visitor.host)))
             @if let Some(check) = check {
                 (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D", &check))
             }

@@ -18,7 +18,7 @@ impl Index {
         if !self.may_record()? {
             return Err(StoreError::Full);
         }
-        let whole = of_groups.iter().map(|(_, traffic)| *traffic).sum();
+        let whole = Traffic::of_all(of_groups);
         self.in_database(|| {
             self.add_to_hour(None, hour, whole)?;
             of_groups.iter().try_for_each(|(group, traffic)| self.add_to_hour(Some(*group), hour, *traffic))

@@ -1,0 +1,211 @@
+//! Fields of forms: each has a label, a hint, the sentence about what is wrong with it, and keeps what was typed. And
+//! choices, each with what it means.
+
+use maud::{Markup, Render, html};
+
+use super::problem::{Problem, id_of};
+
+/// A field with a label, of the name that it has in the form.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a> {
+    name: &'static str,
+    label: &'a str,
+    /// What can be typed; empty: no hint.
+    hint: &'a str,
+    /// What was typed before.
+    value: &'a str,
+    kind: FieldKind<'a>,
+    required: bool,
+    max_chars: Option<u16>,
+    short: bool,
+    /// Further classes of the whole.
+    class: &'static str,
+}
+
+/// The content of a field, for browsers and their keyboards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldKind<'a> {
+    /// Words.
+    Text,
+    /// A name that is compared character by character, such as a user name.
+    Identifier,
+    /// An email address.
+    Email,
+    /// A password that exists already.
+    Password,
+    /// A password that is chosen here.
+    NewPassword,
+    /// A day; the field is the first one that can be chosen, or empty.
+    Day(&'a str),
+}
+
+/// One of several things to choose, or one that can be chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Choice<'a> {
+    input: &'static str,
+    id: String,
+    /// The name in the form, and the value if it is chosen.
+    pair: (&'static str, &'a str),
+    label: &'a str,
+    chosen: bool,
+    /// A further class of the whole.
+    class: &'static str,
+}
+
+/// Minimum and maximum number of characters of a password.
+const PASSWORD_CHARS: (u16, u16) = (8, 128);
+
+impl<'a> Field<'a> {
+    /// Returns a field for words, which may be left empty.
+    pub(super) fn new(name: &'static str, label: &'a str) -> Self {
+        let kind = FieldKind::Text;
+        Self { name, label, hint: "", value: "", kind, required: false, max_chars: None, short: false, class: "" }
+    }
+
+    /// Adds what can be typed.
+    pub(super) fn hint(self, hint: &'a str) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// Sets what was typed before. Passwords are never shown again.
+    pub(super) fn value(self, value: &'a str) -> Self {
+        Self { value, ..self }
+    }
+
+    /// Sets what the field contains.
+    pub(super) fn kind(self, kind: FieldKind<'a>) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Has browsers refuse the form if the field is empty.
+    pub(super) fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// Sets the maximum number of characters that browsers accept.
+    pub(super) fn max_chars(self, max: u16) -> Self {
+        Self { max_chars: Some(max), ..self }
+    }
+
+    /// Shows it short, for what needs no long one.
+    pub(super) fn short(self) -> Self {
+        Self { short: true, ..self }
+    }
+
+    /// Adds classes to the whole.
+    pub(super) fn class(self, class: &'static str) -> Self {
+        Self { class, ..self }
+    }
+
+    /// Shows the field for something that is typed.
+    pub(super) fn show(&self, problem: Option<&Problem>) -> Markup {
+        let id = id_of(self.name);
+        let plain = matches!(self.kind, FieldKind::Identifier);
+        let chosen_here = (self.kind == FieldKind::NewPassword).then_some(PASSWORD_CHARS);
+        let (least, most) = (chosen_here.map(|(least, _)| least), chosen_here.map(|(_, most)| most));
+        let from = if let FieldKind::Day(from) = self.kind { from } else { "" };
+        self.around(
+            problem,
+            html! {
+                input id=(id) class=[self.short.then_some("short")] name=(self.name) type=[self.kind.input_type()]
+                    autocomplete=[self.kind.autocomplete()] autocapitalize=[plain.then_some("none")]
+                    spellcheck=[plain.then_some("false")] required[self.required]
+                    minlength=[least] maxlength=[most.or(self.max_chars)]
+                    min=[Some(from).filter(|from| !from.is_empty())] value=[self.kind.is_shown().then_some(self.value)]
+                    aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)];
+            },
+        )
+    }
+
+    /// Shows the field for something that is chosen of these options.
+    pub(super) fn of_options(&self, problem: Option<&Problem>, options: impl Render) -> Markup {
+        self.around(
+            problem,
+            html! {
+                select id=(id_of(self.name)) class=[self.short.then_some("short")] name=(self.name)
+                    aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)] {
+                    (options)
+                }
+            },
+        )
+    }
+
+    fn around(&self, problem: Option<&Problem>, element: Markup) -> Markup {
+        html! {
+            div class={ "field" @if !self.class.is_empty() { " " (self.class) } } {
+                label for=(id_of(self.name)) { (self.label) }
+                @if !self.hint.is_empty() { p.hint id=(self.hint_id()) { (self.hint) } }
+                (Problem::at(problem, self.name))
+                (element)
+            }
+        }
+    }
+
+    fn description(&self, problem: Option<&Problem>) -> Option<String> {
+        let hint = if self.hint.is_empty() { String::new() } else { self.hint_id() };
+        Problem::description(problem, self.name, &hint)
+    }
+
+    fn hint_id(&self) -> String {
+        format!("{}-is", id_of(self.name))
+    }
+}
+
+impl FieldKind<'_> {
+    fn input_type(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Identifier => None,
+            Self::Email => Some("email"),
+            Self::Password | Self::NewPassword => Some("password"),
+            Self::Day(_) => Some("date"),
+        }
+    }
+
+    fn autocomplete(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Identifier | Self::Email => Some("off"),
+            Self::Password => Some("current-password"),
+            Self::NewPassword => Some("new-password"),
+            Self::Day(_) => None,
+        }
+    }
+
+    fn is_shown(self) -> bool {
+        !matches!(self, Self::Password | Self::NewPassword)
+    }
+}
+
+impl<'a> Choice<'a> {
+    /// Returns one of several things of which one is chosen.
+    pub(super) fn radio(name: &'static str, value: &'a str, label: &'a str) -> Self {
+        Self { input: "radio", id: format!("{name}-{value}"), pair: (name, value), label, chosen: false, class: "" }
+    }
+
+    /// Returns something that can be chosen. No other element of the page has this `id`.
+    pub(super) fn checkbox(id: &str, pair: (&'static str, &'a str), label: &'a str) -> Self {
+        Self { input: "checkbox", id: id.to_owned(), pair, label, chosen: false, class: "" }
+    }
+
+    /// Sets whether it is chosen.
+    pub(super) fn chosen(self, chosen: bool) -> Self {
+        Self { chosen, ..self }
+    }
+
+    /// Adds a class to the whole.
+    pub(super) fn class(self, class: &'static str) -> Self {
+        Self { class, ..self }
+    }
+
+    /// Shows the choice and what it means.
+    pub(super) fn show(&self, meaning: impl Render) -> Markup {
+        let (name, value) = self.pair;
+        let meaning_id = format!("{}-is", self.id);
+        html! {
+            div class={ "choice" @if !self.class.is_empty() { " " (self.class) } } {
+                input id=(self.id) type=(self.input) name=(name) value=(value) checked[self.chosen]
+                    aria-describedby=(meaning_id);
+                div { label for=(self.id) { (self.label) } p.hint id=(meaning_id) { (meaning) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Lists in pages: the number of a page in an address, and the links to the pages around it.
+
+use maud::{Markup, html};
+
+use super::words::number;
+use crate::http::query::value_in;
+
+/// Number of things on a page.
+pub(super) const PER_PAGE: usize = 20;
+
+/// Maximum number of the page, so that its first thing has a number.
+const MAX_PAGE: usize = 1_000_000;
+
+/// A page of a list whose length is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbered<'a> {
+    /// The page, from 0.
+    pub(super) page: usize,
+    /// Number of things in the whole list.
+    pub(super) total: usize,
+    /// What they are, in the plural.
+    pub(super) things: &'a str,
+}
+
+/// A link with its words.
+pub(super) type Link<'a> = (&'a str, String);
+
+/// Returns the number of the page that the query of an address asks for, from 0.
+pub(super) fn page_in(query: &str) -> usize {
+    value_in(query, "page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, MAX_PAGE) - 1
+}
+
+/// Returns the query of an address with those of these pairs that have a value; empty without any.
+pub(super) fn query_of(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let query = serde_urlencoded::to_string(pairs).unwrap_or_default();
+    if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// Returns the value of `page` in an address; empty for the first one, which needs none.
+pub(super) fn page_value(page: usize) -> String {
+    if page > 0 { (page + 1).to_string() } else { String::new() }
+}
+
+impl Numbered<'_> {
+    /// Shows which part of the list this is, and the way to the others. `to` returns the address of a page.
+    pub(super) fn show(&self, to: impl Fn(usize) -> String) -> Markup {
+        let first = self.page.saturating_mul(PER_PAGE);
+        let last = self.total.min(first.saturating_add(PER_PAGE));
+        let total = number(self.total as u64);
+        let words = if last > first {
+            format!("{} to {} of {total}", number(first as u64 + 1), number(last as u64))
+        } else {
+            format!("Nothing is here any more; there are {total} {}", self.things)
+        };
+        let before = (self.page > 0).then(|| ("Previous", to(self.page - 1)));
+        links(before, Some(&words), (last < self.total).then(|| ("Next", to(self.page + 1))))
+    }
+}
+
+/// Shows the way to the pages before and after the present one.
+pub(super) fn links(before: Option<Link<'_>>, words: Option<&str>, after: Option<Link<'_>>) -> Markup {
+    html! {
+        nav.pages aria-label="Pages of the list" {
+            @if let Some((label, to)) = before { a href=(to) rel="prev" { (label) } }
+            @if let Some(words) = words { span { (words) } }
+            @if let Some((label, to)) = after { a href=(to) rel="next" { (label) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_none_is_the_first() {
+        for query in ["", "page=0", "page=x", "page=18446744073709551616"] {
+            assert_eq!(page_in(query), 0, "{query}");
+        }
+        assert_eq!((page_in("page=3"), page_value(2), page_value(0)), (2, "3".to_owned(), String::new()));
+        assert_eq!(query_of(&[("q", "a b&c"), ("show", "")]), "?q=a+b%26c");
+        assert_eq!(query_of(&[("q", "")]), "");
+    }
+
+    #[test]
+    fn a_list_says_which_part_of_it_is_shown() {
+        let shown = |page, total| Numbered { page, total, things: "images" }.show(page_value).into_string();
+        assert!(shown(0, 23).contains(r#"<span>1 to 20 of 23</span><a href="2" rel="next">"#), "{}", shown(0, 23));
+        assert!(
+            shown(1, 23).contains(r#"rel="prev">Previous</a><span>21 to 23 of 23</span></nav>"#),
+            "{}",
+            shown(1, 23)
+        );
+        assert!(shown(8, 1_023).contains("161 to 180 of 1,023"));
+        assert!(shown(8, 23).contains("Nothing is here any more; there are 23 images"), "{}", shown(8, 23));
+    }
+}
