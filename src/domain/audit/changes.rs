@@ -1,7 +1,7 @@
 //! The events of a change of identities: one for each record that it creates, changes or removes, as far as a record is
 //! of interest by itself. A bot user has none, because its group access token has one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,7 +12,8 @@ use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
-/// Maximum number of events of one change. The last one has the number of records beyond it.
+/// Maximum number of events of one change, because the single writer of the directory waits for them. Records of which
+/// many may change at once come last; the last event of an object has the number of its records beyond.
 pub const MAX_EVENTS: usize = 200;
 
 /// Fields with values that mean nothing to people.
@@ -41,28 +42,54 @@ pub fn events(
     at: Timestamp,
 ) -> Vec<Event> {
     let change = Change { before, after };
-    let mut events: Vec<Event> = Vec::new();
-    let mut left_out = 0;
-    for write in writes.iter().filter(|write| is_shown(before, write)) {
-        let (old, new) = match write {
-            Write::Put(record) => (before.record(record.key()), Some(record)),
-            Write::Remove(key) => (before.record(*key), None),
-        };
-        let Some(record) = new.or(old.as_ref()).filter(|record| !is_part_of_another(record)) else { continue };
-        // The single writer of the directory waits for this.
-        if events.len() == MAX_EVENTS {
-            left_out += 1;
-            continue;
-        }
-        let (name, message) = (name(old.as_ref(), new, at), origin.message);
-        let (entity, target) = (change.entity(record), change.target(record));
-        let changes = field_changes(old.as_ref(), new);
-        events.push(Event { changes, ..Event::new(at, origin.author.clone(), (&name, message), entity, target) });
-    }
-    if let Some(last) = events.last_mut() {
-        last.left_out = left_out;
-    }
+    let mut affected: Vec<Affected> = writes.iter().filter_map(|write| change.affected(write)).collect();
+    affected.sort_by_key(|one| one.rank);
+    let left_out = affected.split_off(affected.len().min(MAX_EVENTS));
+    let mut events: Vec<Event> = affected.into_iter().map(|one| one.event(origin, at)).collect();
+    count(left_out, &mut events);
     events
+}
+
+/// A record that is of interest by itself, before and after the change.
+struct Affected<'a> {
+    old: Option<Record>,
+    new: Option<&'a Record>,
+    /// The records of the lowest rank have events first.
+    rank: u8,
+    entity: Entity,
+    target: Target,
+}
+
+impl Affected<'_> {
+    fn event(self, origin: &Origin, at: Timestamp) -> Event {
+        let (old, new) = (self.old.as_ref(), self.new);
+        let name = name(old, new, at);
+        let event = Event::new(at, origin.author.clone(), (&name, origin.message), self.entity, self.target);
+        Event { changes: field_changes(old, new), ..event }
+    }
+}
+
+/// Adds the numbers of records without an event to the last event of the same object, or else to the last of all.
+fn count(left_out: Vec<Affected>, events: &mut [Event]) {
+    let mut numbers: HashMap<Entity, usize> = HashMap::new();
+    for one in left_out {
+        *numbers.entry(one.entity).or_default() += 1;
+    }
+    for (entity, number) in numbers {
+        let of_same = events.iter().rposition(|event| event.entity == entity).or(events.len().checked_sub(1));
+        if let Some(event) = of_same.and_then(|position| events.get_mut(position)) {
+            event.left_out += number;
+        }
+    }
+}
+
+fn rank(record: &Record) -> u8 {
+    match record {
+        Record::Service(_) => 0,
+        Record::Group(_) | Record::User(_) => 1,
+        Record::Membership(_) => 2,
+        Record::Token(_) | Record::Tombstone(_) => 3,
+    }
 }
 
 fn is_part_of_another(record: &Record) -> bool {
@@ -117,6 +144,19 @@ fn token_done(old: &Token, new: Option<&Token>, at: Timestamp) -> &'static str {
 }
 
 impl Change<'_> {
+    fn affected<'a>(&self, write: &'a Write) -> Option<Affected<'a>> {
+        if !is_shown(self.before, write) {
+            return None;
+        }
+        let (old, new) = match write {
+            Write::Put(record) => (self.before.record(record.key()), Some(record)),
+            Write::Remove(key) => (self.before.record(*key), None),
+        };
+        let record = new.or(old.as_ref()).filter(|record| !is_part_of_another(record))?;
+        let (rank, entity, target) = (rank(record), self.entity(record), self.target(record));
+        Some(Affected { old, new, rank, entity, target })
+    }
+
     fn entity(&self, record: &Record) -> Entity {
         match record {
             Record::User(user) => Entity::User { id: user.id, name: user.username.to_string() },

@@ -88,6 +88,22 @@ fn a_change_of_very_many_records_has_some_events_and_the_number_of_the_others() 
 }
 
 #[test]
+fn a_group_that_goes_with_very_many_tokens_has_an_event_of_its_own() {
+    let group = serde_json::from_value(json!({
+        "id": 7, "name": "team", "path": "team", "description": "", "parent": null, "visibility": "private",
+        "proxy_enabled": null, "created_at": Timestamp::UNIX_EPOCH,
+    }));
+    let many = |id: u64| Token { id: TokenId(id), ..token(3) };
+    let tokens = (1..=MAX_EVENTS as u64 + 5).map(|id| Record::Token(many(id)));
+    let before = Directory::from_records(tokens.chain([Record::Group(group.unwrap())]));
+    let tokens = (1..=MAX_EVENTS as u64 + 5).map(|id| Write::Remove(RecordKey::Token(TokenId(id))));
+    let writes: Vec<Write> = tokens.chain([Write::Remove(RecordKey::Group(GroupId(7)))]).collect();
+    let events = of(&before, &writes);
+    assert_eq!((events.len(), events[0].name.as_str()), (MAX_EVENTS, "group_destroyed"));
+    assert_eq!(events.iter().map(|event| event.left_out).sum::<usize>(), 6);
+}
+
+#[test]
 fn texts_that_a_caller_chose_are_cut_and_shown_as_wanted() {
     let before = Directory::default();
     let long = User { name: "x".repeat(1000), ..user(1) };
