@@ -43,15 +43,20 @@ pub struct ServiceRules {
 }
 
 impl Puller {
-    /// Returns the person or the token with this user name: of a deploy token its own, of a group access token that of
-    /// its bot.
-    pub fn named(directory: &Directory, username: &str) -> Option<Self> {
+    /// Returns the persons and tokens with this user name: of a deploy token its own, of a group access token that of
+    /// its bot. Several groups may have given one name to their tokens, and it may be that of a person. First are the
+    /// tokens of this group and those above it, then the person, then the tokens of other groups.
+    pub fn named(directory: &Directory, username: &str, group: GroupId) -> Vec<Self> {
         let is_named =
             |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username: own, .. } if own == username);
-        if let Some(token) = directory.tokens().find(is_named) {
-            return Some(Self::Token(token.clone()));
-        }
-        let user = directory.user_named(username)?;
+        let tokens = directory.tokens().filter(is_named).cloned();
+        let (own, others): (Vec<_>, Vec<_>) = tokens.partition(|token| policy::is_of(directory, token, group));
+        let user = directory.user_named(username).and_then(|user| Self::of_user(directory, user));
+        let tokens = |all: Vec<Arc<Token>>| all.into_iter().map(Self::Token);
+        tokens(own).chain(user).chain(tokens(others)).collect()
+    }
+
+    fn of_user(directory: &Directory, user: &Arc<User>) -> Option<Self> {
         let is_of = |token: &&Arc<Token>| matches!(token.owner, TokenOwner::Group { bot, .. } if bot == user.id);
         match user.bot_of {
             Some(_) => directory.tokens().find(is_of).cloned().map(Self::Token),
@@ -59,13 +64,25 @@ impl Puller {
         }
     }
 
-    /// Returns true for a member of the group, or of one above it, and for a token of either.
-    pub fn belongs_to(&self, directory: &Directory, group: GroupId, now: Timestamp) -> bool {
+    /// Returns how this one is called, to tell it from others with its user name.
+    pub fn described(&self, directory: &Directory) -> String {
         match self {
-            Self::Person(user) => policy::access_level(directory, user.id, group, now).is_some(),
-            Self::Token(token) => policy::is_of(directory, token, group),
+            Self::Person(user) => format!("the user {}", user.username),
+            Self::Token(token) => {
+                let group = token.group().and_then(|id| directory.group(id));
+                let of = group.map_or_else(|| "a deleted group".to_owned(), |group| group.path.to_string());
+                format!("token '{}' of {of}", token.name)
+            }
         }
     }
+}
+
+/// Returns the remark that a user name stands for one of several, if there are others.
+pub fn one_of_several(directory: &Directory, puller: &Puller, others: &[Puller]) -> Option<Step> {
+    let names: Vec<String> = others.iter().map(|other| other.described(directory)).collect();
+    let sentence =
+        || format!("This is about {}. The user name is also that of {}", puller.described(directory), names.join(", "));
+    (!names.is_empty()).then(|| Step { rule: "name", holds: true, sentence: sentence() })
 }
 
 /// Returns what each rule finds, in the order in which a pull meets them.

@@ -82,6 +82,41 @@ async fn tokens_are_explained_by_their_user_name() {
 }
 
 #[actix_rt::test]
+async fn a_name_that_tokens_of_other_groups_have_too_is_that_of_the_group_or_of_the_person() {
+    let Started { hub: _hub, service, team, .. } = &scenario().start().await;
+    let bob = service.user("bob", "bob-has-a-password").await;
+    service.add_member(team, &bob, 30).await;
+    let other = service.group("other").await;
+    let sub = service.group("team/sub").await;
+    for (group, username) in [(&other, "bob"), (&other, "ci"), (team, "ci")] {
+        let fields = json!({"name": "made", "username": username, "scopes": ["read_registry", "write_registry"]});
+        service.deploy_token_with(group, fields).await;
+    }
+    let explain = async |group: &str, user: &str| {
+        let path = format!("/groups/{group}/dependency_proxy/explain?user={user}");
+        service.api("GET", &path, Value::Null).await.json()
+    };
+    let about_bob = explain("team", "bob").await;
+    assert_eq!(about_bob["allowed"], true, "{about_bob}");
+    assert!(about_bob.to_string().contains("also that of token 'made' of other"), "{about_bob}");
+    let about_ci = explain("team", "ci").await;
+    assert!(about_ci["allowed"] == true && about_ci.to_string().contains("one of team"), "{about_ci}");
+
+    let carol = service.user("carol", "carol-has-a-password").await;
+    service.add_member(&sub, &carol, 50).await;
+    let token = service.personal_token(&carol, "api", &["api"]).await;
+    let ask = async |user: &str| {
+        let (client, path) = (service.stranger(), "/api/v4/groups/team%2Fsub/dependency_proxy/explain");
+        let request = client.request(Method::GET, &format!("{path}?user={user}"));
+        client.send(request.header("private-token", &token.secret)).await
+    };
+    assert_eq!(ask("ci").await.status, 404, "a token of a group that the owner of the subgroup does not own");
+    let about_bob = ask("bob").await;
+    assert_eq!(about_bob.status, 200);
+    assert!(!about_bob.text().contains("other"), "{}", about_bob.text());
+}
+
+#[actix_rt::test]
 async fn owners_ask_about_members_and_tokens_of_their_group_and_members_about_nobody() {
     let Started { hub: _hub, service, team, .. } = &scenario().start().await;
     let [alice, bob, dave] = [

@@ -10,7 +10,8 @@ use super::image_changes;
 use super::image_view as view;
 use super::params::Params;
 use crate::actors::images::ShownImage;
-use crate::domain::explanation::{Puller, ServiceRules, Step, explain};
+use crate::domain::access::AccessLevel;
+use crate::domain::explanation::{Puller, ServiceRules, Step, explain, one_of_several};
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
@@ -62,16 +63,29 @@ pub(in crate::http) async fn of(
 ) -> Result<Explanation, ApiError> {
     let (directory, now) = (&caller.directory, caller.now);
     let group = caller.authority().group(&group.0.to_string(), Right::Own)?;
-    let may_ask = |puller: &Puller| caller.user.admin || puller.belongs_to(directory, group.id, now);
-    let puller = Puller::named(directory, username).filter(may_ask).ok_or(ApiError::NotFound("User"))?;
+    let mut named = Puller::named(directory, username, group.id).into_iter().filter(|one| may_ask(caller, &group, one));
+    let puller = named.next().ok_or(ApiError::NotFound("User"))?;
+    let others: Vec<Puller> = named.collect();
     let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
     let rules = ServiceRules { proxy_enabled: switched, public_groups: caller.state.public_groups };
-    let steps = explain(directory, &puller, &group, rules, now);
+    let mut steps = explain(directory, &puller, &group, rules, now);
+    steps.splice(0..0, one_of_several(directory, &puller, &others));
     let image = match image.filter(|image| !image.is_empty()) {
         Some(image) => Some(of_image(caller, &group, image).await?),
         None => None,
     };
     Ok(Explanation { allowed: steps.iter().all(|step| step.holds), steps, image })
+}
+
+/// Returns true for administrators; for an owner of the group, about its members and about tokens of groups that the
+/// caller owns.
+fn may_ask(caller: &Caller, group: &Group, puller: &Puller) -> bool {
+    let of_owned = |group| caller.authority().level(group) >= Some(AccessLevel::Owner);
+    caller.user.admin
+        || match puller {
+            Puller::Person(user) => policy::access_level(&caller.directory, user.id, group.id, caller.now).is_some(),
+            Puller::Token(token) => token.group().is_some_and(of_owned),
+        }
 }
 
 async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<ExplainedImage, ApiError> {
