@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Columns, Output, list, print_line};
+use super::output::{Columns, Output, list, print_line, print_note};
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -82,6 +82,9 @@ const COLUMNS: Columns = &["at", "author", "token", "address", "event", "of", "t
 /// Interval between requests for new events.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Maximum interval between requests to a service that is away.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
 /// Maximum number of events of one response.
 const PER_PAGE: usize = 100;
 
@@ -133,9 +136,22 @@ impl Trail {
         print_events(&events, as_json, true);
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
-            let events = self.page("asc", Some(last), PER_PAGE).await?;
+            let events = self.next(last).await?;
             last = number(events.last()).unwrap_or(last);
             print_events(&events, as_json, false);
+        }
+    }
+
+    /// Returns the events after this one. Waits while the service is away or busy, as during its restart.
+    async fn next(&self, last: u64) -> Result<Vec<Value>, Failure> {
+        let mut pause = POLL_INTERVAL;
+        loop {
+            match self.page("asc", Some(last), PER_PAGE).await {
+                Err(failure) if failure.is_temporary() => print_note(&format!("{failure}; trying again")),
+                page => return page,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 

@@ -112,6 +112,11 @@ impl Failure {
         Self::Refused { status, message: format!("{what}: {message}") }
     }
 
+    /// Returns true if the same request may succeed later: the service is away, busy or limits its requests.
+    pub(super) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { status: 429 | 502..=504, .. })
+    }
+
     /// Returns the exit code, as documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -1,6 +1,7 @@
 //! `audit list` and `audit follow`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -59,6 +60,42 @@ async fn followed_events_are_printed_as_they_come() {
         service.group(name).await;
     }
     assert_eq!([next(), next()], ["one", "two"]);
+    following.kill().unwrap();
+    following.wait().unwrap();
+}
+
+#[test]
+fn a_service_that_is_busy_or_away_for_a_time_is_followed_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let page = |number: u32| {
+        let body = format!(r#"[{{"id": {number}}}]"#);
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let busy = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}".to_owned();
+    let answers = [page(1), busy, String::new(), page(2)];
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            // Dropped, which closes the connection.
+            connection.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    command
+        .args(["audit", "follow", "--lines", "1", "--json", "--url", &url])
+        .env("DEPENDENCY_PROXY_TOKEN", ADMIN_TOKEN);
+    let mut following = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut notes = BufReader::new(following.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), r#"{"id":1}"#);
+    for problem in ["(503)", "cannot be reached"] {
+        let note = notes.next().unwrap().unwrap();
+        assert!(note.contains(problem) && note.ends_with("trying again"), "{note}");
+    }
+    assert_eq!(lines.next().unwrap().unwrap(), r#"{"id":2}"#);
     following.kill().unwrap();
     following.wait().unwrap();
 }
