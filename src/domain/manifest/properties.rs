@@ -1,5 +1,8 @@
 //! Properties of manifests and indexes, for whatever bytes upstream sends. Shared by the tests and `tests/fuzz`.
 
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{ACCEPTED, identify, parse};
@@ -17,8 +20,10 @@ pub(crate) fn hold(bytes: &[u8]) {
         assert!(ACCEPTED.contains(&media_type.as_str()) && wanted.is_none_or(|wanted| wanted == media_type));
         assert_eq!(parse(&media_type, bytes).ok().as_ref(), Some(&named), "{media_type}");
         // Fields that are not read may have bytes that are not UTF-8: clients replace them, and accept the manifest.
-        let document: Value = serde_json::from_str(&String::from_utf8_lossy(bytes)).unwrap_or_default();
-        assert!(document.is_object(), "{document}");
+        let text = String::from_utf8_lossy(bytes);
+        assert!(serde_json::from_str::<HashMap<String, IgnoredAny>>(&text).is_ok(), "{text}");
+        // A number in a field that is not read may be too large for a reader of all values.
+        let Ok(document) = serde_json::from_str::<Value>(&text) else { continue };
         let in_document = digests(&document);
         for descriptor in named.blobs.iter().chain(&named.manifests) {
             assert!(in_document.contains(&descriptor.digest.to_string()), "{}", descriptor.digest);
