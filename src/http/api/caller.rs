@@ -51,6 +51,7 @@ use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
 use crate::domain::user::User;
+use crate::http::refusals::Subject;
 
 /// A user with an active credential that suffices for this request.
 pub(crate) struct Caller {
@@ -131,6 +132,11 @@ impl Caller {
     /// There is no active token, or its scopes do not allow the method of this request.
     pub(super) fn by_token(request: &HttpRequest) -> Result<Self, ApiError> {
         by_token(request, Needed::by(request.method()))
+    }
+
+    /// Returns the caller as refusals name it.
+    pub(in crate::http) fn subject(&self) -> Subject {
+        self.identity.clone().into()
     }
 
     /// Returns the caller's rights when the head of the request arrived.

@@ -38,7 +38,7 @@ pub(super) fn note(
     let author = Author {
         address: Some(network_of(address)),
         user_agent: user_agent.map(|agent| shown(agent).into_owned()),
-        ..author(subject, refused)
+        ..author(subject)
     };
     let target = match (place.image.as_ref(), subject.who()) {
         (Some(image), _) => Target { kind: "Image".into(), id: None, name: image.clone() },
@@ -57,8 +57,8 @@ pub(super) fn note(
 }
 
 /// Returns the author of a refusal. A user name without a valid secret proves nothing.
-fn author(subject: &Subject, refused: &Refused) -> Author {
-    if refused.reason == WRONG_SECRET && subject.credential.is_none() {
+fn author(subject: &Subject) -> Author {
+    if subject.credential.is_none() {
         return Author::local(Who::Nobody);
     }
     Author {
@@ -77,6 +77,7 @@ fn entity(directory: &Directory, place: &Place, subject: &Subject) -> Entity {
         return Entity::Group { id: group.id, path: group.path.to_string() };
     }
     match subject.who() {
+        // A failed login belongs to the user, so that administrators find all of them there.
         Who::User(id) => Entity::User { id, name: subject.principal_name.clone().unwrap_or_default() },
         Who::DeployToken | Who::Nobody | Who::Service | Who::Operator => Entity::Service,
     }

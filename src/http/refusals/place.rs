@@ -56,6 +56,10 @@ impl Place {
         if let Some(rest) = path.strip_prefix("/v2/") {
             return Self::named(&decoded(rest), value_in(query, "ns").as_deref(), upstreams);
         }
+        if let Some(rest) = path.strip_prefix("/groups/") {
+            let group = rest.split_once("/-/").map(|(group, _)| shown(&decoded(group)).into_owned());
+            return Self { group, image: None };
+        }
         let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
         let group = group.filter(|group| !group.is_empty());
         Self { group: group.map(|group| group_of_api(&decoded(group), directory)), image: None }
@@ -134,6 +138,8 @@ mod tests {
         assert_eq!(at("/v2/foo/bar/manifests/1", ""), " ");
         assert_eq!(at("/api/v4/groups/team%2Fabsent/members", ""), "team/absent ");
         assert_eq!(at("/api/v4/groups", ""), " ");
+        assert_eq!(at("/groups/team/sub/-/dependency_proxy/tokens", ""), "team/sub ");
+        assert_eq!(at("/groups/1/-/dependency_proxy", ""), "1 ");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) struct PassedResponse {
     headers: HeaderMap,
     body: Bytes,
     refused: Option<Refused>,
-    subject: Option<Subject>,
+    subject: Subject,
 }
 
 impl PassedRequest {
@@ -56,7 +56,8 @@ impl PassedResponse {
     /// Collects a response, with what is said of it in the log. Returns `None` if its body fails.
     pub(super) async fn of(response: ServiceResponse<impl MessageBody>) -> Option<Self> {
         let (request, response) = response.into_parts();
-        let subject = request.extensions_mut().remove();
+        // Pages know sessions only: a header that names somebody proves nothing.
+        let subject = request.extensions_mut().remove().unwrap_or_default();
         let (mut response, body) = response.into_parts();
         let refused = response.extensions_mut().remove();
         let (status, headers) = (response.status(), response.headers().clone());
@@ -68,7 +69,7 @@ impl PassedResponse {
         let mut response = HttpResponse::build(self.status).body(self.body);
         let headers = self.headers.into_iter().filter(|(name, _)| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name));
         headers.for_each(|(name, value)| response.headers_mut().append(name, value));
-        self.subject.into_iter().for_each(|subject| drop(request.extensions_mut().insert(subject)));
+        request.extensions_mut().insert(self.subject);
         self.refused.into_iter().for_each(|refused| refused.attach(&mut response));
         response
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
@@ -61,6 +61,7 @@ impl Visitor {
             sessions.end(&secret);
             signed_out()
         })?;
+        request.extensions_mut().insert(caller.subject());
         Ok(Self { caller, host, session, secret })
     }
 

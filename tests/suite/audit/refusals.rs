@@ -1,5 +1,6 @@
 //! Refusals, failed logins and sessions of the console: summed up, and written when the service stops.
 
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{OWNER_PASSWORD, events, only, service};
@@ -57,4 +58,28 @@ async fn signing_in_to_the_console_and_out_of_it_has_events() {
         assert_eq!((&event["author_id"], &event["entity_id"]), (&json!(alice.id), &json!(alice.id)));
     }
     assert_eq!(only(&service, "event_name=login_failed").await["details"]["target_details"], "alice");
+}
+
+#[actix_rt::test]
+async fn a_name_without_a_valid_secret_is_no_author_and_a_session_is_one() {
+    let mut service = service();
+    let team = service.group("team").await;
+    let alice = service.user("alice", OWNER_PASSWORD).await;
+    service.add_member(&team, &alice, 30).await;
+    let visitor = Visitor::signed_in(&service, "alice", OWNER_PASSWORD).await;
+    let as_root = |request: RequestBuilder| request.basic_auth("root", Some("a-wrong-password"));
+    let page = visitor.request("GET", "/groups/team/-/dependency_proxy/tokens");
+    assert_eq!(visitor.send(as_root(page)).await.status, 403);
+    let stranger = service.stranger();
+    for path in ["/api/v4/groups/team/members", "/v2/team/dependency_proxy/containers/app/manifests/1"] {
+        assert_eq!(stranger.send(as_root(stranger.request(Method::GET, path))).await.status, 401, "{path}");
+    }
+    assert!(service.stop().success());
+    service.restart();
+    let refused = events(&service, "event_name=request_refused").await;
+    let authors: Vec<&Value> = refused.iter().map(|event| &event["author_id"]).collect();
+    assert!(authors.contains(&&json!(alice.id)), "{refused:?}");
+    assert!(authors.iter().all(|author| [&json!(alice.id), &json!(-1)].contains(author)), "{refused:?}");
+    let of_page = refused.iter().find(|event| event["author_id"] == json!(alice.id)).unwrap();
+    assert_eq!(of_page["details"]["entity_path"], "team", "the owners of the group see it");
 }
