@@ -1,6 +1,7 @@
 //! Bounded admission: semaphores with a gauge of their permits in use and a counter of refusals.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
@@ -82,38 +83,38 @@ pub(super) fn usual_share(all: usize) -> usize {
     all.div_ceil(4).saturating_mul(3).min(all)
 }
 
-/// A limit of the same size for each group, so that no group uses all of a resource that the groups share.
+/// A limit of the same size for each holder, a group or a user, so that none uses all of a resource that they share.
 #[derive(Clone)]
-pub(super) struct Shares {
+pub(super) struct Shares<H = GroupId> {
     each: usize,
     queue: &'static str,
-    groups: Arc<Mutex<HashMap<GroupId, Arc<Semaphore>>>>,
+    holders: Arc<Mutex<HashMap<H, Arc<Semaphore>>>>,
 }
 
-/// A permit of one group's limit, which is released when it is dropped.
-pub(super) struct Share {
-    /// The group.
-    pub(super) group: GroupId,
+/// A permit of one holder's limit, which is released when it is dropped.
+pub(super) struct Share<H = GroupId> {
+    /// The holder.
+    pub(super) holder: H,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Shares {
-    /// Creates limits of `each` permits per group, at least one.
+impl<H: Copy + Eq + Hash> Shares<H> {
+    /// Creates limits of `each` permits for each, at least one.
     pub(super) fn new(queue: &'static str, each: usize) -> Self {
-        Self { each: each.clamp(1, Semaphore::MAX_PERMITS), queue, groups: Arc::default() }
+        Self { each: each.clamp(1, Semaphore::MAX_PERMITS), queue, holders: Arc::default() }
     }
 
-    /// Creates limits of the usual share of `all`, the number of permits that all groups share.
+    /// Creates limits of the usual share of `all`, the number of permits that all share.
     pub(super) fn of(queue: &'static str, all: usize) -> Self {
         Self::new(queue, usual_share(all))
     }
 
-    /// Waits for a permit of the group until `late`. Returns `None`, and counts a refusal, if none
+    /// Waits for a permit of the holder until `late`. Returns `None`, and counts a refusal, if none
     /// becomes free by then.
-    pub(super) async fn acquire(&self, group: GroupId, late: Instant) -> Option<Share> {
-        let share = self.of_group(group);
+    pub(super) async fn acquire(&self, holder: H, late: Instant) -> Option<Share<H>> {
+        let share = self.of_holder(holder);
         match timeout_at(late, share.acquire_owned()).await {
-            Ok(Ok(permit)) => Some(Share { group, _permit: permit }),
+            Ok(Ok(permit)) => Some(Share { holder, _permit: permit }),
             Ok(Err(_)) | Err(_) => {
                 refused(self.queue);
                 None
@@ -121,15 +122,15 @@ impl Shares {
         }
     }
 
-    /// Returns a permit of the group without waiting. Returns `None`, and counts a refusal, if all are in use.
-    pub(super) fn try_acquire(&self, group: GroupId) -> Option<Share> {
-        let permit = self.of_group(group).try_acquire_owned();
-        permit.inspect_err(|_| refused(self.queue)).ok().map(|permit| Share { group, _permit: permit })
+    /// Returns a permit of the holder without waiting. Returns `None`, and counts a refusal, if all are in use.
+    pub(super) fn try_acquire(&self, holder: H) -> Option<Share<H>> {
+        let permit = self.of_holder(holder).try_acquire_owned();
+        permit.inspect_err(|_| refused(self.queue)).ok().map(|permit| Share { holder, _permit: permit })
     }
 
-    fn of_group(&self, group: GroupId) -> Arc<Semaphore> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.entry(group).or_insert_with(|| Arc::new(Semaphore::new(self.each))).clone()
+    fn of_holder(&self, holder: H) -> Arc<Semaphore> {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.entry(holder).or_insert_with(|| Arc::new(Semaphore::new(self.each))).clone()
     }
 }
 

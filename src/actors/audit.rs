@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use self::sums::Sums;
-use super::admission::AdmissionLimit;
+use super::admission::{AdmissionLimit, Permit, Share, Shares};
 use crate::auth::secret;
 use crate::domain::audit::Event;
-use crate::domain::audit::query::{EventPart, EventQuery, EventRetention};
-use crate::domain::id::EventId;
+use crate::domain::audit::query::{EventPart, EventQuery};
+use crate::domain::audit::retention::{EventRetention, PrunedEvents};
+use crate::domain::deadlines;
+use crate::domain::id::{EventId, UserId};
 use crate::formats::quantity;
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
+use crate::telemetry::LineLimit;
 
 pub use self::sums::Occurrence;
 
@@ -29,6 +33,7 @@ struct Inner {
     store: IdentityStore,
     options: AuditOptions,
     readers: AdmissionLimit,
+    readers_of_users: Shares<UserId>,
     sums: Sums,
 }
 
@@ -59,31 +64,44 @@ pub enum AuditError {
 /// Maximum number of requests that read events at once. Each may read all of them.
 const MAX_READERS: usize = 4;
 
+/// Maximum number of those of one user. Further ones wait.
+const MAX_READERS_OF_USER: usize = 1;
+
+/// Label of the metrics about waiting readers.
+const QUEUE: &str = "audit_readers";
+
 impl AuditTrail {
     /// Creates the handle over this store.
     pub fn new(store: IdentityStore, options: AuditOptions) -> Self {
-        let readers = AdmissionLimit::new("audit_readers", MAX_READERS);
-        Self(Arc::new(Inner { store, options, readers, sums: Sums::default() }))
+        let readers = AdmissionLimit::new(QUEUE, MAX_READERS);
+        let readers_of_users = Shares::new(QUEUE, MAX_READERS_OF_USER);
+        Self(Arc::new(Inner { store, options, readers, readers_of_users, sums: Sums::default() }))
     }
 
-    /// Returns a part of the events.
+    /// Returns a part of the events, for this user.
     ///
     /// # Errors
     ///
-    /// Fails if the store cannot be read, or if too many others read it.
-    pub async fn events(&self, query: EventQuery) -> Result<EventPart, AuditError> {
-        let _permit = self.0.readers.try_acquire().ok_or(AuditError::Busy)?;
+    /// Fails if the store cannot be read, or if too many others read it for 10 seconds.
+    pub async fn events(&self, reader: UserId, query: EventQuery) -> Result<EventPart, AuditError> {
+        let _permits = self.permits(reader).await?;
         Ok(self.0.store.events(query).await?)
     }
 
-    /// Returns the event with this number; `None` if there is none, or none any more.
+    /// Returns the event with this number, for this user; `None` if there is none, or none any more.
     ///
     /// # Errors
     ///
-    /// Fails if the store cannot be read, or if too many others read it.
-    pub async fn event(&self, id: EventId) -> Result<Option<Event>, AuditError> {
-        let _permit = self.0.readers.try_acquire().ok_or(AuditError::Busy)?;
+    /// Fails as [`Self::events`] does.
+    pub async fn event(&self, reader: UserId, id: EventId) -> Result<Option<Event>, AuditError> {
+        let _permits = self.permits(reader).await?;
         Ok(self.0.store.event(id).await?)
+    }
+
+    async fn permits(&self, reader: UserId) -> Result<(Share<UserId>, Permit), AuditError> {
+        let late = Instant::now() + deadlines::SHORT_PERMIT;
+        let share = self.0.readers_of_users.acquire(reader, late).await.ok_or(AuditError::Busy)?;
+        Ok((share, self.0.readers.acquire(late).await.ok_or(AuditError::Busy)?))
     }
 
     /// Counts something that is no change. It is written with all that are alike, a minute after the first of them. What
@@ -104,7 +122,7 @@ impl AuditTrail {
         self.0.store.note_events(events.collect()).await
     }
 
-    /// Removes the oldest events where there are too many.
+    /// Removes events where there are too many.
     ///
     /// # Errors
     ///
@@ -130,7 +148,31 @@ impl AuditTrail {
         let AuditOptions { max_bytes, max_refusal_bytes, .. } = self.0.options;
         let retention = EventRetention { before, max_change_bytes: max_bytes, max_sum_bytes: max_refusal_bytes };
         // In small steps, between which changes are written.
-        while self.0.store.prune_events(retention).await? {}
-        Ok(())
+        loop {
+            let pruned = self.0.store.prune_events(retention).await?;
+            if pruned == PrunedEvents::default() {
+                return Ok(());
+            }
+            report(pruned);
+        }
+    }
+}
+
+/// Counts events that were removed, and warns if those of changes were removed before they were old.
+fn report(PrunedEvents { old, surplus_changes, surplus_sums }: PrunedEvents) {
+    for (reason, number) in [("age", old), ("space", surplus_changes + surplus_sums)] {
+        let counter = metrics::counter!("dependency_proxy_audit_events_removed_total", "reason" => reason);
+        counter.increment(number as u64);
+    }
+    static LINES: LineLimit<()> = LineLimit::new();
+    if surplus_changes > 0
+        && let Some(left_out) = LINES.admit(&())
+    {
+        tracing::warn!(
+            events = surplus_changes,
+            left_out,
+            "audit events were removed before audit.keep_days, because there is no space for more: those of the groups or \
+             users with the most. Raise audit.max_bytes to keep more"
+        );
     }
 }

@@ -9,10 +9,12 @@
 //! | module | content |
 //! |---|---|
 //! | [`changes`] | the events of a change of identities, from its writes |
-//! | [`query`] | which events a reader wants, and which are kept |
+//! | [`query`] | which events a reader wants |
+//! | [`retention`] | which events are kept |
 
 pub mod changes;
 pub mod query;
+pub mod retention;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

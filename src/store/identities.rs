@@ -9,7 +9,7 @@
 //! | [`commit`](IdentityStore::commit) | yes | yes, against the loss of power | the change is there whole, or not |
 //! | [`events`](IdentityStore::events), [`event`](IdentityStore::event) | each event by itself; one that is seen has all earlier ones before it | | |
 //! | [`note_events`](IdentityStore::note_events) | yes | no | some minutes may be lost |
-//! | [`prune_events`](IdentityStore::prune_events) | each step | those of changes | some are removed, the oldest first |
+//! | [`prune_events`](IdentityStore::prune_events) | in small steps | the removal of events of changes | some are removed |
 //! | [`note_last_used`](IdentityStore::note_last_used), [`forget_last_used`](IdentityStore::forget_last_used) | no | no | some minutes may be lost |
 //! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due | the export of before |
 //! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
@@ -26,7 +26,8 @@ use super::blocking::blocking;
 use super::embedded::identity::EmbeddedIdentities;
 use super::error::StoreError;
 use crate::domain::audit::Event;
-use crate::domain::audit::query::{EventPart, EventQuery, EventRetention};
+use crate::domain::audit::query::{EventPart, EventQuery};
+use crate::domain::audit::retention::{EventRetention, PrunedEvents};
 use crate::domain::directory::{Directory, Write};
 use crate::domain::id::{CredentialId, EventId};
 
@@ -92,12 +93,13 @@ impl IdentityStore {
         self.run(move |store| store.event(id)).await
     }
 
-    /// Removes some of the oldest audit events that are not to be kept. Returns true if there may be more.
+    /// Removes audit events that are not to be kept: some of those that are too old, and all for which there is no space.
+    /// Returns their numbers; there may be more as long as there were some.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails.
-    pub async fn prune_events(&self, retention: EventRetention) -> Result<bool, StoreError> {
+    pub async fn prune_events(&self, retention: EventRetention) -> Result<PrunedEvents, StoreError> {
         self.run(move |store| store.prune_events(&retention)).await
     }
 

@@ -42,13 +42,33 @@ struct Key {
 
 /// The sums that are not written yet.
 #[derive(Debug, Default)]
-pub(super) struct Sums(Mutex<HashMap<Key, Event>>);
+pub(super) struct Sums(Mutex<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    events: HashMap<Key, Event>,
+    /// Number of sums of each source.
+    of_source: HashMap<Source, usize>,
+}
+
+/// The client whose occurrences these are: by its credential, or else by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Credential(CredentialId),
+    Address(IpAddr),
+}
 
 /// Time over which occurrences are summed up.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Maximum number of sums, which take up to 2 kB each. All further occurrences of one name and reason share one.
 const MAX_SUMS: usize = 1000;
+
+/// Maximum number of sums without a known credential, so that nobody hides those that have one.
+const MAX_UNKNOWN_SUMS: usize = 500;
+
+/// Maximum number of sums of one source. All its further occurrences of one name and reason share one.
+const MAX_SUMS_PER_SOURCE: usize = 50;
 
 impl Occurrence {
     fn key(&self) -> Key {
@@ -63,7 +83,13 @@ impl Occurrence {
         }
     }
 
-    /// Returns the occurrence without its principal, for the sum of those beyond the maximum.
+    /// Returns the occurrence without its object, for the sum of those of one source beyond its maximum.
+    fn without_object(self) -> Self {
+        let target = Target { kind: "Other".into(), id: None, name: "many objects".to_owned() };
+        Self { entity: Entity::Service, target, ..self }
+    }
+
+    /// Returns the occurrence without its principal and object, for the sum of those beyond the maximum.
     fn unnamed(self) -> Self {
         let target = Target { kind: "Other".into(), id: None, name: "many clients".to_owned() };
         Self { author: Author::local(Who::Nobody), credential: None, entity: Entity::Service, target, ..self }
@@ -81,10 +107,15 @@ impl Occurrence {
 impl Sums {
     /// Counts an occurrence.
     pub(super) fn note(&self, occurrence: Occurrence, now: Timestamp) {
-        let mut sums = self.lock();
-        let is_full = sums.len() >= MAX_SUMS && !sums.contains_key(&occurrence.key());
-        let occurrence = if is_full { occurrence.unnamed() } else { occurrence };
-        let event = sums.entry(occurrence.key()).or_insert_with(|| occurrence.event(now));
+        let mut pending = self.lock();
+        let occurrence = pending.admitted(occurrence);
+        let Pending { events, of_source } = &mut *pending;
+        let key = occurrence.key();
+        let source = key.source();
+        let event = events.entry(key).or_insert_with(|| {
+            *of_source.entry(source).or_default() += 1;
+            occurrence.event(now)
+        });
         if let Some(sum) = &mut event.sum {
             sum.count += 1;
             sum.last = sum.last.max(now);
@@ -96,14 +127,46 @@ impl Sums {
     pub(super) fn take(&self, now: Timestamp, all: bool) -> Vec<Event> {
         // The clock may have been set back.
         let has_ended = |event: &Event| all || now.duration_since(event.at).abs() >= WINDOW;
-        let mut ended: Vec<Event> =
-            self.lock().extract_if(|_, event| has_ended(event)).map(|(_, event)| event).collect();
+        let mut pending = self.lock();
+        let taken: Vec<(Key, Event)> = pending.events.extract_if(|_, event| has_ended(event)).collect();
+        pending.of_source = HashMap::new();
+        let left: Vec<Source> = pending.events.keys().map(Key::source).collect();
+        left.into_iter().for_each(|source| *pending.of_source.entry(source).or_default() += 1);
+        drop(pending);
+        let mut ended: Vec<Event> = taken.into_iter().map(|(_, event)| event).collect();
         ended.sort_by_key(|event| event.at);
         ended
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Event>> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// Returns the occurrence in the form in which there is space for it.
+    fn admitted(&self, occurrence: Occurrence) -> Occurrence {
+        let key = occurrence.key();
+        if self.events.contains_key(&key) {
+            return occurrence;
+        }
+        let of_source = self.of_source.get(&key.source()).copied().unwrap_or_default();
+        let occurrence = if of_source >= MAX_SUMS_PER_SOURCE { occurrence.without_object() } else { occurrence };
+        if self.has_space(&occurrence.key()) { occurrence } else { occurrence.unnamed() }
+    }
+
+    fn has_space(&self, key: &Key) -> bool {
+        let is_unknown = |source: &Source| matches!(source, Source::Address(_));
+        let of_unknown =
+            self.of_source.iter().filter(|(source, _)| is_unknown(source)).map(|(_, sums)| sums).sum::<usize>();
+        let has_share = !is_unknown(&key.source()) || of_unknown < MAX_UNKNOWN_SUMS;
+        self.events.contains_key(key) || (self.events.len() < MAX_SUMS && has_share)
+    }
+}
+
+impl Key {
+    fn source(&self) -> Source {
+        self.credential.map_or(Source::Address(self.address), Source::Credential)
     }
 }
 
@@ -153,8 +216,38 @@ mod tests {
             sums.note(refusal(address + 1, "revoked"), at(0));
         }
         let ended = sums.take(at(0), true);
-        assert!(ended.len() <= MAX_SUMS + 1, "{}", ended.len());
+        assert!(ended.len() <= MAX_UNKNOWN_SUMS + 1, "{}", ended.len());
         assert_eq!(ended.iter().map(|event| event.sum.unwrap().count).sum::<u64>(), 3_000);
         assert!(ended.iter().all(|event| event.target.name.len() < 400));
+    }
+
+    #[test]
+    fn a_client_without_a_credential_hides_neither_others_nor_known_ones() {
+        let sums = Sums::default();
+        let of_group = |address, id| Occurrence {
+            entity: Entity::Group { id: GroupId(id), path: format!("group{id}") },
+            ..refusal(address, "no_member")
+        };
+        for id in 0..2_000 {
+            sums.note(of_group(1, id), at(0));
+        }
+        for address in 10..3_000 {
+            sums.note(of_group(address, 1), at(0));
+        }
+        let known = Occurrence { credential: Some(CredentialId::from_random([7; 16])), ..of_group(2, 3) };
+        sums.note(known, at(1));
+        sums.note(of_group(10, 1), at(2));
+        let ended = sums.take(at(3), true);
+        let of = |address| {
+            let address: IpAddr = Ipv4Addr::from_bits(address).into();
+            ended
+                .iter()
+                .filter(|event| event.author.address == Some(address))
+                .map(|event| event.sum.unwrap().count)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((of(1).len(), of(1).iter().sum::<u64>()), (MAX_SUMS_PER_SOURCE + 1, 2_000));
+        assert_eq!((of(2), of(10)), (vec![1], vec![2]));
+        assert_eq!(ended.iter().map(|event| event.sum.unwrap().count).sum::<u64>(), 4_992);
     }
 }

@@ -61,7 +61,7 @@ impl BlobCache {
         let (sender, progress) = watch::channel(Progress::default());
         let unlinked = PendingLinks::default();
         let expected = self.shared.trusted(&key, expected);
-        let group_quota = (self.shared.quotas)(share.group);
+        let group_quota = (self.shared.quotas)(share.holder);
         let order = DownloadRequest { key: key.clone(), expected, group_quota, unlinked: unlinked.clone() };
         // A panic drops the sender, which is an error for all readers. The outer task reports the end in any case.
         let download = actix_rt::spawn(download_task::run(Arc::clone(&self.shared), order, sender));

@@ -85,7 +85,7 @@ impl ManifestCache {
             let requested = key.clone();
             let work = async move {
                 // Held by the task as a whole, until the request has ended.
-                let Share { group, .. } = &share;
+                let Share { holder: group, .. } = &share;
                 fetcher.head(&requested, *group, time).await
             };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
@@ -99,7 +99,7 @@ impl ManifestCache {
             let requested = key.clone();
             let work = async move {
                 // Held by the task as a whole, until the request has ended.
-                let Share { group, .. } = &share;
+                let Share { holder: group, .. } = &share;
                 fetcher.fetch(&requested, *group, has_stale).await
             };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));

@@ -1,4 +1,4 @@
-//! The events that a reader wants, and those that are kept.
+//! The events that a reader wants.
 
 use jiff::Timestamp;
 
@@ -66,17 +66,6 @@ pub struct EventPart {
     pub total: usize,
     /// True if others follow.
     pub more: bool,
-}
-
-/// The events that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventRetention {
-    /// Time before which events are removed; `None`: none is removed for its age.
-    pub before: Option<Timestamp>,
-    /// Maximum size of the events of changes, in bytes.
-    pub max_change_bytes: u64,
-    /// Maximum size of the sums, in bytes.
-    pub max_sum_bytes: u64,
 }
 
 impl EventFilter {

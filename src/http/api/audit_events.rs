@@ -57,7 +57,7 @@ pub(super) async fn show_of_group(caller: Caller, path: web::Path<(String, Strin
 
 async fn one(caller: &Caller, id: &str, is_visible: impl Fn(&Event) -> bool) -> Result<HttpResponse, ApiError> {
     let id = EventId(number("id", id)?);
-    let event = caller.state.audit.event(id).await?.filter(is_visible).ok_or(ApiError::NothingThere)?;
+    let event = caller.state.audit.event(caller.user.id, id).await?.filter(is_visible).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view::event(id, &event)))
 }
 
@@ -70,7 +70,7 @@ async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<Ht
         limit: part.page.per_page(),
         counted: !part.is_keyset,
     };
-    let found = caller.state.audit.events(query).await?;
+    let found = caller.state.audit.events(caller.user.id, query).await?;
     let shown = found.events.iter().map(|(id, event)| view::event(*id, event)).collect();
     if !part.is_keyset {
         return Ok(part.page.part(&caller.base_url, found.total, shown));

@@ -50,7 +50,13 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
     let from = value_in(query, "before").and_then(|id| id.parse().ok()).map(EventId);
     let filter = EventFilter { entity, author, ..EventFilter::default() };
     let wanted = EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false };
-    let found = visitor.caller.state.audit.events(wanted).await.map_err(|error| visitor.refused(&error.into()))?;
+    let found = visitor
+        .caller
+        .state
+        .audit
+        .events(visitor.caller.user.id, wanted)
+        .await
+        .map_err(|error| visitor.refused(&error.into()))?;
     Ok(html! {
         section aria-labelledby="list" {
             h2.unseen #list { "Events" }

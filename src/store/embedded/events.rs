@@ -31,17 +31,10 @@ pub(super) struct Events {
 /// State that a writer of events holds while it writes.
 pub(super) struct State {
     last: u64,
-    pub(super) changes: Held,
-    pub(super) sums: Held,
-}
-
-/// Size of the events of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    /// The length of keys and values, in bytes.
-    pub(super) bytes: u64,
-    /// True while the oldest are being removed because of the size.
-    pub(super) shrinking: bool,
+    /// The length of keys and values of the events of changes, in bytes.
+    pub(super) change_bytes: u64,
+    /// The same of the sums.
+    pub(super) sum_bytes: u64,
 }
 
 /// Beginning of the keys of events of changes.
@@ -53,11 +46,10 @@ const DIGITS: usize = 16;
 impl Events {
     /// Reads numbers and sizes from the database. Fails if it is damaged.
     pub(super) fn of(database: &RecordsDatabase) -> Result<Self, StoreError> {
-        let (changes, last_change) = database.size_of_events()?;
-        let (sums, last_sum) = database.size_of_sums()?;
+        let (change_bytes, last_change) = database.size_of_events()?;
+        let (sum_bytes, last_sum) = database.size_of_sums()?;
         let last = last_change.max(last_sum);
-        let held = |bytes| Held { bytes, shrinking: false };
-        let state = State { last, changes: held(changes), sums: held(sums) };
+        let state = State { last, change_bytes, sum_bytes };
         Ok(Self { state: Mutex::new(state), visible: AtomicU64::new(last) })
     }
 
@@ -89,29 +81,16 @@ impl State {
     }
 }
 
-impl Held {
-    /// Counts entries that were written or removed, whose values are known.
-    pub(super) fn add(&mut self, entries: &[Entry]) {
-        self.bytes += entries.iter().map(bytes_of).sum::<u64>();
-    }
-
-    /// Returns the size down to which the oldest are removed: `None` if there is space.
-    pub(super) fn excess(&mut self, max_bytes: u64) -> Option<u64> {
-        // So that a full trail does not cost a removal at every write.
-        let target = max_bytes - max_bytes / 20;
-        self.shrinking = self.bytes > if self.shrinking { target } else { max_bytes };
-        self.shrinking.then_some(target)
-    }
-}
-
-fn bytes_of(entry: &Entry) -> u64 {
-    (entry.key.len() + entry.value.as_ref().map_or(0, |value| value.get().len())) as u64
+/// Returns the length of the keys and values of entries that are written, in bytes.
+pub(super) fn bytes_of(entries: &[Entry]) -> u64 {
+    let bytes = |entry: &Entry| (entry.key.len() + entry.value.as_ref().map_or(0, |value| value.get().len())) as u64;
+    entries.iter().map(bytes).sum()
 }
 
 /// Returns the entry of an event that follows the one with the key `last`. Fails if it cannot be serialised.
 pub(super) fn following(last: Option<&String>, event: &Event) -> Result<Entry, StoreError> {
     let last = last.map_or(Ok(0), |key| id_in(key.as_bytes()).map(|id| id.0))?;
-    let mut state = State { last, changes: Held::default(), sums: Held::default() };
+    let mut state = State { last, change_bytes: 0, sum_bytes: 0 };
     let entry = state.number(std::slice::from_ref(event))?.pop();
     entry.ok_or_else(|| StoreError::Io("an audit event could not be numbered".to_owned()))
 }

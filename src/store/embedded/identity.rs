@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use super::recovery::Present;
 
 use super::changes::Entry;
-use super::events::Events;
+use super::events::{Events, bytes_of};
 use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
@@ -76,7 +76,7 @@ impl EmbeddedIdentities {
         entries.extend(numbered);
         self.reserve.or_release(|| self.database.check_writable())?;
         self.journal.append(&entries, |position| self.database.apply(&entries, position))?;
-        state.changes.add(&entries[before..]);
+        state.change_bytes += bytes_of(&entries[before..]);
         self.events.show(&state);
         Ok(())
     }

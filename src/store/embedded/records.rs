@@ -4,6 +4,8 @@
 
 mod events;
 
+pub(super) use self::events::SizedEvent;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

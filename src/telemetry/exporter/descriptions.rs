@@ -92,6 +92,10 @@ fn describe_store() {
         "Manifests passed on without being stored or linked to the group, by reason"
     );
     describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
+    describe_counter!(
+        "dependency_proxy_audit_events_removed_total",
+        "Audit events removed, because they were old or because there was no space, by reason"
+    );
     describe_counter!("dependency_proxy_evicted_files_total", "Files evicted to make room for other content");
     describe_counter!("dependency_proxy_evicted_bytes_total", "Bytes of these files");
     describe_counter!(

@@ -3,8 +3,12 @@
 
 use super::EmbeddedIdentities;
 use crate::domain::audit::Event;
-use crate::domain::audit::query::{EventPart, EventQuery, EventRetention};
+use crate::domain::audit::query::{EventPart, EventQuery};
+use crate::domain::audit::retention::{EventRetention, PrunedEvents};
 use crate::domain::id::EventId;
+use crate::store::embedded::changes::Entry;
+use crate::store::embedded::events::{bytes_of, key};
+use crate::store::embedded::records::SizedEvent;
 use crate::store::error::StoreError;
 
 /// Maximum number of events that are removed in one step.
@@ -23,7 +27,7 @@ impl EmbeddedIdentities {
         let mut state = self.events.writing();
         let entries = state.number(events)?;
         self.database.note_sums(&entries)?;
-        state.sums.add(&entries);
+        state.sum_bytes += bytes_of(&entries);
         self.events.show(&state);
         Ok(())
     }
@@ -46,41 +50,72 @@ impl EmbeddedIdentities {
         if id.0 > self.events.visible() { Ok(None) } else { self.database.event(id) }
     }
 
-    /// Removes some of the oldest events that are not to be kept. Returns true if there may be more.
+    /// Removes events that are not to be kept: some of those that are too old, and all for which there is no space.
+    /// Returns their numbers; there may be more as long as there were some.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails.
-    pub fn prune_events(&self, retention: &EventRetention) -> Result<bool, StoreError> {
+    pub fn prune_events(&self, retention: &EventRetention) -> Result<PrunedEvents, StoreError> {
         let before = retention.before.and_then(|before| u64::try_from(before.as_microsecond()).ok());
         let before = EventId(before.unwrap_or_default());
-        let (changes, sums) = (
-            self.prune_changes(before, retention.max_change_bytes)?,
-            self.prune_sums(before, retention.max_sum_bytes)?,
-        );
-        Ok(changes || sums)
+        let old_changes = self.database.old_events(before, EVENTS_PER_STEP)?;
+        self.remove_changes(&old_changes)?;
+        let old_sums = self.database.old_sums(before, EVENTS_PER_STEP)?;
+        self.remove_sums(&old_sums)?;
+        Ok(PrunedEvents {
+            old: old_changes.len() + old_sums.len(),
+            surplus_changes: self.remove_surplus_changes(retention.max_change_bytes)?,
+            surplus_sums: self.remove_surplus_sums(retention.max_sum_bytes)?,
+        })
     }
 
-    fn prune_changes(&self, before: EventId, max_bytes: u64) -> Result<bool, StoreError> {
-        let mut state = self.events.writing();
-        let excess = state.changes.excess(max_bytes).map_or(0, |target| state.changes.bytes - target);
-        let (entries, bytes) = self.database.oldest_events(before, excess, EVENTS_PER_STEP)?;
-        if entries.is_empty() {
-            return Ok(false);
+    fn remove_surplus_changes(&self, max_bytes: u64) -> Result<usize, StoreError> {
+        if self.events.writing().change_bytes <= max_bytes {
+            return Ok(0);
         }
+        let surplus = self.database.surplus_events(target(max_bytes))?;
+        surplus.chunks(EVENTS_PER_STEP).try_for_each(|step| self.remove_changes(step))?;
+        Ok(surplus.len())
+    }
+
+    fn remove_surplus_sums(&self, max_bytes: u64) -> Result<usize, StoreError> {
+        if self.events.writing().sum_bytes <= max_bytes {
+            return Ok(0);
+        }
+        let surplus = self.database.surplus_sums(target(max_bytes))?;
+        surplus.chunks(EVENTS_PER_STEP).try_for_each(|step| self.remove_sums(step))?;
+        Ok(surplus.len())
+    }
+
+    fn remove_changes(&self, events: &[SizedEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<Entry> = events.iter().map(|(id, _)| Entry { key: key(*id), value: None }).collect();
+        let mut state = self.events.writing();
         self.database.check_writable()?;
         self.journal.append(&entries, |position| self.database.apply(&entries, position))?;
-        state.changes.bytes = state.changes.bytes.saturating_sub(bytes);
-        Ok(entries.len() == EVENTS_PER_STEP || state.changes.excess(max_bytes).is_some())
+        state.change_bytes = state.change_bytes.saturating_sub(size_of(events));
+        Ok(())
     }
 
-    fn prune_sums(&self, before: EventId, max_bytes: u64) -> Result<bool, StoreError> {
+    fn remove_sums(&self, sums: &[SizedEvent]) -> Result<(), StoreError> {
         let mut state = self.events.writing();
-        let excess = state.sums.excess(max_bytes).map_or(0, |target| state.sums.bytes - target);
-        let (removed, bytes) = self.database.remove_oldest_sums(before, excess, EVENTS_PER_STEP)?;
-        state.sums.bytes = state.sums.bytes.saturating_sub(bytes);
-        Ok(removed == EVENTS_PER_STEP || (removed > 0 && state.sums.excess(max_bytes).is_some()))
+        self.database.remove_sums(sums)?;
+        state.sum_bytes = state.sum_bytes.saturating_sub(size_of(sums));
+        Ok(())
     }
+}
+
+/// Returns the size that remains of events that take more than `max_bytes`.
+fn target(max_bytes: u64) -> u64 {
+    // So that a full trail does not cost a removal at every write.
+    max_bytes - max_bytes / 20
+}
+
+fn size_of(events: &[SizedEvent]) -> u64 {
+    events.iter().map(|(_, bytes)| bytes).sum()
 }
 
 #[cfg(test)]

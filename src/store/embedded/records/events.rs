@@ -1,10 +1,11 @@
-//! Audit events in the database: reading a part of them, their size, and the oldest of them.
+//! Audit events in the database: reading a part of them, their size, and those that are removed.
 
 use sled::{Batch, IVec};
 
 use super::{RecordsDatabase, guarded};
 use crate::domain::audit::Event;
 use crate::domain::audit::query::{EventPart, EventQuery};
+use crate::domain::audit::retention::{HeldEvent, Holder, surplus};
 use crate::domain::id::EventId;
 use crate::store::embedded::changes::Entry;
 use crate::store::embedded::events::{KEY_PREFIX, id_in, key};
@@ -12,6 +13,9 @@ use crate::store::error::StoreError;
 
 /// An event as it is stored.
 type Stored = Result<(EventId, IVec), StoreError>;
+
+/// The number of an event, and the length of its key and value in bytes.
+pub(in crate::store::embedded) type SizedEvent = (EventId, u64);
 
 /// Time for which the clock may have been set back, in microseconds: numbers of events are compared with times.
 const CLOCK_TOLERANCE: u64 = 24 * 3600 * 1_000_000;
@@ -65,29 +69,39 @@ impl RecordsDatabase {
         })
     }
 
-    /// Returns the entries that remove the oldest events of changes, at most `max`: those before the number `before`,
-    /// and others until `excess` bytes are removed. With the number of bytes.
-    pub(in crate::store::embedded) fn oldest_events(
+    /// Returns the oldest events of changes, those before the number `before`, at most `max`.
+    pub(in crate::store::embedded) fn old_events(
         &self,
         before: EventId,
-        excess: u64,
         max: usize,
-    ) -> Result<(Vec<Entry>, u64), StoreError> {
-        oldest(&self.records, before, excess, max)
+    ) -> Result<Vec<SizedEvent>, StoreError> {
+        old(&self.records, before, max)
     }
 
-    /// Removes the oldest sums as [`Self::oldest_events`] selects events. Returns their number and their bytes.
-    pub(in crate::store::embedded) fn remove_oldest_sums(
+    /// Returns the oldest sums as [`Self::old_events`] does.
+    pub(in crate::store::embedded) fn old_sums(
         &self,
         before: EventId,
-        excess: u64,
         max: usize,
-    ) -> Result<(usize, u64), StoreError> {
-        let (entries, bytes) = oldest(&self.sums, before, excess, max)?;
+    ) -> Result<Vec<SizedEvent>, StoreError> {
+        old(&self.sums, before, max)
+    }
+
+    /// Returns the events of changes to remove, so that at most `max_bytes` remain. Reads all of them.
+    pub(in crate::store::embedded) fn surplus_events(&self, max_bytes: u64) -> Result<Vec<SizedEvent>, StoreError> {
+        surplus_of(&self.records, Holder::of_change, max_bytes)
+    }
+
+    /// Returns the sums to remove, so that at most `max_bytes` remain. Reads all of them.
+    pub(in crate::store::embedded) fn surplus_sums(&self, max_bytes: u64) -> Result<Vec<SizedEvent>, StoreError> {
+        surplus_of(&self.sums, Holder::of_sum, max_bytes)
+    }
+
+    /// Removes these sums. Not forced to the disk.
+    pub(in crate::store::embedded) fn remove_sums(&self, sums: &[SizedEvent]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        entries.iter().for_each(|entry| batch.remove(entry.key.as_bytes()));
-        self.sums.apply_batch(batch)?;
-        Ok((entries.len(), bytes))
+        sums.iter().for_each(|(id, _)| batch.remove(key(*id).as_bytes()));
+        Ok(self.sums.apply_batch(batch)?)
     }
 }
 
@@ -158,18 +172,24 @@ fn size_of(tree: &sled::Tree) -> Result<(u64, u64), StoreError> {
     })
 }
 
-fn oldest(tree: &sled::Tree, before: EventId, excess: u64, max: usize) -> Result<(Vec<Entry>, u64), StoreError> {
+fn old(tree: &sled::Tree, before: EventId, max: usize) -> Result<Vec<SizedEvent>, StoreError> {
     guarded(|| {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for entry in tree.scan_prefix(KEY_PREFIX).take(max) {
+        let sized = tree.scan_prefix(KEY_PREFIX).take(max).map(|entry| {
             let (key, value) = entry?;
-            let id = id_in(&key)?;
-            if bytes >= excess && id >= before {
-                break;
-            }
-            bytes += (key.len() + value.len()) as u64;
-            entries.push(Entry { key: self::key(id), value: None });
-        }
-        Ok((entries, bytes))
+            Ok((id_in(&key)?, (key.len() + value.len()) as u64))
+        });
+        sized.take_while(|event| event.as_ref().map_or(true, |(id, _)| *id < before)).collect()
     })
+}
+
+fn surplus_of(tree: &sled::Tree, holder: fn(&Event) -> Holder, max_bytes: u64) -> Result<Vec<SizedEvent>, StoreError> {
+    let held = guarded(|| {
+        let held = tree.scan_prefix(KEY_PREFIX).map(|entry| {
+            let (key, value) = entry?;
+            let holder = holder(&serde_json::from_slice(&value)?);
+            Ok::<_, StoreError>(HeldEvent { id: id_in(&key)?, holder, bytes: (key.len() + value.len()) as u64 })
+        });
+        held.collect::<Result<Vec<_>, _>>()
+    })?;
+    Ok(surplus(held, max_bytes).into_iter().map(|event| (event.id, event.bytes)).collect())
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::audit::query::EventFilter;
 use crate::domain::audit::{Author, Entity, Target, Who};
 use crate::domain::directory::{Record, Service, Write};
+use crate::domain::id::GroupId;
 use crate::store::embedded::export;
 
 fn event(name: &str) -> Event {
@@ -30,7 +31,7 @@ fn names(store: &EmbeddedIdentities, query: &EventQuery) -> Vec<String> {
 /// Returns the sizes of the events of changes and of sums.
 fn sizes_of(store: &EmbeddedIdentities) -> (u64, u64) {
     let state = store.events.writing();
-    (state.changes.bytes, state.sums.bytes)
+    (state.change_bytes, state.sum_bytes)
 }
 
 /// Returns a store with the events `a` and `c` of changes, and the sum `b`.
@@ -97,14 +98,13 @@ fn old_events_go_first_for_their_age_and_for_the_size_of_all() {
     let sizes = || sizes_of(&store);
     let (whole, sums) = sizes();
     let keep = EventRetention { before: None, max_change_bytes: whole, max_sum_bytes: sums };
-    assert!(!store.prune_events(&keep).unwrap());
+    assert_eq!(store.prune_events(&keep).unwrap(), PrunedEvents::default());
     assert_eq!(names(&store, &all).len(), 1600);
     let half = EventRetention { max_change_bytes: whole / 4, ..keep };
-    let mut steps = 1;
-    while store.prune_events(&half).unwrap() {
-        steps += 1;
-    }
-    assert!(steps > 1 && sizes().0 <= whole / 4 && sizes().0 > whole / 5 && sizes().1 == sums);
+    let pruned = store.prune_events(&half).unwrap();
+    assert!(pruned.surplus_changes > EVENTS_PER_STEP && pruned == PrunedEvents { old: 0, surplus_sums: 0, ..pruned });
+    assert_eq!(names(&store, &all).len(), 1600 - pruned.surplus_changes);
+    assert!(sizes().0 <= whole / 4 && sizes().0 > whole / 5 && sizes().1 == sums);
     assert!(names(&store, &all).contains(&"change-39-19".to_owned()));
     assert_eq!(store.load().unwrap().service().last_user, 39);
     let kept = sizes();
@@ -113,6 +113,27 @@ fn old_events_go_first_for_their_age_and_for_the_size_of_all() {
     let sizes = || sizes_of(&store);
     assert_eq!(sizes(), kept, "what is counted is what is stored");
     let none = EventRetention { before: Some(Timestamp::now() + SignedDuration::from_secs(1)), ..keep };
-    while store.prune_events(&none).unwrap() {}
+    while store.prune_events(&none).unwrap().old > 0 {}
     assert_eq!((names(&store, &all).len(), sizes()), (0, (0, 0)));
+}
+
+#[test]
+fn a_group_with_many_events_removes_none_of_others() {
+    let data = tempfile::tempdir().unwrap();
+    let store = EmbeddedIdentities::open(data.path()).unwrap();
+    let of_group = |path: &str, name: &str| {
+        let entity = Entity::Group { id: GroupId(1), path: path.to_owned() };
+        Event { entity, ..event(name) }
+    };
+    store.commit(&[], &[event("service"), of_group("quiet", "quiet"), of_group("loud/other", "below")]).unwrap();
+    for round in 0..30 {
+        let events: Vec<Event> = (0..20).map(|sub| of_group(&format!("loud/sub/{sub}"), &format!("{round}"))).collect();
+        store.commit(&[], &events).unwrap();
+    }
+    let keep = EventRetention { before: None, max_change_bytes: sizes_of(&store).0 / 10, max_sum_bytes: 0 };
+    let pruned = store.prune_events(&keep).unwrap();
+    let left = names(&store, &EventQuery { limit: 10_000, ..query() });
+    assert_eq!(left.len(), 603 - pruned.surplus_changes);
+    assert_eq!(left[..3], ["service", "quiet", "below"]);
+    assert!(left[3..].iter().all(|round| round.parse::<u32>().unwrap() > 20), "the oldest go: {left:?}");
 }

@@ -1,0 +1,210 @@
+//! The events that are kept: how long, and whose oldest ones go first where there are too many.
+//!
+//! Space is shared by the holders of events, so that nobody can remove the events of others by making many of their own:
+//! the service, all users and all groups are parts, each user is one, and each group with those below it. Where there is no
+//! space, the largest part loses its oldest event; but where none has more than a sixteenth, the oldest event of all goes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::{Entity, Event};
+use crate::domain::id::EventId;
+
+/// The events that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRetention {
+    /// Time before which events are removed; `None`: none is removed for its age.
+    pub before: Option<Timestamp>,
+    /// Maximum size of the events of changes, in bytes.
+    pub max_change_bytes: u64,
+    /// Maximum size of the sums, in bytes.
+    pub max_sum_bytes: u64,
+}
+
+/// Numbers of events that were removed in one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrunedEvents {
+    /// Number of those that were too old.
+    pub old: usize,
+    /// Number of events of changes for which there was no space.
+    pub surplus_changes: usize,
+    /// Number of sums for which there was no space.
+    pub surplus_sums: usize,
+}
+
+/// The holder of an event: parts separated by slashes, the widest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(String);
+
+/// An event, as far as it matters for the space that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldEvent {
+    /// The number of the event.
+    pub id: EventId,
+    /// Its holder.
+    pub holder: Holder,
+    /// The space that it takes, in bytes.
+    pub bytes: u64,
+}
+
+/// Number of parts of one size that are small: of no more than these, none loses an event to the others.
+const SMALL_PARTS: u64 = 16;
+
+impl Holder {
+    /// Returns the holder of an event of a change: the group, user or service to which it belongs.
+    pub fn of_change(event: &Event) -> Self {
+        Self(match &event.entity {
+            Entity::Service => "service".to_owned(),
+            Entity::User { id, .. } => format!("users/{id}"),
+            Entity::Group { path, .. } => format!("groups/{path}"),
+        })
+    }
+
+    /// Returns the holder of a sum: the address of the client.
+    pub fn of_sum(event: &Event) -> Self {
+        Self(event.author.address.map_or_else(String::new, |address| address.to_string()))
+    }
+}
+
+/// Returns the events to remove, so that at most `max_bytes` remain. `events` are in the order of their numbers.
+pub fn surplus(events: Vec<HeldEvent>, max_bytes: u64) -> Vec<HeldEvent> {
+    let mut all = Part::default();
+    for event in events {
+        let holder = event.holder.0.clone();
+        all.add(event, &mut holder.split('/'));
+    }
+    let mut removed = Vec::new();
+    while all.bytes > max_bytes
+        && let Some(event) = all.remove_one()
+    {
+        removed.push(event);
+    }
+    removed.sort_by_key(|event| event.id);
+    removed
+}
+
+/// The events of a holder and of those within it.
+#[derive(Default)]
+struct Part {
+    bytes: u64,
+    /// The oldest event of the part.
+    first: Option<EventId>,
+    own: Own,
+    within: BTreeMap<String, Part>,
+}
+
+/// The events of a holder alone.
+#[derive(Default)]
+struct Own {
+    bytes: u64,
+    events: VecDeque<HeldEvent>,
+}
+
+impl Part {
+    fn add<'a>(&mut self, event: HeldEvent, holder: &mut impl Iterator<Item = &'a str>) {
+        self.bytes += event.bytes;
+        self.first = self.first.or(Some(event.id));
+        match holder.next() {
+            Some(name) => self.within.entry(name.to_owned()).or_default().add(event, holder),
+            None => {
+                self.own.bytes += event.bytes;
+                self.own.events.push_back(event);
+            }
+        }
+    }
+
+    /// Removes the oldest event of the largest part, or of all where no part is large.
+    fn remove_one(&mut self) -> Option<HeldEvent> {
+        let large = self.bytes / SMALL_PARTS;
+        let size = |bytes: u64| if bytes > large { bytes } else { 0 };
+        let claim = |bytes: u64, first: Option<EventId>| first.map(|first| (size(bytes), Reverse(first)));
+        let own = claim(self.own.bytes, self.own.first());
+        let largest = self.within.iter_mut().max_by_key(|(_, part)| claim(part.bytes, part.first));
+        let removed = match largest {
+            Some((_, part)) if claim(part.bytes, part.first) > own => part.remove_one()?,
+            Some(_) | None => self.own.remove_first()?,
+        };
+        self.bytes -= removed.bytes;
+        self.first = self.within.values().filter_map(|part| part.first).chain(self.own.first()).min();
+        Some(removed)
+    }
+}
+
+impl Own {
+    fn first(&self) -> Option<EventId> {
+        self.events.front().map(|event| event.id)
+    }
+
+    fn remove_first(&mut self) -> Option<HeldEvent> {
+        let removed = self.events.pop_front()?;
+        self.bytes -= removed.bytes;
+        Some(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Returns events of 10 bytes, each of one of these holders, in this order.
+    fn events(holders: &[&str]) -> Vec<HeldEvent> {
+        let event = |(number, holder): (u64, &&str)| HeldEvent {
+            id: EventId(number),
+            holder: Holder((*holder).to_owned()),
+            bytes: 10,
+        };
+        (0..).zip(holders).map(event).collect()
+    }
+
+    fn removed(holders: &[&str], max_bytes: u64) -> Vec<u64> {
+        surplus(events(holders), max_bytes).iter().map(|event| event.id.0).collect()
+    }
+
+    #[test]
+    fn the_oldest_events_of_the_holder_of_most_go() {
+        let holders = ["users/1", "service", "groups/a", "groups/b", "groups/b", "groups/b", "groups/b"];
+        assert_eq!(removed(&holders, 70), [0; 0]);
+        assert_eq!(removed(&holders, 50), [3, 4]);
+    }
+
+    #[test]
+    fn of_many_holders_with_few_events_the_oldest_event_goes() {
+        let group = |number: usize| format!("groups/{}", number % 20);
+        let holders: Vec<String> = (0..30).map(group).collect();
+        let holders: Vec<&str> = holders.iter().map(String::as_str).collect();
+        assert_eq!(removed(&holders, 270), [0, 1, 2], "though the first ten groups have two events");
+    }
+
+    #[test]
+    fn many_groups_below_one_are_one_part() {
+        let flood = ["groups/b/1", "groups/b/2", "groups/b/3", "groups/b/4", "groups/b/5", "groups/b/6"];
+        let holders = [["users/1", "groups/a", "groups/b"].as_slice(), &flood].concat();
+        assert_eq!(removed(&holders, 60), [2, 3, 4]);
+        assert_eq!(surplus(events(&holders), 0).len(), holders.len());
+    }
+
+    proptest! {
+        #[test]
+        fn what_remains_fits_and_nobody_within_half_an_equal_part_loses_an_event(
+            holders in prop::collection::vec(prop::sample::select(vec!["a", "b", "b/1", "b/1/2", "c/1", "c/2", ""]), 0..60),
+            max_bytes in 0_u64..700,
+        ) {
+            let gone = surplus(events(&holders), max_bytes);
+            let size = |events: &[HeldEvent]| events.iter().map(|event| event.bytes).sum::<u64>();
+            let left = holders.len() as u64 * 10 - size(&gone);
+            prop_assert!(left <= max_bytes && (gone.is_empty() || left + 10 > max_bytes));
+            let first = |holder: &str| holder.split('/').next().map(str::to_owned);
+            for part in ["a", "b", "c", ""] {
+                let part = Some(part.to_owned());
+                let held = holders.iter().filter(|holder| first(holder) == part).count() as u64 * 10;
+                if held <= max_bytes / 8 {
+                    prop_assert!(gone.iter().all(|event| first(&event.holder.0) != part));
+                }
+            }
+        }
+    }
+}
