@@ -104,26 +104,26 @@ fn result(error: &UpstreamError) -> TestResult {
 /// Returns what went wrong as a sentence.
 fn sentence(upstream: UpstreamName, account: Account, error: &UpstreamError) -> String {
     let username = account.username();
-    match error {
-        UpstreamError::TokenRealm(RealmError::Refused { status, message }) => {
-            let message = message.as_deref().map(|text| format!(": \"{text}\"")).unwrap_or_default();
-            format!("{upstream} refuses the account {username} (HTTP status {status}{message})")
-        }
-        UpstreamError::Denied { message } => {
-            let message = message.as_deref().map(|text| format!(" (\"{text}\")")).unwrap_or_default();
-            format!("{upstream} refuses the account {username}{message}")
-        }
-        UpstreamError::Spared(error) => {
-            format!("Not tried now. A short time ago: {}", sentence(upstream, account, error))
-        }
-        UpstreamError::Busy => format!("Too many requests to {upstream} are under way. Try again"),
-        UpstreamError::NotConfigured => {
-            format!("{upstream} is not an upstream of this service, or the account is gone")
-        }
-        UpstreamError::NotFound => format!("{upstream} is no registry: it has no /v2/"),
-        error => {
-            let origin = Origin { upstream, account, repository: Repository::none() };
-            PullFailure { origin, image: "the account".to_owned(), cause: Cause::from(error) }.reason()
-        }
+    if let UpstreamError::Spared(error) = error {
+        return format!("Not tried now. A short time ago: {}", sentence(upstream, account, error));
     }
+    if let UpstreamError::TokenRealm(RealmError::Refused { status, message }) = error {
+        let message = message.as_deref().map(|text| format!(": \"{text}\"")).unwrap_or_default();
+        return format!("{upstream} refuses the account {username} (HTTP status {status}{message})");
+    }
+    if let UpstreamError::Denied { message } = error {
+        let message = message.as_deref().map(|text| format!(" (\"{text}\")")).unwrap_or_default();
+        return format!("{upstream} refuses the account {username}{message}");
+    }
+    if *error == UpstreamError::Busy {
+        return format!("Too many requests to {upstream} are under way. Try again");
+    }
+    if *error == UpstreamError::NotConfigured {
+        return format!("{upstream} is not an upstream of this service, or the account is gone");
+    }
+    if *error == UpstreamError::NotFound {
+        return format!("{upstream} is no registry: it has no /v2/");
+    }
+    let origin = Origin { upstream, account, repository: Repository::none() };
+    PullFailure { origin, image: "the account".to_owned(), cause: Cause::from(error) }.reason()
 }

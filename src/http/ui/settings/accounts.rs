@@ -68,12 +68,14 @@ async fn test(visitor: &Visitor, group: &Group, upstream: &str) -> Result<Note, 
 }
 
 fn problem(error: &ApiError) -> Option<Problem> {
-    match error {
-        ApiError::NotFound("Upstream") => Some(Problem::at_field("upstream", "is none of this service")),
-        ApiError::NotFound("Account") => Some(Problem::of_form("The group has no account of its own there")),
-        ApiError::TooManyChanges(_) => Some(Problem::of_form(&error.to_string())),
-        error => Problem::of(error),
+    if let ApiError::NotFound(what) = error {
+        return match *what {
+            "Upstream" => Some(Problem::at_field("upstream", "is none of this service")),
+            "Account" => Some(Problem::of_form("The group has no account of its own there")),
+            _ => None,
+        };
     }
+    Problem::of(error)
 }
 
 /// Shows the accounts, and the form.
