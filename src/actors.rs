@@ -7,7 +7,7 @@
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start, through its handle | returns the current snapshot, on which `domain::policy` decides |
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
-//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, which goes on as `DispatchOwn` if no mirror delivers, and `Report`, from ManifestCache, BlobCache and lists; `ForgetFailures`, from a reload of the settings; all through its handle | replaces the upstreams at a reload |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the eight requests, which goes on as `DispatchOwn` if no mirror delivers, and `Report`, from ManifestCache, BlobCache, lists and the API; `ForgetFailures`, from a reload of the settings; `ForgetAccounts`, from a change of identities; all through its handle | replaces the upstreams at a reload, and the accounts of groups |
 //! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
 //!
 //! ```text
@@ -22,7 +22,8 @@
 //!
 //! Messages flow downwards only, so that no two actors wait for each other. Only the Janitor sends messages to actors
 //! beside it (PolicyEvaluator, ManifestCache), and no actor waits for it. TokenIssuer reads the snapshots of
-//! PolicyEvaluator without a message, and so does BlobCache for the quotas of groups.
+//! PolicyEvaluator without a message, and so does BlobCache for the quotas of groups. PolicyEvaluator calls
+//! [`group_accounts`] with each new snapshot.
 //!
 //! The other modules are no actors:
 //!
@@ -32,6 +33,7 @@
 //! | [`warming`] | pulls of images before anyone requests them |
 //! | [`audit`] | audit events: reading, retention, sums of refusals |
 //! | [`lists`] | lists of tags and referrers, passed through from upstream |
+//! | [`group_accounts`] | accounts of groups at upstreams: their passwords, and the snapshot of upstreams that pulls read |
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
@@ -50,6 +52,7 @@ pub mod cache_limits;
 pub mod cache_status;
 pub mod evictor;
 pub mod expiring_tokens;
+pub mod group_accounts;
 pub mod images;
 pub mod janitor;
 pub mod last_used;

@@ -7,6 +7,7 @@ pub mod login;
 pub mod login_limit;
 pub mod password;
 pub mod random;
+pub mod sealing;
 pub mod secret;
 pub mod sha256;
 mod token_cache;

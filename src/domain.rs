@@ -20,8 +20,9 @@
 //! | [`fair_queue`] | a queue in which groups take turns |
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
+//! | [`group_choices`] | what groups have chosen for their pulls: accounts, and the freshness of tags |
 //! | [`history`] | the commands that made the layers of an image |
-//! | [`id`] | identifiers of users, groups, tokens, credentials and audit events |
+//! | [`id`] | identifiers of users, groups, tokens, credentials, accounts and audit events |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
 //! | [`limits`] | limits on what callers of the REST API create |
 //! | [`list_query`] | the query of a list of tags or referrers |
@@ -45,6 +46,7 @@
 //! | [`token`] | tokens, and tombstones of deleted ones |
 //! | [`traffic`] | pulls and bytes of a group within an hour |
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
+//! | [`upstream_account`] | accounts of groups at upstreams, as they are stored |
 //! | [`user`] | users, their passwords, and the bots of group access tokens |
 
 pub mod access;
@@ -64,6 +66,7 @@ pub mod explanation;
 pub mod fair_queue;
 pub mod freshness;
 pub mod group;
+pub mod group_choices;
 pub mod history;
 pub mod id;
 pub mod image_path;
@@ -90,4 +93,5 @@ pub mod throttle;
 pub mod token;
 pub mod traffic;
 pub mod upstream;
+pub mod upstream_account;
 pub mod user;

@@ -15,7 +15,8 @@
 //! | change | start at |
 //! |---|---|
 //! | who may pull through a group | `domain::policy`, and the tables of its tests; nothing else decides this |
-//! | which account is used at an upstream | `domain::upstream`; the secrets of accounts are in [`upstream`] |
+//! | which account is used at an upstream | `domain::upstream`, `domain::group_choices`; the secrets of accounts are in [`upstream`] |
+//! | accounts of groups | `domain::upstream_account`, `auth::sealing`, [`actors::group_accounts`], `upstream::group_logins`; `http::api::upstream_accounts` |
 //! | which content a group may read | [`actors::blob_cache`] and [`actors::manifest_cache`], with the links in [`store::content`]; without a granted link, upstream decides |
 //! | another kind of credential | [below](#another-kind-of-credential) |
 //! | a route | [below](#a-route) |
@@ -116,7 +117,7 @@
 //! | upstream | a registry that images are pulled from, such as docker.io |
 //! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
 //! | mirror | another registry with the content of an upstream, which is requested before it |
-//! | account | user name and password at an upstream, which this service uses for the groups that may use it; it may have a second credential |
+//! | account | user name and password at an upstream, which this service uses for the groups that may use it; it may have a second credential. One of a group has an id, which is new with each password |
 //! | group | a team, named by its path; groups nest |
 //! | image | a tag or a digest that a group has pulled, with everything that its manifest names; a digest that another image of the group names is a part of that one |
 //! | principal | the user or token that makes a request |

@@ -38,17 +38,19 @@ pub use reload::Reloadable;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
 use self::components::{Handles, Stores};
+use self::error::AccountKeysError;
 use self::net::tls::Reload;
 use self::net::workers::Workers;
 use self::net::{listeners, tls};
 use self::signals::{Action, Signals};
 use crate::actors::janitor::JanitorHandle;
 use crate::auth::jwt::{KeySet, Signer};
+use crate::auth::sealing::SealingKeys;
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
 use crate::http::{Console, Refusals};
 use crate::settings::Settings;
-use crate::store::data_dir::DataDir;
+use crate::store::data_dir::{DataDir, loose_mode};
 use crate::telemetry::Metrics;
 
 /// A server that accepts connections.
@@ -94,7 +96,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     };
     let stores = Stores::open(&data, &settings)?;
     let signer = signer(&data, &settings)?;
-    let handles = Handles::start(stores, signer, &settings).await?;
+    let keys = account_keys(&data, &settings)?;
+    let handles = Handles::start(stores, (signer, keys), &settings).await?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
@@ -161,6 +164,17 @@ fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
             "the settings keep an account for a group that does not exist"
         );
     }
+}
+
+/// Returns the keys of groups' accounts in their key file, which is created if it is missing.
+fn account_keys(data: &DataDir, settings: &Settings) -> Result<SealingKeys, StartError> {
+    let path = settings.auth.account_key_file_in(&settings.storage);
+    let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
+    if let Some(mode) = loose_mode(&path)? {
+        return Err(StartError::AccountKeys { error: AccountKeysError::Mode { mode, path: path.clone() }, path });
+    }
+    let keys = KeySet::from_json(&text).and_then(|keys| SealingKeys::new(&keys));
+    keys.map_err(|error| StartError::AccountKeys { path, error: error.into() })
 }
 
 /// Returns the signer with the keys of the key file, which is created if it is missing.

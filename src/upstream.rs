@@ -10,6 +10,8 @@
 //! Credentials are sent only to the upstream's host, its registrable domain and `auth_hosts`; never by http if the
 //! upstream uses https, and never after a redirect to another host or port.
 //!
+//! Accounts are those of the settings, and those of groups, which change while the service runs ([`group_logins`]).
+//!
 //! An upstream may have mirrors, which are requested first ([`Registry`]). A mirror gets the credentials under the same
 //! rule, and is requested without an account otherwise.
 //!
@@ -25,6 +27,7 @@ mod connection_error;
 mod content;
 mod error;
 mod failure_body;
+mod group_logins;
 mod head_support;
 mod hosts;
 mod link_header;
@@ -52,17 +55,23 @@ use std::sync::Arc;
 pub use budgets::gauge_pulls;
 pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedFor, UpstreamError};
+pub use group_logins::GroupLogin;
 pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
 pub use mirrored::{MirrorContent, Registry, UsedMirrors};
 pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SecondCredential, SetupError, UpstreamOptions};
-pub use registry::RegistryClient;
+pub use registry::{Login, RegistryClient};
 
+use self::group_logins::GroupLogins;
+use crate::domain::origin::Account;
 use crate::domain::repository::UpstreamName;
 
-/// The clients of all configured upstreams. Cheap to clone.
+/// The clients of all configured upstreams, and the accounts of groups there. Cheap to clone.
 #[derive(Clone)]
-pub struct Registries(Arc<HashMap<UpstreamName, Known>>);
+pub struct Registries {
+    known: Arc<HashMap<UpstreamName, Known>>,
+    of_groups: GroupLogins,
+}
 
 /// A client, with the options that it was made from.
 #[derive(Clone)]
@@ -78,7 +87,7 @@ impl Registries {
     ///
     /// Fails if an option of an upstream cannot be used.
     pub fn new(upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
-        Self(Arc::default()).changed_to(upstreams)
+        Self { known: Arc::default(), of_groups: GroupLogins::default() }.changed_to(upstreams)
     }
 
     /// Returns clients for these upstreams. A client whose options are the same is kept, with its connections and
@@ -91,27 +100,37 @@ impl Registries {
     pub fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
         let mut pool = clients::ClientPool::default();
         let known = |options: UpstreamOptions| {
-            let same = self.0.get(&options.name).filter(|known| options.is_same(&known.options));
+            let same = self.known.get(&options.name).filter(|known| options.is_same(&known.options));
             let registry = match same {
                 Some(known) => known.registry.clone(),
-                None => Arc::new(Registry::with_pool(&options, &mut pool)?),
+                None => Arc::new(Registry::with_pool(&options, &mut pool, &self.of_groups)?),
             };
             Ok((options.name.clone(), Known { options, registry }))
         };
-        Ok(Self(Arc::new(upstreams.into_iter().map(known).collect::<Result<_, _>>()?)))
+        let known = Arc::new(upstreams.into_iter().map(known).collect::<Result<_, _>>()?);
+        Ok(Self { known, of_groups: self.of_groups.clone() })
+    }
+
+    /// Replaces the accounts of groups, for all requests from now on. Returns those that are gone.
+    pub fn replace_group_logins(&self, logins: Vec<GroupLogin>) -> Vec<(UpstreamName, Account)> {
+        let gone = self.of_groups.replace(logins);
+        for (upstream, account) in &gone {
+            self.known.get(upstream).into_iter().for_each(|known| known.registry.forget(account));
+        }
+        gone
     }
 
     /// Returns the names of the upstreams whose client is missing or different in `other`.
     pub fn differing_from(&self, other: &Self) -> Vec<UpstreamName> {
         let same = |name: &UpstreamName, known: &Known| {
-            other.0.get(name).is_some_and(|other| Arc::ptr_eq(&other.registry, &known.registry))
+            other.known.get(name).is_some_and(|other| Arc::ptr_eq(&other.registry, &known.registry))
         };
-        self.0.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
+        self.known.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Iterates over all upstreams with their clients.
     pub fn all(&self) -> impl Iterator<Item = (&UpstreamName, Arc<Registry>)> {
-        self.0.iter().map(|(name, known)| (name, known.registry.clone()))
+        self.known.iter().map(|(name, known)| (name, known.registry.clone()))
     }
 
     /// Returns the client of this upstream.
@@ -120,6 +139,6 @@ impl Registries {
     ///
     /// Fails with [`UpstreamError::NotConfigured`] if there is no such upstream.
     pub fn of(&self, upstream: &UpstreamName) -> Result<Arc<Registry>, UpstreamError> {
-        self.0.get(upstream).map(|known| known.registry.clone()).ok_or(UpstreamError::NotConfigured)
+        self.known.get(upstream).map(|known| known.registry.clone()).ok_or(UpstreamError::NotConfigured)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
@@ -25,6 +25,7 @@ use crate::telemetry::LineLimit;
 pub struct PolicyEvaluator {
     store: IdentityStore,
     published: Arc<ArcSwap<Directory>>,
+    observer: Arc<OnceLock<Observer>>,
     /// The published directory with all changes applied that are not durable yet.
     next: Directory,
     /// Changes of the next batch.
@@ -37,9 +38,14 @@ pub struct PolicyEvaluator {
 #[derive(Clone)]
 pub struct PolicyEvaluatorHandle {
     published: Arc<ArcSwap<Directory>>,
+    observer: Arc<OnceLock<Observer>>,
     actor: Addr<PolicyEvaluator>,
     waiting: AdmissionLimit,
 }
+
+/// Function that is called with each directory that is published, before its changes are acknowledged. It must not
+/// block or panic.
+type Observer = Box<dyn Fn(&Directory) + Send + Sync>;
 
 /// The writes of a change, by whom they are made, and the result for the caller.
 pub struct Edited<T> {
@@ -132,15 +138,17 @@ impl PolicyEvaluatorHandle {
 
     fn start_with(directory: Directory, store: IdentityStore, arbiter: &ArbiterHandle, max_waiting: usize) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(directory.clone()));
+        let observer: Arc<OnceLock<Observer>> = Arc::default();
         let actor = PolicyEvaluator {
             store,
             published: published.clone(),
+            observer: observer.clone(),
             next: directory,
             waiting: Vec::new(),
             committing: false,
         };
         let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
-        Self { published, actor, waiting: AdmissionLimit::new("changes", max_waiting) }
+        Self { published, observer, actor, waiting: AdmissionLimit::new("changes", max_waiting) }
     }
 
     /// Starts an actor on this thread with these records, which are stored in this folder first.
@@ -160,6 +168,13 @@ impl PolicyEvaluatorHandle {
         let directory = store.load()?;
         let store = IdentityStore::embedded(store);
         Ok((Self::start_with(directory, store.clone(), &Arbiter::current(), 100), store))
+    }
+
+    /// Calls `observer` with the current directory, and with each later one before its changes are acknowledged. It must
+    /// not block or panic. Must be called before the first change, and once.
+    pub fn observe(&self, observer: impl Fn(&Directory) + Send + Sync + 'static) {
+        observer(&self.at_present());
+        drop(self.observer.set(Box::new(observer)));
     }
 
     /// Returns the current directory. It contains every change that was acknowledged.
@@ -281,7 +296,11 @@ impl Handler<Committed> for PolicyEvaluator {
     fn handle(&mut self, Committed { directory, mut batch, outcome }: Committed, ctx: &mut Self::Context) {
         self.committing = false;
         match &outcome {
-            Ok(()) => self.published.store(Arc::new(directory)),
+            Ok(()) => {
+                let directory = Arc::new(directory);
+                self.published.store(directory.clone());
+                self.observer.get().into_iter().for_each(|observer| observer(&directory));
+            }
             Err(error) => {
                 static LINES: LineLimit<()> = LineLimit::new();
                 if let Some(left_out) = LINES.admit(&()) {

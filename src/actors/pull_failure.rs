@@ -14,6 +14,7 @@
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
 //! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, longer than allowed | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
+//! | [`AccountUnreadable`](Cause::AccountUnreadable) | (names no upstream) the group's account cannot be used | nothing | 503 |
 //! | [`RealmFailed`](Cause::RealmFailed) | 's token realm is out of order (HTTP status) | account | 503 |
 //! | [`Unreachable`](Cause::Unreachable) | cannot be reached (and the kind of failure) | upstream[^1] | 503 |
 //! | [`TimedOut`](Cause::TimedOut) | did not respond in time | upstream | 503 |
@@ -101,6 +102,8 @@ pub enum Cause {
         /// That host.
         host: String,
     },
+    /// The password of the group's account cannot be decrypted.
+    AccountUnreadable,
     /// Upstream's token realm responded with a status that is neither success nor a refusal of the login.
     RealmFailed {
         /// The realm's HTTP status.
@@ -204,6 +207,7 @@ impl Cause {
             }
             Self::RateLimited { .. }
             | Self::Reserved(_)
+            | Self::AccountUnreadable
             | Self::Offline
             | Self::Busy
             | Self::NoMemory
@@ -241,6 +245,7 @@ impl Cause {
             | Self::AccountRefused
             | Self::AccountGraceOver
             | Self::AccountUntrusted { .. }
+            | Self::AccountUnreadable
             | Self::ForbiddenAddress { .. }
             | Self::Offline
             | Self::Store

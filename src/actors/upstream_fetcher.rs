@@ -9,9 +9,11 @@
 //! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
+//! | [`account_test`] | what upstream says about an account, for people |
 //! | [`states`] | states of upstreams, for people and metrics |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
+mod account_test;
 mod backoffs;
 mod fetcher;
 mod gates;
@@ -24,10 +26,11 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use self::account_test::{AccountTest, TestResult};
 pub use self::handle::{Requests, UpstreamHandle};
 pub use self::limits::{Pool, UpstreamPermit};
 pub use self::request::{
-    ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, UpstreamRequest,
-    Urgency, Verdict,
+    ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, TryAccount,
+    UpstreamRequest, Urgency, Verdict,
 };
 pub use self::states::{AccountHealth, AccountState};

@@ -69,20 +69,24 @@ fn way_out(error: &StoreError) -> &'static str {
 }
 
 /// Backs up the identities below `data` with these settings, beside the service that may be running there. Every change
-/// that was acknowledged before is in it. `key_file` is the file of the signing keys, if they are wanted; `program` is
-/// the version of this program. Blocks.
+/// that was acknowledged before is in it. `key_files` are the files of the signing keys and of the keys of groups' accounts,
+/// if they are wanted; `program` is the version of this program. Blocks.
 ///
 /// # Errors
 /// There are no identities, a file cannot be read, or the backup cannot be written. A file that was there is unchanged.
 pub fn back_up(
     data: &Path,
-    key_file: Option<&Path>,
+    key_files: Option<(&Path, &Path)>,
     settings: Vec<ChosenSetting>,
     output: &Output,
     program: &str,
 ) -> Result<BackedUp, BackupError> {
-    let signing_keys = key_file.map(keys::read).transpose()?;
-    let beside = Beside { settings, signing_keys };
+    let signing_keys = key_files.map(|(signing, _)| keys::read(signing)).transpose()?;
+    let account_keys = match key_files {
+        Some((_, accounts)) => keys::read_if_any(accounts)?,
+        None => None,
+    };
+    let beside = Beside { settings, signing_keys, account_keys };
     let now = Timestamp::now();
     let snapshot = match Snapshot::of(data) {
         Ok(Some(snapshot)) if !snapshot.directory.is_empty() => snapshot,

@@ -1,9 +1,11 @@
-//! The signing keys: reading, and rotation. The service reads its key file at a start only, so that it may be running.
+//! The signing keys, and the keys of groups' accounts: reading, and rotation. The service reads its key files at a start
+//! only, so that it may be running.
 
 use std::path::{Path, PathBuf};
 
 use crate::auth::jwt::{KeyError, KeySet};
-use crate::store::error::OpenError;
+use crate::store::embedded::backup::Snapshot;
+use crate::store::error::{OpenError, StoreError};
 use crate::store::{data_dir, key_file};
 
 /// Reason why signing keys cannot be read or written.
@@ -12,11 +14,22 @@ pub enum KeysError {
     /// There is no such file.
     #[error("there are no signing keys in {}: the service creates them at its first start", .0.display())]
     Missing(PathBuf),
+    /// There is no such file with keys of groups' accounts.
+    #[error("there are no keys of groups' accounts in {}: the service creates them at its next start", .0.display())]
+    MissingAccountKeys(PathBuf),
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] OpenError),
+    /// The identities cannot be read, so that it is not known which keys are needed.
+    #[error("the identities in {} cannot be read, so that it is not known which keys are needed: {}", path.display(), error.reason())]
+    Identities {
+        /// The data folder.
+        path: PathBuf,
+        /// The problem with them.
+        error: StoreError,
+    },
     /// The file contains something else.
-    #[error("the signing keys in {}: {error}", path.display())]
+    #[error("the keys in {}: {error}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -33,6 +46,37 @@ pub(super) fn read(path: &Path) -> Result<KeySet, KeysError> {
     let text = data_dir::read_if_any(path)?.ok_or_else(|| KeysError::Missing(path.to_owned()))?;
     let keys = KeySet::from_json(&text).and_then(|keys| keys.check().map(|()| keys));
     keys.map_err(|error| KeysError::Content { path: path.to_owned(), error })
+}
+
+/// Reads the keys of a key file, if there is one.
+///
+/// # Errors
+/// The file cannot be read or contains something else.
+pub(super) fn read_if_any(path: &Path) -> Result<Option<KeySet>, KeysError> {
+    match read(path) {
+        Err(KeysError::Missing(_)) => Ok(None),
+        keys => keys.map(Some),
+    }
+}
+
+/// Puts a new key before those in the key file of groups' accounts of the service on the folder `data`. Keys that no
+/// account in the folder needs any more are removed. The service encrypts all passwords with the new key at its next
+/// start. Returns the number of older keys that stay.
+///
+/// # Errors
+/// The file is missing, cannot be read or written, or contains something else; or the identities cannot be read.
+pub fn rotate_account_keys(path: &Path, data: &Path) -> Result<usize, KeysError> {
+    let present = read_if_any(path)?.ok_or_else(|| KeysError::MissingAccountKeys(path.to_owned()))?;
+    let snapshot = Snapshot::of(data).map_err(|error| KeysError::Identities { path: data.to_owned(), error })?;
+    let groups: Vec<_> = snapshot.iter().flat_map(|snapshot| snapshot.directory.choosing_groups()).collect();
+    let accounts = || groups.iter().flat_map(|group| group.upstream_accounts.values());
+    let first = present.first_key().map(str::to_owned);
+    // A running service encrypts new passwords with the first key.
+    let is_needed = |kid: &str| first.as_deref() == Some(kid) || accounts().any(|account| account.secret.key == kid);
+    let keys = present.rotated_with(is_needed);
+    let json = keys.to_json().map_err(|error| KeysError::Content { path: path.to_owned(), error })?;
+    key_file::write(path, data, &json)?;
+    Ok(keys.count() - 1)
 }
 
 /// Puts a new key before the present one in the key file of the service on the folder `data`. Older keys are removed;

@@ -2,8 +2,10 @@
 //! merged. The present signing keys are replaced by those of the backup, or by a new one: a login token that was issued
 //! before must not become valid again together with its credential.
 
+mod accounts;
 mod error;
 
+pub use accounts::Accounts;
 pub use error::RestoreError;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ pub struct Restored {
     pub key_file: PathBuf,
     /// The signing keys in that file.
     pub keys: Keys,
+    /// The accounts of groups.
+    pub accounts: Accounts,
 }
 
 /// The signing keys after a restore.
@@ -151,6 +155,27 @@ impl PlannedRestore {
         }
     }
 
+    /// Returns the file of the keys of groups' accounts, to which a restore adds those of the backup.
+    ///
+    /// # Errors
+    /// The backup has such keys, and its settings place them outside the data folder, so that the file must be `given`;
+    /// or the folder of the given one does not exist or is not writable.
+    pub fn account_key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
+        let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "account_key_file"];
+        let elsewhere = self.beside.settings.iter().find(is_key_file).and_then(|setting| match &setting.value {
+            ChosenValue::Plain(value) => value.as_str(),
+            ChosenValue::Secret { .. } => None,
+        });
+        match (given, elsewhere) {
+            (Some(given), _) => check_new_file(&given).map(|()| given).map_err(RestoreError::Open),
+            (None, Some(path)) if self.beside.account_keys.is_some() => {
+                Err(RestoreError::AccountKeysElsewhere(path.to_owned()))
+            }
+            (None, Some(path)) => Ok(path.into()),
+            (None, None) => Ok(self.data.path().join("account-keys")),
+        }
+    }
+
     /// Returns the path of a group in the backup.
     pub fn group_path(&self, group: GroupId) -> Option<&GroupPath> {
         self.directory.group(group).map(|group| &group.path)
@@ -180,12 +205,13 @@ impl PlannedRestore {
         }
     }
 
-    /// Replaces the present identities with the backup, and keeps them aside. Replaces the signing keys in `key_file`.
+    /// Replaces the present identities with the backup, and keeps them aside. Replaces the signing keys in `key_file`, and
+    /// adds the keys of groups' accounts to `account_key_file`.
     ///
     /// # Errors
     /// The data folder cannot be written. The present identities are still in place then. If the disk is not full, the
     /// signing keys may be missing; the next start creates new ones.
-    pub fn carry_out(mut self, key_file: PathBuf) -> Result<Restored, RestoreError> {
+    pub fn carry_out(mut self, key_file: PathBuf, account_key_file: PathBuf) -> Result<Restored, RestoreError> {
         let path = self.data.path();
         skip_numbers(&mut self.directory, &EmbeddedIdentities::given_numbers(path));
         let new = self.beside.signing_keys.is_none();
@@ -204,10 +230,12 @@ impl PlannedRestore {
             Ok(()) => Keys::OfBackup,
             Err(error) => Keys::Missing(error),
         };
+        let accounts =
+            accounts::restore(&self.directory, self.beside.account_keys.take(), account_key_file, self.data.path());
         self.data.give_to_owner()?;
         let (users, groups) = (self.directory.users().count(), self.directory.groups().count());
         let (tokens, incomplete) = (self.directory.tokens().count(), self.incomplete);
-        Ok(Restored { users, groups, tokens, aside, incomplete, key_file, keys })
+        Ok(Restored { users, groups, tokens, aside, incomplete, key_file, keys, accounts })
     }
 }
 

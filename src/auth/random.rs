@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rand;
 
-use crate::domain::id::CredentialId;
+use crate::domain::id::{AccountId, CredentialId};
 
 /// Returns this number of random bytes.
 ///
@@ -23,4 +23,9 @@ pub fn number() -> u32 {
 /// Returns an id for a new credential.
 pub fn credential_id() -> CredentialId {
     CredentialId::from_random(bytes())
+}
+
+/// Returns an id for the account of a group at an upstream.
+pub fn account_id() -> AccountId {
+    AccountId::from_random(bytes())
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::failure::Failure;
-use super::output::print_line;
+use super::output::{number_of, print_line};
 use super::restore::RestoreArgs;
-use crate::admin::keys::rotate;
+use crate::admin::keys::{rotate, rotate_account_keys};
 use crate::admin::reset::reset_admin;
 
 /// Arguments of `admin`.
@@ -38,6 +38,17 @@ enum AdminVerb {
         #[arg(long)]
         now: bool,
     },
+    /// Put a new key for the passwords of groups' accounts before the present ones; the service encrypts all of these
+    /// passwords with it at its next start, and a second rotation after that removes the older keys
+    RotateAccountKey {
+        /// Data folder of the service (storage.data_dir)
+        #[arg(long, value_name = "DIR", default_value = "./data")]
+        data: PathBuf,
+        /// File of these keys, if the settings name another one (auth.account_key_file) than account-keys in the data
+        /// folder
+        #[arg(long, value_name = "FILE")]
+        account_key_file: Option<PathBuf>,
+    },
     /// The same as the subcommand restore
     Restore(RestoreArgs),
 }
@@ -55,6 +66,15 @@ impl AdminArgs {
                 rotate(&file, &data, now)?;
                 print_line(&format!(
                     "A new signing key is in {}. The service uses it after a restart.",
+                    file.display()
+                ));
+            }
+            AdminVerb::RotateAccountKey { data, account_key_file } => {
+                let file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
+                let older = number_of(rotate_account_keys(&file, &data)? as u64, "older key");
+                print_line(&format!(
+                    "A new key is in {}, before {older}. The service encrypts the passwords of groups' accounts with it at its \
+                     next start.",
                     file.display()
                 ));
             }

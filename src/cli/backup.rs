@@ -24,7 +24,8 @@ pub(super) struct BackupArgs {
     /// standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Include the keys that sign login tokens and the secrets of accounts at upstreams
+    /// Include the keys that sign login tokens and the secrets of accounts at upstreams, and the keys that decrypt those
+    /// of groups' accounts
     #[arg(long)]
     with_keys: bool,
 }
@@ -41,11 +42,12 @@ impl BackupArgs {
             false => Output::File(self.output),
         };
         let chosen = Chosen::load(self.config.as_deref(), std::env::vars_os(), self.with_keys)?;
-        let Chosen { settings, data_dir, key_file } = chosen;
+        let Chosen { settings, data_dir, key_file, account_key_file } = chosen;
         let data = self.data.unwrap_or(data_dir);
         let key_file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
-        let key_file = self.with_keys.then_some(key_file.as_path());
-        let done = back_up(&data, key_file, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
+        let account_key_file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
+        let key_files = self.with_keys.then_some((key_file.as_path(), account_key_file.as_path()));
+        let done = back_up(&data, key_files, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
         report(&done, &settings, self.with_keys);
         Ok(())
     }

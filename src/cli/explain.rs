@@ -57,10 +57,15 @@ fn print(found: &Value) {
     }
     let account =
         image["account"].as_str().map_or("without an account".to_owned(), |name| format!("with the account {name}"));
+    let holder = match (&image["account_group"], &image["account"]) {
+        (Value::String(holder), _) => format!(" of the group {holder}"),
+        (_, Value::String(_)) => " of the service".to_owned(),
+        _ => String::new(),
+    };
     print_line(&line(
         "",
         "registry",
-        &format!("{} is pulled from {} {account}", text(&image["name"]), text(&image["upstream"])),
+        &format!("{} is pulled from {} {account}{holder}", text(&image["name"]), text(&image["upstream"])),
     ));
     let cached = match image["cached"]["state"].as_str() {
         Some(state) => format!("{state}, last pulled at {}", text(&image["cached"]["last_pulled_at"])),
@@ -68,7 +73,11 @@ fn print(found: &Value) {
     };
     print_line(&line("", "cache", &cached));
     let fresh = match image["fresh_seconds"].as_u64() {
-        Some(seconds) => format!("the registry is asked whether the tag has moved, at most once in {seconds} s"),
+        Some(seconds) => {
+            let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen"));
+            let chooser = chooser.unwrap_or_default();
+            format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}")
+        }
         None => "a digest never changes: the registry is not asked again".to_owned(),
     };
     print_line(&line("", "freshness", &fresh));

@@ -44,6 +44,9 @@ pub(super) enum Failure {
         /// The group.
         group: String,
     },
+    /// An upstream does not accept an account, or could not be asked. The text is its answer.
+    #[error("{0}")]
+    AccountTest(String),
     /// `bench` measured nothing, or received wrong content.
     #[error("{0}")]
     Bench(String),
@@ -125,6 +128,7 @@ impl Failure {
             | Self::Foreign(_)
             | Self::Check(_)
             | Self::Denied { .. }
+            | Self::AccountTest(_)
             | Self::Bench(_)
             | Self::Warm { .. }
             | Self::Unconfirmed(_)

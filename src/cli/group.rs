@@ -1,5 +1,7 @@
 //! `group`: subcommands for groups, the teams that pull.
 
+mod upstream_account;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -9,7 +11,8 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
-use crate::formats::quantity::parse_bytes;
+use crate::formats::quantity::{parse_bytes, parse_duration};
+use upstream_account::AccountArgs;
 
 /// Arguments of `group`.
 #[derive(Debug, Args)]
@@ -58,7 +61,13 @@ enum GroupVerb {
         /// Remove images that were not pulled for this number of days; 0: never, `inherit`: as in the group above it
         #[arg(long, value_name = "DAYS", value_parser = days_or_inherit)]
         unpulled_days: Option<Limit>,
+        /// Time for which all tags that the group pulls are fresh, such as 10m; 0: the registry is asked at every pull,
+        /// `inherit`: as in the group above it
+        #[arg(long, value_name = "TIME", value_parser = time_or_inherit)]
+        tag_freshness: Option<Limit>,
     },
+    /// Accounts of a group at upstreams, which it uses instead of those of the service
+    UpstreamAccount(AccountArgs),
     /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks for confirmation
     Delete {
         /// Full path or number
@@ -115,6 +124,17 @@ fn days_or_inherit(text: &str) -> Result<Limit, String> {
     Ok(Limit(Some(days)))
 }
 
+fn time_or_inherit(text: &str) -> Result<Limit, String> {
+    if text == "inherit" {
+        return Ok(Limit(None));
+    }
+    let time = parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 10m, nor 'inherit'"))?;
+    if time.subsec_nanos() > 0 {
+        return Err(format!("'{text}' is not a whole number of seconds"));
+    }
+    Ok(Limit(Some(time.as_secs())))
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Switch {
     On,
@@ -130,6 +150,7 @@ const COLUMNS: Columns = &[
     "dependency_proxy_enabled",
     "dependency_proxy_max_bytes",
     "dependency_proxy_unpulled_days",
+    "dependency_proxy_tag_freshness_seconds",
     "parent_id",
     "description",
     "created_at",
@@ -160,11 +181,13 @@ impl GroupVerb {
                 Ok(Output::List(LIST_COLUMNS, api.list(&["groups"], &query).await?))
             }
             Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &group]).await?)),
-            Self::Change { group, profile, proxy, max_size, unpulled_days } => {
+            Self::Change { group, profile, proxy, max_size, unpulled_days, tag_freshness } => {
                 let mut body = profile.fields();
-                for (field, limit) in
-                    [("dependency_proxy_max_bytes", max_size), ("dependency_proxy_unpulled_days", unpulled_days)]
-                {
+                for (field, limit) in [
+                    ("dependency_proxy_max_bytes", max_size),
+                    ("dependency_proxy_unpulled_days", unpulled_days),
+                    ("dependency_proxy_tag_freshness_seconds", tag_freshness),
+                ] {
                     if let Some(Limit(number)) = limit {
                         body[field] = json!(number);
                     }
@@ -177,6 +200,7 @@ impl GroupVerb {
                 }
                 Ok(Output::One(COLUMNS, api.put(&["groups", &group], &body).await?))
             }
+            Self::UpstreamAccount(args) => args.run(api).await,
             Self::Delete { group, confirmation } => {
                 let loss = api.show(&["groups", &group, "deletion"]).await?;
                 confirmation.of(&format!("This deletes the group {group}, and with it:"), &loss)?;

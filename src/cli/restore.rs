@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::output::{number_of, print_line, print_note};
 use super::restoring;
 use crate::admin::restore::{
-    Comparison, Keys, PlannedRestore, Restored, plan_restore, remove_settings, write_settings,
+    Accounts, Comparison, Keys, PlannedRestore, Restored, plan_restore, remove_settings, write_settings,
 };
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::settings::{RestoredSettings, restored};
@@ -31,6 +31,10 @@ pub(super) struct RestoreArgs {
     /// File of the signing keys, if the settings name another one (auth.key_file) than jwt-keys in the data folder
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// File of the keys of groups' accounts, if the settings name another one (auth.account_key_file) than account-keys
+    /// in the data folder
+    #[arg(long, value_name = "FILE")]
+    account_key_file: Option<PathBuf>,
     /// Keep credentials revoked, blocked or changed that became so after the backup
     #[arg(long)]
     revoke_them: bool,
@@ -50,6 +54,7 @@ impl RestoreArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut plan = plan_restore(&self.data, &self.from, self.up_to, self.from_another_installation)?;
         let key_file = plan.key_file(self.key_file.clone())?;
+        let account_key_file = plan.account_key_file(self.account_key_file.clone())?;
         let settings = self.settings_of(&plan)?;
         restoring::describe(&plan, self.revoke_them);
         if self.revoke_them {
@@ -63,7 +68,7 @@ impl RestoreArgs {
         if let (Some(file), Some(settings)) = (&self.settings, &settings) {
             write_settings(file, settings.text.expose_secret(), settings.has_secrets)?;
         }
-        let restored = plan.carry_out(key_file).inspect_err(|_| {
+        let restored = plan.carry_out(key_file, account_key_file).inspect_err(|_| {
             self.settings.iter().filter(|_| settings.is_some()).for_each(|file| remove_settings(file));
         })?;
         report(&restored);
@@ -108,7 +113,7 @@ fn of_folder(settings: &[ChosenSetting], data: &Path) -> Vec<ChosenSetting> {
 }
 
 fn report(restored: &Restored) {
-    let Restored { users, groups, tokens, aside, incomplete, key_file, keys } = restored;
+    let Restored { users, groups, tokens, aside, incomplete, key_file, keys, accounts } = restored;
     let [users, groups, tokens] = [(*users, "user"), (*groups, "group"), (*tokens, "token")]
         .map(|(number, thing)| number_of(number as u64, thing));
     print_line(&format!("Restored {users}, {groups} and {tokens}."));
@@ -133,6 +138,23 @@ fn report(restored: &Restored) {
              and clients log in again."
         ),
     });
+    report_accounts(accounts);
+}
+
+fn report_accounts(accounts: &Accounts) {
+    let Accounts { key_file, of_backup, to_enter, problem } = accounts;
+    if *of_backup {
+        print_line(&format!("The keys of groups' accounts in the backup are in {}.", key_file.display()));
+    }
+    if let Some(problem) = problem {
+        print_line(&format!("The keys of groups' accounts in the backup could not be written ({problem})."));
+    }
+    let title = format!(
+        "The passwords of these accounts cannot be decrypted with the keys in {}, and must be entered again (group \
+         upstream-account set), unless the file that belongs to the backup is put there:",
+        key_file.display()
+    );
+    print_list(&title, to_enter);
 }
 
 fn report_settings(settings: &RestoredSettings, file: Option<&Path>) {

@@ -1,6 +1,8 @@
 //! The first records of an empty store: an administrator, and a group with a deploy token, so that a first pull takes
 //! only two commands.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::digest::Digest;
@@ -62,6 +64,7 @@ impl FirstRecords {
             visibility: Visibility::Private,
             proxy_enabled: None,
             cache: GroupCacheLimits::default(),
+            upstream_accounts: BTreeMap::new(),
             created_at: self.now,
         }
     }

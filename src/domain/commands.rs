@@ -23,6 +23,7 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod upstream_account;
 pub mod user;
 
 use std::num::NonZeroUsize;

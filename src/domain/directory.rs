@@ -7,7 +7,7 @@ mod writes;
 
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, OrdSet};
 
 pub use self::record::{Record, RecordKey, Service, Write};
 pub use self::skipped::Skipped;
@@ -15,7 +15,7 @@ pub use self::skipped::Skipped;
 use super::access::Membership;
 use super::digest::Digest;
 use super::group::{Group, GroupPath};
-use super::id::{CredentialId, GroupId, TokenId, UserId};
+use super::id::{AccountId, CredentialId, GroupId, TokenId, UserId};
 use super::token::{Token, TokenOwner, Tombstone};
 use super::user::User;
 
@@ -27,6 +27,8 @@ pub struct Directory {
     usernames: HashMap<String, UserId>,
     groups: OrdMap<GroupId, Arc<Group>>,
     paths: HashMap<GroupPath, GroupId>,
+    /// The groups that have chosen something for their pulls.
+    choosing: OrdSet<GroupId>,
     members: OrdMap<(GroupId, UserId), Arc<Membership>>,
     tokens: OrdMap<TokenId, Arc<Token>>,
     /// The tokens that have an old secret, each as [`Token::by_old_secret`] returns it.
@@ -83,6 +85,7 @@ impl Directory {
             // Found by other keys, and computed from the records.
             usernames: _,
             paths: _,
+            choosing: _,
             by_old_secret: _,
             secrets: _,
             credentials: _,
@@ -147,6 +150,16 @@ impl Directory {
     /// Returns all groups, ordered by id.
     pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
         self.groups.values()
+    }
+
+    /// Returns the groups that have chosen something for their pulls, ordered by id.
+    pub fn choosing_groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.choosing.iter().filter_map(|id| self.group(*id))
+    }
+
+    /// Returns the group that has this account at an upstream.
+    pub fn holder_of_account(&self, id: AccountId) -> Option<&Arc<Group>> {
+        self.choosing_groups().find(|group| group.upstream_accounts.values().any(|account| account.id == id))
     }
 
     /// Returns the group, then its parent, and so on up to the top-level group.

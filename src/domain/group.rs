@@ -1,5 +1,7 @@
 //! Groups and their paths. [`policy`](super::policy) decides who may use a group.
 
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::GroupId;
-use super::repository::Repository;
+use super::repository::{Repository, UpstreamName};
+use super::upstream_account::UpstreamAccount;
 
 /// A group, usually a team: it pulls images, and sees only content that upstream served to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +34,12 @@ pub struct Group {
     /// Limits of what the group caches.
     #[serde(default, skip_serializing_if = "GroupCacheLimits::are_none")]
     pub cache: GroupCacheLimits,
+    /// Its own accounts at upstreams, which groups below it use, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_accounts: BTreeMap<UpstreamName, UpstreamAccount>,
 }
 
-/// Limits of what a group caches.
+/// Limits of what a group caches, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupCacheLimits {
     /// Maximum size in bytes; `None`: no maximum but that of the whole store.
@@ -41,6 +47,18 @@ pub struct GroupCacheLimits {
     /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group,
     /// and for a top-level group as the settings say.
     pub unpulled_days: Option<u32>,
+    /// Time to live of all tags that the group pulls, in seconds; 0: they are revalidated at every pull; `None`: as in
+    /// the parent group, and for a top-level group as the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_freshness_seconds: Option<u32>,
+}
+
+impl Group {
+    /// Returns true if the group has chosen something for its pulls and those of groups below it; see
+    /// [`GroupChoices`](super::group_choices::GroupChoices).
+    pub fn has_choices(&self) -> bool {
+        !self.upstream_accounts.is_empty() || self.cache.tag_freshness_seconds.is_some()
+    }
 }
 
 impl GroupCacheLimits {
@@ -174,6 +192,12 @@ fn check_reserved(path: &str, counts: impl Fn(Reach) -> bool) -> Result<(), Grou
     match path.split('/').enumerate().find(is_reserved) {
         Some((_, part)) => Err(GroupPathError::Reserved(part.to_owned())),
         None => Ok(()),
+    }
+}
+
+impl Borrow<str> for GroupPath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

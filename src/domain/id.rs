@@ -1,4 +1,4 @@
-//! Identifiers of users, groups, tokens, credentials and audit events. None is ever reused.
+//! Identifiers of users, groups, tokens, credentials, accounts and audit events. None is ever reused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -99,6 +99,10 @@ random_id!(
     /// The id of one installation: 128 random bits, generated at the first start and kept through every restore, so
     /// that the files of two installations can be distinguished.
     InstallationId
+);
+random_id!(
+    /// The id of a group's account at an upstream: 128 random bits, new with each password that is set.
+    AccountId
 );
 random_id!(
     /// The id of one cache folder: 128 random bits, which a copy of the folder shares.

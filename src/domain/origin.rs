@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::AccountId;
 use super::reference::Reference;
 use super::repository::{Repository, UpstreamName};
 
@@ -28,6 +29,14 @@ pub enum Account {
     Anonymous,
     /// The configured credentials with this user name at the upstream.
     Username(String),
+    /// The account of a group. The id alone tells accounts apart: two groups may have the same user name with different
+    /// passwords, and only upstream knows whether both are the same account there.
+    OfGroup {
+        /// The id, which is new with each password.
+        id: AccountId,
+        /// The user name at the upstream.
+        username: String,
+    },
 }
 
 impl Origin {
@@ -48,8 +57,21 @@ impl Account {
     pub fn username(&self) -> &str {
         match self {
             Self::Anonymous => "",
-            Self::Username(name) => name,
+            Self::Username(username) | Self::OfGroup { username, .. } => username,
         }
+    }
+
+    /// Returns the account as metrics label it: its user name, and for that of a group the beginning of its id, too.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Anonymous | Self::Username(_) => self.username().to_owned(),
+            Self::OfGroup { id, username } => format!("{username}#{}", &id.to_string()[..8]),
+        }
+    }
+
+    /// Returns the id of the account of a group.
+    pub fn of_group(&self) -> Option<AccountId> {
+        if let Self::OfGroup { id, .. } = self { Some(*id) } else { None }
     }
 }
 

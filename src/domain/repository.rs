@@ -38,6 +38,11 @@ impl Repository {
         &self.0
     }
 
+    /// Returns the repository of a request for none. It is not well formed, so that no other is equal to it.
+    pub fn none() -> Self {
+        Self("".into())
+    }
+
     /// Returns true if the text follows the grammar of repository names.
     pub fn is_well_formed(text: &str) -> bool {
         text.len() <= 255 && text.split('/').all(is_path_component)

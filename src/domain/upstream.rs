@@ -1,12 +1,18 @@
-//! The configured upstream registries, the account for each pull from them, and the freshness of their tags. No other
-//! registry is contacted.
+//! The configured upstream registries, the account for each pull from them, and the freshness of their tags, with what
+//! groups have chosen. No other registry is contacted.
+//!
+//! The account of a pull is that of the group itself, or of the nearest group above it that has one at the upstream; else
+//! the first one in the settings whose rule matches; else none.
+//!
 //! Contains no secret.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::freshness::{Freshness, TagClasses};
 use super::group::GroupPath;
+use super::group_choices::GroupChoices;
 use super::origin::{Account, Origin};
 use super::reference::Reference;
 use super::repository::{Repository, UpstreamName};
@@ -18,6 +24,7 @@ pub struct Upstreams {
     classes: TagClasses,
     stale_while_revalidate: Duration,
     mode: NetworkMode,
+    choices: Arc<GroupChoices>,
 }
 
 /// Mode of the network: upstreams are contacted, or not.
@@ -87,6 +94,16 @@ impl Upstreams {
         Self { classes, stale_while_revalidate, ..self }
     }
 
+    /// Returns these upstreams with what groups have chosen.
+    pub fn with_choices(self, choices: Arc<GroupChoices>) -> Self {
+        Self { choices, ..self }
+    }
+
+    /// Returns what groups have chosen.
+    pub fn choices(&self) -> &GroupChoices {
+        &self.choices
+    }
+
     /// Returns the names of the upstreams, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &UpstreamName> {
         self.known.keys()
@@ -107,18 +124,23 @@ impl Upstreams {
         self.mode
     }
 
-    /// Returns the freshness of a tag, or of other content of this origin; zero if the upstream is not configured.
-    pub fn freshness(&self, origin: &Origin, reference: &Reference) -> Freshness {
+    /// Returns the freshness of a tag, or of other content of this origin, for a pull of this group; zero if the
+    /// upstream is not configured. Tags are shared by all groups with the same origin: the time of a group decides when
+    /// a pull of that group revalidates them.
+    pub fn freshness(&self, origin: &Origin, reference: &Reference, group: &GroupPath) -> Freshness {
         if self.mode == NetworkMode::Offline {
             return Freshness { time_to_live: Duration::MAX, stale_while_revalidate: Duration::ZERO };
         }
         let Some(upstream) = self.known.get(&origin.upstream) else { return Freshness::default() };
-        let of_class = match reference {
-            Reference::Tag(tag) => self.classes.time_to_live(origin, tag),
+        let chosen = match reference {
+            Reference::Tag(tag) => {
+                let of_group = self.choices.tag_freshness(group).map(|(_, time)| time);
+                of_group.or_else(|| self.classes.time_to_live(origin, tag))
+            }
             Reference::Digest(_) => None,
         };
         Freshness {
-            time_to_live: of_class.unwrap_or(upstream.tag_freshness),
+            time_to_live: chosen.unwrap_or(upstream.tag_freshness),
             stale_while_revalidate: self.stale_while_revalidate,
         }
     }
@@ -142,6 +164,9 @@ impl Upstreams {
 
     /// Returns the origin of this group's pull of this repository: the upstream and the account.
     pub fn origin(&self, upstream: UpstreamName, repository: Repository, group: &GroupPath) -> Origin {
+        if let Some((_, account)) = self.choices.account(&upstream, group) {
+            return Origin { account: account.clone(), upstream, repository };
+        }
         let rules = self.known.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);
         let account = match rules.iter().find(|rule| rule.allows(group, &repository)) {
             Some(rule) => Account::Username(rule.username.clone()),

@@ -34,8 +34,11 @@
 //! - The objects that a deletion, a revocation or a purge would remove can be listed before: the routes are in
 //!   [`losses`].
 //! - `dependency_proxy_enabled` of a group is `null` if it inherits the value of the group above. So is
-//!   `dependency_proxy_unpulled_days`, after which images go that nobody pulls (0: never).
-//!   `dependency_proxy_max_bytes`, the quota of a group's cache, is `null` if it has none of its own.
+//!   `dependency_proxy_unpulled_days`, after which images go that nobody pulls (0: never), and
+//!   `dependency_proxy_tag_freshness_seconds`, the time for which tags are fresh.
+//! - The account of a group at Docker Hub (`identity` and `secret`, in GitLab a GraphQL mutation) is one of
+//!   `/groups/:id/dependency_proxy/upstream_accounts`, by upstream; groups below inherit it.
+//! - `dependency_proxy_max_bytes`, the quota of a group's cache, is `null` if it has none of its own.
 
 mod access_tokens;
 mod audit_events;
@@ -62,6 +65,7 @@ mod settings;
 mod state;
 mod statistics;
 mod tokens;
+pub(in crate::http) mod upstream_accounts;
 mod upstreams;
 pub(in crate::http) mod user_changes;
 mod users;
@@ -168,6 +172,16 @@ fn image_routes(api: Scope) -> Scope {
             at("/groups/{id}/dependency_proxy/warm/{job}")
                 .route(get().to(warming::show))
                 .route(delete().to(warming::cancel)),
+        )
+        .service(at("/groups/{id}/dependency_proxy/upstream_accounts").route(get().to(upstream_accounts::list)))
+        .service(
+            at("/groups/{id}/dependency_proxy/upstream_accounts/{upstream}")
+                .route(put().to(upstream_accounts::set_one))
+                .route(delete().to(upstream_accounts::remove_one)),
+        )
+        .service(
+            at("/groups/{id}/dependency_proxy/upstream_accounts/{upstream}/test")
+                .route(post().to(upstream_accounts::test_one)),
         )
         .service(at("/groups/{id}/dependency_proxy/explain").route(get().to(explanation::show)))
         .service(at("/groups/{id}/dependency_proxy/statistics").route(get().to(statistics::of_group)))

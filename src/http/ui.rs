@@ -13,7 +13,7 @@
 //! | `.../clear` | confirmation before a cache is cleared | [`clearing`] |
 //! | `.../tokens...` | tokens of a group: list, new one, rotation, end, revocation | [`tokens`] |
 //! | `.../members...` | members of a group | [`members`] |
-//! | `.../settings` | switch, quota and age of a group | [`settings`] |
+//! | `.../settings` | switch, accounts at registries, freshness, quota and age of a group | [`settings`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
 //! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
 //! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |

@@ -3,16 +3,25 @@
 
 use std::path::Path;
 
+use super::error::AccountKeysError;
 use super::net::{listeners, tls};
-use crate::auth::jwt::{KeySet, Signer};
+use crate::auth::jwt::{KeyError, KeySet, Signer};
+use crate::auth::sealing::SealingKeys;
 use crate::settings::{Settings, SettingsError};
-use crate::store::data_dir::{check_folder, check_new_file, read_if_any};
+use crate::store::data_dir::{check_folder, check_new_file, loose_mode, read_if_any};
 use crate::upstream::{Registry, UpstreamOptions};
 
 /// Returns all problems that would keep the service from starting with these settings, except for a port that is in
 /// use.
 pub fn check(settings: &Settings) -> Vec<SettingsError> {
-    let faults = [tls_files(settings), congestion(settings), folders(settings), keys(settings), upstreams(settings)];
+    let faults = [
+        tls_files(settings),
+        congestion(settings),
+        folders(settings),
+        keys(settings),
+        account_keys(settings),
+        upstreams(settings),
+    ];
     faults.into_iter().flatten().collect()
 }
 
@@ -46,17 +55,32 @@ fn folders(settings: &Settings) -> Vec<SettingsError> {
 /// Checks the key file. It may be missing, because the service then creates it.
 fn keys(settings: &Settings) -> Vec<SettingsError> {
     let path = settings.auth.key_file_in(&settings.storage);
-    let problem = match read_if_any(&path) {
+    let problem = key_file(settings, &path, |keys| Signer::new(keys, &settings.auth.service, 1).map(drop));
+    problem.map(|problem| settings.refuse(&["auth", "key_file"], problem)).into_iter().collect()
+}
+
+/// Checks the key file of groups' accounts, as [`keys`].
+fn account_keys(settings: &Settings) -> Vec<SettingsError> {
+    let path = settings.auth.account_key_file_in(&settings.storage);
+    let problem = key_file(settings, &path, |keys| SealingKeys::new(keys).map(drop)).or_else(|| {
+        let mode = loose_mode(&path).ok().flatten()?;
+        Some(format!("{}: {}", path.display(), AccountKeysError::Mode { mode, path: path.clone() }))
+    });
+    problem.map(|problem| settings.refuse(&["auth", "account_key_file"], problem)).into_iter().collect()
+}
+
+/// Returns the problem with a key file, which may be missing.
+fn key_file(settings: &Settings, path: &Path, usable: impl Fn(&KeySet) -> Result<(), KeyError>) -> Option<String> {
+    match read_if_any(path) {
         // The data folder is made before the file, and was checked.
         Ok(None) if path.starts_with(&settings.storage.data_dir) => None,
-        Ok(None) => check_new_file(&path).err().map(|error| error.to_string()),
+        Ok(None) => check_new_file(path).err().map(|error| error.to_string()),
         Ok(Some(text)) => {
-            let signer = KeySet::from_json(&text).and_then(|keys| Signer::new(&keys, &settings.auth.service, 1));
-            signer.err().map(|error| format!("{}: {error}", path.display()))
+            let keys = KeySet::from_json(&text).and_then(|keys| usable(&keys));
+            keys.err().map(|error| format!("{}: {error}", path.display()))
         }
         Err(error) => Some(error.to_string()),
-    };
-    problem.map(|problem| settings.refuse(&["auth", "key_file"], problem)).into_iter().collect()
+    }
 }
 
 /// Checks the certificate authorities, proxies and hosts of the upstreams.

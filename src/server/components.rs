@@ -1,5 +1,6 @@
 //! The components of a server: its stores, the handles of its actors, and the state that the routes get.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,13 +13,14 @@ use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::Images;
 use crate::actors::janitor::{JanitorHandle, Parts, Trims};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
-use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
@@ -26,6 +28,11 @@ use crate::actors::traffic::TrafficCounts;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
+use crate::auth::sealing::SealingKeys;
+use crate::domain::audit::changes::Origin;
+use crate::domain::audit::{Author, Who};
+use crate::domain::commands::upstream_account;
+use crate::domain::group::Group;
 use crate::http::{
     ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState, SessionTimes,
     Sessions,
@@ -72,6 +79,9 @@ pub(super) struct Handles {
     pulls: PullCounts,
     traffic: TrafficCounts,
     upstream: UpstreamHandle,
+    accounts: GroupAccounts,
+    /// The upstreams that the routes use.
+    world: CurrentUpstreams,
     warmer: Warmer,
 }
 
@@ -115,7 +125,11 @@ impl Handles {
     ///
     /// # Errors
     /// The settings of an upstream cannot be used, or the store cannot be read.
-    pub(super) async fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        stores: Stores,
+        (signer, account_keys): (Signer, SealingKeys),
+        settings: &Settings,
+    ) -> Result<Self, StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
         let upstream = UpstreamHandle::start(
@@ -125,6 +139,8 @@ impl Handles {
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
+        let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
+        let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
         let audit = AuditTrail::new(identities.clone(), settings.audit);
         let last_used = LastUsed::new(identities.last_used().await?);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
@@ -172,6 +188,8 @@ impl Handles {
             pulls,
             traffic,
             upstream,
+            accounts,
+            world,
             warmer,
         })
     }
@@ -186,12 +204,12 @@ impl Handles {
         let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls().is_some());
-        let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
+        let upstreams = self.world.clone();
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),
             manifests: self.manifests.clone(),
-            world: upstreams.clone(),
+            accounts: self.accounts.clone(),
             tls: server.tls().is_some(),
         };
         let api = self.api_state(settings, upstreams.clone(), public_url.clone());
@@ -208,6 +226,7 @@ impl Handles {
             images: Arc::new(self.images.clone()),
             warming: Arc::new(self.warmer.clone()),
             upstream: Arc::new(self.upstream.clone()),
+            accounts: self.accounts.clone(),
             unpulled_days: settings.storage.unpulled_days,
             upstreams,
             limits: settings.limits,
@@ -275,6 +294,35 @@ impl Caches {
         blobs.verify_stored(settings.storage.verification);
         Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }
+}
+
+/// Follows the accounts of groups, and encrypts the passwords again that were encrypted with an older key.
+async fn follow_accounts(
+    policy: &PolicyEvaluatorHandle,
+    keys: SealingKeys,
+    upstream: UpstreamHandle,
+    world: CurrentUpstreams,
+) -> Result<GroupAccounts, StartError> {
+    let accounts = GroupAccounts::new(keys, Box::new(move |logins| upstream.change_group_logins(logins)), world);
+    let (followed, resealing) = (accounts.clone(), accounts.clone());
+    policy.observe(move |directory| followed.follow(directory));
+    let is_of_older_key = |group: &Arc<Group>| {
+        group.upstream_accounts.values().any(|account| account.secret.key != accounts.sealing_key())
+    };
+    if !policy.at_present().choosing_groups().any(is_of_older_key) {
+        return Ok(accounts);
+    }
+    let resealed = policy.change(move |directory| {
+        let reseal = |group, upstream: &_, account: &_| resealing.reseal(group, upstream, account);
+        let (writes, value) = upstream_account::reseal(directory, resealing.sealing_key(), reseal);
+        let origin = Origin { author: Author::local(Who::Service), message: "passwords of accounts encrypted again" };
+        Ok::<_, Infallible>(Edited { writes, origin, value })
+    });
+    let resealed = resealed.await.map_err(|error| StartError::Resealing(error.to_string()))?;
+    if resealed > 0 {
+        tracing::info!(accounts = resealed, "the passwords of groups' accounts are encrypted with the first key");
+    }
+    Ok(accounts)
 }
 
 /// Starts a thread with an event loop, for one kind of actors.

@@ -21,6 +21,22 @@ pub struct CongestionError {
     pub error: io::Error,
 }
 
+/// Reason why the key file of groups' accounts cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountKeysError {
+    /// The content is none of a key file.
+    #[error(transparent)]
+    Content(#[from] KeyError),
+    /// Others than the owner have access to the file.
+    #[error("other users have access to it (mode {mode:04o}): run chmod 600 {}", path.display())]
+    Mode {
+        /// The mode.
+        mode: u32,
+        /// The path.
+        path: std::path::PathBuf,
+    },
+}
+
 /// Reason why the server does not start. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -41,6 +57,17 @@ pub enum StartError {
         /// The problem with its content.
         error: KeyError,
     },
+    /// The key file of groups' accounts cannot be used.
+    #[error("the keys of groups' accounts, {}: {error}", path.display())]
+    AccountKeys {
+        /// The path of the file.
+        path: std::path::PathBuf,
+        /// The problem with it.
+        error: AccountKeysError,
+    },
+    /// The passwords of groups' accounts could not be encrypted with the present key.
+    #[error("the passwords of groups' accounts could not be encrypted with the first key: {0}")]
+    Resealing(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {

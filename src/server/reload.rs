@@ -1,13 +1,11 @@
 //! Reload of the settings in a running service: those that can change without a restart are applied together, or
 //! none of them.
 
-use std::sync::Arc;
-
 use super::{StartError, warn_of_missing_groups};
+use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
-use crate::http::CurrentUpstreams;
 use crate::settings::Settings;
 
 /// Components of a running service whose settings can be reloaded.
@@ -15,8 +13,8 @@ pub struct Reloadable {
     pub(super) policy: PolicyEvaluatorHandle,
     pub(super) upstream: UpstreamHandle,
     pub(super) manifests: ManifestCacheHandle,
-    /// The upstreams that the routes use.
-    pub(super) world: CurrentUpstreams,
+    /// The accounts of groups, with the upstreams that the routes use.
+    pub(super) accounts: GroupAccounts,
     /// True if the service has a certificate, which is read again as well.
     pub(super) tls: bool,
 }
@@ -54,7 +52,7 @@ impl Reloadable {
             self.upstream.change(settings.upstreams.iter().cloned().collect(), settings.proxy.network_mode)?;
         let world = settings.world();
         warn_of_missing_groups(&world, &self.policy.directory());
-        self.world.store(Arc::new(world));
+        self.accounts.reconfigure(world);
         self.manifests.change(settings.cache.manifests.times, changed);
         Ok(())
     }

@@ -23,6 +23,8 @@ pub struct Chosen {
     pub data_dir: PathBuf,
     /// The file of the signing keys; `None`: the one in the data folder.
     pub key_file: Option<PathBuf>,
+    /// The file of the keys of groups' accounts; `None`: the one in the data folder.
+    pub account_key_file: Option<PathBuf>,
 }
 
 impl Chosen {
@@ -53,7 +55,9 @@ impl Chosen {
         errors.extend(repaired.faults);
         match repaired.settings {
             Some(settings) if errors.is_empty() => {
-                Ok(Self { settings: found, data_dir: settings.storage.data_dir, key_file: settings.auth.key_file })
+                let (storage, auth) = (settings.storage, settings.auth);
+                let (key_file, account_key_file) = (auth.key_file, auth.account_key_file);
+                Ok(Self { settings: found, data_dir: storage.data_dir, key_file, account_key_file })
             }
             Some(_) | None => Err(errors.into()),
         }

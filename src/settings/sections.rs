@@ -88,6 +88,10 @@ pub struct Auth {
     /// The file of the keys that sign JWTs; `None`: `jwt-keys` in the data folder, see [`Auth::key_file_in`].
     #[serde(deserialize_with = "formats::path")]
     pub key_file: Option<PathBuf>,
+    /// The file of the keys that encrypt the passwords of groups' accounts at upstreams; `None`: `account-keys` in the
+    /// data folder, see [`Auth::account_key_file_in`].
+    #[serde(deserialize_with = "formats::path")]
+    pub account_key_file: Option<PathBuf>,
     /// Callers who may pull from public groups.
     pub public_groups: PublicGroups,
     /// The checks of passwords.
@@ -206,6 +210,11 @@ impl Auth {
     /// Returns the file of the keys that sign JWTs.
     pub fn key_file_in(&self, storage: &Storage) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| storage.data_dir.join("jwt-keys"))
+    }
+
+    /// Returns the file of the keys that encrypt the passwords of groups' accounts at upstreams.
+    pub fn account_key_file_in(&self, storage: &Storage) -> PathBuf {
+        self.account_key_file.clone().unwrap_or_else(|| storage.data_dir.join("account-keys"))
     }
 
     pub(super) fn check(&self) -> Result<(), ValidationError> {

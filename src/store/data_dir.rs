@@ -152,6 +152,17 @@ pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
+/// Returns the mode of a file, if others than its owner have access to it.
+///
+/// # Errors
+///
+/// Fails if the file does not exist, or its mode cannot be read.
+pub fn loose_mode(path: &Path) -> Result<Option<u32>, OpenError> {
+    let found =
+        std::fs::metadata(path).map_err(|error| OpenError::Io { path: path.to_owned(), error: error.into() })?;
+    Ok(Some(found.mode() & 0o777).filter(|mode| mode & 0o077 != 0))
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {

@@ -1,5 +1,5 @@
-//! The accounts of one upstream, each with one or two credentials, and which of these a request begins with. The
-//! `Debug` output of a credential contains no password.
+//! The accounts of one upstream, each with one or two credentials, and which of these a request begins with: those of
+//! the settings, and those of groups. The `Debug` output of a credential contains no password.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,29 @@ use std::time::Instant;
 use secrecy::SecretString;
 
 use super::error::UpstreamError;
+use super::group_logins::GroupLogins;
 use super::options::AccountOptions;
 use crate::domain::origin::Account;
+use crate::domain::repository::UpstreamName;
 use crate::domain::takeover::{Credential, Takeover};
 
 /// User name and password.
 pub(super) type Credentials = (String, SecretString);
 
-/// The accounts of one upstream, by user name.
-#[derive(Default)]
-pub(super) struct Accounts(HashMap<String, Arc<KnownAccount>>);
+/// The accounts of one upstream.
+pub(super) struct Accounts {
+    upstream: UpstreamName,
+    /// Those of the settings, by user name.
+    configured: HashMap<String, Arc<KnownAccount>>,
+    /// Those of groups, at all upstreams.
+    of_groups: GroupLogins,
+}
 
 /// An account with its credentials.
 pub(super) struct KnownAccount {
-    username: String,
+    account: Account,
+    /// The account in log lines.
+    shown: String,
     first: Arc<Credentials>,
     second: Option<Arc<Credentials>>,
     takeover: Mutex<Takeover>,
@@ -36,43 +45,68 @@ pub(super) struct Selected {
 }
 
 impl Accounts {
-    /// Creates the accounts with these options.
-    pub(super) fn new(options: &[AccountOptions]) -> Self {
+    /// Creates the accounts of this upstream with these options, and those of groups.
+    pub(super) fn new(upstream: UpstreamName, options: &[AccountOptions], of_groups: GroupLogins) -> Self {
         let known = |options: &AccountOptions| {
             let second = options.second.as_ref();
             let account = KnownAccount {
-                username: options.username.clone(),
+                account: Account::Username(options.username.clone()),
+                shown: format!("account '{}'", options.username),
                 first: Arc::new((options.username.clone(), options.password.clone())),
                 second: second.map(|second| Arc::new((second.username.clone(), second.password.clone()))),
                 takeover: Mutex::default(),
             };
             (options.username.clone(), Arc::new(account))
         };
-        Self(options.iter().map(known).collect())
+        Self { upstream, configured: options.iter().map(known).collect(), of_groups }
+    }
+
+    /// Returns the accounts of an upstream that has none.
+    pub(super) fn none(upstream: UpstreamName) -> Self {
+        Self { upstream, configured: HashMap::new(), of_groups: GroupLogins::default() }
     }
 
     /// Iterates over all accounts, with the anonymous one.
     pub(super) fn all(&self) -> impl Iterator<Item = Account> {
-        std::iter::once(Account::Anonymous).chain(self.0.keys().cloned().map(Account::Username))
+        let configured = self.configured.keys().cloned().map(Account::Username);
+        std::iter::once(Account::Anonymous).chain(configured).chain(self.of_groups.at(&self.upstream))
     }
 
     /// Returns the known account; `None` for the anonymous one.
     ///
     /// # Errors
     ///
-    /// Fails with [`UpstreamError::NotConfigured`] if there is no account with this name.
-    pub(super) fn of(&self, account: &Account) -> Result<Option<&Arc<KnownAccount>>, UpstreamError> {
+    /// Fails with [`UpstreamError::NotConfigured`] if there is no such account, and with
+    /// [`UpstreamError::UnreadableAccount`] if it is one of a group whose password cannot be decrypted.
+    pub(super) fn of(&self, account: &Account) -> Result<Option<Arc<KnownAccount>>, UpstreamError> {
         match account {
             Account::Anonymous => Ok(None),
-            Account::Username(name) => self.0.get(name).map(Some).ok_or(UpstreamError::NotConfigured),
+            Account::Username(name) => self.configured.get(name).cloned().map(Some).ok_or(UpstreamError::NotConfigured),
+            Account::OfGroup { id, .. } => self.of_groups.login(*id, &self.upstream).map(Some),
         }
     }
 }
 
 impl KnownAccount {
-    /// Returns the user name that identifies the account.
-    pub(super) fn username(&self) -> &str {
-        &self.username
+    /// Creates an account of a group, which log lines show with these words.
+    pub(super) fn of_group(account: Account, shown: String, password: SecretString) -> Self {
+        let first = Arc::new((account.username().to_owned(), password));
+        Self { account, shown, first, second: None, takeover: Mutex::default() }
+    }
+
+    /// Returns the account as origins name it.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Returns the account as log lines show it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns the passwords of all credentials.
+    pub(super) fn passwords(&self) -> impl Iterator<Item = &SecretString> {
+        [&self.first].into_iter().chain(&self.second).map(|credentials| &credentials.1)
     }
 
     /// Returns true if the account has a second credential.

@@ -48,6 +48,11 @@ impl Budgets {
         self.known().get(account).map(read)
     }
 
+    /// Forgets an account that does not exist any more.
+    pub(super) fn forget(&self, account: &Account) {
+        self.known().remove(account);
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<Account, PullBudget>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +66,7 @@ pub fn gauge_pulls(
     (limit, left): (u64, u64),
     runs_out_in: Option<Duration>,
 ) {
-    let labels = [("upstream", upstream.to_string()), ("account", account.username().to_owned())];
+    let labels = [("upstream", upstream.to_string()), ("account", account.label())];
     let seconds = runs_out_in.map_or(f64::INFINITY, |time| time.as_secs_f64());
     metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(limit as f64);
     metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(left as f64);

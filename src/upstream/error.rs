@@ -102,6 +102,9 @@ pub enum UpstreamError {
     /// No such upstream is configured, or it has no such account.
     #[error("this upstream or account is not configured")]
     NotConfigured,
+    /// The password of the group's account cannot be decrypted: its key is missing.
+    #[error("the password of this account cannot be decrypted: its key is missing")]
+    UnreadableAccount,
     /// The task ended without a result: a fault of this service.
     #[error("the request to upstream ended without an outcome")]
     Lost,
@@ -150,13 +153,22 @@ impl UpstreamError {
             | Self::TooLong
             | Self::Reserved(_)
             | Self::Offline
-            | Self::NotConfigured => false,
+            | Self::NotConfigured
+            | Self::UnreadableAccount => false,
         }
     }
 
     /// Returns true if a request was sent to upstream, or may have been.
     pub fn was_sent(&self) -> bool {
-        !matches!(self, Self::Busy | Self::Spared(_) | Self::Reserved(_) | Self::Offline | Self::NotConfigured)
+        !matches!(
+            self,
+            Self::Busy
+                | Self::Spared(_)
+                | Self::Reserved(_)
+                | Self::Offline
+                | Self::NotConfigured
+                | Self::UnreadableAccount
+        )
     }
 
     /// Returns true if upstream refuses the credential that was sent, whatever the image.
@@ -197,6 +209,7 @@ impl UpstreamError {
             | Self::Reserved(_)
             | Self::Offline
             | Self::NotConfigured
+            | Self::UnreadableAccount
             | Self::Lost => false,
         }
     }

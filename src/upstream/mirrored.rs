@@ -29,9 +29,10 @@ use self::mirror::{Item, Mirror};
 use super::clients::ClientPool;
 use super::content::{Content, ContentHead, ManifestHead};
 use super::error::UpstreamError;
+use super::group_logins::GroupLogins;
 use super::list::ListPage;
 use super::options::{ConnectionOptions, SetupError, UpstreamOptions};
-use super::registry::RegistryClient;
+use super::registry::{Login, RegistryClient};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
@@ -66,22 +67,26 @@ impl Registry {
     ///
     /// Fails if one of its options cannot be used.
     pub fn new(options: UpstreamOptions) -> Result<Self, SetupError> {
-        Self::with_pool(&options, &mut ClientPool::default())
+        Self::with_pool(&options, &mut ClientPool::default(), &GroupLogins::default())
     }
 
-    /// As [`Self::new`], with HTTP clients that several upstreams share.
-    pub(super) fn with_pool(options: &UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+    /// As [`Self::new`], with HTTP clients that several upstreams share, and with the accounts of groups.
+    pub(super) fn with_pool(
+        options: &UpstreamOptions,
+        pool: &mut ClientPool,
+        of_groups: &GroupLogins,
+    ) -> Result<Self, SetupError> {
         let header_timeout = options.connection.header_timeout;
         let number = u32::try_from(options.mirrors.len()).unwrap_or(u32::MAX).max(1);
         let connection =
             ConnectionOptions { header_timeout: header_timeout / 2 / number, ..options.connection.clone() };
         let of_mirrors = UpstreamOptions { connection, ..options.clone() };
         let mut mirror = |url: &Url| {
-            let client = RegistryClient::of_mirror(url.clone(), &of_mirrors, pool)?;
+            let client = RegistryClient::of_mirror(url.clone(), &of_mirrors, pool, of_groups)?;
             Ok(Mirror::new(client, options.name.clone()))
         };
         let mirrors = options.mirrors.iter().map(&mut mirror).collect::<Result<_, _>>()?;
-        let own = Arc::new(RegistryClient::of_upstream(options, pool)?);
+        let own = Arc::new(RegistryClient::of_upstream(options, pool, of_groups)?);
         Ok(Self { mirrors, own, header_timeout, requested: Requested::All, spent: Duration::ZERO })
     }
 
@@ -101,7 +106,23 @@ impl Registry {
         self.mirrors.iter().map(|mirror| mirror.client()).chain([&*self.own])
     }
 
-    /// Iterates over the accounts that requests may use: none, and those that are configured.
+    /// Forgets an account that does not exist any more.
+    pub(super) fn forget(&self, account: &Account) {
+        self.clients().for_each(|client| client.forget(account));
+    }
+
+    /// Sends the password of an account to upstream's own registry, for no repository. A mirror never decides about an
+    /// account.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the account is refused or unknown, or if there is no response.
+    pub async fn log_in(&self, account: &Account) -> Result<Login, UpstreamError> {
+        let deadline = self.deadline(self.header_timeout);
+        by(deadline, self.by_own(Box::pin(self.own.try_account(account)))).await
+    }
+
+    /// Iterates over the accounts that requests may use: none, those that are configured, and those of groups.
     pub fn accounts(&self) -> impl Iterator<Item = Account> {
         self.own.accounts()
     }

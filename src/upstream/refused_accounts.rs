@@ -2,11 +2,12 @@
 //! of one credential means for the other. Names accounts and settings, never secrets.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::accounts::Selected;
+use super::accounts::{KnownAccount, Selected};
 use super::error::UpstreamError;
+use crate::domain::origin::Account;
 use crate::domain::repository::UpstreamName;
 use crate::domain::takeover::Credential;
 
@@ -17,7 +18,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
 pub(super) struct RefusedAccounts {
     upstream: UpstreamName,
     is_reported: bool,
-    refused: Mutex<HashMap<(Refusal, String), Refused>>,
+    refused: Mutex<HashMap<(Refusal, Account), Refused>>,
 }
 
 /// Extent of a refusal.
@@ -32,6 +33,8 @@ enum Refusal {
 struct Refused {
     /// True while it is refused.
     present: bool,
+    /// The account in log lines.
+    shown: String,
     logged_at: Instant,
 }
 
@@ -59,51 +62,65 @@ impl RefusedAccounts {
     }
 
     /// Reports that all credentials of this account are refused.
-    pub(super) fn refused(&self, username: &str) {
-        self.report(Refusal::Account, username, Instant::now());
+    pub(super) fn refused(&self, account: &KnownAccount) {
+        self.report(Refusal::Account, account, Instant::now());
+    }
+
+    /// Forgets an account that does not exist any more.
+    pub(super) fn forget(&self, account: &Account) {
+        for refusal in [Refusal::Account, Refusal::FirstCredential] {
+            let gone = self.known().remove(&(refusal, account.clone()));
+            if gone.is_some_and(|known| known.present) {
+                self.gauge(refusal, account).set(0.0);
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<(Refusal, Account), Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn accepted(&self, sent: &Selected, now: Instant) {
-        let username = sent.account.username();
+        let account = sent.account.account();
         let stands_in = {
             let mut takeover = sent.account.takeover();
             takeover.accepted(sent.credential);
             takeover.stands_in()
         };
-        self.end(Refusal::Account, username);
+        self.end(Refusal::Account, account);
         match sent.credential {
-            Credential::First => self.end(Refusal::FirstCredential, username),
-            Credential::Second if stands_in => self.report(Refusal::FirstCredential, username, now),
+            Credential::First => self.end(Refusal::FirstCredential, account),
+            Credential::Second if stands_in => self.report(Refusal::FirstCredential, &sent.account, now),
             Credential::Second => {}
         }
     }
 
-    fn report(&self, refusal: Refusal, username: &str, now: Instant) {
+    fn report(&self, refusal: Refusal, account: &KnownAccount, now: Instant) {
         if !self.is_reported {
             return;
         }
-        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (refusal, username.to_owned());
+        let mut all = self.known();
+        let (key, shown) = ((refusal, account.account().clone()), account.shown().to_owned());
         let logged_at = all.get(&key).map(|known| known.logged_at);
         let is_due = logged_at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL);
         if is_due {
-            refusal.log(&self.upstream, username);
+            refusal.log(&self.upstream, &shown);
         }
-        all.insert(key, Refused { present: true, logged_at: logged_at.filter(|_| !is_due).unwrap_or(now) });
-        self.gauge(refusal, username).set(1.0);
+        all.insert(key, Refused { present: true, shown, logged_at: logged_at.filter(|_| !is_due).unwrap_or(now) });
+        self.gauge(refusal, account.account()).set(1.0);
     }
 
-    fn end(&self, refusal: Refusal, username: &str) {
-        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(&(refusal, username.to_owned())).filter(|known| known.present) {
+    fn end(&self, refusal: Refusal, account: &Account) {
+        let mut all = self.known();
+        if let Some(known) = all.get_mut(&(refusal, account.clone())).filter(|known| known.present) {
             known.present = false;
-            self.gauge(refusal, username).set(0.0);
-            refusal.log_end(&self.upstream, username);
+            self.gauge(refusal, account).set(0.0);
+            refusal.log_end(&self.upstream, &known.shown);
         }
     }
 
-    fn gauge(&self, refusal: Refusal, username: &str) -> metrics::Gauge {
-        let labels = [("upstream", self.upstream.to_string()), ("account", username.to_owned())];
+    fn gauge(&self, refusal: Refusal, account: &Account) -> metrics::Gauge {
+        let labels = [("upstream", self.upstream.to_string()), ("account", account.label())];
         match refusal {
             Refusal::Account => metrics::gauge!("dependency_proxy_upstream_account_refused", &labels),
             Refusal::FirstCredential => {
@@ -114,24 +131,24 @@ impl RefusedAccounts {
 }
 
 impl Refusal {
-    fn log(self, upstream: &UpstreamName, username: &str) {
+    fn log(self, upstream: &UpstreamName, account: &str) {
         match self {
             Self::Account => tracing::error!(
-                "the login of account '{username}' is refused by {upstream}: tags that were pulled with it are served for at most \
+                "the login of {account} is refused by {upstream}: tags that were pulled with it are served for at most \
                  cache.account_grace, and nothing new can be pulled with it. Renew its password"
             ),
             Self::FirstCredential => tracing::warn!(
-                "the password of account '{username}' is refused by {upstream}, and its second_password is used instead. \
+                "the password of {account} is refused by {upstream}, and its second_password is used instead. \
                  Renew its password, or put the second one in its place"
             ),
         }
     }
 
-    fn log_end(self, upstream: &UpstreamName, username: &str) {
+    fn log_end(self, upstream: &UpstreamName, account: &str) {
         match self {
-            Self::Account => tracing::info!("the login of account '{username}' is accepted by {upstream} again"),
+            Self::Account => tracing::info!("the login of {account} is accepted by {upstream} again"),
             Self::FirstCredential => {
-                tracing::info!("the password of account '{username}' is accepted by {upstream} again");
+                tracing::info!("the password of {account} is accepted by {upstream} again");
             }
         }
     }
@@ -142,8 +159,8 @@ impl Drop for RefusedAccounts {
     fn drop(&mut self) {
         let all = self.refused.get_mut().unwrap_or_else(PoisonError::into_inner);
         let present = all.iter().filter(|(_, known)| known.present).map(|(key, _)| key.clone());
-        for (refusal, username) in present.collect::<Vec<_>>() {
-            self.gauge(refusal, &username).set(0.0);
+        for (refusal, account) in present.collect::<Vec<_>>() {
+            self.gauge(refusal, &account).set(0.0);
         }
     }
 }
@@ -152,9 +169,9 @@ impl Drop for RefusedAccounts {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use crate::domain::origin::Account;
     use crate::upstream::accounts::Accounts;
     use crate::upstream::error::RealmError;
+    use crate::upstream::group_logins::GroupLogins;
     use crate::upstream::options::{AccountOptions, SecondCredential};
 
     fn robot(credential: Credential) -> Selected {
@@ -162,8 +179,12 @@ mod tests {
         let (groups, images) = (Vec::new(), Vec::new());
         let password = "one".to_owned().into();
         let robot = AccountOptions { username: "robot".into(), password, second, groups, images };
-        let accounts = Accounts::new(&[robot]);
-        accounts.of(&Account::Username("robot".into())).unwrap().unwrap().select(credential).unwrap()
+        let accounts = Accounts::new("docker.io".parse().unwrap(), &[robot], GroupLogins::default());
+        accounts.of(&key()).unwrap().unwrap().select(credential).unwrap()
+    }
+
+    fn key() -> Account {
+        Account::Username("robot".into())
     }
 
     fn other(sent: &Selected) -> Selected {
@@ -175,25 +196,25 @@ mod tests {
     }
 
     fn logged_at(accounts: &RefusedAccounts) -> Instant {
-        accounts.refused.lock().unwrap()[&(Refusal::Account, "robot".to_owned())].logged_at
+        accounts.refused.lock().unwrap()[&(Refusal::Account, key())].logged_at
     }
 
     fn present(accounts: &RefusedAccounts, refusal: Refusal) -> bool {
-        accounts.refused.lock().unwrap().get(&(refusal, "robot".to_owned())).is_some_and(|known| known.present)
+        accounts.refused.lock().unwrap().get(&(refusal, key())).is_some_and(|known| known.present)
     }
 
     fn refusal() -> UpstreamError {
-        RealmError::Refused { status: 401 }.into()
+        RealmError::Refused { status: 401, message: None }.into()
     }
 
     #[test]
     fn a_refused_account_is_logged_once_an_hour_also_where_it_is_accepted_in_between() {
         let (accounts, robot, start) = (accounts(), robot(Credential::First), Instant::now());
-        accounts.report(Refusal::Account, "robot", start);
+        accounts.report(Refusal::Account, &robot.account, start);
         accounts.accepted(&robot, start);
-        accounts.report(Refusal::Account, "robot", start + LOG_INTERVAL / 2);
+        accounts.report(Refusal::Account, &robot.account, start + LOG_INTERVAL / 2);
         assert_eq!(logged_at(&accounts), start);
-        accounts.report(Refusal::Account, "robot", start + LOG_INTERVAL);
+        accounts.report(Refusal::Account, &robot.account, start + LOG_INTERVAL);
         assert_eq!(logged_at(&accounts), start + LOG_INTERVAL);
     }
 
@@ -203,7 +224,7 @@ mod tests {
         accounts.learn(&robot, Some(&UpstreamError::TimedOut));
         accounts.learn(&robot, None);
         assert!(accounts.refused.lock().unwrap().is_empty());
-        accounts.refused("robot");
+        accounts.refused(&robot.account);
         accounts.learn(&robot, Some(&UpstreamError::TimedOut));
         assert!(present(&accounts, Refusal::Account));
         accounts.learn(&robot, Some(&UpstreamError::Denied { message: None }));

@@ -13,6 +13,9 @@ mod manifests;
 mod requests;
 mod wanted;
 
+pub use self::login::Login;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ use url::Url;
 use super::accounts::Accounts;
 use super::budgets::Budgets;
 use super::clients::ClientPool;
+use super::group_logins::GroupLogins;
 use super::head_support::HeadSupport;
 use super::hosts::Hosts;
 use super::options::{AccountOptions, SetupError, UpstreamOptions};
@@ -41,7 +45,7 @@ pub struct RegistryClient {
     repeats: bool,
     accounts: Accounts,
     has_accounts: bool,
-    /// The passwords of all accounts: an error message of upstream that repeats one is dropped.
+    /// The passwords of all accounts in the settings: an error message of upstream that repeats one is dropped.
     passwords: Vec<SecretString>,
     transport: Arc<Transport>,
     tokens: Arc<Tokens>,
@@ -62,10 +66,14 @@ impl RegistryClient {
     /// # Errors
     ///
     /// Fails if one of the options cannot be used.
-    pub(super) fn of_upstream(options: &UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+    pub(super) fn of_upstream(
+        options: &UpstreamOptions,
+        pool: &mut ClientPool,
+        of_groups: &GroupLogins,
+    ) -> Result<Self, SetupError> {
         let hosts = Hosts::new(options.url.clone(), options.auth_hosts.clone(), options.redirect_hosts.clone());
         let accounts_refused = RefusedAccounts::of(options.name.clone());
-        Self::new(options, hosts, accounts_refused, pool)
+        Self::new(options, hosts, accounts_refused, pool, of_groups)
     }
 
     /// Creates the client of a mirror. It has the accounts only if they may be sent there. The header timeout is that
@@ -74,14 +82,19 @@ impl RegistryClient {
     /// # Errors
     ///
     /// Fails if one of the options cannot be used.
-    pub(super) fn of_mirror(mirror: Url, options: &UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+    pub(super) fn of_mirror(
+        mirror: Url,
+        options: &UpstreamOptions,
+        pool: &mut ClientPool,
+        of_groups: &GroupLogins,
+    ) -> Result<Self, SetupError> {
         let UpstreamOptions { url, auth_hosts, redirect_hosts, .. } = options.clone();
         let hosts = Hosts::of_mirror(mirror.clone(), url, auth_hosts, redirect_hosts);
         // A refusal by a mirror is none by upstream.
         let unreported = RefusedAccounts::unreported(options.name.clone());
-        let mut client = Self::new(options, hosts, unreported, pool)?;
+        let mut client = Self::new(options, hosts, unreported, pool, of_groups)?;
         if !client.transport.hosts.may_have_credentials(&mirror) {
-            (client.accounts, client.has_accounts) = (Accounts::default(), false);
+            (client.accounts, client.has_accounts) = (Accounts::none(options.name.clone()), false);
         }
         // What a mirror reports says nothing about the limit at upstream.
         Ok(Self { repeats: false, budgets: None, ..client })
@@ -92,6 +105,7 @@ impl RegistryClient {
         hosts: Hosts,
         accounts_refused: RefusedAccounts,
         pool: &mut ClientPool,
+        of_groups: &GroupLogins,
     ) -> Result<Self, SetupError> {
         let clients = pool.clients(options)?;
         Ok(Self {
@@ -99,7 +113,7 @@ impl RegistryClient {
             mark: mark_of(hosts.base()),
             repeats: true,
             passwords: options.accounts.iter().flat_map(AccountOptions::passwords).cloned().collect(),
-            accounts: Accounts::new(&options.accounts),
+            accounts: Accounts::new(options.name.clone(), &options.accounts, of_groups.clone()),
             has_accounts: true,
             accounts_refused: Arc::new(accounts_refused),
             budgets: Some(Budgets::of(options.name.clone())),
@@ -113,7 +127,7 @@ impl RegistryClient {
         })
     }
 
-    /// Iterates over the accounts that requests may use: none, and those that are configured.
+    /// Iterates over the accounts that requests may use: none, those that are configured, and those of groups.
     pub fn accounts(&self) -> impl Iterator<Item = Account> {
         self.accounts.all()
     }
@@ -121,6 +135,22 @@ impl RegistryClient {
     /// Returns what `read` returns of the pull budget of an account; `None` if upstream reports none.
     pub fn budget<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
         self.budgets.as_ref()?.of_account(account, read)
+    }
+
+    /// Forgets an account that does not exist any more.
+    pub(super) fn forget(&self, account: &Account) {
+        self.accounts_refused.forget(account);
+        self.budgets.iter().for_each(|budgets| budgets.forget(account));
+    }
+
+    /// Returns the passwords that an error message must not repeat, when this account is used.
+    fn passwords(&self, account: &Account) -> Cow<'_, [SecretString]> {
+        match self.accounts.of(account) {
+            Ok(Some(known)) if account.of_group().is_some() => {
+                Cow::Owned(self.passwords.iter().chain(known.passwords()).cloned().collect())
+            }
+            Ok(_) | Err(_) => Cow::Borrowed(&self.passwords),
+        }
     }
 
     /// Returns the address of the registry.

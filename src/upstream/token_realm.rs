@@ -17,7 +17,7 @@ use url::Url;
 use super::accounts::Credentials;
 use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
-use super::error::{ConnectionFailure, RealmError, UpstreamError, is_transient};
+use super::error::{ConnectionFailure, HttpFailure, RealmError, UpstreamError, is_transient};
 use super::hosts::Place;
 use super::tokens::Token;
 use super::transport::{FinalResponse, Request, Transport};
@@ -65,7 +65,7 @@ pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Re
     let other = challenge.scope.clone().filter(|scope| !scope.is_empty() && !wanted.scopes.contains(scope));
     let for_an_image = !wanted.scopes.is_empty();
     match (fetch(transport, wanted).await, other) {
-        (Err(UpstreamError::TokenRealm(RealmError::Refused { status: 403 })), _) if for_an_image => {
+        (Err(UpstreamError::TokenRealm(RealmError::Refused { status: 403, .. })), _) if for_an_image => {
             let login = TokenRequest { challenge, scopes: Vec::new(), credentials };
             Err(refused_account_or_image(fetch(transport, login).await))
         }
@@ -117,7 +117,10 @@ async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, Ups
         }
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status @ (401 | 403) if credentials.is_none() => Err(RealmError::Denied { status }.into()),
-        status @ (401 | 403) => Err(RealmError::Refused { status }.into()),
+        401 | 403 => {
+            let HttpFailure { status, message, .. } = failure_body::read(response, authorization.as_ref(), &[]).await;
+            Err(RealmError::Refused { status, message }.into())
+        }
         _ => Err(RealmError::Failed(failure_body::read(response, authorization.as_ref(), &[]).await).into()),
     }
 }
@@ -181,6 +184,7 @@ fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
         | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured
+        | UpstreamError::UnreadableAccount
         | UpstreamError::Lost) => other,
     }
 }

@@ -15,7 +15,7 @@ use crate::service::{ADMIN_TOKEN, Config, Service};
 
 /// Files of the data folder that contain a secret, as documented in the README. The operator's own
 /// settings are elsewhere.
-const KEY_FILES: [&str; 3] = ["first-login", "initial-admin-password", "jwt-keys"];
+const KEY_FILES: [&str; 4] = ["account-keys", "first-login", "initial-admin-password", "jwt-keys"];
 
 const UPSTREAM_PASSWORD: &str = "up$tream+canary/pass word&so=on";
 
@@ -130,5 +130,9 @@ fn needles(hub: &FakeRegistry, walk: &Walk, service: &Service) -> Needles {
     for key in keys["keys"].as_array().unwrap() {
         needles.add("a signing key", &hex::decode(key["secret"].as_str().unwrap()).unwrap());
     }
+    let keys = fs::read(service.data().join("account-keys")).unwrap();
+    let keys: serde_json::Value = serde_json::from_slice(&keys).unwrap();
+    let key = keys["keys"][0]["secret"].as_str().unwrap();
+    needles.add("a key of accounts", &hex::decode(key).unwrap());
     needles
 }

@@ -2,6 +2,7 @@
 
 mod background;
 mod classes;
+mod groups;
 mod offline;
 
 use std::time::{Duration, Instant};

@@ -24,6 +24,7 @@ mod fair;
 mod faults;
 mod freshness;
 mod fsck;
+mod group_accounts;
 mod held_changes;
 mod herd;
 mod image_lists;

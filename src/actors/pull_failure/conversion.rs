@@ -37,6 +37,7 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::Offline => Self::Offline,
             UpstreamError::Busy => Self::Busy,
             UpstreamError::Spared(error) => Self::from(&*error),
+            UpstreamError::UnreadableAccount => Self::AccountUnreadable,
             UpstreamError::NotConfigured | UpstreamError::Lost => Self::Internal,
         }
     }

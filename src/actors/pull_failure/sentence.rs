@@ -20,7 +20,9 @@ impl PullFailure {
             | Cause::NoMemory
             | Cause::Store
             | Cause::Internal => reason,
-            Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
+            Cause::AccountUntrusted { .. } | Cause::AccountUnreadable => {
+                format!("{reason}, and {image} is not cached here yet")
+            }
             Cause::AccountGraceOver => {
                 format!("{reason}, and it was last accepted for {image} longer ago than cache.account_grace")
             }
@@ -64,6 +66,12 @@ impl PullFailure {
             Cause::AccountUntrusted { host } => {
                 let name = account_name(account);
                 format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
+            }
+            Cause::AccountUnreadable => {
+                let name = account_name(account);
+                format!(
+                    "The password of {name} at {upstream} cannot be decrypted: an owner of its group can set it again"
+                )
             }
             Cause::RealmFailed { status, message } => {
                 format!("{upstream}'s token realm is out of order (HTTP status {status}{})", quoted(message.as_deref()))
@@ -113,7 +121,7 @@ fn unreachable(upstream: &UpstreamName, peer: &Peer, failure: ConnectionFailure)
 fn account_phrase(account: &Account) -> String {
     match account {
         Account::Anonymous => "without credentials".to_owned(),
-        Account::Username(name) => format!("as {name}"),
+        Account::Username(name) | Account::OfGroup { username: name, .. } => format!("as {name}"),
     }
 }
 
@@ -125,7 +133,7 @@ fn quoted(message: Option<&str>) -> String {
 fn account_name(account: &Account) -> String {
     match account {
         Account::Anonymous => "nobody".to_owned(),
-        Account::Username(name) => format!("account '{name}'"),
+        Account::Username(name) | Account::OfGroup { username: name, .. } => format!("account '{name}'"),
     }
 }
 

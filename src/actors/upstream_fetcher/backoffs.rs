@@ -129,6 +129,12 @@ impl Backoffs {
         self.suspects.retain(|name, _| !names.contains(name));
     }
 
+    /// Forgets all failures of this account.
+    pub(super) fn forget_account(&mut self, account: &(UpstreamName, Account)) {
+        self.accounts.remove(account);
+        self.repositories.retain(|origin, _| account_of(origin) != *account);
+    }
+
     fn succeeded(&mut self, origin: &Origin) {
         self.upstreams.remove(&origin.upstream);
         self.accounts.remove(&account_of(origin));
@@ -200,7 +206,7 @@ mod tests {
     #[test]
     fn a_refused_login_is_held_against_its_account_alone() {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
-        let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
+        let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401, message: None });
         backoffs.learn(&robot("a"), &failed(refused.clone()), now);
         assert_eq!(backoffs.spares(&robot("b"), Urgency::Optional, now), Some(refused), "with the error");
         assert!(!tries(&mut backoffs, &robot("b"), now) && tries(&mut backoffs, &origin("b"), now));

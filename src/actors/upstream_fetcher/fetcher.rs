@@ -93,6 +93,11 @@ pub(super) struct Report {
 #[rtype(result = "()")]
 pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
 
+/// Forgets what is known about these accounts of groups, which do not exist any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ForgetAccounts(pub(super) Vec<(UpstreamName, Account)>);
+
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
         let (backoffs, gates, shares, gauged) = Default::default();
@@ -307,6 +312,20 @@ impl Handler<Report> for UpstreamFetcher {
 
     fn handle(&mut self, Report { kind, origin, verdict }: Report, _: &mut Context<Self>) {
         self.backoffs(kind).learn(&origin, &verdict, Instant::now());
+    }
+}
+
+impl Handler<ForgetAccounts> for UpstreamFetcher {
+    type Result = ();
+
+    fn handle(&mut self, ForgetAccounts(gone): ForgetAccounts, _: &mut Context<Self>) {
+        for account in &gone {
+            self.backoffs.iter_mut().for_each(|backoffs| backoffs.forget_account(account));
+            self.gates.forget_account(account);
+            self.shares.remove(account);
+        }
+        self.set_gauges();
+        self.gauged.retain(|account, _| !gone.contains(account));
     }
 }
 

@@ -63,6 +63,11 @@ impl Gates {
         self.0.retain(|(_, upstream, _), _| !names.contains(upstream));
     }
 
+    /// Removes the gates of this account for requests from now on.
+    pub(super) fn forget_account(&mut self, (upstream, account): &(UpstreamName, Account)) {
+        self.0.retain(|(_, name, used), _| name != upstream || used != account);
+    }
+
     /// Returns the time until which a gate of this account is closed.
     pub(super) fn closed_until(&self, upstream: &UpstreamName, account: &Account, now: Instant) -> Option<Instant> {
         let of_account = self.0.iter().filter(|((_, name, used), _)| name == upstream && used == account);

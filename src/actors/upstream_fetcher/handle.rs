@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::fetcher::{Dispatch, ForgetFailures, Report, UpstreamFetcher};
+use super::fetcher::{Dispatch, ForgetAccounts, ForgetFailures, Report, UpstreamFetcher};
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Verdict};
 use super::states::{AccountState, ListStates};
@@ -19,7 +19,7 @@ use crate::domain::origin::Origin;
 use crate::domain::pull_budget::{PullBudget, Scarcity};
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
-use crate::upstream::{Registries, SetupError, UpstreamError, UpstreamOptions};
+use crate::upstream::{GroupLogin, Registries, SetupError, UpstreamError, UpstreamOptions};
 
 /// Handle for upstream requests. A request that was sent runs on after its caller has left; dropping a stream ends its
 /// response. Cheap to clone.
@@ -77,6 +77,15 @@ impl UpstreamHandle {
         self.current.store(Arc::new(after));
         self.actor.do_send(ForgetFailures(names.clone()));
         Ok(names)
+    }
+
+    /// Replaces the accounts of groups for all later requests, and forgets those that are gone. Connections, backoffs
+    /// and limits of upstreams stay.
+    pub fn change_group_logins(&self, logins: Vec<GroupLogin>) {
+        let gone = self.current.load().registries.replace_group_logins(logins);
+        if !gone.is_empty() {
+            self.actor.do_send(ForgetAccounts(gone));
+        }
     }
 
     /// Sends a request.

@@ -7,8 +7,10 @@
 //! | [`HeadBlob`] | short | blobs | not sent after several failures in a row |
 //! | [`GetBlob`] | content | blobs | from the first byte: as the last; to continue a download: sent |
 //! | [`GetBlobRange`] | range | blobs | the first one of a response: as the last; later ones: sent |
+//! | [`TryAccount`] | short | manifests | not sent after several failures in a row |
 //! | [`ListTags`], [`ListReferrers`] | short | lists | not sent after several failures in a row |
 
+mod accounts;
 mod blobs;
 mod lists;
 mod manifests;
@@ -17,6 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::accounts::TryAccount;
 pub use self::blobs::{GetBlob, GetBlobRange, HeadBlob};
 pub use self::lists::{ListReferrers, ListTags};
 pub use self::manifests::{GetManifest, HeadManifest};

@@ -126,7 +126,7 @@ impl UpstreamFetcher {
         }
         for (gauged, has_limit) in &self.gauged {
             let (upstream, account) = gauged;
-            let labels = [("upstream", upstream.to_string()), ("account", account.username().to_owned())];
+            let labels = [("upstream", upstream.to_string()), ("account", account.label())];
             let state = present.get(gauged);
             let circuit = state.map_or(Circuit::Closed, |state| state.circuit);
             metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value_of(circuit));

@@ -44,6 +44,12 @@ pub enum RestoreError {
          Add --key-file with the path of the file to replace"
     )]
     KeysElsewhere(String),
+    /// The settings of the backup place the keys of groups' accounts elsewhere than in the data folder.
+    #[error(
+        "nothing was restored: the settings of this backup place the keys of groups' accounts in {0}, and the backup has \
+         such keys. Add --account-key-file with the path of the file to put them into"
+    )]
+    AccountKeysElsewhere(String),
     /// The signing keys cannot be written as JSON.
     #[error(transparent)]
     Keys(#[from] KeyError),

@@ -1,4 +1,5 @@
-//! The signing keys: as the key file has them, and as a signer uses them.
+//! The signing keys: as the key file has them, and as a signer uses them. The keys of accounts (`auth::sealing`) are in
+//! a file of the same form.
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,45 @@ impl KeySet {
         self.keys.iter().try_for_each(|key| SigningKey::new(key).map(drop))
     }
 
+    /// Returns a set whose first key is new, followed by those keys of this set that are `wanted`.
+    #[must_use]
+    pub fn rotated_with(self, wanted: impl Fn(&str) -> bool) -> Self {
+        let kept = self.keys.into_iter().filter(|key| wanted(&key.kid));
+        Self { keys: Self::generate().keys.into_iter().chain(kept).collect() }
+    }
+
+    /// Returns the id of the first key.
+    pub fn first_key(&self) -> Option<&str> {
+        self.keys.first().map(|key| key.kid.as_str())
+    }
+
+    /// Returns the number of keys.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns these keys, followed by those of the other set whose ids are not among them.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for key in other.keys {
+            if self.keys.iter().all(|known| known.kid != key.kid) {
+                self.keys.push(key);
+            }
+        }
+        self
+    }
+
+    /// Returns the ids and secrets of all keys.
+    ///
+    /// # Errors
+    /// Fails as [`Self::check`] does.
+    pub(in crate::auth) fn secrets(&self) -> Result<Vec<(String, Vec<u8>)>, KeyError> {
+        if self.keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        self.keys.iter().map(|key| Ok((key.kid.clone(), key.bytes()?))).collect()
+    }
+
     /// Returns the JSON of a key file, which contains the secrets.
     ///
     /// # Errors
@@ -82,10 +122,16 @@ impl KeySet {
     }
 }
 
+impl StoredKey {
+    fn bytes(&self) -> Result<Vec<u8>, KeyError> {
+        let secret = hex::decode(&self.secret).ok().filter(|secret| secret.len() >= 32);
+        secret.ok_or_else(|| KeyError::Secret(self.kid.clone()))
+    }
+}
+
 impl SigningKey {
     pub(super) fn new(key: &StoredKey) -> Result<Self, KeyError> {
-        let secret = hex::decode(&key.secret).ok().filter(|secret| secret.len() >= 32);
-        let secret = secret.ok_or_else(|| KeyError::Secret(key.kid.clone()))?;
+        let secret = key.bytes()?;
         Ok(Self {
             kid: key.kid.clone(),
             encoding: EncodingKey::from_secret(&secret),

@@ -1,15 +1,18 @@
 //! The events of a change of identities: one for each record that it creates, changes or removes, as far as a record is
 //! of interest by itself. A bot user has none, because its group access token has one.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Author, Entity, Event, FieldChange, Target};
-use crate::domain::commands::summary::{HIDDEN, fields, is_blank, is_shown};
+use crate::domain::commands::summary::{fields, is_blank, is_hidden, is_shown};
 use crate::domain::directory::{Directory, Record, Write};
-use crate::domain::id::{GroupId, UserId};
+use crate::domain::group::Group;
+use crate::domain::id::{AccountId, GroupId, UserId};
+use crate::domain::repository::UpstreamName;
 use crate::domain::token::{Token, TokenOwner};
 
 /// Maximum number of events of one change, because the single writer of the directory waits for them. Records of which
@@ -114,6 +117,7 @@ fn name(old: Option<&Record>, new: Option<&Record>, at: Timestamp) -> String {
         (Some(Record::User(old)), Some(Record::User(new))) if old.password != new.password => {
             "user_password_updated".to_owned()
         }
+        (Some(Record::Group(old)), Some(Record::Group(new))) if ids(old) != ids(new) => account_event(old, new),
         (Some(Record::Token(old)), new) => {
             let new = if let Some(Record::Token(new)) = new { Some(new) } else { None };
             format!("{}_{}", token_noun(old), token_done(old, new, at))
@@ -125,6 +129,21 @@ fn name(old: Option<&Record>, new: Option<&Record>, at: Timestamp) -> String {
         (Some(Record::Service(_) | Record::Tombstone(_)), _)
         | (None, Some(Record::Service(_) | Record::Tombstone(_)) | None) => "application_settings_updated".to_owned(),
     }
+}
+
+/// Returns the ids of the accounts of a group at upstreams.
+fn ids(group: &Group) -> Vec<(&UpstreamName, AccountId)> {
+    group.upstream_accounts.iter().map(|(upstream, account)| (upstream, account.id)).collect()
+}
+
+/// Returns the name of the event of a group whose accounts at upstreams have changed.
+fn account_event(old: &Group, new: &Group) -> String {
+    let done = match old.upstream_accounts.len().cmp(&new.upstream_accounts.len()) {
+        Ordering::Less => "created",
+        Ordering::Equal => "updated",
+        Ordering::Greater => "destroyed",
+    };
+    format!("group_upstream_account_{done}")
 }
 
 fn token_noun(token: &Token) -> String {
@@ -208,8 +227,7 @@ fn field_changes(old: Option<&Record>, new: Option<&Record>) -> Vec<FieldChange>
     let is_counter = |name: &str| name.starts_with("last_") || name.starts_with("skipped_");
     let differ = names.into_iter().filter(|name| !is_counter(name) && old.get(*name) != new.get(*name));
     let shown = differ.filter(|name| !LEFT_OUT.contains(&name.as_str())).filter_map(|name| {
-        let is_hidden = HIDDEN.contains(&name.as_str());
-        if is_hidden {
+        if is_hidden(name) {
             return is_kept.then(|| FieldChange { field: name.clone(), from: None, to: None });
         }
         let value = |fields: &serde_json::Map<String, Value>| {

@@ -9,7 +9,7 @@
 //! tied to the numbers of groups: an administrator who deletes a group and creates it again, as provisioning does,
 //! means the path.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,6 +25,9 @@ use crate::domain::upstream::Upstreams;
 
 /// Maximum number of days after its last pull after which an image is removed: a hundred years.
 pub const MAX_UNPULLED_DAYS: u32 = 36_500;
+
+/// Maximum time to live of the tags that a group pulls, in seconds: a year.
+pub const MAX_TAG_FRESHNESS_SECONDS: u32 = 365 * 24 * 60 * 60;
 
 /// The input for a new group.
 #[derive(Clone, Debug)]
@@ -62,6 +65,9 @@ pub struct GroupChange {
     /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`:
     /// as in the parent group.
     pub unpulled_days: Option<Option<u32>>,
+    /// Time to live of the tags that the group pulls, in seconds, at most [`MAX_TAG_FRESHNESS_SECONDS`]; `Some(None)`: as
+    /// in the parent group.
+    pub tag_freshness_seconds: Option<Option<u32>>,
 }
 
 /// Creates a group.
@@ -95,6 +101,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
         proxy_enabled: None,
         created_at: now,
         cache: GroupCacheLimits::default(),
+        upstream_accounts: BTreeMap::new(),
     };
     builder.put(Record::Group(group.clone()));
     let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
@@ -136,6 +143,7 @@ pub fn update(
     group.cache = GroupCacheLimits {
         max_bytes: change.max_cache_bytes.unwrap_or(group.cache.max_bytes),
         unpulled_days: change.unpulled_days.unwrap_or(group.cache.unpulled_days),
+        tag_freshness_seconds: change.tag_freshness_seconds.unwrap_or(group.cache.tag_freshness_seconds),
     };
     check_cache(group.cache)?;
     check_text(&group.name, &group.description)?;
@@ -189,7 +197,7 @@ pub fn within<'a>(directory: &'a Directory, path: &'a GroupPath) -> impl Iterato
     directory.groups().filter(move |group| group.path.is_within(path))
 }
 
-fn find(directory: &Directory, id: GroupId) -> Result<&Arc<Group>, CommandError> {
+pub(super) fn find(directory: &Directory, id: GroupId) -> Result<&Arc<Group>, CommandError> {
     directory.group(id).ok_or(CommandError::Missing(Resource::Group))
 }
 
@@ -242,6 +250,10 @@ fn check_cache(limits: GroupCacheLimits) -> Result<(), CommandError> {
         Some(days) if days > MAX_UNPULLED_DAYS => Err(CommandError::invalid(
             "dependency_proxy_unpulled_days",
             format!("must be less than or equal to {MAX_UNPULLED_DAYS}"),
+        )),
+        _ if limits.tag_freshness_seconds > Some(MAX_TAG_FRESHNESS_SECONDS) => Err(CommandError::invalid(
+            "dependency_proxy_tag_freshness_seconds",
+            format!("must be less than or equal to {MAX_TAG_FRESHNESS_SECONDS}"),
         )),
         _ => Ok(()),
     }

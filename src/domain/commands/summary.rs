@@ -12,10 +12,13 @@ const MAX_DESCRIBED: usize = 10;
 /// Maximum length of a value that is shown, in characters.
 const MAX_VALUE_CHARS: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and values that mean nothing to people.
-pub(in crate::domain) const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
+const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
 /// Fields that are left out: numbers that the name has, and the time of the change itself.
 const LEFT_OUT: [&str; 4] = ["record", "id", "end_changed_at", "block_changed_at"];
+/// Field with the accounts of a group at upstreams, of which fields of their own show the user name and whether the
+/// password has changed.
+const ACCOUNTS: &str = "upstream_accounts";
 /// Field with the end of the secret that a rotation replaced, in place of that secret.
 const OLD_SECRET_END: &str = "old_secret_expires_at";
 
@@ -105,7 +108,7 @@ fn changed(old: Option<&Record>, new: &Record) -> String {
 }
 
 fn field(name: &str, old: Option<&Value>, new: Option<&Value>) -> Option<String> {
-    if HIDDEN.contains(&name) {
+    if is_hidden(name) {
         return (old.is_some() && name != "credential").then(|| name.to_owned());
     }
     match old {
@@ -121,7 +124,21 @@ pub(in crate::domain) fn fields(record: &Record) -> Map<String, Value> {
     if let Record::Token(Token { old_secret: Some(old), .. }) = record {
         fields.insert(OLD_SECRET_END.to_owned(), Value::String(old.expires_at.to_string()));
     }
+    if let Record::Group(group) = record {
+        fields.remove(ACCOUNTS);
+        for (upstream, account) in &group.upstream_accounts {
+            let field = |name: &str| format!("{ACCOUNTS}.{upstream}.{name}");
+            fields.insert(field("identity"), Value::String(account.username.clone()));
+            // The id is new with each password.
+            fields.insert(field("secret"), Value::String(account.id.to_string()));
+        }
+    }
     fields
+}
+
+/// Returns true if the values of this field are not shown.
+pub(in crate::domain) fn is_hidden(name: &str) -> bool {
+    HIDDEN.contains(&name) || (name.starts_with(ACCOUNTS) && name.ends_with(".secret"))
 }
 
 /// Returns true for the value of a field that nobody has set.

@@ -30,6 +30,9 @@ impl Directory {
             }
             Record::Group(group) => {
                 self.paths.insert(group.path.clone(), group.id);
+                if group.has_choices() {
+                    self.choosing.insert(group.id);
+                }
                 self.groups.insert(group.id, Arc::new(group));
             }
             Record::Membership(member) => {
@@ -68,6 +71,7 @@ impl Directory {
                 }
             }
             RecordKey::Group(id) => {
+                self.choosing.remove(&id);
                 if let Some(group) = self.groups.remove(&id)
                     && self.paths.get(&group.path) == Some(&id)
                 {

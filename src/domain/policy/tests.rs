@@ -2,6 +2,8 @@
 //! waiting.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::domain::access::Membership;
 use crate::domain::digest::Digest;
@@ -32,6 +34,7 @@ fn group(id: u64, path: &str, parent: Option<u64>) -> Record {
         proxy_enabled: None,
         created_at: at(NOON),
         cache: GroupCacheLimits::default(),
+        upstream_accounts: BTreeMap::new(),
     })
 }
 

@@ -35,6 +35,10 @@ pub(in crate::http) struct ExplainedImage {
     pub(in crate::http) origin: Origin,
     /// Its name with the tag or digest.
     pub(in crate::http) name: String,
+    /// The path of the group that has the account; `None`: it is one of the service, or none.
+    pub(in crate::http) account_group: Option<String>,
+    /// The path of the group that has chosen how long tags are fresh; `None`: the settings of the service say so.
+    pub(in crate::http) fresh_group: Option<String>,
     /// Time for which it is served without asking the registry, in seconds; `None` for a digest, which never changes.
     pub(in crate::http) fresh_seconds: Option<u64>,
     /// The image as the group has cached it with this account.
@@ -94,14 +98,17 @@ async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<Explain
         .map_err(|error| ApiError::Invalid { field: "image", reason: format!("is not one: {error}") })?;
     let origin = upstreams.origin(upstream, repository, &group.path);
     let is_tag = matches!(reference, Reference::Tag(_));
-    let fresh_seconds = is_tag.then(|| upstreams.freshness(&origin, &reference).time_to_live.as_secs());
+    let choices = upstreams.choices();
+    let account_group = choices.account(&origin.upstream, &group.path).map(|(holder, _)| holder.to_string());
+    let fresh_group = choices.tag_freshness(&group.path).filter(|_| is_tag).map(|(chooser, _)| chooser.to_string());
+    let fresh_seconds = is_tag.then(|| upstreams.freshness(&origin, &reference, &group.path).time_to_live.as_secs());
     let name = origin.name_of(&reference);
     let cached = match image_changes::find(caller, group.id, &name).await {
         Ok(found) => found.into_iter().find(|one| one.image.key.origin == origin),
         Err(error) if image_changes::is_missing(&error) => None,
         Err(error) => return Err(error),
     };
-    Ok(ExplainedImage { origin, name, fresh_seconds, cached })
+    Ok(ExplainedImage { origin, name, account_group, fresh_group, fresh_seconds, cached })
 }
 
 fn shown(caller: &Caller, group: GroupId, explanation: &Explanation) -> Value {
@@ -113,7 +120,9 @@ fn shown(caller: &Caller, group: GroupId, explanation: &Explanation) -> Value {
             "name": image.name,
             "upstream": image.origin.upstream,
             "account": account,
+            "account_group": image.account_group,
             "fresh_seconds": image.fresh_seconds,
+            "fresh_group": image.fresh_group,
             "cached": image.cached.as_ref().map(|one| view::image(one, days, caller.now)),
         })
     });

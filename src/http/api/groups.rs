@@ -102,6 +102,7 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         Ok(group.id)
     })?;
     let unpulled_days = params.number("dependency_proxy_unpulled_days")?;
+    let seconds = params.number("dependency_proxy_tag_freshness_seconds")?;
     let change = GroupChange {
         name: params.text("name")?,
         path: params.text("path")?,
@@ -115,6 +116,9 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         unpulled_days: unpulled_days
             .map(|days| Some(u32::try_from(days).unwrap_or(u32::MAX)))
             .or(none(&params, "dependency_proxy_unpulled_days")),
+        tag_freshness_seconds: seconds
+            .map(|seconds| Some(u32::try_from(seconds).unwrap_or(u32::MAX)))
+            .or(none(&params, "dependency_proxy_tag_freshness_seconds")),
     };
     let update = move |caller: &Authority<'_>, id| {
         let edit = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
@@ -197,6 +201,7 @@ fn view(caller: &Caller, group: &Group) -> Value {
         "dependency_proxy_enabled": group.proxy_enabled,
         "dependency_proxy_max_bytes": group.cache.max_bytes,
         "dependency_proxy_unpulled_days": group.cache.unpulled_days,
+        "dependency_proxy_tag_freshness_seconds": group.cache.tag_freshness_seconds,
     })
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
+use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
     RunningDownload, ShownImage, ShownPage, StoreSizes,
@@ -16,10 +17,11 @@ use crate::actors::images::{
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::{AccountState, UpstreamHandle};
+use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
+use crate::domain::origin::Account;
 use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
@@ -45,6 +47,8 @@ pub(crate) struct ApiState {
     pub(crate) warming: Arc<dyn Warming>,
     /// The states of upstreams.
     pub(crate) upstream: Arc<dyn UpstreamStates>,
+    /// The accounts of groups at upstreams.
+    pub(crate) accounts: GroupAccounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
     pub(crate) unpulled_days: u32,
     /// The configured upstreams, whose names no group may have.
@@ -120,15 +124,22 @@ pub(crate) trait ImageStore: Send + Sync {
     fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, ImagesError>>;
 }
 
-/// Reports the states of upstreams. A trait, so that tests need none.
+/// Reports the states of upstreams, and tests accounts there. A trait, so that tests need none.
 pub(crate) trait UpstreamStates: Send + Sync {
     /// See [`UpstreamHandle::states`].
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>>;
+
+    /// See [`UpstreamHandle::test_account`].
+    fn test_account(&self, upstream: UpstreamName, account: Account, group: GroupId) -> BoxFuture<'_, AccountTest>;
 }
 
 impl UpstreamStates for UpstreamHandle {
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
         Box::pin(self.states())
+    }
+
+    fn test_account(&self, upstream: UpstreamName, account: Account, group: GroupId) -> BoxFuture<'_, AccountTest> {
+        Box::pin(self.test_account(upstream, account, group))
     }
 }
 

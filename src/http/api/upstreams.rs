@@ -14,18 +14,18 @@ use crate::domain::pull_budget::LimitReport;
 /// Handles `GET /dependency_proxy/upstreams`. Contains no secrets.
 pub(super) async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
     caller.authority().administrator()?;
-    let states: Vec<Value> = caller.state.upstream.states().await.iter().map(view).collect();
+    let states = caller.state.upstream.states().await;
+    let states: Vec<Value> = states.iter().map(|state| view(&caller, state)).collect();
     Ok(HttpResponse::Ok().json(states))
 }
 
-fn view(state: &AccountState) -> Value {
-    let account = match &state.account {
-        Account::Anonymous => None,
-        Account::Username(name) => Some(name),
-    };
+fn view(caller: &Caller, state: &AccountState) -> Value {
+    let account = Some(state.account.username()).filter(|_| state.account != Account::Anonymous);
+    let holder = state.account.of_group().and_then(|id| caller.directory.holder_of_account(id));
     json!({
         "upstream": state.upstream,
         "account": account,
+        "account_group": holder.map(|group| group.path.as_str()),
         "state": word(state),
         "because": state.because,
         "retry_seconds": state.retry_in.map(seconds),

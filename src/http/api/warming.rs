@@ -84,7 +84,7 @@ fn image(caller: &Caller, group: &Group, name: &str) -> Result<WarmImage, ApiErr
         return Err(ApiError::Parameter(format!("images: '{name}': {upstream} is not an upstream of this service")));
     }
     let origin = upstreams.origin(upstream, repository, &group.path);
-    let freshness = upstreams.freshness(&origin, &reference);
+    let freshness = upstreams.freshness(&origin, &reference, &group.path);
     Ok(WarmImage { name: name.to_owned(), origin, reference, freshness })
 }
 

@@ -96,7 +96,9 @@ fn of_cause(cause: &Cause) -> &'static str {
         Cause::NotFound | Cause::NoRepository => "not_found",
         Cause::Denied { .. } | Cause::Refused { .. } | Cause::Unusable { .. } => "refused_by_upstream",
         Cause::RateLimited { .. } | Cause::Reserved(_) => "upstream_rate_limit",
-        Cause::AccountRefused | Cause::AccountGraceOver | Cause::AccountUntrusted { .. } => "upstream_account",
+        Cause::AccountRefused | Cause::AccountGraceOver | Cause::AccountUntrusted { .. } | Cause::AccountUnreadable => {
+            "upstream_account"
+        }
         Cause::RealmFailed { .. }
         | Cause::Unreachable { .. }
         | Cause::TimedOut

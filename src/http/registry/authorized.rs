@@ -11,6 +11,7 @@ use super::error::RegistryError;
 use super::path_cache::{ParsedPath, Paths};
 use super::state::RegistryState;
 use crate::domain::directory::Directory;
+use crate::domain::freshness::Freshness;
 use crate::domain::group::Group;
 use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
@@ -83,6 +84,11 @@ impl Authorized {
     /// Returns the upstream, account and repository of the image.
     pub(super) fn origin(&self) -> &Origin {
         &self.path.origin
+    }
+
+    /// Returns the times for which a manifest is served to the group after upstream has confirmed it.
+    pub(super) fn freshness(&self) -> Freshness {
+        self.path.freshness
     }
 
     /// Returns the part of the image that is requested.

@@ -52,7 +52,7 @@ pub(super) async fn pull(
     let started = Instant::now();
     let head = request.method() == Method::HEAD;
     let origin = authorized.origin().clone();
-    let freshness = state.upstreams.load().freshness(&origin, reference);
+    let freshness = authorized.freshness();
     let group = authorized.group().id;
     let wanted = PullManifest { group, origin, reference: reference.clone(), head, freshness, on_demand: false };
     let Pulled { outcome, upstream_calls, from_memory } = state.manifests.pull(wanted).await;

@@ -1,5 +1,6 @@
 //! Cache of parsed request paths: clients request few distinct ones, thousands of machines the same ones. The
-//! meaning of a path depends on the configured upstreams only, and says nothing about access.
+//! meaning of a path depends on the configured upstreams and on what groups have chosen for their pulls, which are one
+//! snapshot, and says nothing about access.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
+use crate::domain::freshness::Freshness;
 use crate::domain::group::GroupPath;
 use crate::domain::image_path::{ImagePath, ImagePathError, Target};
 use crate::domain::origin::Origin;
@@ -35,6 +37,8 @@ pub(in crate::http) struct ParsedPath {
     pub(in crate::http) origin: Origin,
     /// The part of the image that is requested.
     pub(in crate::http) target: Target,
+    /// Times for which a manifest is served to this group after upstream has confirmed it; zero for other targets.
+    pub(in crate::http) freshness: Freshness,
 }
 
 /// Estimate of an entry's memory in bytes, from the length of its path.
@@ -104,6 +108,10 @@ impl ParsedPath {
         let ImagePath { group, upstream, repository, target } =
             ImagePath::parse(&path, namespace.as_deref(), upstreams)?;
         let origin = upstreams.origin(upstream, repository, &group);
-        Ok(Self { group, origin, target })
+        let freshness = match &target {
+            Target::Manifest(reference) => upstreams.freshness(&origin, reference, &group),
+            Target::Blob(_) | Target::Tags | Target::Referrers(_) => Freshness::default(),
+        };
+        Ok(Self { group, origin, target, freshness })
     }
 }

@@ -97,12 +97,20 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
             dl.facts {
                 dt { "Registry" } dd { (image.origin.upstream) }
                 dt { "Fetched as" }
-                dd { @if account.is_empty() { "nobody: without an account" } @else { (account) } }
+                dd {
+                    @if account.is_empty() { "nobody: without an account" } @else { (account) }
+                    @match &image.account_group {
+                        Some(holder) if *holder == group.path.as_str() => ", the account of this group",
+                        Some(holder) => { ", the account of " (holder) ", which this group inherits" }
+                        None => { @if !account.is_empty() { ", an account of the service" } }
+                    }
+                }
                 dt { "Asked again" }
                 dd {
                     @match image.fresh_seconds {
                         Some(seconds) => {
                             "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer"
+                            @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
                         },
                         None => "never: a digest stands for the same content for ever",
                     }

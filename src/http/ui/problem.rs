@@ -47,6 +47,7 @@ impl Problem {
         let field = match field {
             "dependency_proxy_max_bytes" => "quota",
             "dependency_proxy_unpulled_days" => "days",
+            "dependency_proxy_tag_freshness_seconds" => "freshness",
             _ => field,
         };
         let name = match field {
@@ -60,6 +61,10 @@ impl Problem {
             "overlap" => "The time for the old secret",
             "quota" => "The quota",
             "days" => "The number of days",
+            "freshness" => "The number of seconds",
+            "identity" => "The user name",
+            "secret" => "The password",
+            "upstream" => "The registry",
             "name" => "The name",
             "path" => "The path",
             "parent" => "The group above",

@@ -1,5 +1,7 @@
-//! The settings of a group: whether it pulls, how much it may cache, and how long it keeps what nobody pulls. A section
-//! has its own form.
+//! The settings of a group: whether it pulls, how much it may cache, how long it keeps what nobody pulls, how long tags
+//! are fresh, and its accounts at registries. A section has its own form.
+
+mod accounts;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -18,6 +20,22 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::api::{Authority, owner_of};
 
+/// What the page shows beside the group.
+struct Shown {
+    limits: Limits,
+    /// The time for which tags are fresh, as it was typed.
+    freshness: String,
+    account: accounts::Typed,
+    problem: Option<Problem>,
+    note: Option<Note>,
+}
+
+/// A note on top of the page.
+struct Note {
+    good: bool,
+    sentence: String,
+}
+
 /// The fields of the form of limits, as they were typed.
 struct Limits {
     quota: String,
@@ -33,7 +51,7 @@ const MAX_QUOTA_GB: f64 = 1e9;
 /// Shows the page.
 pub(super) fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
-    let content = content(visitor, &group, &Limits::of(&group), None, None);
+    let content = content(visitor, &group, &Shown::of(&group));
     Ok(page::show(&visitor.frame(), &format!("Settings of {}", group.path), &content))
 }
 
@@ -41,29 +59,53 @@ pub(super) fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault>
 pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
-    let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
-    let limits = Limits { quota: text("quota"), days: text("days") };
-    let (wanted, typed) = if form.value("section") == Some("limits") {
-        (limits.change(), limits)
-    } else {
-        (Ok(switch(form.value("proxy"))), Limits::of(&group))
+    let done = match form.value("section") {
+        Some("limits") => {
+            let limits = Limits { quota: typed(form, "quota"), days: typed(form, "days") };
+            let wanted = limits.change();
+            saved(visitor, &group, wanted, |shown| Shown { limits, ..shown }).await?
+        }
+        Some("freshness") => {
+            let freshness = typed(form, "freshness");
+            let wanted = freshness_change(&freshness);
+            saved(visitor, &group, wanted, |shown| Shown { freshness, ..shown }).await?
+        }
+        Some(section) if accounts::SECTIONS.contains(&section) => accounts::change(form, &group, section).await?,
+        _ => saved(visitor, &group, Ok(switch(form.value("proxy"))), |shown| shown).await?,
     };
+    let (group, shown) = done;
+    let status = if shown.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let content = content(visitor, &group, &shown);
+    Ok(page::respond(status, &visitor.frame(), &format!("Settings of {}", group.path), &content))
+}
+
+/// Saves a change of the group. Returns the group and what to show; after a problem what was `typed`.
+async fn saved(
+    visitor: &Visitor,
+    group: &Group,
+    wanted: Result<GroupChange, Problem>,
+    typed: impl FnOnce(Shown) -> Shown,
+) -> Result<(Group, Shown), Fault> {
     let saved = match wanted {
-        Ok(change) => save(visitor, &group, change).await,
+        Ok(change) => save(visitor, group, change).await,
         Err(problem) => Err(Ok(problem)),
     };
-    let title = format!("Settings of {}", group.path);
     match saved {
         Ok(group) => {
-            let content = content(visitor, &group, &Limits::of(&group), None, Some("Saved."));
-            Ok(page::show(&visitor.frame(), &title, &content))
+            let shown = Shown { note: Some(Note::good("Saved.")), ..Shown::of(&group) };
+            Ok((group, shown))
         }
         Err(Err(fault)) => Err(fault),
         Err(Ok(problem)) => {
-            let content = content(visitor, &group, &typed, Some(&problem), None);
-            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), &title, &content))
+            let shown = Shown { problem: Some(problem), ..typed(Shown::of(group)) };
+            Ok((group.clone(), shown))
         }
     }
+}
+
+/// Returns a field as it was typed, without white space around it.
+fn typed(form: &Form, name: &str) -> String {
+    form.value(name).unwrap_or_default().trim().to_owned()
 }
 
 async fn save(visitor: &Visitor, group: &Group, change: GroupChange) -> Result<Group, Result<Problem, Fault>> {
@@ -115,21 +157,72 @@ impl Limits {
     }
 }
 
-fn content(
-    visitor: &Visitor,
-    group: &Group,
-    limits: &Limits,
-    problem: Option<&Problem>,
-    saved: Option<&str>,
-) -> Markup {
+fn freshness_change(typed: &str) -> Result<GroupChange, Problem> {
+    let seconds = match typed {
+        "" => None,
+        typed => Some(typed.parse::<u32>().map_err(|_| Problem::at_field("freshness", "is not a number of seconds"))?),
+    };
+    Ok(GroupChange { tag_freshness_seconds: Some(seconds), ..GroupChange::default() })
+}
+
+impl Shown {
+    fn of(group: &Group) -> Self {
+        let freshness = group.cache.tag_freshness_seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+        let account = accounts::Typed::default();
+        Self { limits: Limits::of(group), freshness, account, problem: None, note: None }
+    }
+}
+
+impl Note {
+    fn good(sentence: &str) -> Self {
+        Self { good: true, sentence: sentence.to_owned() }
+    }
+
+    fn show(&self) -> Markup {
+        let (class, shape, role) = if self.good { ("good", "fresh", "status") } else { ("bad", "bad", "alert") };
+        html! { div class={ "note " (class) } role=(role) { (icon(shape)) div { p { b { (self.sentence) } } } } }
+    }
+}
+
+fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
+    let problem = shown.problem.as_ref();
     html! {
         (crumbs(visitor, group, Some("Settings")))
         div.head { h1 { (group.path) } }
         (tabs(visitor, group, "settings"))
-        @if let Some(saved) = saved { div.note.good role="status" { (icon("fresh")) div { p { b { (saved) } } } } }
+        @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
         (proxy_form(visitor, group))
-        (limits_form(visitor, group, limits, problem))
+        (accounts::section(visitor, group, &shown.account, problem))
+        (freshness_form(visitor, group, &shown.freshness, problem))
+        (limits_form(visitor, group, &shown.limits, problem))
+    }
+}
+
+fn freshness_form(visitor: &Visitor, group: &Group, typed: &str, problem: Option<&Problem>) -> Markup {
+    html! {
+        div.split {
+            div {
+                h2 { "Freshness of tags" }
+                p.soft {
+                    "After this time the next pull of a tag asks the registry whether it has moved. It holds for all tags
+                    that this group and the groups below it pull."
+                }
+            }
+            form.column.stack method="post" action=(action(group)) {
+                (token_field(visitor))
+                input type="hidden" name="section" value="freshness";
+                div.field {
+                    label for="freshness" { "Tags are fresh for this number of seconds" }
+                    p.hint #freshness-is { "Such as 600; 0: the registry is asked at every pull. Empty: as in the group above, or the service" }
+                    (Problem::at(problem, "freshness"))
+                    input.short #freshness name="freshness" inputmode="numeric" value=(typed)
+                        aria-invalid=[Problem::invalid(problem, "freshness")]
+                        aria-describedby=[Problem::description(problem, "freshness", "freshness-is")];
+                }
+                button { "Save freshness" }
+            }
+        }
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn described(challenge: Option<&Challenge>) -> String {
 pub(super) fn found(image: &str, account: &Account, head: &ContentHead) -> String {
     let who = match account {
         Account::Anonymous => "without credentials".to_owned(),
-        Account::Username(name) => format!("as {name}"),
+        Account::Username(name) | Account::OfGroup { username: name, .. } => format!("as {name}"),
     };
     match head.digest {
         Some(digest) => format!("{image} can be pulled {who}: {digest}"),

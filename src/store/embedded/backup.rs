@@ -10,6 +10,7 @@
 //! {"setting":["server","listen"],"value":"0.0.0.0:5050"}
 //! {"setting":["upstreams","docker.io","password"],"secret":null,"file":"/etc/dependency-proxy/robot"}
 //! {"signing_keys":{"keys":[{"kid":"<hex>","secret":"<hex>"}]}}
+//! {"account_keys":{"keys":[{"kid":"<hex>","secret":"<hex>"}]}}
 //! {"key":"service","value":{"record":"service",...}}
 //! {"records":1,"sha256":"<digest>"}
 //! ```
@@ -18,7 +19,8 @@
 //!   in it, and the installation, if that is known.
 //! - A *setting* has a `value`, or is a `secret`, which is `null` if it was left out. `file` is the file that the
 //!   settings name instead of the secret.
-//! - `signing_keys` is the content of the key file. A backup without keys lacks this line.
+//! - `signing_keys` is the content of the key file, `account_keys` that of the key file of groups' accounts. A backup
+//!   without keys lacks these lines: it has the passwords of groups' accounts encrypted, as the store has them.
 //! - A *record* is a line of a snapshot of identities, see [`changes`], or an audit event.
 //! - The *end* states the number of records and the SHA-256 of all bytes before it. A file without it is incomplete.
 //!
@@ -66,6 +68,8 @@ pub struct Beside {
     pub settings: Vec<ChosenSetting>,
     /// The signing keys; `None` if they were left out.
     pub signing_keys: Option<KeySet>,
+    /// The keys of groups' accounts; `None` if they were left out.
+    pub account_keys: Option<KeySet>,
 }
 
 pub(super) const FORMAT: &str = "dependency-proxy backup";
@@ -128,6 +132,17 @@ struct Keys {
 #[derive(Serialize)]
 struct KeysLine<'a> {
     signing_keys: &'a KeySet,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountKeys {
+    account_keys: KeySet,
+}
+
+#[derive(Serialize)]
+struct AccountKeysLine<'a> {
+    account_keys: &'a KeySet,
 }
 
 impl Snapshot {
@@ -194,6 +209,9 @@ impl Snapshot {
         if let Some(signing_keys) = &beside.signing_keys {
             writeln!(to, "{}", serde_json::to_string(&KeysLine { signing_keys })?)?;
         }
+        if let Some(account_keys) = &beside.account_keys {
+            writeln!(to, "{}", serde_json::to_string(&AccountKeysLine { account_keys })?)?;
+        }
         changes::write_records(&mut to, &self.records)?;
         let end = changes::end_of_snapshot(self.records.len(), to.digest.clone().finish());
         to.write_all(end.as_bytes())?;
@@ -235,6 +253,9 @@ pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
             count += 1;
         } else if lines.line.starts_with(b"{\"setting\":") {
             beside.settings.push(serde_json::from_slice::<Setting>(&lines.line).map_err(refused)?.into());
+        } else if lines.line.starts_with(b"{\"account_keys\":") {
+            beside.account_keys =
+                Some(serde_json::from_slice::<AccountKeys>(&lines.line).map_err(refused)?.account_keys);
         } else {
             beside.signing_keys = Some(serde_json::from_slice::<Keys>(&lines.line).map_err(refused)?.signing_keys);
         }
@@ -245,8 +266,8 @@ pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
     if lines.next()? {
         return Err(damaged("it goes on after its last line"));
     }
-    if let Some(keys) = &beside.signing_keys {
-        keys.check().map_err(|error| damaged(&format!("its signing keys: {error}")))?;
+    for (name, keys) in [("signing keys", &beside.signing_keys), ("keys of accounts", &beside.account_keys)] {
+        keys.iter().try_for_each(KeySet::check).map_err(|error| damaged(&format!("its {name}: {error}")))?;
     }
     let Header { number, installation, .. } = header;
     let (directory, events) = (changes::directory_of(&records)?, KeptEvents(changes::events_in(records)));

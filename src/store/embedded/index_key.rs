@@ -128,7 +128,7 @@ pub(super) fn digest_of_link(key: &[u8], group: GroupId) -> Option<Digest> {
 }
 
 /// Returns the key of an origin, with which the keys of its tags begin. Each field ends with a zero byte, which
-/// none contains: repository and upstream names by their grammar, user names by a check of the settings.
+/// none contains: repository and upstream names by their grammar, user names by checks of the settings and of commands.
 pub(super) fn origin(origin: &Origin) -> Vec<u8> {
     let repository = format!("{}\0", origin.repository);
     [account(origin), repository.into_bytes()].concat()
@@ -142,6 +142,10 @@ fn account_of(text: &str) -> Option<Account> {
     if text.is_empty() {
         return Some(Account::Anonymous);
     }
+    if let Some(of_group) = text.strip_prefix('+') {
+        let (id, username) = of_group.split_once('=')?;
+        return Some(Account::OfGroup { id: id.parse().ok()?, username: username.to_owned() });
+    }
     text.strip_prefix('=').map(|name| Account::Username(name.to_owned()))
 }
 
@@ -149,6 +153,7 @@ fn account_text(account: &Account) -> String {
     match account {
         Account::Anonymous => String::new(),
         Account::Username(name) => format!("={name}"),
+        Account::OfGroup { id, username } => format!("+{id}={username}"),
     }
 }
 
@@ -158,9 +163,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::id::AccountId;
 
-    fn origin_of(upstream: &str, username: &str, repository: &str) -> Origin {
-        let account = if username.is_empty() { Account::Anonymous } else { Account::Username(username.to_owned()) };
+    fn origin_of(upstream: &str, (username, id): (&str, Option<[u8; 16]>), repository: &str) -> Origin {
+        let account = match (username, id.map(AccountId::from_random)) {
+            ("", _) => Account::Anonymous,
+            (username, None) => Account::Username(username.to_owned()),
+            (username, Some(id)) => Account::OfGroup { id, username: username.to_owned() },
+        };
         Origin { upstream: upstream.parse().unwrap(), account, repository: repository.parse().unwrap() }
     }
 
@@ -169,9 +179,9 @@ mod tests {
         fn a_key_is_read_as_it_was_made(
             group: u64, upstream in "[a-z]{1,5}(\\.[a-z]{1,5})?(:[1-9][0-9]{0,3})?", username in "\\PC{0,9}",
             repository in "[a-z]{1,5}(/[a-z0-9]{1,5})?", reference in "[a-z0-9_][a-z.-]{0,9}|sha256:[0-9a-f]{64}",
-            content: [u8; 32],
+            content: [u8; 32], id: Option<[u8; 16]>,
         ) {
-            let (origin, group) = (origin_of(&upstream, &username, &repository), GroupId(group));
+            let (origin, group) = (origin_of(&upstream, (&username, id), &repository), GroupId(group));
             let key = ImageKey { group, origin: origin.clone(), reference: reference.parse().unwrap() };
             prop_assert_eq!(image_of(&image(&key)), Some(key.clone()));
             let digest = Digest::from_bytes(content);
@@ -187,7 +197,7 @@ mod tests {
 
         #[test]
         fn a_damaged_key_is_another_one_or_none(
-            bytes: Vec<u8>, fields in prop::collection::vec("[a-z=@:.]{0,5}", 0..6),
+            bytes: Vec<u8>, fields in prop::collection::vec("[a-z=+@:.]{0,5}|[+]0{32}=[a-z]{0,3}", 0..6),
         ) {
             let joined = [&[7_u8; 8][..], fields.join("\0").as_bytes()].concat();
             for bytes in [&bytes, &joined] {

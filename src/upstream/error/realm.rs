@@ -1,6 +1,6 @@
 //! Errors of a token realm.
 
-use super::failure::{ConnectionFailure, HttpFailure, is_transient};
+use super::failure::{ConnectionFailure, HttpFailure, is_transient, quoted};
 
 /// Reason why a token realm issued no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,10 +12,12 @@ pub enum RealmError {
         status: u16,
     },
     /// The realm refuses the configured credentials.
-    #[error("it refuses the configured credentials with status {status}")]
+    #[error("it refuses the credentials of the account with status {status}{}", quoted(.message.as_deref()))]
     Refused {
         /// 401 or 403.
         status: u16,
+        /// The realm's error message.
+        message: Option<String>,
     },
     /// The realm cannot be reached, or the connection broke.
     #[error("{host} cannot be reached: {failure}: {reason}")]

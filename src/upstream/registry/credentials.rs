@@ -38,7 +38,7 @@ impl RegistryClient {
                 outcome => return outcome,
             }
         }
-        self.accounts_refused.refused(account.username());
+        self.accounts_refused.refused(&account);
         Err(refused)
     }
 

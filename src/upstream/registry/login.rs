@@ -31,6 +31,15 @@ use crate::upstream::accounts::Credentials;
 use crate::upstream::response::{self, Refusal};
 use crate::upstream::token_realm;
 
+/// Result of a login that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Upstream accepts the account.
+    Accepted,
+    /// Upstream requires no login, so that the account was not sent.
+    NotRequired,
+}
+
 impl RegistryClient {
     /// Returns the challenge in the response to `GET /v2/`; `None` if the registry requires no login.
     ///
@@ -51,6 +60,19 @@ impl RegistryClient {
         with_timeout(self.header_timeout, greeting).await
     }
 
+    /// Logs in with the first credential of this account.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::challenge`] and [`Self::log_in`] do.
+    pub(in crate::upstream) async fn try_account(&self, account: &Account) -> Result<Login, UpstreamError> {
+        self.accounts.of(account)?;
+        match self.challenge().await? {
+            Some(challenge) => self.log_in(account, Credential::First, challenge).await.map(|()| Login::Accepted),
+            None => Ok(Login::NotRequired),
+        }
+    }
+
     /// Sends a credential of this account to the realm or registry that the challenge names, for no repository.
     ///
     /// # Errors
@@ -69,7 +91,7 @@ impl RegistryClient {
         if let (Challenge::Basic, Some(selected)) = (&challenge, &selected) {
             let status = with_timeout(self.header_timeout, self.ping_status(Some(&selected.credentials))).await?;
             return match status {
-                401 | 403 => Err(RealmError::Refused { status }.into()),
+                401 | 403 => Err(RealmError::Refused { status, message: None }.into()),
                 _ => Ok(()),
             };
         }
@@ -79,7 +101,7 @@ impl RegistryClient {
     /// Returns the meaning of a refusal with this status to a request with user name and password: an error if the
     /// account is refused, `None` if only the image is.
     pub(super) async fn refused_basic(&self, credentials: &Arc<Credentials>, status: u16) -> Option<UpstreamError> {
-        let refused = Some(RealmError::Refused { status }.into());
+        let refused = Some(RealmError::Refused { status, message: None }.into());
         let is_refusal = |status: &u16| matches!(status, 401 | 403);
         match self.ping_status(Some(credentials)).await {
             Ok(with) if is_refusal(&with) => refused,

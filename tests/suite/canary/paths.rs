@@ -59,6 +59,7 @@ impl Walk {
             self.tokens.push(token);
         }
         self.wrong_bodies(service, &user, &team).await;
+        self.accounts(service).await;
         self.team = Some(team);
     }
 
@@ -87,6 +88,27 @@ impl Walk {
         let password = "canary%20changed+password/of them";
         self.note(service.api("PUT", &path, json!({"password": password})).await, &path);
         self.secret("a changed password", password);
+    }
+
+    /// Sets accounts of a group at an upstream, correctly and with errors, tests them and removes one.
+    async fn accounts(&mut self, service: &Service) {
+        let (kept, replaced) = ("canary+kept account/pass word", "canary+replaced account/pass word");
+        let long = "canary-of-an-account-that-is-too-long".repeat(300);
+        for (kind, secret) in [("an account's password", kept), ("an account's replaced password", replaced)] {
+            self.secret(kind, secret);
+        }
+        self.secret("an account's password that is too long", &long);
+        let group = service.group("accounts").await;
+        let path = format!("/groups/{}/dependency_proxy/upstream_accounts/docker.io", group.id);
+        for (identity, secret) in [("robot", replaced), ("a:b", replaced), ("robot", long.as_str()), ("robot", kept)] {
+            let answer = service.api("PUT", &path, json!({"identity": identity, "secret": secret})).await;
+            self.note(answer, &path);
+            let test = service.api("POST", &format!("{path}/test"), json!({})).await;
+            self.note(test, "a test of an account");
+        }
+        let gone = format!("/groups/{}/dependency_proxy/upstream_accounts/quay.io", group.id);
+        self.note(service.api("PUT", &gone, json!({"identity": "robot", "secret": replaced})).await, &gone);
+        self.note(service.api("DELETE", &gone, json!({})).await, &gone);
     }
 
     /// Lets a user change the own password, correctly and with errors.

@@ -29,6 +29,20 @@ async fn a_token_that_has_leaked_is_rotated_and_its_secret_ends_at_once() {
 }
 
 #[actix_rt::test]
+async fn a_group_gets_its_own_account_and_the_registry_accepts_it() {
+    let [set] = blocks("A group with its own account at a registry")[..] else { panic!("one block") };
+    let hub = FakeRegistry::start();
+    hub.add_account("robot", "the-hub-password", &["acme/app"]);
+    let Started { hub: _hub, service, client, .. } =
+        Scenario::before(hub).image("acme/app", "1", &image(1)).start().await;
+    assert_eq!(client.manifest("team", "acme/app", "1").await.status, 403);
+    fs::write(service.data().with_file_name("hub-token"), "the-hub-password\n").unwrap();
+    let output = said(run_here(&service, set));
+    assert!(output.contains("docker.io accepts the account robot"), "{output}");
+    assert_eq!(client.manifest("team", "acme/app", "1").await.status, 200);
+}
+
+#[actix_rt::test]
 async fn a_password_at_a_registry_is_rotated_without_a_failed_pull() {
     let ([settings, reload], section) = (toml_and_sh(), "Rotating the password of an account at a registry");
     assert_eq!(blocks(section), [reload]);

@@ -38,9 +38,10 @@ async fn a_backup_is_made_beside_the_service_and_restored_on_a_machine_that_has_
 
 #[actix_rt::test]
 async fn a_signing_key_is_rotated_and_nobody_has_to_log_in_again() {
-    let [rotate] = blocks("Rotating keys")[..] else { panic!("one block") };
+    let [rotate, rotate_accounts] = blocks("Rotating keys")[..] else { panic!("two blocks") };
     let Started { hub: _hub, mut service, client, .. } = scene().await;
     run(&service, rotate);
+    run(&service, rotate_accounts);
     assert!(service.stop().success());
     service.restart();
     let client = service.stranger().with_authorization(client.authorization());

@@ -119,7 +119,7 @@ async fn basic_credentials_go_to_the_registry_itself_once_it_asked() {
     let registry = TlsRegistry::start(answer("401 Unauthorized", r#"WWW-Authenticate: Basic realm="r""#, ""));
     let client = client(registry.options(&setup));
     assert_eq!(error(client.manifest(&anonymous(), &latest()).await), DENIED);
-    let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
+    let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401, message: None });
     assert_eq!(error(client.manifest(&robot(), &latest()).await), refused);
     let shown = |request: &String| request.contains("authorization: Basic cm9ib3Q6aHVudGVyMg==");
     let asked: Vec<String> = registry.asked.try_iter().collect();

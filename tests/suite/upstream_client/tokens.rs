@@ -80,7 +80,8 @@ async fn a_token_that_is_refused_at_once_is_not_tried_again() {
 async fn wrong_credentials_are_the_realms_refusal() {
     let setup = Setup::new(10);
     setup.hub.add_account("robot", "another", &[REPOSITORY]);
-    let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
+    let message = Some("incorrect username or password".to_owned());
+    let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401, message });
     assert_eq!(error(setup.client().manifest(&robot(), &latest()).await), refused);
     let stranger = origin(Account::Username("stranger".into()));
     assert_eq!(error(setup.client().manifest(&stranger, &latest()).await), UpstreamError::NotConfigured);

@@ -70,7 +70,11 @@ impl Caller {
         Event { changes: change.changes.clone(), ..event }
     }
 
-    async fn record(&self, event: Event) -> Result<(), ApiError> {
+    /// Stores an event of this caller.
+    ///
+    /// # Errors
+    /// Too many changes wait, or the disk fails. A full disk is only logged.
+    pub(in crate::http::api) async fn record(&self, event: Event) -> Result<(), ApiError> {
         match self.state.identities.record(event).await {
             Ok(()) => Ok(()),
             Err(error @ ChangeError::Full) => {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::actors::audit::{AuditOptions, AuditTrail};
+use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
     CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
     ShownImage, ShownPage, StoreSizes,
@@ -24,8 +25,10 @@ use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::upstream_fetcher::{AccountState, AccountTest, TestResult};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage};
+use crate::auth::jwt::KeySet;
+use crate::auth::sealing::SealingKeys;
 use crate::auth::{random, secret};
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::maker::{Ending, Maker};
@@ -34,6 +37,7 @@ use crate::domain::directory::Directory;
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::Limits;
+use crate::domain::origin::Account;
 use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
@@ -64,6 +68,11 @@ struct NoUpstreams;
 impl UpstreamStates for NoUpstreams {
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
         Box::pin(ready(Vec::new()))
+    }
+
+    fn test_account(&self, _: UpstreamName, _: Account, _: GroupId) -> BoxFuture<'_, AccountTest> {
+        let (result, sentence) = (TestResult::NotTried, String::new());
+        Box::pin(ready(AccountTest { result, sentence }))
     }
 }
 
@@ -191,6 +200,11 @@ impl Company {
         let account = AccountRule { username: "robot".to_owned(), groups: vault, images: Vec::new() };
         let upstream = Upstream { accounts: vec![account], tag_freshness: Duration::ZERO };
         let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
+        let upstreams = Arc::new(ArcSwap::from_pointee(Upstreams::new(names)));
+        let keys = SealingKeys::new(&KeySet::generate()).unwrap();
+        let accounts = GroupAccounts::new(keys, Box::new(|_| {}), upstreams.clone());
+        let followed = accounts.clone();
+        policy.observe(move |directory| followed.follow(directory));
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
@@ -201,7 +215,8 @@ impl Company {
             warming: Arc::new(NoJobs),
             upstream: Arc::new(NoUpstreams),
             unpulled_days: 0,
-            upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
+            accounts,
+            upstreams,
             limits,
             sessions: crate::http::Sessions::new(crate::http::SessionTimes { idle: HOUR, longest: HOUR }),
             pace: Pace::new(&limits),

@@ -105,6 +105,9 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         Cause::AccountUntrusted { .. } => {
             unavailable("Upstream registry wants the credentials at a host that is not listed for them")
         }
+        Cause::AccountUnreadable => {
+            unavailable("The account of this group cannot be decrypted and this is not cached here yet")
+        }
         Cause::RealmFailed { .. } => {
             unavailable("Token realm of the upstream registry is out of order and this is not cached here yet")
         }

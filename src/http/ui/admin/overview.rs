@@ -24,7 +24,8 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     let (images, reloads) = (&visitor.caller.state.images, value_in(query, "reload").is_some());
     let traffic = images.traffic(None, TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
     let sizes = images.sizes().await.map_err(|error| visitor.refused(&error.into()))?;
-    let (problems, running) = (images.problems().await, images.downloads().await);
+    let (mut problems, running) = (images.problems().await, images.downloads().await);
+    problems.extend(visitor.caller.state.accounts.problems());
     let accounts = visitor.caller.state.upstream.states().await;
     let content = html! {
         div.head { h1 { "Administration" } }
@@ -33,7 +34,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
         (figures(visitor, &traffic))
         (store(&sizes))
         (downloads::section(&running, reloads))
-        (registries::section(&accounts))
+        (registries::section(&visitor.caller.directory, &accounts))
     };
     let mut response = page::show(&visitor.frame(), "Administration", &content);
     if reloads {

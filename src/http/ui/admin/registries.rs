@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::backoff::Circuit;
+use crate::domain::directory::Directory;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::http::ui::parts::icon;
@@ -15,7 +16,7 @@ use crate::http::ui::words::{number, share};
 const SCARCE: f64 = 50.0;
 
 /// Shows the section.
-pub(super) fn section(accounts: &[AccountState]) -> Markup {
+pub(super) fn section(directory: &Directory, accounts: &[AccountState]) -> Markup {
     html! {
         section aria-labelledby="registries" {
             h2 #registries { "Registries" }
@@ -28,7 +29,7 @@ pub(super) fn section(accounts: &[AccountState]) -> Markup {
                         th role="columnheader" scope="col" { "Pulls left" }
                     }
                 }
-                tbody role="rowgroup" { @for account in accounts { (row(account)) } }
+                tbody role="rowgroup" { @for account in accounts { (row(directory, account)) } }
             }
             p.hint {
                 "A registry that fails is left alone for some seconds, then tried with one request. Cached images are
@@ -60,12 +61,12 @@ pub(super) fn problem(account: &AccountState) -> Option<String> {
     ))
 }
 
-fn row(account: &AccountState) -> Markup {
+fn row(directory: &Directory, account: &AccountState) -> Markup {
     html! {
         tr role="row" {
             th role="rowheader" scope="row" { b { (account.upstream) } }
             td role="cell" data-label="Account" {
-                @match &account.account { Account::Anonymous => "none", Account::Username(name) => (name) }
+                (account_name(directory, &account.account))
             }
             td.two role="cell" data-label="State" { (state(account)) }
             td.across role="cell" data-label="Pulls left" {
@@ -100,10 +101,22 @@ fn budget(limit: &LimitReport) -> Markup {
     }
 }
 
+fn account_name(directory: &Directory, account: &Account) -> String {
+    match account {
+        Account::Anonymous => "none".to_owned(),
+        Account::Username(name) => name.clone(),
+        Account::OfGroup { id, username } => match directory.holder_of_account(*id) {
+            Some(group) => format!("{username}, of {}", group.path),
+            None => username.clone(),
+        },
+    }
+}
+
 fn of_registry(account: &AccountState) -> String {
     match &account.account {
         Account::Anonymous => account.upstream.to_string(),
         Account::Username(name) => format!("{} with the account {name}", account.upstream),
+        Account::OfGroup { username, .. } => format!("{} with the account {username} of a group", account.upstream),
     }
 }
 

@@ -39,7 +39,7 @@ fn beside() -> Beside {
         ),
         setting(&["upstreams", "quay.io", "password"], ChosenValue::Secret { secret: None, file: Some("/x".into()) }),
     ];
-    Beside { settings, signing_keys: Some(KeySet::generate()) }
+    Beside { settings, signing_keys: Some(KeySet::generate()), account_keys: Some(KeySet::generate()) }
 }
 
 fn backup(beside: &Beside) -> Vec<u8> {
@@ -59,8 +59,12 @@ fn a_backup_yields_what_was_written() {
     let beside = beside();
     let read = read(backup(&beside).as_slice()).unwrap();
     assert_eq!((read.number, read.directory.users().count(), read.installation.is_some()), (1, 1, true));
-    let shown =
-        |beside: &Beside| (format!("{:?}", beside.settings), beside.signing_keys.as_ref().unwrap().to_json().unwrap());
+    let shown = |beside: &Beside| {
+        (
+            format!("{:?}", beside.settings),
+            [&beside.signing_keys, &beside.account_keys].map(|keys| keys.as_ref().unwrap().to_json().unwrap()),
+        )
+    };
     assert_eq!(shown(&read.beside), shown(&beside));
     assert!(!shown(&beside).0.contains("canary"), "a secret is shown");
     let secret = match &read.beside.settings[1].value {
@@ -80,11 +84,12 @@ fn the_format_is_the_one_that_is_documented() {
     assert_eq!(lines[2], r#"{"setting":["upstreams","docker.io","password"],"secret":"canary"}"#);
     assert_eq!(lines[3], r#"{"setting":["upstreams","quay.io","password"],"secret":null,"file":"/x"}"#);
     assert!(lines[4].starts_with(r#"{"signing_keys":{"keys":[{"kid":""#), "{}", lines[4]);
-    assert!(lines[5].starts_with(r#"{"key":"service","value":{"record":"service","#), "{}", lines[5]);
-    assert!(lines[6].starts_with(r#"{"key":"user/1","value":{"record":"user","#), "{}", lines[6]);
-    assert!(lines[7].starts_with(r#"{"records":2,"sha256":"sha256:"#) && lines.len() == 8, "{}", lines[7]);
+    assert!(lines[5].starts_with(r#"{"account_keys":{"keys":[{"kid":""#), "{}", lines[5]);
+    assert!(lines[6].starts_with(r#"{"key":"service","value":{"record":"service","#), "{}", lines[6]);
+    assert!(lines[7].starts_with(r#"{"key":"user/1","value":{"record":"user","#), "{}", lines[7]);
+    assert!(lines[8].starts_with(r#"{"records":2,"sha256":"sha256:"#) && lines.len() == 9, "{}", lines[8]);
     let without = String::from_utf8(backup(&Beside::default())).unwrap();
-    assert!(!without.contains("signing_keys") && !without.contains("setting"), "{without}");
+    assert!(!without.contains("_keys") && !without.contains("setting"), "{without}");
 }
 
 #[test]

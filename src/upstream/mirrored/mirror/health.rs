@@ -101,6 +101,7 @@ pub(super) fn finding(error: &UpstreamError) -> Finding {
         | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured
+        | UpstreamError::UnreadableAccount
         | UpstreamError::Lost => Finding::Nothing,
     }
 }
@@ -155,7 +156,7 @@ mod tests {
     fn a_refusal_shows_that_the_mirror_works_and_a_refused_login_that_it_is_of_no_use() {
         assert_eq!(finding(&UpstreamError::NotFound), Finding::Works);
         assert_eq!(finding(&RealmError::Denied { status: 401 }.into()), Finding::Works);
-        assert_eq!(finding(&RealmError::Refused { status: 401 }.into()), Finding::Fails);
+        assert_eq!(finding(&RealmError::Refused { status: 401, message: None }.into()), Finding::Fails);
         assert_eq!(finding(&UpstreamError::TimedOut), Finding::Fails);
     }
 }

@@ -92,6 +92,13 @@ fn of_the_account() -> Vec<Row> {
              not cached here yet",
         ),
         (
+            Cause::AccountUnreadable,
+            503,
+            NotUpstream,
+            "The password of account 'robot' at up.test cannot be decrypted: an owner of its group can set it again, and \
+             acme/app:1 is not cached here yet",
+        ),
+        (
             Cause::RealmFailed { status: 404, message: None },
             503,
             CountsAgainst::Account,

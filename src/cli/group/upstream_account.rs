@@ -1,0 +1,112 @@
+//! `group upstream-account`: the accounts of a group at upstreams. A password is never an argument, and never printed.
+
+use std::io::{IsTerminal, stdin};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use super::super::client::Api;
+use super::super::connection::{piped_secret, read_secret};
+use super::super::failure::Failure;
+use super::super::output::{Columns, Output};
+
+/// Arguments of `group upstream-account`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: dependency-proxy group upstream-account set team docker.io robot --secret-file hub-token\n\n\
+                        Groups below use the account, too, unless they have their own. Each new password has to prove again what it \
+                        may pull: what is cached stays stored, and the registry is asked once for each image."
+)]
+pub(super) struct AccountArgs {
+    #[command(subcommand)]
+    verb: AccountVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountVerb {
+    /// List the accounts that a group uses, its own and those of the groups above it
+    List {
+        /// Full path or number of the group
+        group: String,
+    },
+    /// Set the account of a group at an upstream; the password is read from standard input or from a file
+    Set {
+        /// Full path or number of the group
+        group: String,
+        /// Name of the upstream, such as docker.io
+        upstream: String,
+        /// User name at the upstream
+        identity: String,
+        /// Read the password or access token from this file
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Delete the account of a group at an upstream: it uses that of the group above it or of the service again
+    Delete {
+        /// Full path or number of the group
+        group: String,
+        /// Name of the upstream
+        upstream: String,
+    },
+    /// Log in at an upstream with the account of a group, and print what the upstream says; the exit code is 1 if it does not
+    /// accept it
+    Test {
+        /// Full path or number of the group
+        group: String,
+        /// Name of the upstream
+        upstream: String,
+    },
+}
+
+const COLUMNS: Columns = &["upstream", "identity", "group", "set_at", "readable", "message"];
+
+impl AccountArgs {
+    /// Runs the subcommand.
+    pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
+        let path = |group: &str, more: &[&str]| -> Vec<String> {
+            ["groups", group, "dependency_proxy", "upstream_accounts"]
+                .iter()
+                .chain(more)
+                .map(|part| (*part).to_owned())
+                .collect()
+        };
+        match self.verb {
+            AccountVerb::List { group } => Ok(Output::List(COLUMNS, api.list(&parts(&path(&group, &[])), &[]).await?)),
+            AccountVerb::Set { group, upstream, identity, secret_file } => {
+                let secret = secret(secret_file)?;
+                let body = json!({ "identity": identity, "secret": secret.expose_secret() });
+                Ok(Output::One(COLUMNS, api.put(&parts(&path(&group, &[&upstream])), &body).await?))
+            }
+            AccountVerb::Delete { group, upstream } => {
+                api.delete(&parts(&path(&group, &[&upstream]))).await?;
+                Ok(Output::Done(format!("the account of {group} at {upstream} is deleted")))
+            }
+            AccountVerb::Test { group, upstream } => {
+                let test = api.post(&parts(&path(&group, &[&upstream, "test"])), &json!({})).await?;
+                let message = test["message"].as_str().unwrap_or_default().to_owned();
+                match test["result"].as_str() {
+                    Some("accepted" | "not_required") => Ok(Output::Done(message)),
+                    _ => Err(Failure::AccountTest(message)),
+                }
+            }
+        }
+    }
+}
+
+fn parts(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}
+
+fn secret(file: Option<PathBuf>) -> Result<SecretString, Failure> {
+    match file {
+        Some(file) => read_secret(&file),
+        None if stdin().is_terminal() => {
+            let text =
+                "the terminal would show the password: pipe it into standard input, or name a file with --secret-file";
+            Err(Failure::Input(text.to_owned()))
+        }
+        None => piped_secret(),
+    }
+}

@@ -1,0 +1,177 @@
+//! `/groups/:id/dependency_proxy/upstream_accounts`: the accounts of a group at upstreams, for its owners. The names of
+//! the fields are those of GitLab (`identity`, `secret`). A password is never returned.
+
+use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::caller::{Authority, Caller, Right, owner_of};
+use super::error::ApiError;
+use super::params::Params;
+use crate::actors::upstream_fetcher::{AccountTest, TestResult};
+use crate::domain::audit::{Entity, Event, FieldChange, Target};
+use crate::domain::commands::CommandError;
+use crate::domain::commands::upstream_account as edit;
+use crate::domain::directory::Directory;
+use crate::domain::group::Group;
+use crate::domain::id::GroupId;
+use crate::domain::repository::UpstreamName;
+use crate::domain::upstream_account::UpstreamAccount;
+
+/// An account that a group uses at an upstream.
+pub(in crate::http) struct UsedAccount {
+    /// The upstream.
+    pub(in crate::http) upstream: UpstreamName,
+    /// The account.
+    pub(in crate::http) account: UpstreamAccount,
+    /// The path of the group that has it: the group itself, or one above it.
+    pub(in crate::http) holder: String,
+    /// True if a group above has it.
+    pub(in crate::http) inherited: bool,
+    /// The reason why its password cannot be decrypted, if it cannot.
+    pub(in crate::http) unreadable: Option<String>,
+}
+
+/// Handles `GET /groups/:id/dependency_proxy/upstream_accounts`.
+pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let group = caller.authority().group(&path, Right::Own)?;
+    let accounts: Vec<Value> = used(&caller, &caller.directory, &group).iter().map(view).collect();
+    Ok(HttpResponse::Ok().json(accounts))
+}
+
+/// Handles `PUT /groups/:id/dependency_proxy/upstream_accounts/:upstream`.
+pub(super) async fn set_one(
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let (group, upstream) = path.into_inner();
+    let group = caller.authority().group(&group, Right::Own)?.id;
+    params.require(&["identity", "secret"])?;
+    let (username, password) = (params.required_text("identity")?, params.secret("secret")?.unwrap_or_default());
+    set(&caller, group, &upstream, username, password).await?;
+    let directory = caller.state.identities.directory();
+    let account = directory.group(group).and_then(|group| {
+        let account = group.upstream_accounts.get(upstream.as_str())?.clone();
+        Some(shown(&caller, group, upstream.parse().ok()?, account, false))
+    });
+    Ok(HttpResponse::Ok().json(account.as_ref().map(view)))
+}
+
+/// Handles `DELETE /groups/:id/dependency_proxy/upstream_accounts/:upstream`.
+pub(super) async fn remove_one(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let (group, upstream) = path.into_inner();
+    let group = caller.authority().group(&group, Right::Own)?.id;
+    remove(&caller, group, &upstream).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Handles `POST /groups/:id/dependency_proxy/upstream_accounts/:upstream/test`.
+pub(super) async fn test_one(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let (group, upstream) = path.into_inner();
+    let group = caller.authority().group(&group, Right::Own)?.id;
+    let AccountTest { result, sentence } = test(&caller, group, &upstream).await?;
+    Ok(HttpResponse::Ok().json(json!({"upstream": upstream, "result": result.as_str(), "message": sentence})))
+}
+
+/// Returns the accounts that a group uses, and those of its own at upstreams that are not configured any more.
+pub(in crate::http) fn used(caller: &Caller, directory: &Directory, group: &Group) -> Vec<UsedAccount> {
+    let mut found: Vec<UsedAccount> = Vec::new();
+    for holder in directory.lineage(group.id) {
+        for (upstream, account) in &holder.upstream_accounts {
+            if found.iter().all(|nearer| nearer.upstream != *upstream) {
+                found.push(shown(caller, holder, upstream.clone(), account.clone(), holder.id != group.id));
+            }
+        }
+    }
+    found.sort_by(|one, other| one.upstream.cmp(&other.upstream));
+    found
+}
+
+/// Gives a group an account at an upstream. The same user name with the same password changes nothing.
+///
+/// # Errors
+/// The caller is no owner, there is no such upstream, or a field is not valid.
+pub(in crate::http) async fn set(
+    caller: &Caller,
+    group: GroupId,
+    upstream: &str,
+    username: String,
+    password: SecretString,
+) -> Result<(), ApiError> {
+    edit::check(&username, password.expose_secret())?;
+    let known = caller.state.upstreams.load().named(upstream).map(|(name, _)| name.clone());
+    let upstream = known.ok_or(ApiError::NotFound("Upstream"))?;
+    let (own, accounts) = (caller.may(owner_of(group))?, caller.state.accounts.clone());
+    let set = move |caller: &Authority<'_>, id| {
+        let present = caller.directory.group(id).and_then(|group| group.upstream_accounts.get(&upstream));
+        let is_same =
+            |account: &UpstreamAccount| account.username == username && accounts.has_password(account, &password);
+        if present.is_some_and(is_same) {
+            return Ok((Vec::new(), ()));
+        }
+        let sealed = accounts.seal(id, &upstream, (&username, &password), caller.now);
+        let account = sealed.map_err(|_| CommandError::Refused("the password could not be encrypted"))?;
+        edit::set(caller.directory, id, upstream, account).map(|(writes, _)| (writes, ()))
+    };
+    caller.change("upstream account set", own, set).await
+}
+
+/// Takes the account at an upstream from a group, which then uses that of the group above it or of the service.
+///
+/// # Errors
+/// The caller is no owner, or the group has no such account.
+pub(in crate::http) async fn remove(caller: &Caller, group: GroupId, upstream: &str) -> Result<(), ApiError> {
+    let upstream: UpstreamName = upstream.parse().map_err(|_| ApiError::NotFound("Upstream"))?;
+    let own = caller.may(owner_of(group))?;
+    let remove = move |caller: &Authority<'_>, id| edit::remove(caller.directory, id, &upstream);
+    let was_there = caller.change("upstream account removed", own, remove).await?;
+    if was_there { Ok(()) } else { Err(ApiError::NotFound("Account")) }
+}
+
+/// Tests the account of a group at an upstream, and stores an audit event with the result.
+///
+/// # Errors
+/// The caller is no owner, makes too many changes, or the group itself has no such account.
+pub(in crate::http) async fn test(caller: &Caller, group: GroupId, upstream: &str) -> Result<AccountTest, ApiError> {
+    let own = caller.may(owner_of(group))?;
+    let (group, path) = caller.decide_again(own)?;
+    let directory = caller.state.identities.directory();
+    let account = directory.group(group).and_then(|group| group.upstream_accounts.get_key_value(upstream));
+    let (upstream, account) = account.ok_or(ApiError::NotFound("Account"))?;
+    let test = caller.state.upstream.test_account(upstream.clone(), account.account(), group).await;
+    caller.record(event(caller, (group, path), upstream, test.result)).await?;
+    Ok(test)
+}
+
+fn event(caller: &Caller, (id, path): (GroupId, String), upstream: &UpstreamName, result: TestResult) -> Event {
+    let target = Target { kind: "UpstreamAccount".into(), id: None, name: upstream.to_string() };
+    let what = ("group_upstream_account_tested", "upstream account tested");
+    let event = Event::new(Timestamp::now(), caller.author(), what, Entity::Group { id, path }, target);
+    let result = FieldChange { field: "result".to_owned(), from: None, to: Some(result.as_str().into()) };
+    Event { changes: vec![result], ..event }
+}
+
+fn shown(
+    caller: &Caller,
+    holder: &Group,
+    upstream: UpstreamName,
+    account: UpstreamAccount,
+    inherited: bool,
+) -> UsedAccount {
+    let unreadable = caller.state.accounts.unreadable(account.id).map(|error| error.to_string());
+    UsedAccount { upstream, account, holder: holder.path.to_string(), inherited, unreadable }
+}
+
+fn view(used: &UsedAccount) -> Value {
+    json!({
+        "upstream": used.upstream,
+        "identity": used.account.username,
+        "group": used.holder,
+        "inherited": used.inherited,
+        "set_at": used.account.set_at.to_string(),
+        "readable": used.unreadable.is_none(),
+        "message": used.unreadable,
+    })
+}

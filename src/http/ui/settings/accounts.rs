@@ -1,0 +1,168 @@
+//! The accounts of a group at registries: those that it uses, each with a test, and the form that sets one. A password is
+//! never shown, nor put into the form again.
+
+use maud::{Markup, html};
+use secrecy::SecretString;
+
+use super::{Note, Shown, action, typed};
+use crate::actors::upstream_fetcher::TestResult;
+use crate::domain::group::Group;
+use crate::http::api::ApiError;
+use crate::http::api::upstream_accounts::{self as accounts, UsedAccount};
+use crate::http::ui::fault::Fault;
+use crate::http::ui::form::Form;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::visitor::Visitor;
+
+/// The forms of this part of the page.
+pub(super) const SECTIONS: [&str; 3] = [SET, TEST, REMOVE];
+
+const SET: &str = "account";
+const TEST: &str = "account-test";
+const REMOVE: &str = "account-removal";
+
+/// The fields of the form as they were typed, without the password.
+#[derive(Default)]
+pub(super) struct Typed {
+    upstream: String,
+    identity: String,
+}
+
+/// Carries out one of the forms. Returns the group and what to show.
+pub(super) async fn change(form: &Form, group: &Group, section: &str) -> Result<(Group, Shown), Fault> {
+    let visitor = &form.visitor;
+    let typed = Typed { upstream: typed(form, "upstream"), identity: typed(form, "identity") };
+    let outcome = match section {
+        TEST => test(visitor, group, &typed.upstream).await,
+        REMOVE => {
+            let removed = accounts::remove(&visitor.caller, group.id, &typed.upstream).await;
+            removed.map(|()| Note::good(&format!("The account at {} is removed.", typed.upstream)))
+        }
+        _ => {
+            let secret = SecretString::from(form.value("secret").unwrap_or_default());
+            let (caller, upstream) = (&visitor.caller, typed.upstream.as_str());
+            let set = accounts::set(caller, group.id, upstream, typed.identity.clone(), secret).await;
+            set.map(|()| Note::good(&format!("The account at {upstream} is saved. Its password is not shown again.")))
+        }
+    };
+    let present =
+        visitor.caller.state.identities.directory().group(group.id).map_or(group.clone(), |found| Group::clone(found));
+    match outcome {
+        Ok(note) => {
+            let shown = Shown { note: Some(note), ..Shown::of(&present) };
+            Ok((present, shown))
+        }
+        Err(error) => {
+            let problem = problem(&error).ok_or_else(|| visitor.refused(&error))?;
+            let shown = Shown { account: typed, problem: Some(problem), ..Shown::of(&present) };
+            Ok((present, shown))
+        }
+    }
+}
+
+async fn test(visitor: &Visitor, group: &Group, upstream: &str) -> Result<Note, ApiError> {
+    let test = accounts::test(&visitor.caller, group.id, upstream).await?;
+    let good = matches!(test.result, TestResult::Accepted | TestResult::NotRequired);
+    Ok(Note { good, sentence: format!("{}.", test.sentence.trim_end_matches('.')) })
+}
+
+fn problem(error: &ApiError) -> Option<Problem> {
+    if let ApiError::NotFound(what) = error {
+        return match *what {
+            "Upstream" => Some(Problem::at_field("upstream", "is none of this service")),
+            "Account" => Some(Problem::of_form("The group has no account of its own there")),
+            _ => None,
+        };
+    }
+    Problem::of(error)
+}
+
+/// Shows the accounts, and the form.
+pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let directory = visitor.caller.state.identities.directory();
+    let used = accounts::used(&visitor.caller, &directory, group);
+    html! {
+        div.split {
+            div {
+                h2 { "Accounts at registries" }
+                p.soft {
+                    "With an account of its own, such as one of Docker Hub, this group has pull limits and private images of its own.
+                    Groups below use it, too. What was cached with another account is asked for again before it is served."
+                }
+            }
+            div.column.stack {
+                @if used.is_empty() {
+                    p { "This group pulls with the accounts of the service." }
+                } @else {
+                    ul.watch { @for account in &used { (row(visitor, group, account)) } }
+                }
+                (form(visitor, group, typed, problem))
+            }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, group: &Group, used: &UsedAccount) -> Markup {
+    let upstream = used.upstream.as_str();
+    html! {
+        li {
+            p {
+                b { (upstream) } " as " (used.account.username)
+                @if used.inherited { ", the account of " (used.holder) }
+                @if let Some(error) = &used.unreadable { ". The password cannot be decrypted: " (error) ". Set it again" }
+            }
+            @if !used.inherited {
+                div.actions {
+                    (button(visitor, group, (TEST, upstream), &format!("Test the account at {upstream}"), "Test"))
+                    (button(visitor, group, (REMOVE, upstream), &format!("Remove the account at {upstream}"), "Remove"))
+                }
+            }
+        }
+    }
+}
+
+fn button(visitor: &Visitor, group: &Group, (section, upstream): (&str, &str), label: &str, word: &str) -> Markup {
+    html! {
+        form method="post" action=(action(group)) {
+            (token_field(visitor))
+            input type="hidden" name="section" value=(section);
+            input type="hidden" name="upstream" value=(upstream);
+            button aria-label=(label) { (word) }
+        }
+    }
+}
+
+fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let upstreams = visitor.caller.state.upstreams.load_full();
+    html! {
+        form.stack method="post" action=(action(group)) {
+            (token_field(visitor))
+            input type="hidden" name="section" value=(SET);
+            div.field {
+                label for="upstream" { "Registry" }
+                (Problem::at(problem, "upstream"))
+                select #upstream name="upstream"
+                    aria-invalid=[Problem::invalid(problem, "upstream")] aria-describedby=[Problem::description(problem, "upstream", "")] {
+                    @for name in upstreams.names() {
+                        option value=(name) selected[name.as_str() == typed.upstream] { (name) }
+                    }
+                }
+            }
+            div.field {
+                label for="identity" { "User name there" }
+                (Problem::at(problem, "identity"))
+                input #identity name="identity" autocomplete="off" autocapitalize="none" spellcheck="false" value=(typed.identity)
+                    aria-invalid=[Problem::invalid(problem, "identity")] aria-describedby=[Problem::description(problem, "identity", "")];
+            }
+            div.field {
+                label for="secret" { "Password or access token" }
+                p.hint #secret-is { "It is encrypted, and never shown. Each new password has to prove again what it may pull" }
+                (Problem::at(problem, "secret"))
+                input #secret type="password" name="secret" autocomplete="new-password"
+                    aria-invalid=[Problem::invalid(problem, "secret")] aria-describedby=[Problem::description(problem, "secret", "secret-is")];
+            }
+            button { "Save the account" }
+        }
+    }
+}
