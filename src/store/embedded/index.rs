@@ -76,7 +76,7 @@ pub struct Index {
     files: sled::Tree,
     /// Summaries of stored manifests, by their digests.
     summaries: sled::Tree,
-    /// Pulls and bytes by group and hour.
+    /// Pulls and bytes by hour and group.
     traffic: sled::Tree,
     totals: Totals,
     used: UsedLinks,
@@ -181,6 +181,7 @@ impl Index {
         // sled panics on some kinds of damage, also after the database was opened.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
+            index.adopt_traffic_of_first_version()?;
             index.rebuild_unless_complete(cache)?;
             Ok(index)
         }));
@@ -197,7 +198,7 @@ impl Index {
         let pins = database.open_tree("pins")?;
         let files = database.open_tree("files")?;
         let summaries = database.open_tree("summaries")?;
-        let traffic = database.open_tree("traffic")?;
+        let traffic = database.open_tree("traffic_by_hour")?;
         Ok(Self {
             database,
             links,

@@ -57,17 +57,25 @@ pub(super) fn image(image: &ImageKey) -> Vec<u8> {
     [prefix, account_text(account).into_bytes()].concat()
 }
 
-/// Returns the key of the traffic of a group, or of all groups together, in an hour. No group has the number 0.
-pub(super) fn traffic(group: Option<GroupId>, hour: Hour) -> [u8; 12] {
+/// Returns the key of the traffic of a group, or of all groups together, in an hour. No group has the number 0. It
+/// begins with the hour, so that what is forgotten is at the beginning of the tree.
+pub(super) fn traffic(hour: Hour, group: Option<GroupId>) -> [u8; 12] {
     let mut key = [0; 12];
-    key[..8].copy_from_slice(&group.map_or(0, |group| group.0).to_be_bytes());
-    key[8..].copy_from_slice(&hour.0.to_be_bytes());
+    key[..4].copy_from_slice(&hour.0.to_be_bytes());
+    key[4..].copy_from_slice(&group.map_or(0, |group| group.0).to_be_bytes());
     key
 }
 
 /// Returns the hour of a key made by [`traffic`].
 pub(super) fn hour_of_traffic(key: &[u8]) -> Option<Hour> {
-    key.last_chunk::<4>().map(|bytes| Hour(u32::from_be_bytes(*bytes)))
+    key.first_chunk::<4>().map(|bytes| Hour(u32::from_be_bytes(*bytes)))
+}
+
+/// Returns the key made by [`traffic`] for one of the first version, which began with the group.
+pub(super) fn traffic_of_first_version(key: &[u8]) -> Option<[u8; 12]> {
+    let (group, hour) = key.split_first_chunk::<8>()?;
+    let group = u64::from_be_bytes(*group);
+    Some(traffic(Hour(u32::from_be_bytes(hour.try_into().ok()?)), (group > 0).then_some(GroupId(group))))
 }
 
 /// Returns the beginning of the keys of a group's images.
