@@ -32,6 +32,7 @@
 //! | [`platform`] | platforms of images |
 //! | [`policy`] | the access rules: who may pull through a group |
 //! | [`pull_budget`] | the pull limit of an account at an upstream, and what gives way as it is reached |
+//! | [`pull_record`] | who pulled an image, by credential and day |
 //! | [`pull_shares`] | shares of groups in what is left of a pull limit |
 //! | [`quota`] | the maximum size of all stored content |
 //! | [`mod@reference`] | references: tags and digests |
@@ -77,6 +78,7 @@ pub mod overlap;
 pub mod platform;
 pub mod policy;
 pub mod pull_budget;
+pub mod pull_record;
 pub mod pull_shares;
 pub mod quota;
 pub mod reference;

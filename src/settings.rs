@@ -33,12 +33,11 @@ pub use self::layers::Place;
 pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
-pub use sections::{Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
+pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
-use crate::actors::audit::AuditOptions;
 use crate::domain::limits::Limits;
 use crate::domain::upstream::Upstreams;
 use crate::telemetry::LogOptions;
@@ -65,8 +64,8 @@ pub struct Settings {
     pub proxy: Proxy,
     /// Times to live, sizes and concurrency of the cache.
     pub cache: Cache,
-    /// Sizes and ages of audit events.
-    pub audit: AuditOptions,
+    /// Sizes and ages of audit events, and of what is kept of uses and pulls.
+    pub audit: Audit,
     /// Filter and format of the log.
     pub log: LogOptions,
     /// The upstream registries that are enabled.
@@ -200,7 +199,7 @@ struct Sections {
     console: Console,
     proxy: Proxy,
     cache: Cache,
-    audit: AuditOptions,
+    audit: Audit,
     log: LogOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: ConnectionOptions,
@@ -214,7 +213,7 @@ impl Sections {
         self.auth.check()?;
         self.console.check()?;
         self.cache.check()?;
-        sections::check_audit(&self.audit)?;
+        self.audit.check()?;
         self.server.check()?;
         Ok(Settings {
             server: self.server,

@@ -57,6 +57,7 @@ mod pagination;
 mod params;
 mod personal_tokens;
 mod problems;
+pub(in crate::http) mod pulls;
 mod rotations;
 mod settings;
 mod state;
@@ -161,6 +162,7 @@ fn image_routes(api: Scope) -> Scope {
                 .route(put().to(images::update))
                 .route(delete().to(images::delete)),
         )
+        .service(at("/groups/{id}/dependency_proxy/pulls/{image:.+}").route(get().to(pulls::list)))
         .service(at("/groups/{id}/dependency_proxy/refresh/{image:.+}").route(post().to(images::refresh)))
         .service(
             at("/groups/{id}/dependency_proxy/warm").route(get().to(warming::list)).route(post().to(warming::start)),

@@ -19,6 +19,7 @@ use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
@@ -125,7 +126,7 @@ impl Handles {
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
-        let audit = AuditTrail::new(identities.clone(), settings.audit);
+        let audit = AuditTrail::new(identities.clone(), settings.audit.events);
         let last_used = LastUsed::new(identities.last_used().await?);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
@@ -135,7 +136,8 @@ impl Handles {
         };
         let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
         let stores = (content.clone(), files.clone());
-        let (pulls, traffic) = (PullCounts::default(), TrafficCounts::default());
+        let pull_records = PullRecords::new(settings.audit.pulls);
+        let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
         let parts = Parts {
             policy: policy.clone(),
             audit: audit.clone(),
@@ -147,6 +149,7 @@ impl Handles {
             files,
             evictor: caches.evictor,
             pulls: pulls.clone(),
+            pull_records,
             traffic: traffic.clone(),
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
@@ -209,6 +212,7 @@ impl Handles {
             warming: Arc::new(self.warmer.clone()),
             upstream: Arc::new(self.upstream.clone()),
             unpulled_days: settings.storage.unpulled_days,
+            pull_days: settings.audit.pulls.pull_days,
             upstreams,
             limits: settings.limits,
             sessions: Sessions::new(SessionTimes {

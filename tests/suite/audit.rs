@@ -3,6 +3,7 @@
 mod cache;
 mod crashes;
 mod lists;
+mod pulls;
 mod refusals;
 mod verbs;
 

@@ -13,6 +13,7 @@ use crate::actors::janitor::limits::Trims;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
+use crate::actors::pull_records::{self, PullRecords};
 use crate::actors::pulls::PullCounts;
 use crate::actors::traffic::TrafficCounts;
 use crate::domain::audit::changes::Origin;
@@ -21,6 +22,7 @@ use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::pull_record::Day;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS};
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
@@ -52,6 +54,8 @@ pub struct Parts {
     pub evictor: Evictor,
     /// Pulls of images.
     pub pulls: PullCounts,
+    /// Who pulled images.
+    pub pull_records: PullRecords,
     /// Traffic of groups.
     pub traffic: TrafficCounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
@@ -80,6 +84,7 @@ impl Parts {
         report("the removal of the oldest audit events", self.audit.prune().await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.record_pulls().await);
+        report("who pulled images", self.record_pullers().await);
         report("the traffic of groups", self.record_traffic().await);
         report("the quotas of groups", self.trim_groups().await);
         report("room for new content", self.evictor.keep_headroom().await);
@@ -140,6 +145,36 @@ impl Parts {
             self.pulls.put_back(pulls);
         }
         recorded
+    }
+
+    /// Writes who pulled images. What cannot be written stays in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    async fn record_pullers(&self) -> Result<(), StoreError> {
+        let records = self.pull_records.take();
+        let max_bytes = self.pull_records.options().max_pull_bytes;
+        match self.content.record_pullers(records.clone(), max_bytes).await {
+            Ok(dropped) => {
+                pull_records::note_dropped(dropped);
+                Ok(())
+            }
+            Err(error) => {
+                self.pull_records.put_back(records);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes records of who pulled that are older than the settings say.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub(super) async fn forget_old_pullers(&self, now: Timestamp) -> Result<(), StoreError> {
+        let days = self.pull_records.options().pull_days;
+        self.content.forget_pullers_before(Day::of(now).first_of(days)).await
     }
 
     /// Adds the traffic of groups to that of the present hour. What cannot be written stays in memory.

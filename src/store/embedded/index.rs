@@ -3,8 +3,8 @@
 //! The files are authoritative: a lost database is rebuilt from them, a damaged one is corrected by them, and until
 //! then lookups read the files.
 //!
-//! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, and the
-//! traffic by hour. The first two can be made again from the stored content, apart from the numbers of reads. The totals
+//! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, the
+//! traffic by hour, and who pulled which image. The first two can be made again from the stored content, apart from the numbers of reads. The totals
 //! of groups are in memory alone.
 
 mod examination;
@@ -14,6 +14,7 @@ mod holdings;
 mod images;
 mod links;
 mod pins;
+mod pull_records;
 mod purge;
 mod rebuild;
 mod removal;
@@ -78,6 +79,10 @@ pub struct Index {
     summaries: sled::Tree,
     /// Pulls and bytes by hour and group.
     traffic: sled::Tree,
+    /// Who pulled which image, by day, image and credential.
+    pull_records: sled::Tree,
+    /// Size of these records in bytes, once it was counted.
+    pull_record_bytes: Mutex<Option<u64>>,
     totals: Totals,
     used: UsedLinks,
     /// Held while records of files or images, or granted links are changed, so that the totals agree with them.
@@ -199,6 +204,7 @@ impl Index {
         let files = database.open_tree("files")?;
         let summaries = database.open_tree("summaries")?;
         let traffic = database.open_tree("traffic_by_hour")?;
+        let pull_records = database.open_tree("pull_records")?;
         Ok(Self {
             database,
             links,
@@ -212,6 +218,8 @@ impl Index {
             files,
             summaries,
             traffic,
+            pull_records,
+            pull_record_bytes: Mutex::default(),
             totals: Totals::default(),
             used: UsedLinks::default(),
             recording: Mutex::default(),

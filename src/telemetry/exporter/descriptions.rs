@@ -27,6 +27,10 @@ fn describe_pulls() {
         "dependency_proxy_blob_pulls_total",
         format!("Pulls of blobs, by cache outcome: {outcomes}, or failed")
     );
+    describe_counter!(
+        "dependency_proxy_pull_records_dropped_total",
+        "Pulls of which it is not kept who made them, because there are too many records"
+    );
     describe_gauge!(
         "dependency_proxy_manifest_requests_in_flight",
         "Manifests being requested from upstreams, each counted once however many clients wait for it"

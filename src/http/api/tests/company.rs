@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
-    ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, NotRefreshed, Pinned,
+    PullsQuery, RunningDownload, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -201,6 +201,7 @@ impl Company {
             warming: Arc::new(NoJobs),
             upstream: Arc::new(NoUpstreams),
             unpulled_days: 0,
+            pull_days: 30,
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
             sessions: crate::http::Sessions::new(crate::http::SessionTimes { idle: HOUR, longest: HOUR }),
@@ -303,6 +304,10 @@ impl ImageStore for NoImages {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
         Box::pin(ready(Ok(vec![(Hour::of(now), Traffic { hits: 3, fetched: 1, ..Traffic::default() })])))
+    }
+
+    fn pullers(&self, _: PullsQuery) -> BoxFuture<'_, Result<ImagePulls, ImagesError>> {
+        Box::pin(ready(Ok(ImagePulls::default())))
     }
 
     fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {
