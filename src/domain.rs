@@ -23,6 +23,7 @@
 //! | [`history`] | the commands that made the layers of an image |
 //! | [`id`] | identifiers of users, groups, tokens, credentials and audit events |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
+//! | [`last_use`] | when and from where a credential was last used |
 //! | [`limits`] | limits on what callers of the REST API create |
 //! | [`list_query`] | the query of a list of tags or referrers |
 //! | [`manifest`] | manifests and indexes, and what they reference |
@@ -69,6 +70,7 @@ pub mod history;
 pub mod id;
 pub mod image_path;
 pub mod json_object;
+pub mod last_use;
 pub mod limits;
 pub mod list_query;
 pub mod manifest;

@@ -127,7 +127,7 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
         let audit = AuditTrail::new(identities.clone(), settings.audit.events);
-        let last_used = LastUsed::new(identities.last_used().await?);
+        let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let quotas = {

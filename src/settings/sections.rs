@@ -17,6 +17,7 @@ use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::pull_records::PullRecordOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::domain::freshness::{TagClass, TagClasses, TagPattern};
+use crate::domain::last_use::AddressDays;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::quota::Quota;
@@ -157,6 +158,8 @@ pub struct Audit {
     /// The records of who pulled images.
     #[serde(rename = "*pulls")]
     pub pulls: PullRecordOptions,
+    /// Number of days for which the addresses are kept from which a token was used; 0: none is.
+    pub address_days: AddressDays,
 }
 
 const MIN_PASSWORD_CHARS: usize = 8;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod crashes;
+mod last_use;
 mod lists;
 mod pulls;
 mod refusals;

@@ -79,7 +79,7 @@ impl Parts {
     /// Writes what waits to be written, and updates the gauges.
     pub(super) async fn tidy(&self) {
         let used = self.last_used.take_unwritten();
-        report("times of last use", self.identities.note_last_used(used).await);
+        report("times and addresses of last use", self.identities.note_last_used(used).await);
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);
         report("the removal of the oldest audit events", self.audit.prune().await);
         report("the reads of stored content", self.evictor.record().await);
@@ -261,7 +261,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Removes old tombstones, and forgets the times of last use of credentials that are deleted.
+    /// Removes old tombstones, and forgets old addresses of last use, and the last uses of deleted credentials.
     pub(super) async fn forget_old_tokens(&self) {
         let max = self.max_tombstones;
         let expire = move |directory: &_| {
@@ -272,6 +272,7 @@ impl Parts {
         if let Err(error) = self.policy.change(expire).await {
             tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
         }
+        self.last_used.forget_old_addresses(Timestamp::now());
         let gone = self.last_used.gone(|| self.policy.directory());
         let forgotten = self.identities.forget_last_used(gone.clone()).await;
         if forgotten.is_ok() {

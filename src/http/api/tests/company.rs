@@ -33,6 +33,7 @@ use crate::domain::commands::{CommandResult, Terms, group, member, token, user};
 use crate::domain::directory::Directory;
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::last_use::AddressDays;
 use crate::domain::limits::Limits;
 use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
@@ -195,7 +196,7 @@ impl Company {
             identities: Identities::new(policy),
             tokens,
             audit: AuditTrail::new(store, audit),
-            last_used: LastUsed::default(),
+            last_used: LastUsed::new(HashMap::new(), AddressDays(30)),
             purge: purged.clone(),
             images: Arc::new(NoImages),
             warming: Arc::new(NoJobs),
