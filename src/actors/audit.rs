@@ -1,7 +1,8 @@
-//! The audit trail beside the changes, whose events the policy evaluator writes: reading it, what is kept of it, and sums
-//! of what happens without a change, such as refusals. No actor: sums are counted in memory, and the Janitor writes and
-//! prunes.
+//! The audit trail beside the changes, whose events the policy evaluator writes: reading it, what is kept of it, a file
+//! of it, and sums of what happens without a change, such as refusals. No actor: sums are counted in memory, and the
+//! Janitor writes and prunes.
 
+mod file;
 mod sums;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+use self::file::EventFile;
 use self::sums::Sums;
 use super::admission::AdmissionLimit;
 use crate::auth::secret;
@@ -16,6 +18,7 @@ use crate::domain::audit::Event;
 use crate::domain::audit::query::{EventPart, EventQuery, EventRetention};
 use crate::domain::id::EventId;
 use crate::formats::quantity;
+use crate::store::audit_file::AuditFile;
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
 
@@ -30,6 +33,7 @@ struct Inner {
     options: AuditOptions,
     readers: AdmissionLimit,
     sums: Sums,
+    file: Option<EventFile>,
 }
 
 /// The section `[audit]` of the settings.
@@ -60,10 +64,10 @@ pub enum AuditError {
 const MAX_READERS: usize = 4;
 
 impl AuditTrail {
-    /// Creates the handle over this store.
-    pub fn new(store: IdentityStore, options: AuditOptions) -> Self {
+    /// Creates the handle over this store. Events are also appended to `file`, if there is one.
+    pub fn new(store: IdentityStore, options: AuditOptions, file: Option<AuditFile>) -> Self {
         let readers = AdmissionLimit::new("audit_readers", MAX_READERS);
-        Self(Arc::new(Inner { store, options, readers, sums: Sums::default() }))
+        Self(Arc::new(Inner { store, options, readers, sums: Sums::default(), file: file.map(EventFile::new) }))
     }
 
     /// Returns a part of the events.
@@ -102,6 +106,18 @@ impl AuditTrail {
         let events = self.0.sums.take(now, all).into_iter();
         let events = events.map(|event| event.with_texts(|text| secret::redacted(text).into_owned()));
         self.0.store.note_events(events.collect()).await
+    }
+
+    /// Appends to the file, if there is one, the events that it lacks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the events cannot be read.
+    pub(super) async fn write_file(&self) -> Result<(), StoreError> {
+        match &self.0.file {
+            Some(file) => file.write(&self.0.store).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes the oldest events where there are too many.

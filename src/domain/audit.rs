@@ -9,9 +9,11 @@
 //! | module | content |
 //! |---|---|
 //! | [`changes`] | the events of a change of identities, from its writes |
+//! | [`json`] | an event as JSON |
 //! | [`query`] | which events a reader wants, and which are kept |
 
 pub mod changes;
+pub mod json;
 pub mod query;
 
 use std::borrow::Cow;

@@ -33,6 +33,7 @@ use crate::http::{
 };
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
+use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
 use crate::store::data_dir::DataDir;
@@ -126,7 +127,8 @@ impl Handles {
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
-        let audit = AuditTrail::new(identities.clone(), settings.audit.events);
+        let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
+        let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
         let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);

@@ -160,6 +160,9 @@ pub struct Audit {
     pub pulls: PullRecordOptions,
     /// Number of days for which the addresses are kept from which a token was used; 0: none is.
     pub address_days: AddressDays,
+    /// The file to which events are appended; `None`: none.
+    #[serde(deserialize_with = "formats::path")]
+    pub file: Option<PathBuf>,
 }
 
 const MIN_PASSWORD_CHARS: usize = 8;

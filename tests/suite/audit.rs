@@ -2,6 +2,7 @@
 
 mod cache;
 mod crashes;
+mod file;
 mod last_use;
 mod lists;
 mod pulls;

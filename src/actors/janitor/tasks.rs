@@ -81,6 +81,7 @@ impl Parts {
         let used = self.last_used.take_unwritten();
         report("times and addresses of last use", self.identities.note_last_used(used).await);
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);
+        report("the file of audit events", self.audit.write_file().await);
         report("the removal of the oldest audit events", self.audit.prune().await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.record_pulls().await);
@@ -113,6 +114,7 @@ impl Parts {
     pub(super) async fn finish(&self) {
         self.tidy().await;
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), true).await);
+        report("the file of audit events", self.audit.write_file().await);
         report("the identities and their export", self.identities.finish().await);
         report("the end of the index", self.content.close(deadlines::CLOSE).await);
     }

@@ -195,7 +195,7 @@ impl Company {
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
-            audit: AuditTrail::new(store, audit),
+            audit: AuditTrail::new(store, audit, None),
             last_used: LastUsed::new(HashMap::new(), AddressDays(30)),
             purge: purged.clone(),
             images: Arc::new(NoImages),
