@@ -40,7 +40,7 @@ pub use upstreams::ConfiguredUpstreams;
 use self::layers::Node;
 use crate::domain::limits::Limits;
 use crate::domain::upstream::Upstreams;
-use crate::telemetry::LogOptions;
+use crate::telemetry::{LogOptions, TraceOptions};
 use crate::upstream::ConnectionOptions;
 use error::ValidationError;
 use repair::StandInNames;
@@ -68,6 +68,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Filter and format of the log.
     pub log: LogOptions,
+    /// Collector and share of traces.
+    pub telemetry: TraceOptions,
     /// The upstream registries that are enabled.
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
@@ -201,6 +203,7 @@ struct Sections {
     cache: Cache,
     audit: Audit,
     log: LogOptions,
+    telemetry: TraceOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: ConnectionOptions,
     upstreams: upstreams::RawUpstreams,
@@ -215,6 +218,7 @@ impl Sections {
         self.cache.check()?;
         self.audit.check()?;
         self.server.check()?;
+        sections::check_traces(&self.telemetry)?;
         Ok(Settings {
             server: self.server,
             upstreams: self.upstreams.check(self.cache.tags.tag_freshness)?,
@@ -227,6 +231,7 @@ impl Sections {
             cache: self.cache,
             audit: self.audit,
             log: self.log,
+            telemetry: self.telemetry,
             keys: Keys::default(),
             names: StandInNames::default(),
         })

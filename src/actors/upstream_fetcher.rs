@@ -10,6 +10,7 @@
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`states`] | states of upstreams, for people and metrics |
+//! | [`traced`] | the spans of requests in traces |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
 mod backoffs;
@@ -20,6 +21,7 @@ mod limits;
 mod permits;
 mod request;
 mod states;
+mod traced;
 
 #[cfg(test)]
 mod tests;

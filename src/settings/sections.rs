@@ -1,6 +1,6 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]` and `[audit]`. A component that has keys of its own in a section has a struct for them, which is a field here with a
-//! name that begins with `*`; see [`deserializer`](super::deserializer). The other keys are those that the composition
-//! uses, or several components.
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]` and `[audit]`. A component that
+//! has keys of its own in a section has a struct for them, which is a field here with a name that begins with `*`; see
+//! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ use crate::domain::token::is_like_gitlabs;
 use crate::domain::upstream::NetworkMode;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
+use crate::telemetry::TraceOptions;
 
 /// Folders, free space and the verification of stored blobs.
 #[derive(Clone, Debug, Deserialize)]
@@ -268,6 +269,14 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// Checks the section `[telemetry]`.
+pub(super) fn check_traces(options: &TraceOptions) -> Result<(), ValidationError> {
+    if options.trace_percent > 100 {
+        return Err(ValidationError::new(["telemetry", "trace_percent"], "is more than 100"));
+    }
+    Ok(())
 }
 
 impl TagTimes {

@@ -4,8 +4,8 @@
 //! then lookups read the files.
 //!
 //! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, the
-//! traffic by hour, and who pulled which image. The first two can be made again from the stored content, apart from the numbers of reads. The totals
-//! of groups are in memory alone.
+//! traffic by hour, and who pulled which image. The first two can be made again from the stored content, apart from the
+//! numbers of reads. The totals of groups are in memory alone.
 
 mod examination;
 mod file_record;
