@@ -8,7 +8,7 @@
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
 //! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the eight requests, which goes on as `DispatchOwn` if no mirror delivers, and `Report`, from ManifestCache, BlobCache, lists and the API; `ForgetFailures`, from a reload of the settings; `ForgetAccounts`, from a change of identities; all through its handle | replaces the upstreams at a reload, and the accounts of groups |
-//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls, who pulled, and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
 //!
 //! ```text
 //!                     http (routes)
@@ -35,7 +35,7 @@
 //! | [`lists`] | lists of tags and referrers, passed through from upstream |
 //! | [`group_accounts`] | accounts of groups at upstreams: their passwords, and the snapshot of upstreams that pulls read |
 //! | [`evictor`] | space for new content; one eviction at a time |
-//! | [`reads`], [`pulls`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
+//! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
@@ -63,6 +63,7 @@ mod memory_removals;
 mod once_per_second;
 pub mod policy_evaluator;
 pub mod pull_failure;
+pub mod pull_records;
 pub mod pulls;
 pub mod reads;
 mod single_flight;

@@ -24,6 +24,7 @@
 //! | [`history`] | the commands that made the layers of an image |
 //! | [`id`] | identifiers of users, groups, tokens, credentials, accounts and audit events |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
+//! | [`last_use`] | when and from where a credential was last used |
 //! | [`limits`] | limits on what callers of the REST API create |
 //! | [`list_query`] | the query of a list of tags or referrers |
 //! | [`manifest`] | manifests and indexes, and what they reference |
@@ -33,6 +34,7 @@
 //! | [`platform`] | platforms of images |
 //! | [`policy`] | the access rules: who may pull through a group |
 //! | [`pull_budget`] | the pull limit of an account at an upstream, and what gives way as it is reached |
+//! | [`pull_record`] | who pulled an image, by credential and day |
 //! | [`pull_shares`] | shares of groups in what is left of a pull limit |
 //! | [`quota`] | the maximum size of all stored content |
 //! | [`mod@reference`] | references: tags and digests |
@@ -71,6 +73,7 @@ pub mod history;
 pub mod id;
 pub mod image_path;
 pub mod json_object;
+pub mod last_use;
 pub mod limits;
 pub mod list_query;
 pub mod manifest;
@@ -80,6 +83,7 @@ pub mod overlap;
 pub mod platform;
 pub mod policy;
 pub mod pull_budget;
+pub mod pull_record;
 pub mod pull_shares;
 pub mod quota;
 pub mod reference;

@@ -26,7 +26,9 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
-//! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusals::audited` note them; `store::embedded::events` |
+//! | what is kept of who pulled | `domain::pull_record`, [`actors::pull_records`], `store::embedded::index::pull_records`; `http::api::pulls`, `http::ui::image_pulls`, `cli::cache::pulls` |
+//! | what traces contain | `telemetry::trace`, `http::registry::traced`, `actors::upstream_fetcher::traced` |
+//! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusals::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
 //!
 //! ## Another kind of credential
@@ -97,10 +99,10 @@
 //! 1. `config/default.toml`.
 //! 2. A field of the struct that has the keys of its component: [`upstream`]`::ConnectionOptions`,
 //!    `actors::manifest_cache::ManifestCacheOptions`, `actors::blob_cache::BlobCacheOptions`,
-//!    `actors::cache_limits::CacheLimits` (of both caches, which count separately),
-//!    `actors::blob_cache::VerifyOptions` (in `[storage]`), `actors::token_issuer::PasswordOptions`,
-//!    `domain::limits::Limits`, [`telemetry`]`::LogOptions`. A key of several components, or of the composition:
-//!    `settings::sections` or `settings::server`.
+//! `actors::cache_limits::CacheLimits` (of both caches, which count separately),    `actors::blob_cache::VerifyOptions`
+//! (in `[storage]`), `actors::token_issuer::PasswordOptions`,    `domain::limits::Limits`, [`telemetry`]`::LogOptions`
+//! and `TraceOptions`. A key of several components, or of the composition:    `settings::sections` or
+//! `settings::server`.
 //! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
 //!    `check` in `settings::sections`.
 //! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections
@@ -190,7 +192,7 @@
 //! | [`cli`] | subcommands | clap |
 //! | [`settings`] | the settings, from file and environment | |
 //! | [`formats`] | parsers of single values in the settings | |
-//! | [`telemetry`] | logs and metrics | |
+//! | [`telemetry`] | logs, metrics and traces | opentelemetry |
 //!
 //! # Invariants
 //!

@@ -33,15 +33,14 @@ pub use self::layers::Place;
 pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
-pub use sections::{Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
+pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
-use crate::actors::audit::AuditOptions;
 use crate::domain::limits::Limits;
 use crate::domain::upstream::Upstreams;
-use crate::telemetry::LogOptions;
+use crate::telemetry::{LogOptions, TraceOptions};
 use crate::upstream::ConnectionOptions;
 use error::ValidationError;
 use repair::StandInNames;
@@ -65,10 +64,12 @@ pub struct Settings {
     pub proxy: Proxy,
     /// Times to live, sizes and concurrency of the cache.
     pub cache: Cache,
-    /// Sizes and ages of audit events.
-    pub audit: AuditOptions,
+    /// Sizes and ages of audit events, and of what is kept of uses and pulls.
+    pub audit: Audit,
     /// Filter and format of the log.
     pub log: LogOptions,
+    /// Collector and share of traces.
+    pub telemetry: TraceOptions,
     /// The upstream registries that are enabled.
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
@@ -200,8 +201,9 @@ struct Sections {
     console: Console,
     proxy: Proxy,
     cache: Cache,
-    audit: AuditOptions,
+    audit: Audit,
     log: LogOptions,
+    telemetry: TraceOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: ConnectionOptions,
     upstreams: upstreams::RawUpstreams,
@@ -214,8 +216,9 @@ impl Sections {
         self.auth.check()?;
         self.console.check()?;
         self.cache.check()?;
-        sections::check_audit(&self.audit)?;
+        self.audit.check()?;
         self.server.check()?;
+        sections::check_traces(&self.telemetry)?;
         Ok(Settings {
             server: self.server,
             upstreams: self.upstreams.check(self.cache.tags.tag_freshness)?,
@@ -228,6 +231,7 @@ impl Sections {
             cache: self.cache,
             audit: self.audit,
             log: self.log,
+            telemetry: self.telemetry,
             keys: Keys::default(),
             names: StandInNames::default(),
         })

@@ -38,6 +38,7 @@
 //!    memory and drop them when this process removes them; and by the PolicyEvaluator, the single writer of identities.
 
 pub mod atomic_file;
+pub mod audit_file;
 pub mod blobs;
 pub(crate) mod blocking;
 mod cache_id;

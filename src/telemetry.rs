@@ -1,4 +1,5 @@
-//! Telemetry: sets up logs with `tracing` and metrics with `metrics`. Does not know what they are about.
+//! Telemetry: sets up logs with `tracing`, metrics with `metrics`, and traces with `opentelemetry`. Does not know what
+//! they are about.
 //!
 //! Other crates may log warnings and errors only: at lower levels HTTP libraries log headers and signed URLs, which
 //! are secrets. No filter can change that, so a log at any level can be shown to others. No metric has a group, a
@@ -16,6 +17,7 @@ mod log_filter;
 mod log_output;
 mod process;
 mod request;
+mod trace;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
@@ -37,6 +39,7 @@ pub use self::line_limit::{LeftOut, LineLimit};
 pub use self::line_window::{LineWindow, MAX_LINES_PER_WINDOW, WINDOW_LENGTH};
 pub use self::log_filter::{LogFilter, NotAFilter};
 pub use self::request::{Entered, RequestId};
+pub use self::trace::{TraceOptions, TraceParent, TraceSpan, Traces, start_traces, traces_are_made};
 
 use self::buffered_writer::Lines;
 use self::human::Human;
@@ -77,6 +80,9 @@ pub enum TelemetryError {
     /// Standard error cannot be opened, or the log thread cannot be started.
     #[error("logging cannot be started: {0}")]
     Start(#[source] io::Error),
+    /// The collector of traces cannot be used.
+    #[error("telemetry.otlp_endpoint: {0}")]
+    Traces(String),
     /// The filter cannot be changed.
     #[error("the log filter cannot be changed: {0}")]
     Reload(#[from] reload::Error),

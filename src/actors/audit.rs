@@ -1,7 +1,8 @@
-//! The audit trail beside the changes, whose events the policy evaluator writes: reading it, what is kept of it, and sums
-//! of what happens without a change, such as refusals. No actor: sums are counted in memory, and the Janitor writes and
-//! prunes.
+//! The audit trail beside the changes, whose events the policy evaluator writes: reading it, what is kept of it, a file
+//! of it, and sums of what happens without a change, such as refusals. No actor: sums are counted in memory, and the
+//! Janitor writes and prunes.
 
+mod file;
 mod sums;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use self::file::EventFile;
 use self::sums::Sums;
 use super::admission::{AdmissionLimit, Permit, Share, Shares};
 use crate::auth::secret;
@@ -19,6 +21,7 @@ use crate::domain::audit::retention::{EventRetention, PrunedEvents};
 use crate::domain::deadlines;
 use crate::domain::id::{EventId, UserId};
 use crate::formats::quantity;
+use crate::store::audit_file::AuditFile;
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
 use crate::telemetry::LineLimit;
@@ -35,6 +38,7 @@ struct Inner {
     readers: AdmissionLimit,
     readers_of_users: Shares<UserId>,
     sums: Sums,
+    file: Option<EventFile>,
 }
 
 /// The section `[audit]` of the settings.
@@ -71,11 +75,12 @@ const MAX_READERS_OF_USER: usize = 1;
 const QUEUE: &str = "audit_readers";
 
 impl AuditTrail {
-    /// Creates the handle over this store.
-    pub fn new(store: IdentityStore, options: AuditOptions) -> Self {
+    /// Creates the handle over this store. Events are also appended to `file`, if there is one.
+    pub fn new(store: IdentityStore, options: AuditOptions, file: Option<AuditFile>) -> Self {
         let readers = AdmissionLimit::new(QUEUE, MAX_READERS);
         let readers_of_users = Shares::new(QUEUE, MAX_READERS_OF_USER);
-        Self(Arc::new(Inner { store, options, readers, readers_of_users, sums: Sums::default() }))
+        let file = file.map(EventFile::new);
+        Self(Arc::new(Inner { store, options, readers, readers_of_users, sums: Sums::default(), file }))
     }
 
     /// Returns a part of the events, for this user.
@@ -120,6 +125,18 @@ impl AuditTrail {
         let events = self.0.sums.take(now, all).into_iter();
         let events = events.map(|event| event.with_texts(|text| secret::redacted(text).into_owned()));
         self.0.store.note_events(events.collect()).await
+    }
+
+    /// Appends to the file, if there is one, the events that it lacks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the events cannot be read.
+    pub(super) async fn write_file(&self) -> Result<(), StoreError> {
+        match &self.0.file {
+            Some(file) => file.write(&self.0.store).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes events where there are too many.

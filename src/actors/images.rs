@@ -29,7 +29,8 @@ pub use self::shown::{ImageState, ShownImage, ShownPage};
 pub use super::blob_cache::RunningDownload;
 pub use crate::store::error::StoreError;
 pub use crate::store::images::{
-    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImageQuery, LayerPart, PlatformPart,
+    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImagePulls, ImageQuery, LayerPart,
+    PlatformPart, PullsQuery,
 };
 
 /// Handle for lists, pins and removals of cached images. Cheap to clone.
@@ -230,6 +231,16 @@ impl Images {
         // The present hour is one of them.
         let (content, since) = (self.content.clone(), Hour::of(now).before(hours.saturating_sub(1)));
         self.readers.run(group, async move { content.traffic(group, since).await }).await
+    }
+
+    /// Returns a part of the records of who pulled an image. The last seconds are not in it yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read, or if too many others read it.
+    pub async fn pullers(&self, query: PullsQuery) -> Result<ImagePulls, ImagesError> {
+        let content = self.content.clone();
+        self.readers.run(Some(query.group), async move { content.pullers(query).await }).await
     }
 
     /// Returns the sizes of the whole store.

@@ -3,10 +3,10 @@
 //! | when | work |
 //! |---|---|
 //! | at the start | removes what killed processes left; compares the records of stored files with the files; counts what groups hold |
-//! | every 5 s | writes times of last use, reads and pulls; keeps groups within their quotas; evicts, so that there is headroom; writes the index; updates gauges; reports expiring tokens; writes sums of refusals, and removes the oldest audit events where there are too many; exports the identities after changes |
+//! | every 5 s | writes times of last use, reads, pulls, and who pulled; keeps groups within their quotas; evicts, so that there is headroom; writes the index; updates gauges; reports expiring tokens; writes sums of refusals, appends audit events to their file, and removes the oldest audit events where there are too many; exports the identities after changes |
 //! | every minute, and at the start | purges groups that are deleted or whose purge did not end; completes removals of images |
 //! | every day | removes links to content that no image names and nobody reads |
-//! | every hour | removes images that nobody pulls for as long as their group keeps them, and what they alone named; removes old audit events; forgets old tombstones and the times of deleted credentials |
+//! | every hour | removes images that nobody pulls for as long as their group keeps them, and what they alone named; removes old audit events, traffic, and records of who pulled; forgets old tombstones and the times of deleted credentials |
 //! | on request | purges a group; removes images: their entries at once, what only they name in the background |
 //! | at the stop | what it does every 5 s; writes the identities |
 //!

@@ -9,42 +9,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::once_per_second::OncePerSecond;
-use crate::domain::id::{CredentialId, GroupId};
-use crate::domain::origin::Origin;
-use crate::domain::reference::Reference;
+use super::pull_records::{ImagePull, PullRecords, minute};
 use crate::store::images::{ImageKey, Pulls};
 
 /// Pulls that are not written yet. Cheap to clone; clones share their state.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct PullCounts(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     unwritten: Mutex<HashMap<ImageKey, Pulls>>,
     /// Repeated pulls within one minute skip the mutex.
     counted: OncePerSecond<16_384>,
     hasher: RandomState,
+    /// Who pulled.
+    records: PullRecords,
 }
 
 /// Maximum number of images with pulls that are not written. Those of further ones are not counted until then.
 const MAX_UNWRITTEN: usize = 100_000;
 
-/// Time within which the pulls of an image by one credential count as one, in seconds.
-const WINDOW_SECONDS: i64 = 60;
-
 impl PullCounts {
-    /// Counts a pull now. `credential` is that of the caller; all callers without one count together.
-    pub fn note(
-        &self,
-        group: GroupId,
-        origin: &Origin,
-        reference: &Reference,
-        credential: Option<CredentialId>,
-        now: Timestamp,
-    ) {
-        let number = self.0.hasher.hash_one((group, origin, reference, credential));
-        let minute = now.as_second().div_euclid(WINDOW_SECONDS);
-        self.0.counted.note(number, Timestamp::from_second(minute).unwrap_or(now), || {
+    /// Creates it without pulls. Who pulled is recorded in `records`.
+    pub fn new(records: PullRecords) -> Self {
+        let (unwritten, counted) = (Mutex::default(), OncePerSecond::default());
+        Self(Arc::new(Inner { unwritten, counted, hasher: RandomState::new(), records }))
+    }
+
+    /// Counts a pull now. All callers without a credential count together.
+    pub fn note(&self, pull: &ImagePull<'_>, now: Timestamp) {
+        let ImagePull { group, origin, reference, identity, .. } = *pull;
+        let number = self.0.hasher.hash_one((group, origin, reference, identity.credential()));
+        self.0.records.note(number, pull, now);
+        self.0.counted.note(number, minute(now), || {
             let image = ImageKey { group, origin: origin.clone(), reference: reference.clone() };
             let mut unwritten = self.unwritten();
             if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(&image) {
@@ -76,18 +72,29 @@ impl PullCounts {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
-    use crate::domain::origin::Account;
+    use crate::actors::pull_records::PullRecordOptions;
+    use crate::domain::id::{CredentialId, GroupId, UserId};
+    use crate::domain::origin::{Account, Origin};
+    use crate::domain::policy::Identity;
+    use crate::domain::reference::Reference;
+    use crate::domain::user::User;
 
     #[test]
     fn pulls_of_a_credential_within_a_minute_are_one_and_those_of_others_are_not() {
-        let (pulls, at) = (PullCounts::default(), |second| Timestamp::from_second(second).unwrap());
+        let records = PullRecords::new(PullRecordOptions { pull_days: 0, max_pull_bytes: 0 });
+        let (pulls, at) = (PullCounts::new(records), |second| Timestamp::from_second(second).unwrap());
         let repository = "library/alpine".parse().unwrap();
         let origin = Origin { upstream: "docker.io".parse().unwrap(), account: Account::Anonymous, repository };
         let reference: Reference = "latest".parse().unwrap();
-        let credentials = [1, 2].map(|byte| Some(CredentialId::from_random([byte; 16])));
-        for (second, credential) in [(60, 0), (61, 0), (119, 1), (119, 0), (120, 0)] {
-            pulls.note(GroupId(1), &origin, &reference, credentials[credential], at(second));
+        let user = Arc::new(User::new(UserId(1), "alice".parse().unwrap(), "", Timestamp::UNIX_EPOCH));
+        let callers = [1, 2].map(|byte| Identity::User(user.clone(), CredentialId::from_random([byte; 16])));
+        let (group, address) = (GroupId(1), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        for (second, caller) in [(60, 0), (61, 0), (119, 1), (119, 0), (120, 0)] {
+            let identity = &callers[caller];
+            pulls.note(&ImagePull { group, origin: &origin, reference: &reference, identity, address }, at(second));
         }
         let image = ImageKey { group: GroupId(1), origin, reference };
         assert_eq!(pulls.take(), HashMap::from([(image, Pulls { count: 3, last: at(120) })]));

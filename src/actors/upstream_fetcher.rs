@@ -11,6 +11,7 @@
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`account_test`] | what upstream says about an account, for people |
 //! | [`states`] | states of upstreams, for people and metrics |
+//! | [`traced`] | the spans of requests in traces |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
 mod account_test;
@@ -22,6 +23,7 @@ mod limits;
 mod permits;
 mod request;
 mod states;
+mod traced;
 
 #[cfg(test)]
 mod tests;

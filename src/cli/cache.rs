@@ -1,6 +1,7 @@
 //! `cache`: subcommands for the images that groups have cached.
 
 mod progress;
+mod pulls;
 mod warm;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -60,6 +61,14 @@ enum CacheVerb {
         /// Images, such as alpine:3.22
         #[arg(required = true)]
         images: Vec<Image>,
+    },
+    /// Show who pulled an image in the last days, when and from where: a line for each credential and day. Needs an
+    /// owner of the group
+    Pulls {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Image as it was pulled, such as alpine:3.22 or alpine@sha256:...
+        image: Image,
     },
     /// Have the registry confirm now what tags stand for, and download what has moved
     Refresh {
@@ -145,6 +154,7 @@ impl CacheVerb {
                 };
                 Ok(table(each(&images, "refreshed", refresh).await?))
             }
+            Self::Pulls { group, image } => pulls::list(api, &group, &image).await,
             Self::Usage => usage(api).await,
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::domain::upstream::NetworkMode;
 use crate::server::{self, FirstStart, Reloadable, RunningServer};
 use crate::settings::{Keys, Settings, SettingsErrors, Storage};
-use crate::telemetry::{self, Logging};
+use crate::telemetry::{self, Logging, TelemetryError};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -36,6 +36,8 @@ impl ServeArgs {
             return Ok(());
         }
         let (settings, logging) = self.settings()?;
+        // Dropped when the server has stopped, after its last span.
+        let _traces = telemetry::start_traces(&settings.telemetry).map_err(TelemetryError::Traces)?;
         let (external, secure) = (settings.server.external_url.clone(), settings.server.tls().is_some());
         let storage = settings.storage.clone();
         let ready = |running: &RunningServer| {

@@ -116,7 +116,8 @@ const COLUMNS: Columns = &[
     "expires_at",
     OLD_END,
 ];
-const LISTED: Columns = &["id", "name", "kind", "group", "username", "active", "expires_at", "last_used_at", OLD_END];
+const LISTED: Columns =
+    &["id", "name", "kind", "group", "username", "active", "expires_at", "last_used_at", "last_used_ips", OLD_END];
 const FOUND: Columns = &[
     "id",
     "name",
@@ -132,13 +133,14 @@ const FOUND: Columns = &[
     "expires_at",
     OLD_END,
     "last_used_at",
+    "last_used_ips",
     "created_at",
     "created_by",
 ];
 const DEPLOY: Columns =
-    &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", OLD_END];
+    &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", "last_used_ips", OLD_END];
 const ACCESS: Columns =
-    &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at", OLD_END];
+    &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at", "last_used_ips", OLD_END];
 /// Field with the end of the secret that a rotation replaced, while that secret is valid.
 const OLD_END: &str = "old_secret_expires_at";
 

@@ -9,10 +9,12 @@
 //! | module | content |
 //! |---|---|
 //! | [`changes`] | the events of a change of identities, from its writes |
+//! | [`json`] | an event as JSON |
 //! | [`query`] | which events a reader wants |
 //! | [`retention`] | which events are kept |
 
 pub mod changes;
+pub mod json;
 pub mod query;
 pub mod retention;
 

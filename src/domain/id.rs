@@ -121,6 +121,11 @@ impl CredentialId {
     pub fn half(self) -> u64 {
         self.0 as u64
     }
+
+    /// Returns the bits, from which [`Self::from_random`] makes the same id.
+    pub fn bits(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 #[cfg(test)]

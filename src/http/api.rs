@@ -28,6 +28,8 @@
 //!   while their tombstones are kept, and with `include_deleted` in the lists of their groups.
 //! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else. A wrong
 //!   `current_password` is 400, and logged and counted as a refusal all the same.
+//! - `last_used_ips` of a token has up to five addresses, the latest first, as GitLab's has; `last_used_from` has them
+//!   with their times. Both are there for tokens of every kind, for those who may manage the token.
 //! - Managing group tokens and deploy tokens, purging, and deleting and pinning cached images needs an owner; members
 //!   list them. GitLab has no such routes for images.
 //! - `/tokens` lists the tokens of every kind and group that the caller may see; `find` searches them.
@@ -60,6 +62,7 @@ mod pagination;
 mod params;
 mod personal_tokens;
 mod problems;
+pub(in crate::http) mod pulls;
 pub(in crate::http) mod rotations;
 mod settings;
 mod state;
@@ -77,7 +80,7 @@ mod tests;
 use actix_web::web::{delete, post, put};
 use actix_web::{Resource, Scope, web};
 
-pub(super) use self::access_tokens::{last_use, new_secret};
+pub(super) use self::access_tokens::{last_address_uses, last_use, new_secret};
 pub(crate) use self::caller::Identities;
 pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
 pub(super) use self::error::ApiError;
@@ -164,6 +167,7 @@ fn image_routes(api: Scope) -> Scope {
                 .route(put().to(images::update))
                 .route(delete().to(images::delete)),
         )
+        .service(at("/groups/{id}/dependency_proxy/pulls/{image:.+}").route(get().to(pulls::list)))
         .service(at("/groups/{id}/dependency_proxy/refresh/{image:.+}").route(post().to(images::refresh)))
         .service(
             at("/groups/{id}/dependency_proxy/warm").route(get().to(warming::list)).route(post().to(warming::start)),

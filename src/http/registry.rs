@@ -11,6 +11,7 @@ mod multipart;
 pub(super) mod path_cache;
 pub(super) mod state;
 pub(super) mod token;
+mod traced;
 
 use actix_web::http::Method;
 use actix_web::http::header::{ETAG, HeaderName, HeaderValue};
@@ -25,10 +26,18 @@ use super::query::query_value;
 use super::send_queue::SendQueue;
 use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
+use crate::telemetry::TraceParent;
 
 /// Responds to every request at and below `/v2`. Any other path is not found.
 pub(super) async fn handle(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
-    route(&request, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
+    let Some(span) = traced::begin(&request) else { return respond(&request, &state).await };
+    let response = TraceParent::during(Some(span.parent()), respond(&request, &state)).await;
+    traced::end(span, &request, &state, &response);
+    response
+}
+
+async fn respond(request: &HttpRequest, state: &RegistryState) -> HttpResponse {
+    route(request, state).await.unwrap_or_else(|error| error.respond(state, request))
 }
 
 async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpResponse, RegistryError> {

@@ -46,6 +46,7 @@ mod group;
 mod home;
 mod image;
 mod image_parts;
+mod image_pulls;
 mod image_row;
 mod members;
 mod new_group;

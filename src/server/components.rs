@@ -21,6 +21,7 @@ use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
+use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
@@ -39,6 +40,7 @@ use crate::http::{
 };
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
+use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
 use crate::store::data_dir::DataDir;
@@ -141,8 +143,9 @@ impl Handles {
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
-        let audit = AuditTrail::new(identities.clone(), settings.audit);
-        let last_used = LastUsed::new(identities.last_used().await?);
+        let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
+        let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
+        let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let quotas = {
@@ -151,7 +154,8 @@ impl Handles {
         };
         let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
         let stores = (content.clone(), files.clone());
-        let (pulls, traffic) = (PullCounts::default(), TrafficCounts::default());
+        let pull_records = PullRecords::new(settings.audit.pulls);
+        let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
         let parts = Parts {
             policy: policy.clone(),
             audit: audit.clone(),
@@ -163,6 +167,7 @@ impl Handles {
             files,
             evictor: caches.evictor,
             pulls: pulls.clone(),
+            pull_records,
             traffic: traffic.clone(),
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
@@ -228,6 +233,7 @@ impl Handles {
             upstream: Arc::new(self.upstream.clone()),
             accounts: self.accounts.clone(),
             unpulled_days: settings.storage.unpulled_days,
+            pull_days: settings.audit.pulls.pull_days,
             upstreams,
             limits: settings.limits,
             sessions: Sessions::new(SessionTimes {

@@ -1,7 +1,6 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]` and `[cache]`, and the check of
-//! `[audit]`. A component that has keys of its own in a section has a struct for them, which is a field here with a
-//! name that begins with `*`; see [`deserializer`](super::deserializer). The other keys are those that the composition
-//! uses, or several components.
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]` and `[audit]`. A component that
+//! has keys of its own in a section has a struct for them, which is a field here with a name that begins with `*`; see
+//! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,8 +14,10 @@ use crate::actors::audit::AuditOptions;
 use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::manifest_cache::ManifestCacheOptions;
+use crate::actors::pull_records::PullRecordOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::domain::freshness::{TagClass, TagClasses, TagPattern};
+use crate::domain::last_use::AddressDays;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::quota::Quota;
@@ -24,6 +25,7 @@ use crate::domain::token::is_like_gitlabs;
 use crate::domain::upstream::NetworkMode;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
+use crate::telemetry::TraceOptions;
 
 /// Folders, free space and the verification of stored blobs.
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +154,22 @@ pub struct TagTimes {
     pub immutable_freshness: Duration,
 }
 
+/// Events, uses and pulls: what is kept of who did what.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Audit {
+    /// The events.
+    #[serde(rename = "*events")]
+    pub events: AuditOptions,
+    /// The records of who pulled images.
+    #[serde(rename = "*pulls")]
+    pub pulls: PullRecordOptions,
+    /// Number of days for which the addresses are kept from which a token was used; 0: none is.
+    pub address_days: AddressDays,
+    /// The file to which events are appended; `None`: none.
+    #[serde(deserialize_with = "formats::path")]
+    pub file: Option<PathBuf>,
+}
+
 const MIN_PASSWORD_CHARS: usize = 8;
 const MIN_TOKEN_CHARS: usize = 20;
 
@@ -240,13 +258,34 @@ const MIN_AUDIT_BYTES: u64 = 256 << 10;
 /// Maximum of the size of the events of changes, in bytes: they are in every export and backup of the identities.
 const MAX_AUDIT_BYTES: u64 = 1 << 30;
 
-/// Checks the section `[audit]`.
-pub(super) fn check_audit(options: &AuditOptions) -> Result<(), ValidationError> {
-    let sizes = [("max_bytes", options.max_bytes), ("max_refusal_bytes", options.max_refusal_bytes)];
-    match sizes.into_iter().find(|(_, bytes)| !(MIN_AUDIT_BYTES..=MAX_AUDIT_BYTES).contains(bytes)) {
-        Some((key, _)) => Err(ValidationError::new(["audit", key], "is not between 256KiB and 1GiB")),
-        None => Ok(()),
+/// Maximum number of days for which is kept who pulled an image.
+const MAX_PULL_DAYS: u32 = 366;
+
+impl Audit {
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
+        let sizes = [
+            ("max_bytes", self.events.max_bytes),
+            ("max_refusal_bytes", self.events.max_refusal_bytes),
+            ("max_pull_bytes", self.pulls.max_pull_bytes),
+        ];
+        if let Some((key, _)) =
+            sizes.into_iter().find(|(_, bytes)| !(MIN_AUDIT_BYTES..=MAX_AUDIT_BYTES).contains(bytes))
+        {
+            return Err(ValidationError::new(["audit", key], "is not between 256KiB and 1GiB"));
+        }
+        if self.pulls.pull_days > MAX_PULL_DAYS {
+            return Err(ValidationError::new(["audit", "pull_days"], "is more than 366"));
+        }
+        Ok(())
     }
+}
+
+/// Checks the section `[telemetry]`.
+pub(super) fn check_traces(options: &TraceOptions) -> Result<(), ValidationError> {
+    if options.trace_percent > 100 {
+        return Err(ValidationError::new(["telemetry", "trace_percent"], "is more than 100"));
+    }
+    Ok(())
 }
 
 impl TagTimes {

@@ -16,6 +16,8 @@
 //! | [`reconcile`](ContentStore::reconcile) | each record by itself | no: to be called after each start | some records are corrected |
 //! | [`evict`](ContentStore::evict) | each file by itself | no: an evicted file that comes back is evicted again | some files are gone |
 //! | [`record_pulls`](ContentStore::record_pulls) | each image by itself | no: what is lost is lost | some are recorded |
+//! | [`record_pullers`](ContentStore::record_pullers), [`forget_pullers_before`](ContentStore::forget_pullers_before) | each record by itself | no: what is lost is lost | some are recorded, or gone |
+//! | [`pullers`](ContentStore::pullers) | each record by itself | | |
 //! | [`record_traffic`](ContentStore::record_traffic) | each group by itself | no: what is lost is lost | some are recorded |
 //! | [`traffic`](ContentStore::traffic), [`forget_traffic_before`](ContentStore::forget_traffic_before) | each hour by itself | no: it is repeated | some are gone |
 //! | [`pin`](ContentStore::pin) | yes | yes | as before or after |
@@ -26,7 +28,7 @@
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | as before or after |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | [`groups`](ContentStore::groups) returns the group until the purge is repeated and ends |
 //! | [`close`](ContentStore::close) | completes the operations under way; later ones fail | yes: the whole index | as after a crash during any other operation |
-//! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, the numbers and times of pulls, and traffic |
+//! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, the numbers and times of pulls, who pulled, and traffic |
 //! | [`verify`](ContentStore::verify) | each entry by itself; until it ends, lookups use the files | no: to be called after each start | repeated by the next start |
 //! | [`verify_manifest`](ContentStore::verify_manifest), [`verify_again`](ContentStore::verify_again), [`recount`](ContentStore::recount) | each manifest, entry or record by itself | no: to be called now and then | repeated by the next call |
 //!

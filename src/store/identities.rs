@@ -20,8 +20,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::blocking::blocking;
 use super::embedded::identity::EmbeddedIdentities;
 use super::error::StoreError;
@@ -30,6 +28,7 @@ use crate::domain::audit::query::{EventPart, EventQuery};
 use crate::domain::audit::retention::{EventRetention, PrunedEvents};
 use crate::domain::directory::{Directory, Write};
 use crate::domain::id::{CredentialId, EventId};
+use crate::domain::last_use::LastUse;
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -103,25 +102,25 @@ impl IdentityStore {
         self.run(move |store| store.prune_events(&retention)).await
     }
 
-    /// Returns the time when each credential was last used, as far as it was written.
+    /// Returns when and from where each credential was last used, as far as it was written.
     ///
     /// # Errors
     ///
     /// Fails if the store is damaged or cannot be read.
-    pub async fn last_used(&self) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
+    pub async fn last_used(&self) -> Result<HashMap<CredentialId, LastUse>, StoreError> {
         self.run(EmbeddedIdentities::last_used).await
     }
 
-    /// Records when credentials were last used.
+    /// Records when and from where credentials were last used.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails.
-    pub async fn note_last_used(&self, used: HashMap<CredentialId, Timestamp>) -> Result<(), StoreError> {
+    pub async fn note_last_used(&self, used: HashMap<CredentialId, LastUse>) -> Result<(), StoreError> {
         self.run(move |store| store.note_last_used(used)).await
     }
 
-    /// Deletes the times of last use of these credentials.
+    /// Deletes the last uses of these credentials.
     ///
     /// # Errors
     ///

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Digest;
-use crate::domain::id::GroupId;
+use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::origin::Origin;
 use crate::domain::platform::Platform;
+use crate::domain::pull_record::{Day, PullRecord};
 use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
 
 /// Key of an image that a group has pulled: by a tag, or by a digest that no other image of the group named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +98,55 @@ pub struct Pulls {
     pub count: u64,
     /// Time of the last one.
     pub last: Timestamp,
+}
+
+/// Key of a record of pulls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PullKey {
+    /// The day.
+    pub day: Day,
+    /// The group.
+    pub group: GroupId,
+    /// The upstream registry.
+    pub upstream: UpstreamName,
+    /// The repository.
+    pub repository: Repository,
+    /// The tag or digest that was requested.
+    pub reference: Reference,
+    /// The credential; `None` for all callers without one together.
+    pub credential: Option<CredentialId>,
+}
+
+/// Request for a part of the records of who pulled an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullsQuery {
+    /// The group.
+    pub group: GroupId,
+    /// The upstream registry.
+    pub upstream: UpstreamName,
+    /// The repository.
+    pub repository: Repository,
+    /// The tag or digest that was requested.
+    pub reference: Reference,
+    /// The first day.
+    pub first: Day,
+    /// The last day.
+    pub last: Day,
+    /// Number of records to skip.
+    pub skip: usize,
+    /// Maximum number of records to return.
+    pub limit: usize,
+}
+
+/// Part of the records of who pulled an image, the latest day first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagePulls {
+    /// The records, each with its day and credential.
+    pub records: Vec<(Day, Option<CredentialId>, PullRecord)>,
+    /// Number of records in the whole list.
+    pub total: usize,
+    /// The first of the wanted days of which records of any image are kept; `None`: of none.
+    pub since: Option<Day>,
 }
 
 /// Amount of content that one group has cached.

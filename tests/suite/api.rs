@@ -56,7 +56,9 @@ async fn listed(service: &Service, path: &str) -> Vec<Value> {
     let mut items: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
     for item in items.iter_mut().filter_map(Value::as_object_mut) {
         item.remove("web_url");
-        item.remove("last_used_at");
+        for field in ["last_used_at", "last_used_ips", "last_used_from"] {
+            item.remove(field);
+        }
     }
     items
 }

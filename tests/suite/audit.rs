@@ -2,7 +2,10 @@
 
 mod cache;
 mod crashes;
+mod file;
+mod last_use;
 mod lists;
+mod pulls;
 mod refusals;
 mod verbs;
 

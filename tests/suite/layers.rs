@@ -33,7 +33,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates and paths that only some files may name: the name, the files, and the reason.
-const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
+const ONLY_IN: [(&str, &[(&str, &str)]); 20] = [
     (
         "reqwest",
         &[
@@ -75,6 +75,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
+    ("opentelemetry", &[("telemetry/trace", "makes and sends traces")]),
     ("metrics_exporter_prometheus", &[("telemetry/exporter.rs", "collects what the layers count")]),
 ];
 

@@ -21,6 +21,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::single_flight::{Join, SingleFlight};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
+use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, UpstreamError};
 
 /// Owner of the running downloads and `HEAD` requests; see the module.
@@ -52,7 +53,13 @@ impl BlobCache {
     }
 
     /// Starts a download, in place of one that has ended.
-    fn begin(&mut self, key: BlobKey, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
+    fn begin(
+        &mut self,
+        (key, expected): (BlobKey, Expected),
+        share: Share,
+        trace: Option<TraceParent>,
+        me: Addr<Self>,
+    ) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads.get() {
             refused("downloads");
@@ -64,7 +71,8 @@ impl BlobCache {
         let group_quota = (self.shared.quotas)(share.holder);
         let order = DownloadRequest { key: key.clone(), expected, group_quota, unlinked: unlinked.clone() };
         // A panic drops the sender, which is an error for all readers. The outer task reports the end in any case.
-        let download = actix_rt::spawn(download_task::run(Arc::clone(&self.shared), order, sender));
+        let download = download_task::run(Arc::clone(&self.shared), order, sender);
+        let download = actix_rt::spawn(TraceParent::during(trace, download));
         let ended = key.clone();
         actix_rt::spawn(async move {
             let _ = download.await;
@@ -75,11 +83,12 @@ impl BlobCache {
         Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
     }
 
-    fn start_head(&self, key: BlobKey, group: GroupId, me: Addr<Self>) {
+    fn start_head(&self, key: BlobKey, group: GroupId, trace: Option<TraceParent>, me: Addr<Self>) {
         let head = self.shared.upstream.request(key.head(Some(group)));
         actix_rt::spawn(async move {
             // A separate task: a panic becomes an error, so that no caller waits forever.
-            let confirmed = actix_rt::spawn(head).await.unwrap_or(Err(UpstreamError::Lost));
+            let head = actix_rt::spawn(TraceParent::during(trace, head));
+            let confirmed = head.await.unwrap_or(Err(UpstreamError::Lost));
             me.do_send(BlobConfirmed(key, confirmed));
         });
     }
@@ -106,6 +115,8 @@ pub(super) struct JoinDownload {
     pub(super) unlinked: Option<GroupId>,
     /// A permit of the group with which a download begins if none runs.
     pub(super) begin: Option<Share>,
+    /// The span of the pull.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// A download that was joined or begun.
@@ -118,13 +129,13 @@ impl Handler<JoinDownload> for BlobCache {
     type Result = Result<Option<Joined>, BlobError>;
 
     fn handle(&mut self, message: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
-        let JoinDownload { key, expected, unlinked, begin } = message;
+        let JoinDownload { key, expected, unlinked, begin, trace } = message;
         // A download that has ended is not reused: after a failure a new one may succeed.
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
             true => (&self.downloads[&key], CacheStatus::Coalesced),
             false => match begin {
-                Some(share) => (self.begin(key, expected, share, ctx.address())?, CacheStatus::Miss),
+                Some(share) => (self.begin((key, expected), share, trace, ctx.address())?, CacheStatus::Miss),
                 None => return Ok(None),
             },
         };
@@ -181,6 +192,8 @@ pub(super) struct ConfirmBlob {
     pub(super) since: Instant,
     /// Time before that at which a successful `HEAD` may have been completed.
     pub(super) max_age: Duration,
+    /// The span of the pull.
+    pub(super) trace: Option<TraceParent>,
 }
 
 impl Handler<ConfirmBlob> for BlobCache {
@@ -188,7 +201,7 @@ impl Handler<ConfirmBlob> for BlobCache {
 
     fn handle(
         &mut self,
-        ConfirmBlob { group, key, since, max_age }: ConfirmBlob,
+        ConfirmBlob { group, key, since, max_age, trace }: ConfirmBlob,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         let is_recent = |completed_at: Instant, confirmed: &Confirmed| {
@@ -196,7 +209,7 @@ impl Handler<ConfirmBlob> for BlobCache {
         };
         let confirmed = match self.heads.join_or_reuse(&key, is_recent) {
             Join::First(confirmed) => {
-                self.start_head(key, group, ctx.address());
+                self.start_head(key, group, trace, ctx.address());
                 confirmed
             }
             Join::Coalesced(confirmed) => confirmed,

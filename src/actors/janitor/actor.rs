@@ -108,6 +108,7 @@ impl Janitor {
             report("the removal of old audit events", parts.audit.expire(now).await);
             report("the removal of old images", parts.expire(now).await);
             report("the end of old traffic", parts.forget_old_traffic(now).await);
+            report("the end of old records of pulls", parts.forget_old_pullers(now).await);
             if sweeps {
                 report("the removal of what no image names", parts.remove_unnamed(now).await);
             }

@@ -13,6 +13,7 @@ use crate::actors::janitor::limits::Trims;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
+use crate::actors::pull_records::{self, PullRecords};
 use crate::actors::pulls::PullCounts;
 use crate::actors::traffic::TrafficCounts;
 use crate::domain::audit::changes::Origin;
@@ -21,6 +22,7 @@ use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::pull_record::Day;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS};
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
@@ -52,6 +54,8 @@ pub struct Parts {
     pub evictor: Evictor,
     /// Pulls of images.
     pub pulls: PullCounts,
+    /// Who pulled images.
+    pub pull_records: PullRecords,
     /// Traffic of groups.
     pub traffic: TrafficCounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
@@ -75,11 +79,13 @@ impl Parts {
     /// Writes what waits to be written, and updates the gauges.
     pub(super) async fn tidy(&self) {
         let used = self.last_used.take_unwritten();
-        report("times of last use", self.identities.note_last_used(used).await);
+        report("times and addresses of last use", self.identities.note_last_used(used).await);
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);
+        report("the file of audit events", self.audit.write_file().await);
         report("the removal of the oldest audit events", self.audit.prune().await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.record_pulls().await);
+        report("who pulled images", self.record_pullers().await);
         report("the traffic of groups", self.record_traffic().await);
         report("the quotas of groups", self.trim_groups().await);
         report("room for new content", self.evictor.keep_headroom().await);
@@ -108,6 +114,7 @@ impl Parts {
     pub(super) async fn finish(&self) {
         self.tidy().await;
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), true).await);
+        report("the file of audit events", self.audit.write_file().await);
         report("the identities and their export", self.identities.finish().await);
         report("the end of the index", self.content.close(deadlines::CLOSE).await);
     }
@@ -140,6 +147,36 @@ impl Parts {
             self.pulls.put_back(pulls);
         }
         recorded
+    }
+
+    /// Writes who pulled images. What cannot be written stays in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    async fn record_pullers(&self) -> Result<(), StoreError> {
+        let records = self.pull_records.take();
+        let max_bytes = self.pull_records.options().max_pull_bytes;
+        match self.content.record_pullers(records.clone(), max_bytes).await {
+            Ok(dropped) => {
+                pull_records::note_dropped(dropped);
+                Ok(())
+            }
+            Err(error) => {
+                self.pull_records.put_back(records);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes records of who pulled that are older than the settings say.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub(super) async fn forget_old_pullers(&self, now: Timestamp) -> Result<(), StoreError> {
+        let days = self.pull_records.options().pull_days;
+        self.content.forget_pullers_before(Day::of(now).first_of(days)).await
     }
 
     /// Adds the traffic of groups to that of the present hour. What cannot be written stays in memory.
@@ -226,7 +263,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Removes old tombstones, and forgets the times of last use of credentials that are deleted.
+    /// Removes old tombstones, and forgets old addresses of last use, and the last uses of deleted credentials.
     pub(super) async fn forget_old_tokens(&self) {
         let max = self.max_tombstones;
         let expire = move |directory: &_| {
@@ -237,6 +274,7 @@ impl Parts {
         if let Err(error) = self.policy.change(expire).await {
             tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
         }
+        self.last_used.forget_old_addresses(Timestamp::now());
         let gone = self.last_used.gone(|| self.policy.directory());
         let forgotten = self.identities.forget_last_used(gone.clone()).await;
         if forgotten.is_ok() {

@@ -24,6 +24,7 @@ use crate::actors::single_flight::{Join, SingleFlight};
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::{UpstreamHandle, Verdict};
 use crate::store::content::ContentStore;
+use crate::telemetry::TraceParent;
 use crate::upstream::{ManifestHead, UpstreamError};
 
 /// Coordinates upstream requests for manifests; see the module.
@@ -78,7 +79,13 @@ impl ManifestCache {
         self.absent.get(key).is_some_and(|until| now < *until)
     }
 
-    fn start_head(&self, key: ManifestKey, share: Share, revalidation: bool, me: Addr<Self>) {
+    fn start_head(
+        &self,
+        (key, revalidation): (ManifestKey, bool),
+        share: Share,
+        trace: Option<TraceParent>,
+        me: Addr<Self>,
+    ) {
         let (fetcher, times) = (self.fetcher.clone(), self.times.load());
         let time = revalidation.then_some(times.revalidate_timeout);
         actix_rt::spawn(async move {
@@ -88,12 +95,19 @@ impl ManifestCache {
                 let Share { holder: group, .. } = &share;
                 fetcher.head(&requested, *group, time).await
             };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
+            let work = actix_rt::spawn(TraceParent::during(trace, work));
+            let outcome = work.await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(HeadCompleted((key, revalidation), outcome));
         });
     }
 
-    fn start_fetch(&self, key: ManifestKey, share: Share, has_stale: bool, me: Addr<Self>) {
+    fn start_fetch(
+        &self,
+        key: ManifestKey,
+        share: Share,
+        (has_stale, trace): (bool, Option<TraceParent>),
+        me: Addr<Self>,
+    ) {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let requested = key.clone();
@@ -102,7 +116,8 @@ impl ManifestCache {
                 let Share { holder: group, .. } = &share;
                 fetcher.fetch(&requested, *group, has_stale).await
             };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
+            let work = actix_rt::spawn(TraceParent::during(trace, work));
+            let outcome = work.await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(ManifestFetched(key, outcome));
         });
     }
@@ -137,7 +152,7 @@ impl Handler<ConfirmManifest> for ManifestCache {
         if self.is_absent(&message.key, Instant::now()) {
             return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
-        let ConfirmManifest { key, group, revalidation, since } = message;
+        let ConfirmManifest { key, group, revalidation, since, trace } = message;
         let key = (key, revalidation);
         let (receiver, coalesced) = match self.heads.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
             Join::Full => {
@@ -150,7 +165,7 @@ impl Handler<ConfirmManifest> for ManifestCache {
                     self.heads.abandon(&key);
                     return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
                 };
-                self.start_head(key.0, share, revalidation, ctx.address());
+                self.start_head(key, share, trace, ctx.address());
                 (receiver, false)
             }
         };
@@ -163,7 +178,7 @@ impl Handler<FetchManifest> for ManifestCache {
     type Result = Response<SharedOutcome<Fetched>>;
 
     fn handle(&mut self, fetch: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
-        let FetchManifest { key, group, has_stale, since } = fetch;
+        let FetchManifest { key, group, has_stale, since, trace } = fetch;
         if self.is_absent(&key, Instant::now()) {
             return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
@@ -178,7 +193,7 @@ impl Handler<FetchManifest> for ManifestCache {
                     self.fetches.abandon(&key);
                     return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
                 };
-                self.start_fetch(key, share, has_stale, ctx.address());
+                self.start_fetch(key, share, (has_stale, trace), ctx.address());
                 (receiver, false)
             }
         };

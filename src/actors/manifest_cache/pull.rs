@@ -23,6 +23,7 @@ use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::link::TagEntry;
 use crate::store::manifests::Manifest;
+use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, ManifestHead};
 
 /// A pull under way.
@@ -196,7 +197,10 @@ impl Pull<'_> {
     /// As [`Self::fetch`]; `has_stale` is true if a stale manifest can be served instead.
     async fn fetch_with(&self, has_stale: bool) -> Result<PulledManifest, Cause> {
         let group = self.request.group;
-        let fetch = |since| self.send(FetchManifest { key: self.key(), group, has_stale, since });
+        let fetch = |since| {
+            let trace = TraceParent::present();
+            self.send(FetchManifest { key: self.key(), group, has_stale, since, trace })
+        };
         let mut shared = fetch(self.since()).await?;
         // The fetch failed because the share of another group is in use: of memory, or of upstream's pull limit. This
         // group's share may have room.
@@ -223,6 +227,7 @@ impl Pull<'_> {
             group: self.request.group,
             revalidation,
             since: self.since(),
+            trace: TraceParent::present(),
         });
         timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))
     }

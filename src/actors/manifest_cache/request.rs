@@ -10,6 +10,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
+use crate::telemetry::TraceParent;
 use crate::upstream::ManifestHead;
 
 /// Request for a manifest on behalf of a group. The caller has checked that the group may pull.
@@ -48,6 +49,8 @@ pub(super) struct ConfirmManifest {
     /// sent at all while its upstream is in backoff.
     pub(super) revalidation: bool,
     pub(super) since: Since,
+    /// The span of the pull.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// Fetches, verifies and stores a manifest.
@@ -61,6 +64,8 @@ pub(super) struct FetchManifest {
     /// reached.
     pub(super) has_stale: bool,
     pub(super) since: Since,
+    /// The span of the pull.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// Maximum age of a shared outcome that is reused. Covers the time between upstream's response and its being stored.

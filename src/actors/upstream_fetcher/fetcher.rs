@@ -20,12 +20,14 @@ use super::handle::Current;
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
 use super::states::{GAUGE_INTERVAL, Gauged};
+use super::traced::{self, Traced};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
 use crate::domain::pull_shares::PullShares;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
+use crate::telemetry::TraceParent;
 use crate::upstream::{Registry, ReservedFor, UpstreamError};
 
 /// Owner of the backoffs of all upstreams; see the module.
@@ -46,6 +48,7 @@ struct Admitted {
     registry: Arc<Registry>,
     gate: Gate,
     times: Times,
+    trace: Option<TraceParent>,
 }
 
 /// Sends a request to the mirrors and, unless its upstream is in backoff, to upstream's own registry, and replies with
@@ -55,6 +58,8 @@ struct Admitted {
 pub(super) struct Dispatch<R: UpstreamRequest> {
     pub(super) request: R,
     pub(super) reply: Reply<R>,
+    /// The span of the pull, if there is one.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// Sends a request to upstream's own registry, because no mirror has delivered.
@@ -64,6 +69,7 @@ struct DispatchOwn<R: UpstreamRequest> {
     request: R,
     reply: Reply<R>,
     times: Times,
+    trace: Option<TraceParent>,
     /// Response to the caller if upstream's own registry fails, too.
     inconclusive: Option<R::Response>,
 }
@@ -122,7 +128,12 @@ impl UpstreamFetcher {
     }
 
     /// Returns what this request needs, if it may be sent to upstream's own registry.
-    fn admit<R: UpstreamRequest>(&mut self, request: &R, times: Times) -> Result<Admitted, UpstreamError> {
+    fn admit<R: UpstreamRequest>(
+        &mut self,
+        request: &R,
+        times: Times,
+        trace: Option<TraceParent>,
+    ) -> Result<Admitted, UpstreamError> {
         let (limits, registry) = self.serving(request)?;
         let (now, origin) = (Instant::now(), request.origin());
         self.check_budget(request, &registry, now)?;
@@ -130,15 +141,15 @@ impl UpstreamFetcher {
             Some(error) => Err(UpstreamError::Spared(Box::new(error))),
             None => {
                 let registry = Arc::new(registry.own_alone(times.sent));
-                Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin), times })
+                Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin), times, trace })
             }
         }
     }
 
     /// Sends a request to upstream's own registry in a task, if it is admitted.
     fn dispatch_own<R: UpstreamRequest>(&mut self, own: DispatchOwn<R>, me: Addr<Self>) {
-        let DispatchOwn { request, mut reply, times, inconclusive } = own;
-        let admitted = match self.admit(&request, times) {
+        let DispatchOwn { request, mut reply, times, trace, inconclusive } = own;
+        let admitted = match self.admit(&request, times, trace) {
             Ok(admitted) => admitted,
             Err(error) => return drop(reply.send(inconclusive.ok_or(error))),
         };
@@ -184,11 +195,12 @@ async fn run_at_mirrors<R: UpstreamRequest>(
     request: R,
     limits: Arc<UpstreamLimits>,
     mirrors: Registry,
-    mut reply: Reply<R>,
+    (mut reply, trace): (Reply<R>, Option<TraceParent>),
     fetcher: Addr<UpstreamFetcher>,
 ) {
     let mut times = Times::default();
-    let outcome = run_once(request.clone(), &limits, Arc::new(mirrors), &mut times, &mut reply).await;
+    let sent = Traced { parent: trace, is_mirror: true, repeats: 0 };
+    let outcome = run_once(request.clone(), &limits, Arc::new(mirrors), (&mut times, sent), &mut reply).await;
     let is_late = request.timeout().is_some_and(|(time, _)| time <= times.waited + times.sent);
     let inconclusive = match outcome {
         Some(Ok(response)) if !is_late && !R::is_conclusive(&response) => Some(response),
@@ -196,17 +208,18 @@ async fn run_at_mirrors<R: UpstreamRequest>(
         Some(outcome) => return drop(reply.send(outcome)),
         None => return,
     };
-    fetcher.do_send(DispatchOwn { request, reply, times, inconclusive });
+    fetcher.do_send(DispatchOwn { request, reply, times, trace, inconclusive });
 }
 
 /// Sends an admitted request, and again while upstream's limit is reached and the request may wait for it. Returns
 /// `None` if the caller has left before.
 async fn run<R: UpstreamRequest>(
     request: R,
-    Admitted { limits, registry, gate, times }: &Admitted,
+    Admitted { limits, registry, gate, times, trace }: &Admitted,
     reply: &mut Reply<R>,
 ) -> Option<Result<R::Response, UpstreamError>> {
     let (wait, mut was_sent) = (limits.wait(&request, times.waited + times.sent), false);
+    let mut sent = Traced { parent: *trace, is_mirror: false, repeats: 0 };
     loop {
         let entered = tokio::select! {
             entered = gate.enter(wait) => entered,
@@ -217,7 +230,8 @@ async fn run<R: UpstreamRequest>(
             Err(error) if was_sent => return Some(Err(error)),
             Err(error) => return Some(Err(UpstreamError::Spared(Box::new(error)))),
         };
-        let outcome = run_once(request.clone(), limits, registry.clone(), &mut times.clone(), reply).await?;
+        let outcome = run_once(request.clone(), limits, registry.clone(), (&mut times.clone(), sent), reply).await?;
+        sent.repeats += 1;
         pass.end(&outcome);
         was_sent = true;
         if wait.until.is_none() || !matches!(outcome, Err(UpstreamError::RateLimited(_))) {
@@ -232,11 +246,11 @@ async fn run_once<R: UpstreamRequest>(
     request: R,
     limits: &UpstreamLimits,
     registry: Arc<Registry>,
-    times: &mut Times,
+    (times, traced): (&mut Times, Traced),
     reply: &mut Reply<R>,
 ) -> Option<Result<R::Response, UpstreamError>> {
     let (late, before, begun) = (request.timeout(), *times, Instant::now());
-    let (group, permit_at) = (request.group(), Cell::new(None));
+    let (group, permit_at, span) = (request.group(), Cell::new(None), Cell::new(None));
     let sent = async {
         let permit = tokio::select! {
             permit = limits.permit(R::POOL, group, before.waited) => permit,
@@ -247,6 +261,7 @@ async fn run_once<R: UpstreamRequest>(
             Err(error) => return Some(Err(error)),
         };
         permit_at.set(Some(Instant::now()));
+        span.set(traced.begin(&request));
         // A task of its own: a panic becomes an error of the caller alone, and the actor lives on.
         let work = async move { request.send(registry).await.map(|response| R::holding(response, permit)) };
         Some(actix_rt::spawn(work).await.unwrap_or(Err(UpstreamError::Lost)))
@@ -258,6 +273,9 @@ async fn run_once<R: UpstreamRequest>(
             .unwrap_or_else(|_elapsed| Some(if permit_at.get().is_some() { late } else { Err(UpstreamError::Busy) })),
         None => sent.await,
     };
+    if let (Some(span), Some(outcome)) = (span.take(), &outcome) {
+        traced::end::<R>(span, outcome);
+    }
     let (now, sent_at) = (Instant::now(), permit_at.get());
     times.waited += sent_at.unwrap_or(now).duration_since(begun);
     times.sent += sent_at.map_or(Duration::ZERO, |at| now.duration_since(at));
@@ -282,17 +300,17 @@ impl Drop for UpstreamFetcher {
 impl<R: UpstreamRequest> Handler<Dispatch<R>> for UpstreamFetcher {
     type Result = ();
 
-    fn handle(&mut self, Dispatch { request, reply }: Dispatch<R>, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Dispatch { request, reply, trace }: Dispatch<R>, ctx: &mut Context<Self>) {
         let (limits, registry) = match self.serving(&request) {
             Ok(serving) => serving,
             Err(error) => return drop(reply.send(Err(error))),
         };
         match registry.mirrors_alone() {
             Some(mirrors) => {
-                actix_rt::spawn(run_at_mirrors(request, limits, mirrors, reply, ctx.address()));
+                actix_rt::spawn(run_at_mirrors(request, limits, mirrors, (reply, trace), ctx.address()));
             }
             None => {
-                let own = DispatchOwn { request, reply, times: Times::default(), inconclusive: None };
+                let own = DispatchOwn { request, reply, times: Times::default(), trace, inconclusive: None };
                 self.dispatch_own(own, ctx.address());
             }
         }

@@ -19,6 +19,7 @@ use crate::domain::origin::Origin;
 use crate::domain::pull_budget::{PullBudget, Scarcity};
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
+use crate::telemetry::TraceParent;
 use crate::upstream::{GroupLogin, Registries, SetupError, UpstreamError, UpstreamOptions};
 
 /// Handle for upstream requests. A request that was sent runs on after its caller has left; dropping a stream ends its
@@ -97,7 +98,7 @@ impl UpstreamHandle {
     /// if this service is offline.
     pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
         let (reply, response) = oneshot::channel();
-        self.actor.do_send(Dispatch { request, reply });
+        self.actor.do_send(Dispatch { request, reply, trace: TraceParent::present() });
         response.await.unwrap_or(Err(UpstreamError::Lost))
     }
 

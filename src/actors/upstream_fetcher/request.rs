@@ -34,6 +34,9 @@ pub trait UpstreamRequest: Clone + Send + 'static {
     /// The result of a successful request.
     type Response: Send + 'static;
 
+    /// Name of its spans in traces.
+    const NAME: &'static str;
+
     /// The permits of which it needs one.
     const POOL: Pool;
 
@@ -76,6 +79,11 @@ pub trait UpstreamRequest: Clone + Send + 'static {
     /// Returns false for the response of a mirror after which upstream's own registry is requested, too.
     fn is_conclusive(_response: &Self::Response) -> bool {
         true
+    }
+
+    /// Returns the length of the content that a response announces, in bytes.
+    fn length(_response: &Self::Response) -> Option<u64> {
+        None
     }
 
     /// Returns what the outcome shows about upstream.

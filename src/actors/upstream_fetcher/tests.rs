@@ -21,6 +21,7 @@ struct Fake {
 
 impl UpstreamRequest for Fake {
     type Response = u8;
+    const NAME: &'static str = "fake";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Blobs;
 

@@ -2,6 +2,9 @@
 //! (<https://docs.gitlab.com/api/personal_access_tokens/>, <https://docs.gitlab.com/api/group_access_tokens/>). A
 //! secret is in the response that creates it, and in no later one.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,6 +19,7 @@ use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{NewCredential, NewToken};
 use crate::domain::id::GroupId;
+use crate::domain::last_use::{AddressUse, MAX_ADDRESSES};
 use crate::domain::token::{Token, TokenOwner};
 
 /// Default lifetime of an access token. The same as GitLab's.
@@ -33,6 +37,8 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
         "scopes": token.scopes,
         "user_id": token.user(),
         "last_used_at": last_used(caller, token),
+        "last_used_ips": last_addresses(caller, token),
+        "last_used_from": last_used_from(caller, token),
         "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
         "old_secret_expires_at": old_secret_end(caller, token),
     });
@@ -60,6 +66,29 @@ pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
 pub(in crate::http) fn last_use(caller: &Caller, token: &Token) -> Option<Timestamp> {
     let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
     credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential)).max()
+}
+
+/// Returns the addresses from which a token was last used, with any of its secrets, the latest first.
+pub(in crate::http) fn last_addresses(caller: &Caller, token: &Token) -> Vec<IpAddr> {
+    last_address_uses(caller, token).iter().map(|one| one.address).collect()
+}
+
+/// Returns the same addresses with their times.
+pub(super) fn last_used_from(caller: &Caller, token: &Token) -> Vec<Value> {
+    let shown = |one: &AddressUse| json!({"ip_address": one.address, "last_used_at": format!("{:.3}", one.at)});
+    last_address_uses(caller, token).iter().map(shown).collect()
+}
+
+/// Works as [`last_addresses`] and returns the times, too.
+pub(in crate::http) fn last_address_uses(caller: &Caller, token: &Token) -> Vec<AddressUse> {
+    let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
+    let of = |credential| caller.state.last_used.addresses_of(credential, caller.now);
+    let mut uses: Vec<AddressUse> = credentials.into_iter().flatten().flat_map(of).collect();
+    uses.sort_by_key(|one| Reverse(one.at));
+    let mut known = HashSet::new();
+    uses.retain(|one| known.insert(one.address));
+    uses.truncate(MAX_ADDRESSES);
+    uses
 }
 
 /// Returns the end of the secret that a rotation replaced, while it is still valid.

@@ -6,8 +6,6 @@
 //! values, and `change`, `from` and `to` are those of the only one. An event that is a sum of several has `count` and
 //! `last_at`.
 
-mod view;
-
 use actix_web::{HttpResponse, web};
 
 use super::caller::{Caller, Right};
@@ -15,15 +13,10 @@ use super::error::ApiError;
 use super::pagination::keyset::Part;
 use super::params::{Params, number};
 use crate::domain::audit::Event;
+use crate::domain::audit::json::{self, SERVICE, SERVICE_ID};
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventQuery};
 use crate::domain::id::{EventId, GroupId, UserId};
 use crate::domain::limits::MAX_NAME_CHARS;
-
-/// Value of `entity_type` for events of the whole service, and of none of its groups and users.
-const SERVICE: &str = "Gitlab::Audit::InstanceScope";
-
-/// Number of the entity of such events.
-const SERVICE_ID: u64 = 1;
 
 /// Handles `GET /audit_events`.
 pub(super) async fn list(caller: Caller, part: Part, params: Params) -> Result<HttpResponse, ApiError> {
@@ -58,7 +51,7 @@ pub(super) async fn show_of_group(caller: Caller, path: web::Path<(String, Strin
 async fn one(caller: &Caller, id: &str, is_visible: impl Fn(&Event) -> bool) -> Result<HttpResponse, ApiError> {
     let id = EventId(number("id", id)?);
     let event = caller.state.audit.event(caller.user.id, id).await?.filter(is_visible).ok_or(ApiError::NothingThere)?;
-    Ok(HttpResponse::Ok().json(view::event(id, &event)))
+    Ok(HttpResponse::Ok().json(json::event(id, &event)))
 }
 
 async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<HttpResponse, ApiError> {
@@ -71,7 +64,7 @@ async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<Ht
         counted: !part.is_keyset,
     };
     let found = caller.state.audit.events(caller.user.id, query).await?;
-    let shown = found.events.iter().map(|(id, event)| view::event(*id, event)).collect();
+    let shown = found.events.iter().map(|(id, event)| json::event(*id, event)).collect();
     if !part.is_keyset {
         return Ok(part.page.part(&caller.base_url, found.total, shown));
     }

@@ -119,8 +119,8 @@ impl Caller {
         let (Some(user), Some(credential)) = (identity.user().cloned(), identity.credential()) else {
             return Err(ApiError::Unauthorized);
         };
-        state.last_used.note(credential, now);
         let (base_url, address) = (state.public_url.base(request), state.public_url.client(request));
+        state.last_used.note(credential, address, now);
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
         let user_agent = user_agent.map(|name| name.chars().take(MAX_USER_AGENT_CHARS).collect());
         Ok(Self { address, user_agent, state, directory, user, now, base_url, identity, credential, needed })

@@ -11,8 +11,8 @@ use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
-    RunningDownload, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
+    PullsQuery, RunningDownload, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -51,6 +51,8 @@ pub(crate) struct ApiState {
     pub(crate) accounts: GroupAccounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
     pub(crate) unpulled_days: u32,
+    /// Number of days for which is kept who pulled an image; 0: nothing is recorded.
+    pub(crate) pull_days: u32,
     /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,
     /// Maximum numbers and lifetimes of objects.
@@ -113,6 +115,9 @@ pub(crate) trait ImageStore: Send + Sync {
         hours: u32,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>>;
+
+    /// See [`Images::pullers`].
+    fn pullers(&self, query: PullsQuery) -> BoxFuture<'_, Result<ImagePulls, ImagesError>>;
 
     /// See [`Images::downloads`].
     fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>>;
@@ -221,6 +226,10 @@ impl ImageStore for Images {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
         Box::pin(self.traffic(group, hours, now))
+    }
+
+    fn pullers(&self, query: PullsQuery) -> BoxFuture<'_, Result<ImagePulls, ImagesError>> {
+        Box::pin(self.pullers(query))
     }
 
     fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {

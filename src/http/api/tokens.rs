@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::access_tokens::{Filter, last_used, old_secret_end};
+use super::access_tokens::{Filter, last_addresses, last_used, last_used_from, old_secret_end};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
@@ -92,6 +92,8 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
         "old_secret_expires_at": old_secret_end(caller, token),
         "last_used_at": last_used(caller, token),
+        "last_used_ips": last_addresses(caller, token),
+        "last_used_from": last_used_from(caller, token),
     })
 }
 

@@ -15,9 +15,9 @@ use crate::http::query::value_in;
 
 /// A group and an image for the log, each if the request names one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) group: Option<String>,
-    pub(super) image: Option<String>,
+pub(in crate::http) struct Place {
+    pub(in crate::http) group: Option<String>,
+    pub(in crate::http) image: Option<String>,
 }
 
 /// The repositories in the scopes of a request for a token (Distribution's token specification), as an extension of a
@@ -41,7 +41,7 @@ impl RequestedRepositories {
 
 impl Place {
     /// Returns the place of this request.
-    pub(super) fn of(request: &HttpRequest, upstreams: &Upstreams, directory: &Directory) -> Self {
+    pub(in crate::http) fn of(request: &HttpRequest, upstreams: &Upstreams, directory: &Directory) -> Self {
         match request.extensions().get::<RequestedRepositories>() {
             Some(requested) => Self::of_repositories(requested, upstreams),
             None => Self::at(request.uri().path(), request.query_string(), upstreams, directory),

@@ -51,7 +51,7 @@ fn identify_in(
         AuthorizationHeader::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
     };
     if let Some(credential) = identity.credential() {
-        state.last_used.note(credential, now);
+        state.last_used.note(credential, state.public_url.client(request), now);
     }
     Ok(identity)
 }

@@ -18,6 +18,7 @@ use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::manifest_cache::{PullManifest, Pulled, PulledManifest};
 use crate::actors::pull_failure::{PullFailure, image_name};
+use crate::actors::pull_records::ImagePull;
 use crate::actors::traffic::{GroupTraffic, ServedBytes};
 use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
@@ -62,7 +63,7 @@ pub(super) async fn pull(
             if !from_memory && pulled.source.is_from_cache() {
                 state.blobs.look_for_unstored(authorized.origin(), pulled.digest, pulled.blobs()).await;
             }
-            note_read(state, authorized, reference, &pulled);
+            note_read(request, state, authorized, reference, &pulled);
             let traffic = state.traffic.of(group);
             log(request, state, authorized, reference, &pulled, (upstream_calls, ms), &traffic);
             let upstream_error = stale_because(authorized, reference, &pulled);
@@ -79,10 +80,23 @@ pub(super) async fn pull(
 }
 
 /// Records the read of a manifest, and the pull that it is.
-fn note_read(state: &RegistryState, authorized: &Authorized, reference: &Reference, pulled: &PulledManifest) {
-    let (now, credential) = (Timestamp::now(), authorized.identity().credential());
+fn note_read(
+    request: &HttpRequest,
+    state: &RegistryState,
+    authorized: &Authorized,
+    reference: &Reference,
+    pulled: &PulledManifest,
+) {
+    let now = Timestamp::now();
     state.reads.note(&pulled.digest, now);
-    state.pulls.note(authorized.group().id, authorized.origin(), reference, credential, now);
+    let pull = ImagePull {
+        group: authorized.group().id,
+        origin: authorized.origin(),
+        reference,
+        identity: authorized.identity(),
+        address: state.public_url.client(request),
+    };
+    state.pulls.note(&pull, now);
 }
 
 /// Returns the reason why a stale manifest could not be revalidated, and logs it with the id of the request.

@@ -81,7 +81,7 @@ fn note_login(state: &RegistryState, identity: &Identity, address: IpAddr) {
         "logged in"
     );
     if let Some(credential) = identity.credential() {
-        state.last_used.note(credential, Timestamp::now());
+        state.last_used.note(credential, address, Timestamp::now());
     }
 }
 

@@ -9,6 +9,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::image_parts;
+use super::image_pulls;
 use super::image_row::{changes, delete_address, pinned, state};
 use super::page;
 use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
@@ -32,6 +33,11 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str, query: &str)
     let parts = parts.map_err(|error| visitor.refused(&error.into()))?;
     let (origin, reference) = (&shown.image.key.origin, &shown.image.key.reference);
     let name = origin.name_of(reference);
+    let pullers = if visitor.owns(&group) {
+        image_pulls::show(visitor, &group, &name).await?
+    } else {
+        html! {}
+    };
     let prefix = format!("{}{}", image_prefix(visitor, &group), origin.image_name());
     let content = html! {
         (crumbs(visitor, &group, Some(&name)))
@@ -52,6 +58,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str, query: &str)
         (facts(visitor, &group, &found, &parts))
         (image_parts::show(&parts, &prefix, &value_in(query, "platform").unwrap_or_default()))
         @if let Reference::Tag(_) = reference { (history(visitor, &group, shown, &earlier)) }
+        (pullers)
     };
     Ok(page::show(&visitor.frame(), &format!("{name} in {}", group.path), &content))
 }

@@ -212,6 +212,7 @@ fn row(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
             td role="cell" data-label="May" { (may(&token.scopes)) }
             td.two role="cell" data-label="Last used" {
                 @match api::last_use(&visitor.caller, token) { Some(at) => (time(at, now)), None => "never" }
+                (addresses(visitor, token))
             }
             td role="cell" data-label="Expires" { (end(token, now)) }
             td.act role="cell" {
@@ -226,6 +227,16 @@ fn row(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
                     a.bad href={ (base) "/revoke" } { "Revoke…" }
                 }
             }
+        }
+    }
+}
+
+/// Shows the addresses from which a token was last used, the latest first.
+fn addresses(visitor: &Visitor, token: &Token) -> Markup {
+    let now = visitor.caller.now;
+    html! {
+        @for (number, used) in api::last_address_uses(&visitor.caller, token).iter().enumerate() {
+            span.under { "from " (used.address) @if number > 0 { ", " (time(used.at, now)) } }
         }
     }
 }

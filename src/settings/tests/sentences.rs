@@ -49,7 +49,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sever]",
-        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, audit, log, upstream_defaults, upstreams",
+        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, audit, log, telemetry, upstream_defaults, upstreams",
     ),
     (
         "[cache]\nmax_waiter = 1",
@@ -57,7 +57,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[audit]\nkeep = '90d'",
-        "line 2: audit.keep: unknown key; known keys are keep_days, max_bytes, max_refusal_bytes",
+        "line 2: audit.keep: unknown key; known keys are keep_days, max_bytes, max_refusal_bytes, pull_days, max_pull_bytes, address_days, file",
     ),
     ("[proxy]\nenabled = 'yes'", "line 2: proxy.enabled: is a string, not true or false"),
     ("[proxy]\nnetwork_mode = 'off'", "line 2: proxy.network_mode: 'off' is not one of online, offline"),

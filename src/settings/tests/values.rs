@@ -36,7 +36,10 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!((cache.manifests.max_manifest_bytes, cache.blobs.max_blob_bytes), (4 << 20, None));
     assert!(cache.manifests.manifest_memory <= 64 << 20);
     assert_eq!(log.format, LogFormat::Auto);
-    assert_eq!((audit.keep_days, audit.max_bytes, audit.max_refusal_bytes), (400, 16 << 20, 16 << 20));
+    let events = audit.events;
+    assert_eq!((events.keep_days, events.max_bytes, events.max_refusal_bytes), (400, 16 << 20, 16 << 20));
+    assert_eq!(audit.address_days.0, 30);
+    assert_eq!((audit.pulls.pull_days, audit.pulls.max_pull_bytes), (30, 64 << 20));
 }
 
 #[test]

@@ -5,12 +5,16 @@ use std::collections::HashMap;
 use super::ContentStore;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::pull_record::{Day, PullRecord};
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
-use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImageQuery, Pulls};
+use crate::store::images::{
+    CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImagePulls, ImageQuery, PullKey, Pulls,
+    PullsQuery,
+};
 
 impl ContentStore {
     /// Returns a part of the list of a group's images. Reads platforms that are not known yet from the blobs.
@@ -56,6 +60,39 @@ impl ContentStore {
     /// space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         self.run(move |content| content.index().record_pulls(&pulls)).await
+    }
+
+    /// Adds records of who pulled, within `max_bytes` for all of them. Returns the number of pulls that have no record
+    /// any more, or get none, because there are too many.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
+    /// space.
+    pub async fn record_pullers(&self, records: Vec<(PullKey, PullRecord)>, max_bytes: u64) -> Result<u64, StoreError> {
+        self.run(move |content| content.index().add_pull_records(&records, max_bytes)).await
+    }
+
+    /// Returns a part of the records of who pulled an image; nothing if the index is damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed.
+    pub async fn pullers(&self, query: PullsQuery) -> Result<ImagePulls, StoreError> {
+        self.run(move |content| Ok(content.index().pull_records(&query))).await
+    }
+
+    /// Removes the records of who pulled before a day.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed.
+    pub async fn forget_pullers_before(&self, day: Day) -> Result<(), StoreError> {
+        self.run(move |content| {
+            content.index().forget_pull_records_before(day);
+            Ok(())
+        })
+        .await
     }
 
     /// Adds what these groups had in an hour.

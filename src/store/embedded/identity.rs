@@ -8,8 +8,6 @@ mod folder;
 use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::Timestamp;
-
 pub use super::recovery::Present;
 
 use super::changes::Entry;
@@ -22,6 +20,7 @@ use super::reserve::Reserve;
 use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Write};
 use crate::domain::id::CredentialId;
+use crate::domain::last_use::LastUse;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 
@@ -81,25 +80,26 @@ impl EmbeddedIdentities {
         Ok(())
     }
 
-    /// Returns the time when each credential was last used, as far as it was written.
+    /// Returns when and from where each credential was last used, as far as it was written.
     ///
     /// # Errors
     ///
     /// Fails if the database is damaged or cannot be read.
-    pub fn last_used(&self) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
+    pub fn last_used(&self) -> Result<HashMap<CredentialId, LastUse>, StoreError> {
         self.database.last_used()
     }
 
-    /// Records when credentials were last used. Not forced to the disk: the loss of some minutes is harmless.
+    /// Records when and from where credentials were last used. Not forced to the disk: the loss of some minutes is
+    /// harmless.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full or fails.
-    pub fn note_last_used(&self, used: impl IntoIterator<Item = (CredentialId, Timestamp)>) -> Result<(), StoreError> {
+    pub fn note_last_used(&self, used: impl IntoIterator<Item = (CredentialId, LastUse)>) -> Result<(), StoreError> {
         self.database.note_last_used(used)
     }
 
-    /// Deletes the times of last use of these credentials.
+    /// Deletes the last uses of these credentials.
     ///
     /// # Errors
     ///

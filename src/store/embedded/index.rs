@@ -3,9 +3,9 @@
 //! The files are authoritative: a lost database is rebuilt from them, a damaged one is corrected by them, and until
 //! then lookups read the files.
 //!
-//! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, and the
-//! traffic by hour. The first two can be made again from the stored content, apart from the numbers of reads. The totals
-//! of groups are in memory alone.
+//! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, the
+//! traffic by hour, and who pulled which image. The first two can be made again from the stored content, apart from the
+//! numbers of reads. The totals of groups are in memory alone.
 
 mod examination;
 mod file_record;
@@ -15,6 +15,7 @@ mod holdings;
 mod images;
 mod links;
 mod pins;
+mod pull_records;
 mod purge;
 mod rebuild;
 mod removal;
@@ -79,8 +80,12 @@ pub struct Index {
     files: sled::Tree,
     /// Summaries of stored manifests, by their digests.
     summaries: sled::Tree,
-    /// Pulls and bytes by group and hour.
+    /// Pulls and bytes by hour and group.
     traffic: sled::Tree,
+    /// Who pulled which image, by day, image and credential.
+    pull_records: sled::Tree,
+    /// Size of these records in bytes, once it was counted.
+    pull_record_bytes: Mutex<Option<u64>>,
     totals: Totals,
     used: UsedLinks,
     /// Held while records of files or images, or granted links are changed, so that the totals agree with them.
@@ -184,6 +189,7 @@ impl Index {
         // sled panics on some kinds of damage, also after the database was opened.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
+            index.adopt_traffic_of_first_version()?;
             index.rebuild_unless_complete(cache)?;
             Ok(index)
         }));
@@ -200,7 +206,8 @@ impl Index {
         let pins = database.open_tree("pins")?;
         let files = database.open_tree("files")?;
         let summaries = database.open_tree("summaries")?;
-        let traffic = database.open_tree("traffic")?;
+        let traffic = database.open_tree("traffic_by_hour")?;
+        let pull_records = database.open_tree("pull_records")?;
         Ok(Self {
             database,
             links,
@@ -214,6 +221,8 @@ impl Index {
             files,
             summaries,
             traffic,
+            pull_records,
+            pull_record_bytes: Mutex::default(),
             totals: Totals::default(),
             used: UsedLinks::default(),
             recording: Mutex::default(),

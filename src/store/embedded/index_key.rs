@@ -2,12 +2,13 @@
 //! together.
 
 use crate::domain::digest::Digest;
-use crate::domain::id::GroupId;
+use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::origin::{Account, Origin};
+use crate::domain::pull_record::Day;
 use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::Hour;
-use crate::store::images::ImageKey;
+use crate::store::images::{ImageKey, PullKey, PullsQuery};
 
 /// Returns the key of a link. It begins with the digest, so that one lookup finds whether any group has a link to
 /// the content.
@@ -57,17 +58,55 @@ pub(super) fn image(image: &ImageKey) -> Vec<u8> {
     [prefix, account_text(account).into_bytes()].concat()
 }
 
-/// Returns the key of the traffic of a group, or of all groups together, in an hour. No group has the number 0.
-pub(super) fn traffic(group: Option<GroupId>, hour: Hour) -> [u8; 12] {
+/// Returns the key of the traffic of a group, or of all groups together, in an hour. No group has the number 0. It
+/// begins with the hour, so that what is forgotten is at the beginning of the tree.
+pub(super) fn traffic(hour: Hour, group: Option<GroupId>) -> [u8; 12] {
     let mut key = [0; 12];
-    key[..8].copy_from_slice(&group.map_or(0, |group| group.0).to_be_bytes());
-    key[8..].copy_from_slice(&hour.0.to_be_bytes());
+    key[..4].copy_from_slice(&hour.0.to_be_bytes());
+    key[4..].copy_from_slice(&group.map_or(0, |group| group.0).to_be_bytes());
     key
 }
 
 /// Returns the hour of a key made by [`traffic`].
 pub(super) fn hour_of_traffic(key: &[u8]) -> Option<Hour> {
-    key.last_chunk::<4>().map(|bytes| Hour(u32::from_be_bytes(*bytes)))
+    key.first_chunk::<4>().map(|bytes| Hour(u32::from_be_bytes(*bytes)))
+}
+
+/// Returns the key made by [`traffic`] for one of the first version, which began with the group.
+pub(super) fn traffic_of_first_version(key: &[u8]) -> Option<[u8; 12]> {
+    let (group, hour) = key.split_first_chunk::<8>()?;
+    let group = u64::from_be_bytes(*group);
+    Some(traffic(Hour(u32::from_be_bytes(hour.try_into().ok()?)), (group > 0).then_some(GroupId(group))))
+}
+
+/// Returns the key of a record of pulls. It begins with the day, so that what is forgotten is at the beginning of the
+/// tree; within a day, the records of an image are beside each other. It ends with the credential, or with zeros.
+pub(super) fn pull_record(key: &PullKey) -> Vec<u8> {
+    let PullKey { day, group, upstream, repository, reference, credential } = key;
+    let image = images_of_reference(*group, upstream, repository, reference);
+    let credential = credential.map_or([0; 16], CredentialId::bits);
+    [day_of_pulls(*day).as_slice(), &image, &credential].concat()
+}
+
+/// Returns the beginning of the keys made by [`pull_record`] of a day.
+pub(super) fn day_of_pulls(day: Day) -> [u8; 4] {
+    day.0.to_be_bytes()
+}
+
+/// Returns the beginning of the keys made by [`pull_record`] of an image on a day.
+pub(super) fn pull_records_of_image(day: Day, query: &PullsQuery) -> Vec<u8> {
+    let PullsQuery { group, upstream, repository, reference, .. } = query;
+    [day_of_pulls(day).as_slice(), &images_of_reference(*group, upstream, repository, reference)].concat()
+}
+
+/// Returns the day of a key made by [`pull_record`].
+pub(super) fn day_of_pull_record(key: &[u8]) -> Option<Day> {
+    key.first_chunk::<4>().map(|bytes| Day(u32::from_be_bytes(*bytes)))
+}
+
+/// Returns the credential of a key made by [`pull_record`].
+pub(super) fn credential_of_pull_record(key: &[u8]) -> Option<CredentialId> {
+    key.last_chunk::<16>().filter(|bits| **bits != [0; 16]).map(|bits| CredentialId::from_random(*bits))
 }
 
 /// Returns the beginning of the keys of a group's images.

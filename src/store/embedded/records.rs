@@ -1,6 +1,6 @@
 //! The database of identities in `identity/`: the records by key, and the [`Position`] of the last change, written
-//! with that change. The records are a copy of those in the [journal](super::journal); the times of last use are
-//! stored only here, and so are the sums of [audit events](super::events).
+//! with that change. The records are a copy of those in the [journal](super::journal); times and addresses of last use
+//! are stored only here, and so are the sums of [audit events](super::events).
 
 mod events;
 
@@ -19,6 +19,7 @@ use super::database::Database;
 use super::events::is_key;
 use crate::domain::directory::Directory;
 use crate::domain::id::CredentialId;
+use crate::domain::last_use::LastUse;
 use crate::store::error::StoreError;
 
 /// The open database. All methods block.
@@ -26,12 +27,14 @@ pub(super) struct RecordsDatabase {
     database: Database,
     records: sled::Tree,
     last_used: sled::Tree,
+    /// Addresses of last use by credential.
+    addresses: sled::Tree,
     /// Sums of refusals and sign-ins.
     sums: sled::Tree,
 }
 
-/// Times of last use by credential.
-pub(super) type LastUsed = HashMap<CredentialId, Timestamp>;
+/// Last uses by credential.
+pub(super) type LastUsed = HashMap<CredentialId, LastUse>;
 
 /// Size of sled's cache in bytes.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -46,8 +49,8 @@ impl RecordsDatabase {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let database = Database::open(folder, CACHE_BYTES)?;
         let (records, last_used) = (database.open_tree("records")?, database.open_tree("last_used")?);
-        let sums = database.open_tree("event_sums")?;
-        Ok(Self { database, records, last_used, sums })
+        let (addresses, sums) = (database.open_tree("last_used_addresses")?, database.open_tree("event_sums")?);
+        Ok(Self { database, records, last_used, addresses, sums })
     }
 
     /// Returns the position of the last change; `None` if it was never written. Fails if the database is damaged.
@@ -146,8 +149,8 @@ impl RecordsDatabase {
         self.database.fill_up();
     }
 
-    /// Returns the time when each credential was last used, as far as it was written. Fails if the database is
-    /// damaged.
+    /// Returns when and from where each credential was last used, as far as it was written. Addresses that cannot be
+    /// read are left out. Fails if the database is damaged.
     pub(super) fn last_used(&self) -> Result<LastUsed, StoreError> {
         guarded(|| {
             let entries = self.last_used.iter().map(|entry| {
@@ -155,38 +158,48 @@ impl RecordsDatabase {
                 let damaged = || StoreError::Damaged("a time of last use cannot be read".to_owned());
                 let id = std::str::from_utf8(&key).ok().and_then(|key| key.parse().ok()).ok_or_else(damaged)?;
                 let seconds = value.as_ref().try_into().map(i64::from_be_bytes).map_err(|_| damaged())?;
-                Ok((id, Timestamp::from_second(seconds).map_err(|_| damaged())?))
+                let at = Timestamp::from_second(seconds).map_err(|_| damaged())?;
+                let addresses = self.addresses.get(&key)?.and_then(|value| serde_json::from_slice(&value).ok());
+                Ok((id, LastUse { at, addresses: addresses.unwrap_or_default() }))
             });
             entries.collect()
         })
     }
 
-    /// Records when credentials were last used. Not forced to the disk: the loss of some minutes is harmless. Fails
-    /// if the disk is full or fails.
+    /// Records when and from where credentials were last used. Not forced to the disk: the loss of some minutes is
+    /// harmless. Fails if the disk is full or fails.
     pub(super) fn note_last_used(
         &self,
-        used: impl IntoIterator<Item = (CredentialId, Timestamp)>,
+        used: impl IntoIterator<Item = (CredentialId, LastUse)>,
     ) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
+        let (mut times, mut addresses) = (Batch::default(), Batch::default());
         let mut anything = false;
-        for (id, at) in used {
-            batch.insert(id.to_string().as_bytes(), &at.as_second().to_be_bytes());
+        for (id, last_use) in used {
+            let key = id.to_string();
+            times.insert(key.as_bytes(), &last_use.at.as_second().to_be_bytes());
+            if last_use.addresses.is_empty() {
+                addresses.remove(key.as_bytes());
+            } else {
+                addresses.insert(key.as_bytes(), serde_json::to_vec(&last_use.addresses)?);
+            }
             anything = true;
         }
         if anything {
             self.database.check_writable()?;
-            self.last_used.apply_batch(batch)?;
+            self.last_used.apply_batch(times)?;
+            self.addresses.apply_batch(addresses)?;
         }
         Ok(())
     }
 
-    /// Deletes the times of last use of these credentials. Fails if the disk is full or fails.
+    /// Deletes the last uses of these credentials. Fails if the disk is full or fails.
     pub(super) fn forget_last_used(&self, credentials: &[CredentialId]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for id in credentials {
             batch.remove(id.to_string().as_bytes());
         }
         self.database.check_writable()?;
+        self.addresses.apply_batch(batch.clone())?;
         Ok(self.last_used.apply_batch(batch)?)
     }
 

@@ -27,6 +27,18 @@ fn describe_pulls() {
         "dependency_proxy_blob_pulls_total",
         format!("Pulls of blobs, by cache outcome: {outcomes}, or failed")
     );
+    describe_counter!(
+        "dependency_proxy_trace_spans_total",
+        "Spans of traces, by outcome: sent to the collector, or failed"
+    );
+    describe_gauge!(
+        "dependency_proxy_audit_file_failing",
+        "1 while audit events cannot be appended to the file of the setting audit.file"
+    );
+    describe_counter!(
+        "dependency_proxy_pull_records_dropped_total",
+        "Pulls of which it is not kept who made them, because there are too many records"
+    );
     describe_gauge!(
         "dependency_proxy_manifest_requests_in_flight",
         "Manifests being requested from upstreams, each counted once however many clients wait for it"

@@ -78,6 +78,21 @@ async fn the_page_of_an_image_shows_its_platforms_and_the_layers_of_one_of_them(
 }
 
 #[actix_rt::test]
+async fn owners_see_on_the_page_of_an_image_who_pulled_it_and_other_members_do_not() {
+    let house = House::new(with_images(1)).await;
+    let (alice, bob) = (house.visitor("alice").await, house.visitor("bob").await);
+    house.pull(&[("1", &image(1))]).await;
+    let page = format!("{TEAM}/images/library/app:1");
+    let is_listed = async || alice.get(&page).await.text.contains("127.0.0.1");
+    eventually("the pull is listed", is_listed).await;
+    alice.get(&page).await.shows(&["Who pulled it", "In the last 30 days", "Token ci"]);
+    let of_bob = bob.get(&page).await;
+    of_bob.shows(&["Tag history"]);
+    assert!(!of_bob.text.contains("Who pulled it") && !of_bob.text.contains("127.0.0.1"), "{}", of_bob.text);
+    alice.get(&format!("{TEAM}/tokens")).await.shows(&["from 127.0.0.1"]);
+}
+
+#[actix_rt::test]
 async fn owners_set_the_switch_the_quota_and_the_age_of_a_group() {
     let house = House::new(with_images(2)).await;
     house.pull(&[("1", &image(1)), ("2", &image(2))]).await;

@@ -17,5 +17,6 @@ mod reload;
 mod restoring;
 mod signals;
 mod tls;
+mod traces;
 mod unread;
 mod unstored;

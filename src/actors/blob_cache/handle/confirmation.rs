@@ -10,6 +10,7 @@ use crate::actors::blob_cache::upstream::BlobKey;
 use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, UpstreamError};
 
 /// Time after a successful `HEAD` within which its link is recorded: who finds no link meanwhile uses its outcome.
@@ -57,7 +58,8 @@ impl BlobCacheHandle {
         max_age: Duration,
     ) -> Result<ContentHead, BlobError> {
         let _permit = self.wait(group)?;
-        Ok(self.cache.send(ConfirmBlob { group, key, since, max_age }).await.map_err(|_| BlobError::Interrupted)??)
+        let confirm = ConfirmBlob { group, key, since, max_age, trace: TraceParent::present() };
+        Ok(self.cache.send(confirm).await.map_err(|_| BlobError::Interrupted)??)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::actors::blob_cache::upstream::BlobKey;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::link::Link;
+use crate::telemetry::TraceParent;
 
 impl BlobCacheHandle {
     /// Follows the running download, or begins one if `begin` is set. Returns `None` if none runs, or if the blob
@@ -70,7 +71,7 @@ impl BlobCacheHandle {
         unlinked: Option<GroupId>,
         begin: Option<Share>,
     ) -> Result<Option<Joined>, BlobError> {
-        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
+        let join = JoinDownload { key: key.clone(), expected, unlinked, begin, trace: TraceParent::present() };
         self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
     }
 }

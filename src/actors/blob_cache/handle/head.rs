@@ -60,7 +60,8 @@ impl BlobCacheHandle {
     ///
     /// Fails if the actor does not reply.
     pub(super) async fn running(&self, key: &BlobKey) -> Result<Option<watch::Receiver<Progress>>, BlobError> {
-        let look = JoinDownload { key: key.clone(), expected: Expected::default(), unlinked: None, begin: None };
+        let expected = Expected::default();
+        let look = JoinDownload { key: key.clone(), expected, unlinked: None, begin: None, trace: None };
         let joined = self.cache.send(look).await.map_err(|_| BlobError::Interrupted)??;
         Ok(joined.map(|Joined { progress, .. }| progress))
     }

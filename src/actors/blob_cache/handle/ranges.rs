@@ -41,6 +41,7 @@ use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length,
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::link::Link;
+use crate::telemetry::TraceParent;
 use crate::upstream::UpstreamError;
 
 /// Maximum number of lookups per request. A lookup is repeated if a download begins or ends meanwhile.
@@ -246,7 +247,8 @@ impl BlobCacheHandle {
         self.ranged.remove(&key);
         // No request waits for this download. If all permits of the group are in use, a later range begins it.
         if let Some(share) = self.download_shares.try_acquire(group) {
-            self.cache.do_send(JoinDownload { key, expected: Expected::default(), unlinked: None, begin: Some(share) });
+            let (expected, trace) = (Expected::default(), TraceParent::present());
+            self.cache.do_send(JoinDownload { key, expected, unlinked: None, begin: Some(share), trace });
         }
     }
 }

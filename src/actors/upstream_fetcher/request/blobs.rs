@@ -48,6 +48,7 @@ pub struct GetBlobRange {
 
 impl UpstreamRequest for HeadBlob {
     type Response = ContentHead;
+    const NAME: &'static str = "head blob";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Blobs;
 
@@ -66,6 +67,7 @@ impl UpstreamRequest for HeadBlob {
 
 impl UpstreamRequest for GetBlob {
     type Response = Content;
+    const NAME: &'static str = "get blob";
     const POOL: Pool = Pool::Content;
     const KIND: ContentKind = ContentKind::Blobs;
 
@@ -81,6 +83,10 @@ impl UpstreamRequest for GetBlob {
         if self.from > 0 { Urgency::Continuing } else { Urgency::Awaited }
     }
 
+    fn length(content: &Content) -> Option<u64> {
+        content.head.length
+    }
+
     fn holding(response: Content, permit: UpstreamPermit) -> Content {
         response.holding(permit)
     }
@@ -88,6 +94,7 @@ impl UpstreamRequest for GetBlob {
 
 impl UpstreamRequest for GetBlobRange {
     type Response = Option<Content>;
+    const NAME: &'static str = "get blob range";
     const POOL: Pool = Pool::Range;
     const KIND: ContentKind = ContentKind::Blobs;
 

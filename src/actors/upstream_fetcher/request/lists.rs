@@ -32,6 +32,7 @@ pub struct ListReferrers {
 
 impl UpstreamRequest for ListTags {
     type Response = ListPage;
+    const NAME: &'static str = "list tags";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Lists;
 
@@ -46,6 +47,7 @@ impl UpstreamRequest for ListTags {
 
 impl UpstreamRequest for ListReferrers {
     type Response = ListPage;
+    const NAME: &'static str = "list referrers";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Lists;
 

@@ -40,6 +40,7 @@ pub struct GetManifest {
 
 impl UpstreamRequest for HeadManifest {
     type Response = ManifestHead;
+    const NAME: &'static str = "head manifest";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Manifests;
 
@@ -83,6 +84,7 @@ impl UpstreamRequest for HeadManifest {
 
 impl UpstreamRequest for GetManifest {
     type Response = Content;
+    const NAME: &'static str = "get manifest";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Manifests;
 
@@ -108,6 +110,10 @@ impl UpstreamRequest for GetManifest {
 
     fn verdict(outcome: &Result<Content, UpstreamError>) -> Verdict {
         outcome.as_ref().err().cloned().map_or(Verdict::Reported, Verdict::Failed)
+    }
+
+    fn length(content: &Content) -> Option<u64> {
+        content.head.length
     }
 
     fn holding(response: Content, permit: UpstreamPermit) -> Content {

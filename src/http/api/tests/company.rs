@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
-    ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, NotRefreshed, Pinned,
+    PullsQuery, RunningDownload, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -36,6 +36,7 @@ use crate::domain::commands::{CommandResult, Terms, group, member, token, user};
 use crate::domain::directory::Directory;
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::last_use::AddressDays;
 use crate::domain::limits::Limits;
 use crate::domain::origin::Account;
 use crate::domain::platform::Platform;
@@ -208,13 +209,14 @@ impl Company {
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
-            audit: AuditTrail::new(store, audit),
-            last_used: LastUsed::default(),
+            audit: AuditTrail::new(store, audit, None),
+            last_used: LastUsed::new(HashMap::new(), AddressDays(30)),
             purge: purged.clone(),
             images: Arc::new(NoImages),
             warming: Arc::new(NoJobs),
             upstream: Arc::new(NoUpstreams),
             unpulled_days: 0,
+            pull_days: 30,
             accounts,
             upstreams,
             limits,
@@ -318,6 +320,10 @@ impl ImageStore for NoImages {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<(Hour, Traffic)>, ImagesError>> {
         Box::pin(ready(Ok(vec![(Hour::of(now), Traffic { hits: 3, fetched: 1, ..Traffic::default() })])))
+    }
+
+    fn pullers(&self, _: PullsQuery) -> BoxFuture<'_, Result<ImagePulls, ImagesError>> {
+        Box::pin(ready(Ok(ImagePulls::default())))
     }
 
     fn downloads(&self) -> BoxFuture<'_, Vec<RunningDownload>> {

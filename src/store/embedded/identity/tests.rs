@@ -1,8 +1,11 @@
 //! Tests of the store of identities: what was committed is there, whatever happens to its files.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::domain::directory::{Record, RecordKey, Service};
+use crate::domain::last_use::AddressUse;
 use crate::store::embedded::export::{self, KeptEvents};
 
 fn service(last_user: u64) -> Record {
@@ -35,9 +38,13 @@ fn times_of_last_use_are_kept_until_they_are_forgotten() {
     let store = EmbeddedIdentities::open(data.path()).unwrap();
     let (id, at) = (CredentialId::from_random([1; 16]), Timestamp::from_second(1_000).unwrap());
     let other = CredentialId::from_random([2; 16]);
-    store.note_last_used([(id, at), (other, at)]).unwrap();
+    let uses = vec![AddressUse { address: [10, 0, 0, 1].into(), at }];
+    let last_use = LastUse { at, addresses: uses };
+    store.note_last_used([(id, last_use.clone()), (other, at.into())]).unwrap();
     store.forget_last_used(&[other]).unwrap();
-    assert_eq!(store.last_used().unwrap(), HashMap::from([(id, at)]));
+    assert_eq!(store.last_used().unwrap(), HashMap::from([(id, last_use)]));
+    store.note_last_used([(id, at.into())]).unwrap();
+    assert_eq!(store.last_used().unwrap(), HashMap::from([(id, at.into())]));
 }
 
 #[test]

@@ -4,6 +4,9 @@ use super::{Index, StoreError, key, read};
 use crate::domain::id::GroupId;
 use crate::domain::traffic::{Hour, Traffic};
 
+/// Name of the tree in which the first version recorded traffic, by group and hour.
+const FIRST_VERSION: &[u8] = b"traffic";
+
 impl Index {
     /// Adds what these groups had in an hour.
     ///
@@ -27,40 +30,65 @@ impl Index {
     }
 
     /// Returns the hours from `since` on in which a group, or any, had traffic, the earliest first; nothing if the
-    /// database cannot be read.
+    /// database cannot be read. Looks up each hour by itself.
     pub fn traffic(&self, group: Option<GroupId>, since: Hour) -> Vec<(Hour, Traffic)> {
+        let hour_at = |end: Option<sled::Result<sled::IVec>>| {
+            let key = end.transpose()?;
+            Ok::<_, StoreError>(key.and_then(|key| key::hour_of_traffic(&key)))
+        };
         let read = || {
-            let range = self.traffic.range(key::traffic(group, since)..=key::traffic(group, Hour(u32::MAX)));
-            range.map(|entry| traffic_of(entry?)).collect()
+            let keys = || self.traffic.iter().keys();
+            let (first, last) = (hour_at(keys().next())?, hour_at(keys().next_back())?);
+            let Some((first, last)) = first.zip(last) else { return Ok(Vec::new()) };
+            let hours = (first.max(since).0..=last.0).map(Hour);
+            hours
+                .filter_map(|hour| self.traffic_in(group, hour).map(|found| Some((hour, found?))).transpose())
+                .collect()
         };
         self.in_database(read).unwrap_or_default()
     }
 
-    /// Removes what is older than this hour. Looks at all records.
+    /// Removes what is older than this hour. Reads nothing else.
     pub fn forget_traffic_before(&self, hour: Hour) {
         self.in_database(|| {
-            for key in self.traffic.iter().keys() {
-                let key = key?;
-                if key::hour_of_traffic(&key).is_none_or(|of_record| of_record < hour) {
-                    self.traffic.remove(key)?;
-                }
+            for key in self.traffic.range(..key::traffic(hour, None)).keys() {
+                self.traffic.remove(key?)?;
             }
             Ok(())
         });
     }
 
-    fn add_to_hour(&self, group: Option<GroupId>, hour: Hour, more: Traffic) -> Result<(), StoreError> {
-        let key = key::traffic(group, hour);
-        let mut sum = read::<Traffic>(self.traffic.get(key)?).ok().flatten().unwrap_or_default();
-        sum += more;
-        self.traffic.insert(key, serde_json::to_vec(&sum)?)?;
+    /// Moves what the first version recorded, in a tree of its own with other keys. A crash during it is followed by a
+    /// repetition.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub(super) fn adopt_traffic_of_first_version(&self) -> Result<(), StoreError> {
+        if !self.database.tree_names().iter().any(|name| name == FIRST_VERSION) {
+            return Ok(());
+        }
+        for entry in &self.database.open_tree(FIRST_VERSION)? {
+            let (key, value) = entry?;
+            if let Some(key) = key::traffic_of_first_version(&key) {
+                self.traffic.insert(key, value)?;
+            }
+        }
+        self.database.write_out()?;
+        self.database.drop_tree(FIRST_VERSION)?;
         Ok(())
     }
-}
 
-fn traffic_of((key, value): (sled::IVec, sled::IVec)) -> Result<(Hour, Traffic), StoreError> {
-    let traffic = read::<Traffic>(Some(value)).ok().flatten().unwrap_or_default();
-    Ok((key::hour_of_traffic(&key).unwrap_or(Hour(0)), traffic))
+    fn traffic_in(&self, group: Option<GroupId>, hour: Hour) -> Result<Option<Traffic>, StoreError> {
+        Ok(read::<Traffic>(self.traffic.get(key::traffic(hour, group))?).ok().flatten())
+    }
+
+    fn add_to_hour(&self, group: Option<GroupId>, hour: Hour, more: Traffic) -> Result<(), StoreError> {
+        let mut sum = self.traffic_in(group, hour)?.unwrap_or_default();
+        sum += more;
+        self.traffic.insert(key::traffic(hour, group), serde_json::to_vec(&sum)?)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +116,27 @@ mod tests {
         index.forget_traffic_before(Hour(9));
         assert_eq!(index.traffic(None, Hour(0)), [(Hour(9), hits(8))]);
         assert_eq!(index.traffic(Some(two), Hour(0)), []);
+    }
+
+    #[test]
+    fn traffic_of_the_first_version_is_there_after_the_next_opening() {
+        let (data, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = || Index::open(data.path(), cache.path()).unwrap();
+        let hits = |hits| Traffic { hits, ..Traffic::default() };
+        let index = open();
+        let tree = index.database.open_tree(FIRST_VERSION).unwrap();
+        for (group, hour, of) in [(0_u64, 8_u32, hits(3)), (7, 8, hits(1)), (7, 9, hits(2))] {
+            let key = [group.to_be_bytes().as_slice(), &hour.to_be_bytes()].concat();
+            tree.insert(key, serde_json::to_vec(&of).unwrap()).unwrap();
+        }
+        index.close().unwrap();
+        drop((tree, index));
+        for _ in 0..2 {
+            let index = open();
+            assert_eq!(index.traffic(Some(GroupId(7)), Hour(0)), [(Hour(8), hits(1)), (Hour(9), hits(2))]);
+            assert_eq!(index.traffic(None, Hour(0)), [(Hour(8), hits(3))]);
+            assert!(!index.database.tree_names().iter().any(|name| name == FIRST_VERSION));
+            index.close().unwrap();
+        }
     }
 }

@@ -29,13 +29,13 @@ fn records_that_differ_are_put_right_and_times_of_last_use_stay() {
     let id = crate::domain::id::CredentialId::from_random([1; 16]);
     let at = jiff::Timestamp::from_second(1_000).unwrap();
     let database = RecordsDatabase::open(&files.database).unwrap();
-    database.note_last_used([(id, at)]).unwrap();
+    database.note_last_used([(id, at.into())]).unwrap();
     let position = database.position().unwrap().unwrap();
     database.apply(&[Entry::of(&put(2)).unwrap()], position).unwrap();
     drop(database);
     assert_eq!(opened(&files), Ok(CHANGES));
     assert!(files.database.with_extension("damaged").is_dir());
-    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().last_used().unwrap().get(&id), Some(&at));
+    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().last_used().unwrap().get(&id), Some(&at.into()));
 }
 
 #[test]

@@ -1,13 +1,18 @@
-//! The JSON of an audit event, in GitLab's shape.
+//! The JSON of an audit event, in GitLab's shape: in the REST API, and in the file of events.
 
 use serde_json::{Map, Value, json};
 
-use super::{SERVICE, SERVICE_ID};
-use crate::domain::audit::{Author, Entity, Event, FieldChange, Who};
+use super::{Author, Entity, Event, FieldChange, Who};
 use crate::domain::id::EventId;
 
+/// Value of `entity_type` for events of the whole service, and of none of its groups and users.
+pub const SERVICE: &str = "Gitlab::Audit::InstanceScope";
+
+/// Number of the entity of such events.
+pub const SERVICE_ID: u64 = 1;
+
 /// Returns an event as JSON.
-pub(super) fn event(id: EventId, event: &Event) -> Value {
+pub fn event(id: EventId, event: &Event) -> Value {
     let (entity_type, entity_id, _) = entity(&event.entity);
     json!({
         "id": id,

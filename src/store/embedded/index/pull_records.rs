@@ -1,0 +1,204 @@
+//! Who pulled which image, by day, image and credential. In sled alone.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use super::{Index, StoreError, key, read};
+use crate::domain::pull_record::{Day, PullRecord};
+use crate::store::images::{ImagePulls, PullKey, PullsQuery};
+
+impl Index {
+    /// Adds records. Where all of them would take more than `max_bytes`, the oldest days are removed, and if those do
+    /// not suffice, new records are left out. Returns the number of pulls that have no record any more for that reason.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if there is no space for records, and if the file system does not report its
+    /// free space.
+    pub fn add_pull_records(&self, records: &[(PullKey, PullRecord)], max_bytes: u64) -> Result<u64, StoreError> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        if !self.may_record()? {
+            return Err(StoreError::Full);
+        }
+        let mut held = self.pull_record_bytes();
+        let added = self.in_database(|| {
+            let mut bytes = held.map_or_else(|| self.size_of_pull_records(), Ok)?;
+            let mut dropped = 0;
+            for (key, record) in records {
+                dropped += self.add_pull_record(key, record, (&mut bytes, max_bytes))?;
+            }
+            *held = Some(bytes);
+            Ok(dropped)
+        });
+        Ok(added.unwrap_or_default())
+    }
+
+    /// Returns a part of the records of one image, the latest day first; nothing if the database cannot be read. Reads
+    /// no records of other images.
+    pub fn pull_records(&self, query: &PullsQuery) -> ImagePulls {
+        let read = || {
+            let mut pulls = ImagePulls::default();
+            for day in (query.first.0..=query.last.0).rev().map(Day) {
+                for entry in self.pull_records.scan_prefix(key::pull_records_of_image(day, query)) {
+                    let (key, value) = entry?;
+                    pulls.total += 1;
+                    if pulls.total > query.skip
+                        && pulls.records.len() < query.limit
+                        && let Some(record) = read(Some(value)).ok().flatten()
+                    {
+                        pulls.records.push((day, key::credential_of_pull_record(&key), record));
+                    }
+                }
+            }
+            let first = self.pull_records.iter().keys().next().transpose()?;
+            pulls.since = first.and_then(|key| key::day_of_pull_record(&key)).map(|day| day.max(query.first));
+            Ok(pulls)
+        };
+        self.in_database(read).unwrap_or_default()
+    }
+
+    /// Removes the records of earlier days. Reads nothing else.
+    pub fn forget_pull_records_before(&self, day: Day) {
+        let mut held = self.pull_record_bytes();
+        self.in_database(|| {
+            let removed = self.remove_pull_records(self.pull_records.range(..key::day_of_pulls(day)))?;
+            *held = held.map(|bytes| bytes.saturating_sub(removed.0));
+            Ok(())
+        });
+    }
+
+    /// Adds one record. Returns the number of pulls that have no record any more because there are too many records.
+    fn add_pull_record(
+        &self,
+        key: &PullKey,
+        record: &PullRecord,
+        (bytes, max_bytes): (&mut u64, u64),
+    ) -> Result<u64, StoreError> {
+        let stored_key = key::pull_record(key);
+        let before = self.pull_records.get(&stored_key)?;
+        let mut sum = record.clone();
+        if let Some(mut earlier) = read::<PullRecord>(before.clone()).ok().flatten() {
+            earlier.add(record);
+            sum = earlier;
+        }
+        let value = serde_json::to_vec(&sum)?;
+        let length = (stored_key.len() + value.len()) as u64;
+        let mut dropped = 0;
+        if before.is_none() {
+            while *bytes + length > max_bytes {
+                let Some((freed, pulls)) = self.remove_first_day_before(key.day)? else {
+                    return Ok(dropped + record.count);
+                };
+                *bytes = bytes.saturating_sub(freed);
+                dropped += pulls;
+            }
+        }
+        let replaced = before.map_or(0, |before| (stored_key.len() + before.len()) as u64);
+        *bytes = (*bytes + length).saturating_sub(replaced);
+        self.pull_records.insert(stored_key, value)?;
+        Ok(dropped)
+    }
+
+    /// Removes the records of the first day that has some, if it is before this one. Returns their bytes and the number
+    /// of their pulls.
+    fn remove_first_day_before(&self, day: Day) -> Result<Option<(u64, u64)>, StoreError> {
+        let first = self.pull_records.iter().keys().next().transpose()?;
+        let first = first.and_then(|key| key::day_of_pull_record(&key)).filter(|first| *first < day);
+        let Some(first) = first else { return Ok(None) };
+        Ok(Some(self.remove_pull_records(self.pull_records.scan_prefix(key::day_of_pulls(first)))?))
+    }
+
+    fn remove_pull_records(&self, records: sled::Iter) -> Result<(u64, u64), StoreError> {
+        let (mut bytes, mut pulls) = (0, 0);
+        for entry in records {
+            let (key, value) = entry?;
+            bytes += (key.len() + value.len()) as u64;
+            pulls += read::<PullRecord>(Some(value)).ok().flatten().map_or(0, |record| record.count);
+            self.pull_records.remove(key)?;
+        }
+        Ok((bytes, pulls))
+    }
+
+    fn size_of_pull_records(&self) -> Result<u64, StoreError> {
+        let length = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = entry?;
+            Ok((key.len() + value.len()) as u64)
+        };
+        self.pull_records.iter().map(length).sum()
+    }
+
+    /// Returns the size of all records, if it was counted since the start. Held while records are written.
+    fn pull_record_bytes(&self) -> MutexGuard<'_, Option<u64>> {
+        self.pull_record_bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::id::{CredentialId, GroupId};
+    use crate::domain::policy::Identity;
+
+    fn key(day: u32, tag: &str, credential: u8) -> PullKey {
+        PullKey {
+            day: Day(day),
+            group: GroupId(1),
+            upstream: "docker.io".parse().unwrap(),
+            repository: "library/alpine".parse().unwrap(),
+            reference: tag.parse().unwrap(),
+            credential: (credential > 0).then(|| CredentialId::from_random([credential; 16])),
+        }
+    }
+
+    fn record() -> PullRecord {
+        PullRecord::of(&Identity::Nobody, [10, 0, 0, 1].into(), Timestamp::UNIX_EPOCH)
+    }
+
+    /// Returns the days, credentials and counts of a tag.
+    fn found(index: &Index, tag: &str, (skip, limit): (usize, usize)) -> (Vec<(u32, bool, u64)>, usize) {
+        let PullKey { group, upstream, repository, reference, .. } = key(0, tag, 0);
+        let query = PullsQuery { group, upstream, repository, reference, first: Day(1), last: Day(9), skip, limit };
+        let pulls = index.pull_records(&query);
+        let short = |(day, credential, record): &(Day, Option<CredentialId>, PullRecord)| {
+            (day.0, credential.is_some(), record.count)
+        };
+        (pulls.records.iter().map(short).collect(), pulls.total)
+    }
+
+    #[test]
+    fn records_of_an_image_are_summed_by_day_and_credential_and_survive_a_restart() {
+        let (data, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = || Index::open(data.path(), cache.path()).unwrap();
+        let index = open();
+        let pulls = [key(2, "3", 0), key(2, "3", 1), key(3, "3", 1), key(2, "3.1", 1), key(3, "3", 1)];
+        let records: Vec<_> = pulls.into_iter().map(|key| (key, record())).collect();
+        assert_eq!(index.add_pull_records(&records, u64::MAX).unwrap(), 0);
+        index.close().unwrap();
+        drop(index);
+        let index = open();
+        assert_eq!(found(&index, "3", (0, 9)), (vec![(3, true, 2), (2, false, 1), (2, true, 1)], 3));
+        assert_eq!(found(&index, "3", (1, 1)), (vec![(2, false, 1)], 3));
+        index.forget_pull_records_before(Day(3));
+        assert_eq!(found(&index, "3", (0, 9)), (vec![(3, true, 2)], 1));
+        assert_eq!(found(&index, "3.1", (0, 9)), (vec![], 0));
+    }
+
+    #[test]
+    fn the_oldest_day_goes_first_where_there_are_too_many_and_the_present_day_is_only_added_to() {
+        let (data, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let index = Index::open(data.path(), cache.path()).unwrap();
+        let one = (key::pull_record(&key(1, "3", 1)).len() + serde_json::to_vec(&record()).unwrap().len()) as u64;
+        let add = |day, credential| {
+            index.add_pull_records(&[(key(day, "3", credential), record())], 3 * one + one / 2).unwrap()
+        };
+        assert_eq!([add(1, 1), add(1, 2), add(2, 1), add(2, 1)], [0; 4]);
+        assert_eq!((add(3, 1), found(&index, "3", (0, 9)).0), (2, vec![(3, true, 1), (2, true, 2)]));
+        assert_eq!((add(3, 2), add(3, 3)), (0, 2));
+        assert_eq!((add(3, 4), add(3, 1)), (1, 0));
+        assert_eq!(found(&index, "3", (0, 9)).0, [(3, true, 2), (3, true, 1), (3, true, 1)]);
+    }
+}
