@@ -15,7 +15,7 @@
 //! | `.../members...` | members of a group | [`members`] |
 //! | `.../settings` | switch, quota and age of a group | [`settings`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
-//! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
+//! | `/-/account...` | the password, the personal access tokens and the sessions of the user | [`account`] |
 //! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
@@ -55,12 +55,14 @@ mod parts;
 mod passed;
 mod problem;
 mod roles;
+mod session_list;
 mod sessions;
 mod settings;
 mod sign_in;
 mod snippets;
 mod thread;
 mod tokens;
+mod user_agent;
 mod visitor;
 mod words;
 
@@ -88,6 +90,7 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
         .service(web::resource("/-/sign-out").route(post().to(sign_in::sign_out)))
         .service(web::resource("/-/account").route(get().to(account::show)).route(post().to(account::change_password)))
+        .service(web::resource("/-/account/sessions").route(post().to(account::end_sessions)))
         .service(
             web::resource("/-/account/tokens{page:.*}")
                 .route(get().to(account::show_tokens))
