@@ -25,6 +25,7 @@ mod states;
 mod tests;
 
 pub use self::handle::{Requests, UpstreamHandle};
+pub use self::limits::UpstreamQueue;
 pub use self::limits::{Pool, UpstreamPermit};
 pub use self::request::{
     ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, UpstreamRequest,

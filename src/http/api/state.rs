@@ -10,13 +10,13 @@ use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
-    RunningDownload, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, Images, ImagesError, NotRefreshed, Only, Pinned,
+    RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::{AccountState, UpstreamHandle};
+use crate::actors::upstream_fetcher::{AccountState, UpstreamHandle, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
@@ -77,6 +77,9 @@ pub(crate) trait ImageStore: Send + Sync {
     /// See [`Images::list`].
     fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>>;
 
+    /// See [`Images::only`].
+    fn only(&self, state: StateFilter, going_before: Option<Timestamp>) -> BoxFuture<'_, Only>;
+
     /// See [`Images::find`].
     fn find(
         &self,
@@ -124,11 +127,18 @@ pub(crate) trait ImageStore: Send + Sync {
 pub(crate) trait UpstreamStates: Send + Sync {
     /// See [`UpstreamHandle::states`].
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>>;
+
+    /// See [`UpstreamHandle::queues`].
+    fn queues(&self) -> Vec<UpstreamQueue>;
 }
 
 impl UpstreamStates for UpstreamHandle {
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
         Box::pin(self.states())
+    }
+
+    fn queues(&self) -> Vec<UpstreamQueue> {
+        self.queues()
     }
 }
 
@@ -169,6 +179,10 @@ impl Warming for Warmer {
 impl ImageStore for Images {
     fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(self.list(group, query))
+    }
+
+    fn only(&self, state: StateFilter, going_before: Option<Timestamp>) -> BoxFuture<'_, Only> {
+        Box::pin(self.only(state, going_before))
     }
 
     fn find(

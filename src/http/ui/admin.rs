@@ -3,6 +3,7 @@
 mod downloads;
 mod groups;
 mod overview;
+mod queues;
 mod registries;
 mod user_changes;
 mod users;

@@ -17,14 +17,14 @@ use serde_json::Value;
 
 use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Pinned, RunningDownload,
-    ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImageQuery, ImagesError, NotRefreshed, Only, Pinned,
+    RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::upstream_fetcher::{AccountState, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage};
 use crate::auth::{random, secret};
 use crate::domain::access::AccessLevel;
@@ -64,6 +64,10 @@ struct NoUpstreams;
 impl UpstreamStates for NoUpstreams {
     fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
         Box::pin(ready(Vec::new()))
+    }
+
+    fn queues(&self) -> Vec<UpstreamQueue> {
+        Vec::new()
     }
 }
 
@@ -262,6 +266,10 @@ impl Company {
 impl ImageStore for NoImages {
     fn list(&self, _: GroupId, _: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(ready(Ok(ShownPage::default())))
+    }
+
+    fn only(&self, _: StateFilter, _: Option<Timestamp>) -> BoxFuture<'_, Only> {
+        Box::pin(ready(Only::nothing()))
     }
 
     fn find(
