@@ -61,7 +61,7 @@ fn row(visitor: &Visitor, session: &ListedSession, action: &str) -> Markup {
             td role="cell" data-label="Address" {
                 @match session.from.address { Some(address) => (address), None => "unknown" }
             }
-            td role="cell" data-label="Since" { (minute(before(session.age))) }
+            td.two role="cell" data-label="Since" { (minute(before(session.age))) }
             td role="cell" data-label="Last seen" { @if is_this { "now" } @else { (time(before(session.idle), now)) } }
             td.row-actions role="cell" {
                 @if !is_this {

@@ -8,27 +8,39 @@ use crate::http::ui::words::{number, number_of, share};
 /// Part of a queue, in percent, from which on it is shown as nearly full.
 const NEARLY_FULL: f64 = 75.0;
 
-/// Shows the section.
+/// Shows the section: the registries with requests at present.
 pub(super) fn section(queues: &[UpstreamQueue]) -> Markup {
+    let is_busy = |queue: &&UpstreamQueue| queue.waiting > 0 || queue.in_use != [0; 3];
+    let busy: Vec<&UpstreamQueue> = queues.iter().filter(is_busy).collect();
     html! {
         section aria-labelledby="queues" {
             h2 #queues { "Queues to registries" }
-            table.cards role="table" aria-label="Queues to registries" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" { "Registry" }
-                        th.num role="columnheader" scope="col" { "Short requests" }
-                        th.num role="columnheader" scope="col" { "Downloads" }
-                        th.num role="columnheader" scope="col" { "Ranges" }
-                        th role="columnheader" scope="col" { "Waiting" }
-                    }
+            @if busy.is_empty() {
+                p { "No request to a registry is under way, and none waits." }
+            } @else {
+                (table(&busy))
+                p.hint {
+                    "At most as many requests of each kind are under way as the setting max_concurrent says. Where more
+                    wait, groups take turns, so that many of one group delay those of another by one."
                 }
-                tbody role="rowgroup" { @for queue in queues { (row(queue)) } }
             }
-            p.hint {
-                "At most as many requests of each kind are under way as connections.max_concurrent says. Where more wait, groups
-                take turns, so that many of one group delay those of another by one."
+        }
+    }
+}
+
+fn table(queues: &[&UpstreamQueue]) -> Markup {
+    html! {
+        table.cards role="table" aria-label="Queues to registries" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th.main-column role="columnheader" scope="col" { "Registry" }
+                    th.num role="columnheader" scope="col" { "Short requests" }
+                    th.num role="columnheader" scope="col" { "Downloads" }
+                    th.num role="columnheader" scope="col" { "Ranges" }
+                    th role="columnheader" scope="col" { "Waiting" }
+                }
             }
+            tbody role="rowgroup" { @for queue in queues { (row(queue)) } }
         }
     }
 }
