@@ -46,7 +46,7 @@ fn main() {
     if !is_chosen || !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     eprintln!("making a store with {TAGS} tags");
     make_identities(folder.path());
