@@ -31,7 +31,9 @@ impl<'a> Shell<'a> {
         let host = scene.host();
         let without_tls = format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n");
         // Skopeo reads its file in the home folder only.
-        ["registries.conf", ".config/containers/registries.conf"].map(|file| shell.write(file, &without_tls));
+        for file in ["registries.conf", ".config/containers/registries.conf"] {
+            shell.write(file, &without_tls);
+        }
         shell.write("containers.conf", "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\n");
         let (root, run) = (shell.path("storage"), shell.path("run"));
         let storage = format!("[storage]\ndriver = \"vfs\"\ngraphroot = {root:?}\nrunroot = {run:?}\n");
