@@ -86,7 +86,8 @@ async fn members_and_tokens_are_listed_in_pages() {
         service.deploy_token(&house.started.team, &format!("token-{number:02}")).await;
     }
     let alice = house.visitor("alice").await;
-    for (page, first, last) in [("members", "<b>member-00</b>", "<b>member-20</b>"), ("tokens", "token-00", "token-20")]
+    for (page, first, last) in
+        [("members", "<b>member-00</b>", "<b>member-20</b>"), ("tokens", "<b>token-00</b>", "<b>token-20</b>")]
     {
         let address = format!("{TEAM}/{page}");
         let (one, two) = (alice.get(&address).await, alice.get(&format!("{address}?page=2")).await);
