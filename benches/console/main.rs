@@ -1,6 +1,6 @@
-//! `cargo bench -p benches --bench console`: pages of a group that has pulled 100,000 tags, from the real binary. Prints
-//! for each the time until it has arrived and its compressed size, beside the aims of 100 ms and 60 KB, and asserts
-//! neither.
+//! `cargo bench -p benches --bench console`: pages of a group that has pulled 100,000 tags, from the real binary.
+//! Prints for each the time until it has arrived and its compressed size, beside the aims of 100 ms and 60 KB, and
+//! asserts neither.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -1,5 +1,6 @@
-//! Parts of the benches: the [comparison](throughput) with other servers, an [index](filled) of any size, a [group](tagged)
-//! with 100,000 tags, and the [binary] that is measured in a [process]. Nothing of it is part of the product.
+//! Parts of the benches: the [comparison](throughput) with other servers, an [index](filled) of any size, a
+//! [group](tagged) with 100,000 tags, and the [binary] that is measured in a [process]. Nothing of it is part of the
+//! product.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -72,8 +72,8 @@ impl Permits {
         Some(Waiting { permits: self.clone(), pool, granted: Some(granted) })
     }
 
-    /// Returns the number of permits of each pool that are in use, of `each`; the number of requests that wait, and that
-    /// of groups in turn.
+    /// Returns the number of permits of each pool that are in use, of `each`; the number of requests that wait; and the
+    /// number of groups that take turns among those.
     pub(super) fn counts(&self, each: usize) -> ([usize; Pool::ALL.len()], usize, usize) {
         let state = self.state();
         let in_use = state.free.map(|free| each.saturating_sub(free));

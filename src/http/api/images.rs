@@ -15,8 +15,8 @@ use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
 
-/// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search`, `pinned` and
-/// `state` reads no more than the page.
+/// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search`, `pinned`
+/// and `state` reads no more than the page.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<String>,

@@ -137,9 +137,8 @@ pub(super) fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fa
                 (session_list::table(visitor, &sessions, &sessions_address(id)))
             }
             p.hint {
-                "Who knows the password can sign in again. To keep the user out, " a href={ (ADMIN) "/users/" (id.0) "/block" } {
-                    "block " (name)
-                } "."
+                "Who knows the password can sign in again. To keep the user out, "
+                a href={ (ADMIN) "/users/" (id.0) "/block" } { "block " (name) } "."
             }
         }
     };
