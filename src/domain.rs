@@ -44,6 +44,7 @@
 //! | [`scope`] | scopes of tokens |
 //! | [`snippets`] | lines for clients that pull through a group |
 //! | [`takeover`] | the choice between the two credentials of an account at an upstream |
+//! | [`speed`] | bytes per second of a download |
 //! | [`throttle`] | pace of requests to an upstream whose limit is reached |
 //! | [`token`] | tokens, and tombstones of deleted ones |
 //! | [`traffic`] | pulls and bytes of a group within an hour |
@@ -92,6 +93,7 @@ pub mod repository;
 pub mod retries;
 pub mod scope;
 pub mod snippets;
+pub mod speed;
 pub mod takeover;
 pub mod throttle;
 pub mod token;

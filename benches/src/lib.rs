@@ -1,5 +1,6 @@
-//! Parts of the benches: the [comparison](throughput) with other servers, an [index](filled) of any size, and the
-//! [binary] that is measured. Nothing of it is part of the product.
+//! Parts of the benches: the [comparison](throughput) with other servers, an [index](filled) of any size, a
+//! [group](tagged) with 100,000 tags, and the [binary] that is measured in a [process]. Nothing of it is part of the
+//! product.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -11,4 +12,6 @@
 
 pub mod binary;
 pub mod filled;
+pub mod process;
+pub mod tagged;
 pub mod throughput;

@@ -15,17 +15,15 @@
     reason = "what fails here ends the run, and nothing outside this binary sees its items"
 )]
 
-mod process;
 mod store;
 
 use std::path::Path;
 use std::time::Duration;
 
 use benches::filled::{self, Kind};
+use benches::process::{Measured, Process};
 use comfy_table::Table;
 use serde_json::{Value, json};
-
-use process::{Measured, Process};
 
 const MILLION: u64 = 1_000_000;
 const RUNS: usize = 3;

@@ -25,11 +25,11 @@ use crate::store::blocking::blocking;
 use crate::store::content::ContentStore;
 use crate::store::usage::Totals;
 
-pub use self::shown::{ImageState, ShownImage, ShownPage};
+pub use self::shown::{ImageState, ShownImage, ShownPage, StateFilter, going_before};
 pub use super::blob_cache::RunningDownload;
 pub use crate::store::error::StoreError;
 pub use crate::store::images::{
-    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImagePulls, ImageQuery, LayerPart,
+    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImagePulls, ImageQuery, LayerPart, Only,
     PlatformPart, PullsQuery,
 };
 
@@ -111,9 +111,24 @@ impl Images {
     ///
     /// Fails if the index cannot be read, or if too many others read it.
     pub async fn list(&self, group: GroupId, query: ImageQuery) -> Result<ShownPage, ImagesError> {
+        if query.only.as_ref().is_some_and(Only::is_none) {
+            return Ok(ShownPage::default());
+        }
         let (content, files) = (self.content.clone(), self.files.clone());
         let page = self.readers.run(Some(group), async move { content.images(group, query, files).await }).await?;
         Ok(ShownPage { images: self.shown(page.images).await, total: page.total })
+    }
+
+    /// Returns what selects the images of a state in a list. See [`going_before`] for the time.
+    pub async fn only(&self, state: StateFilter, going_before: Option<Timestamp>) -> Only {
+        match state {
+            StateFilter::Stale => Only::Tags { tags: self.manifests.stale_tags(), pulled_since: going_before },
+            StateFilter::Arriving => {
+                let downloads = self.blobs.downloads().await;
+                Only::Lacking(downloads.into_iter().map(|download| (download.origin, download.digest)).collect())
+            }
+            StateFilter::Going => going_before.map_or_else(Only::nothing, Only::UnpulledSince),
+        }
     }
 
     /// Returns a group's image with this tag or digest, once for each account with which it was pulled.

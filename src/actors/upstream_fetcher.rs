@@ -30,6 +30,7 @@ mod tests;
 
 pub use self::account_test::{AccountTest, TestResult};
 pub use self::handle::{Requests, UpstreamHandle};
+pub use self::limits::UpstreamQueue;
 pub use self::limits::{Pool, UpstreamPermit};
 pub use self::request::{
     ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, TryAccount,

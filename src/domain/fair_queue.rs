@@ -62,6 +62,11 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         self.len
     }
 
+    /// Returns the number of groups that have items.
+    pub fn groups(&self) -> usize {
+        self.turns.len()
+    }
+
     /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0

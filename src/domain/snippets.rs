@@ -180,6 +180,10 @@ fn containerd(source: Source<'_>) -> Vec<Snippet> {
     vec![
         snippet("/etc/containerd/certs.d/docker.io/hosts.toml: images of Docker Hub keep their names", text.clone()),
         snippet("/etc/containerd/certs.d/_default/hosts.toml: those of all registries do", text),
+        snippet(
+            "Does it pull? containerd reads these files if its setting config_path names their folder",
+            "ctr images pull --hosts-dir /etc/containerd/certs.d docker.io/library/postgres:17".to_owned(),
+        ),
     ]
 }
 
@@ -191,8 +195,10 @@ fn podman(source: Source<'_>) -> Vec<Snippet> {
     let mirror = format!(
         "[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\n[[registry.mirror]]\nlocation = \"{prefix}\""
     );
+    let copy = format!("skopeo copy docker://{prefix}/library/postgres:17 dir:postgres");
     vec![
         snippet("Log in and pull, with the secret in the file 'secret'", pull),
+        snippet("Skopeo and buildah use the login of Podman", copy),
         snippet("/etc/containers/registries.conf.d/images.conf: images of Docker Hub keep their names", mirror),
     ]
 }

@@ -15,13 +15,13 @@
 //! | `.../members...` | members of a group | [`members`] |
 //! | `.../settings` | switch, accounts at registries, freshness, quota and age of a group | [`settings`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
-//! | `/-/account...` | the password and the personal access tokens of the user | [`account`] |
+//! | `/-/account...` | the password, the personal access tokens and the sessions of the user | [`account`] |
 //! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
-//! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
-//! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
+//! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
+//! pages cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
 //! decides on the present identities whether its password is still valid; a form also passes [`form`], which wants the
 //! session's token against forged requests. What fails becomes a page in [`fault`], the only place of the console that
 //! knows status codes.
@@ -56,12 +56,14 @@ mod parts;
 mod passed;
 mod problem;
 mod roles;
+mod session_list;
 mod sessions;
 mod settings;
 mod sign_in;
 mod snippets;
 mod thread;
 mod tokens;
+mod user_agent;
 mod visitor;
 mod words;
 
@@ -89,6 +91,7 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
         .service(web::resource("/-/sign-out").route(post().to(sign_in::sign_out)))
         .service(web::resource("/-/account").route(get().to(account::show)).route(post().to(account::change_password)))
+        .service(web::resource("/-/account/sessions").route(post().to(account::end_sessions)))
         .service(
             web::resource("/-/account/tokens{page:.*}")
                 .route(get().to(account::show_tokens))

@@ -8,7 +8,7 @@ use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::origin::Origin;
 use crate::domain::platform::Platform;
 use crate::domain::pull_record::{Day, PullRecord};
-use crate::domain::reference::Reference;
+use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
 
 /// Key of an image that a group has pulled: by a tag, or by a digest that no other image of the group named.
@@ -56,6 +56,8 @@ pub struct ImageQuery {
     pub search: Option<String>,
     /// Only images that are pinned, or that are not.
     pub pinned: Option<bool>,
+    /// Only images of this state.
+    pub only: Option<Only>,
     /// The order of the list.
     pub order: ImageOrder,
     /// True for the reverse order.
@@ -64,6 +66,38 @@ pub struct ImageQuery {
     pub skip: usize,
     /// Maximum number of images to return.
     pub limit: usize,
+}
+
+/// Selection of images by what the caches in memory, or the clock, say of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Complete images that are not pinned and that nobody has pulled since this time.
+    UnpulledSince(Timestamp),
+    /// Complete images of these tags. Those that are not pinned count only if somebody has pulled them since then.
+    Tags {
+        /// The tags.
+        tags: Vec<(Origin, Tag)>,
+        /// The time; `None`: whenever they were pulled.
+        pulled_since: Option<Timestamp>,
+    },
+    /// Images that lack content of these, which is being downloaded.
+    Lacking(Vec<(Origin, Digest)>),
+}
+
+impl Only {
+    /// Returns the selection of no image.
+    pub fn nothing() -> Self {
+        Self::Lacking(Vec::new())
+    }
+
+    /// Returns true if no image of any group can be one of these.
+    pub fn is_none(&self) -> bool {
+        match self {
+            Self::UnpulledSince(_) => false,
+            Self::Tags { tags, .. } => tags.is_empty(),
+            Self::Lacking(content) => content.is_empty(),
+        }
+    }
 }
 
 /// Order of a list of images. Only the first reads no more than is returned, and lists of pinned images no others.

@@ -33,7 +33,12 @@ fn image(seed: u64) -> Image {
 
 impl House {
     async fn new(scenario: Scenario) -> Self {
-        let started = scenario.settings("[cache]\ntag_freshness = \"1h\"").start().await;
+        Self::with(scenario.settings("[cache]\ntag_freshness = \"1h\"")).await
+    }
+
+    /// Starts it with no other settings than those of the scenario.
+    async fn with(scenario: Scenario) -> Self {
+        let started = scenario.start().await;
         let service = &started.service;
         let [alice, bob, _] = [user(service, "alice").await, user(service, "bob").await, user(service, "dave").await];
         service.add_member(&started.team, &alice, 50).await;

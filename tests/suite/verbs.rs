@@ -17,7 +17,7 @@ use fake_registry::{FakeRegistry, Image, Layer};
 
 use crate::service::{ADMIN_TOKEN, Config, Service, eventually};
 
-fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
+pub(crate) fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
         .args(line.split_whitespace())
         .args(["--url", &service.url()])
@@ -32,7 +32,7 @@ fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn says(output: &Output) -> String {
+pub(crate) fn says(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }

@@ -21,6 +21,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::single_flight::{Join, SingleFlight};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
+use crate::domain::speed::Speed;
 use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, UpstreamError};
 
@@ -34,7 +35,11 @@ pub struct BlobCache {
 struct Running {
     progress: watch::Receiver<Progress>,
     unlinked: PendingLinks,
+    speed: Speed,
 }
+
+/// Interval at which the progress of downloads is noted for their speed.
+const SPEED_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Running {
     /// Returns true if the download has ended, or its task was lost.
@@ -80,7 +85,7 @@ impl BlobCache {
             me.do_send(DownloadEnded(ended));
         });
         metrics::gauge!("dependency_proxy_downloads_in_flight").set((self.downloads.len() + 1) as f64);
-        Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
+        Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked, speed: Speed::default() }).into_mut())
     }
 
     fn start_head(&self, key: BlobKey, group: GroupId, trace: Option<TraceParent>, me: Addr<Self>) {
@@ -96,6 +101,16 @@ impl BlobCache {
 
 impl Actor for BlobCache {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(SPEED_INTERVAL, |cache, _| {
+            let now = Instant::now();
+            for running in cache.downloads.values_mut() {
+                let received = running.progress.borrow().readable;
+                running.speed.note(received, now);
+            }
+        });
+    }
 }
 
 impl Drop for BlobCache {
@@ -172,10 +187,16 @@ impl Handler<ListDownloads> for BlobCache {
     type Result = MessageResult<ListDownloads>;
 
     fn handle(&mut self, _: ListDownloads, _: &mut Self::Context) -> Self::Result {
+        let now = Instant::now();
         let running = self.downloads.iter().filter(|(_, running)| !running.is_over()).map(|(key, running)| {
             let progress = running.progress.borrow();
-            let length = progress.accepted.as_ref().map(|accepted| accepted.length);
-            RunningDownload { origin: key.origin.clone(), digest: key.digest, received: progress.readable, length }
+            RunningDownload {
+                origin: key.origin.clone(),
+                digest: key.digest,
+                received: progress.readable,
+                length: progress.accepted.as_ref().map(|accepted| accepted.length),
+                bytes_per_second: running.speed.per_second(progress.readable, now),
+            }
         });
         MessageResult(running.collect())
     }

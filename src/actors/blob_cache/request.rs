@@ -27,6 +27,8 @@ pub struct RunningDownload {
     pub received: u64,
     /// Length of the blob in bytes; `None` until upstream delivers it.
     pub length: Option<u64>,
+    /// Speed of the last seconds; `None` at the beginning.
+    pub bytes_per_second: Option<u64>,
 }
 
 impl OpenBlob {

@@ -44,8 +44,26 @@ pub struct ShownPage {
     pub total: usize,
 }
 
+/// A state by which lists are filtered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFilter {
+    /// See [`ImageState::Stale`]; without those that are going.
+    Stale,
+    /// See [`ImageState::Arriving`].
+    Arriving,
+    /// Removed within 7 days unless somebody pulls it.
+    Going,
+}
+
 /// Time before its removal from which on an image counts as going.
 const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Returns the time since which an image must have been pulled so that it is not going; `None`: images are not removed
+/// for their age. `unpulled_days` is the number of days after its last pull after which an image is removed, if at all.
+pub fn going_before(unpulled_days: Option<u32>, now: Timestamp) -> Option<Timestamp> {
+    let days = SignedDuration::from_hours(24 * i64::from(unpulled_days?));
+    now.checked_add(GOING).ok()?.checked_sub(days).ok()
+}
 
 impl ShownImage {
     /// Returns the time at which the image is removed unless somebody pulls it; `unpulled_days` is the number of days

@@ -132,6 +132,11 @@ impl ManifestCacheHandle {
         Some(failure.reason())
     }
 
+    /// Returns the tags that were served stale since upstream last confirmed them.
+    pub fn stale_tags(&self) -> Vec<(Origin, Tag)> {
+        self.0.cache.stale_tags()
+    }
+
     /// Drops a group's links from memory, after they were removed from the store.
     pub fn forget_group(&self, group: GroupId) {
         self.0.cache.forget_group(group);

@@ -47,6 +47,11 @@ impl TagKey {
         Self { origin, tag }
     }
 
+    /// Returns the origin and the tag.
+    pub(super) fn parts(self) -> (Origin, Tag) {
+        (self.origin, self.tag)
+    }
+
     pub(super) fn of(request: &PullManifest, tag: &Tag) -> Self {
         Self::new(request.origin.clone(), tag.clone())
     }

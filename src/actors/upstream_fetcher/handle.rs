@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::fetcher::{Dispatch, ForgetAccounts, ForgetFailures, Report, UpstreamFetcher};
-use super::limits::UpstreamLimits;
+use super::limits::{UpstreamLimits, UpstreamQueue};
 use super::request::{ContentKind, UpstreamRequest, Verdict};
 use super::states::{AccountState, ListStates};
 use crate::domain::freshness::Freshness;
@@ -120,6 +120,13 @@ impl UpstreamHandle {
     /// Returns the states of all accounts at all upstreams, in the order of their names.
     pub async fn states(&self) -> Vec<AccountState> {
         self.actor.send(ListStates).await.unwrap_or_default()
+    }
+
+    /// Returns what is under way at each upstream and what waits for it, in the order of their names.
+    pub fn queues(&self) -> Vec<UpstreamQueue> {
+        let mut queues: Vec<_> = self.current.load().limits.values().map(|limits| limits.queue()).collect();
+        queues.sort_by(|one, other| one.upstream.cmp(&other.upstream));
+        queues
     }
 
     /// Reports what the end of a manifest, or of a revalidation, shows about its upstream.

@@ -38,6 +38,23 @@ pub struct UpstreamPermit {
     _counted: Counted,
 }
 
+/// The requests to one upstream that are under way, and those that wait for a permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamQueue {
+    /// The upstream.
+    pub upstream: UpstreamName,
+    /// Number of short requests, downloads and ranges that are under way.
+    pub in_use: [usize; 3],
+    /// Maximum of each of them.
+    pub max_in_use: usize,
+    /// Number of requests that wait.
+    pub waiting: usize,
+    /// Maximum of them.
+    pub max_waiting: usize,
+    /// Number of groups that take turns among those.
+    pub groups: usize,
+}
+
 impl Pool {
     /// All pools.
     pub(super) const ALL: [Self; 3] = [Self::Short, Self::Content, Self::Range];
@@ -75,6 +92,13 @@ impl UpstreamLimits {
     pub(super) fn are_of(&self, options: &ConnectionOptions) -> bool {
         let of_options = (options.max_concurrent.get(), options.max_waiting, options.rate_limit_wait);
         (self.max_concurrent, self.max_waiting, self.rate_limit_wait) == of_options
+    }
+
+    /// Returns what is under way and what waits at present.
+    pub(super) fn queue(&self) -> UpstreamQueue {
+        let (in_use, waiting, groups) = self.permits.counts(self.max_concurrent);
+        let (max_in_use, max_waiting) = (self.max_concurrent, self.max_waiting);
+        UpstreamQueue { upstream: self.upstream.clone(), in_use, max_in_use, waiting, max_waiting, groups }
     }
 
     /// Returns how a request that has taken `spent` until now waits while upstream's limit is reached.

@@ -72,6 +72,15 @@ impl Permits {
         Some(Waiting { permits: self.clone(), pool, granted: Some(granted) })
     }
 
+    /// Returns the number of permits of each pool that are in use, of `each`; the number of requests that wait; and the
+    /// number of groups that take turns among those.
+    pub(super) fn counts(&self, each: usize) -> ([usize; Pool::ALL.len()], usize, usize) {
+        let state = self.state();
+        let in_use = state.free.map(|free| each.saturating_sub(free));
+        let waiting = state.waiting.iter().map(FairQueue::len).sum();
+        (in_use, waiting, state.waiting.iter().map(FairQueue::groups).sum())
+    }
+
     /// Hands a permit on to the request whose turn it is.
     fn release(&self, pool: Pool) {
         let mut state = self.state();

@@ -271,9 +271,14 @@ impl Caller {
     }
 
     /// Logs that a session of this caller in the console has begun or ended, and counts it for the audit trail.
-    pub(in crate::http) fn note_session(&self, (name, what): (&'static str, &'static str)) {
-        log_of!(self, what, "session of the console");
-        let (id, username) = (self.user.id, self.user.username.to_string());
+    pub(in crate::http) fn note_session(&self, what: (&'static str, &'static str)) {
+        self.note_session_of(&self.user, what);
+    }
+
+    /// Logs what this caller did with sessions of a user in the console, and counts it for the audit trail.
+    pub(in crate::http) fn note_session_of(&self, user: &User, (name, what): (&'static str, &'static str)) {
+        log_of!(self, what, of = user.username.as_str(), "session of the console");
+        let (id, username) = (user.id, user.username.to_string());
         let occurrence = Occurrence {
             name,
             message: what,

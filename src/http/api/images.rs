@@ -10,13 +10,13 @@ use super::image_changes as changes;
 use super::image_view as view;
 use super::pagination::Page;
 use super::params::Params;
-use crate::actors::images::{ImageOrder, ImageQuery, ShownImage};
+use crate::actors::images::{ImageOrder, ImageQuery, ShownImage, StateFilter, going_before};
 use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
 
-/// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search` and `pinned`
-/// reads no more than the page.
+/// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search`, `pinned`
+/// and `state` reads no more than the page.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<String>,
@@ -37,9 +37,22 @@ pub(super) async fn list(
         Some("desc") => true,
         Some(_) => return Err(ApiError::invalid_value("sort")),
     };
+    let state = match params.text("state")?.as_deref() {
+        None | Some("") => None,
+        Some("stale") => Some(StateFilter::Stale),
+        Some("arriving") => Some(StateFilter::Arriving),
+        Some("going") => Some(StateFilter::Going),
+        Some(_) => return Err(ApiError::invalid_value("state")),
+    };
+    let days = policy::unpulled_days(&caller.directory, group, caller.state.unpulled_days);
+    let only = match state {
+        Some(state) => Some(caller.state.images.only(state, going_before(days, caller.now)).await),
+        None => None,
+    };
     let query = ImageQuery {
         search: params.text("search")?.filter(|text| !text.is_empty()),
         pinned: params.flag("pinned")?,
+        only,
         order,
         descending,
         skip: page.skipped(),

@@ -11,13 +11,13 @@ use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, Images, ImagesError, NotRefreshed, Pinned,
-    PullsQuery, RunningDownload, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, Images, ImagesError, NotRefreshed, Only,
+    Pinned, PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle};
+use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
@@ -83,6 +83,9 @@ pub(crate) trait ImageStore: Send + Sync {
     /// See [`Images::list`].
     fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>>;
 
+    /// See [`Images::only`].
+    fn only(&self, state: StateFilter, going_before: Option<Timestamp>) -> BoxFuture<'_, Only>;
+
     /// See [`Images::find`].
     fn find(
         &self,
@@ -136,6 +139,9 @@ pub(crate) trait UpstreamStates: Send + Sync {
 
     /// See [`UpstreamHandle::test_account`].
     fn test_account(&self, upstream: UpstreamName, account: Account, group: GroupId) -> BoxFuture<'_, AccountTest>;
+
+    /// See [`UpstreamHandle::queues`].
+    fn queues(&self) -> Vec<UpstreamQueue>;
 }
 
 impl UpstreamStates for UpstreamHandle {
@@ -145,6 +151,10 @@ impl UpstreamStates for UpstreamHandle {
 
     fn test_account(&self, upstream: UpstreamName, account: Account, group: GroupId) -> BoxFuture<'_, AccountTest> {
         Box::pin(self.test_account(upstream, account, group))
+    }
+
+    fn queues(&self) -> Vec<UpstreamQueue> {
+        self.queues()
     }
 }
 
@@ -185,6 +195,10 @@ impl Warming for Warmer {
 impl ImageStore for Images {
     fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(self.list(group, query))
+    }
+
+    fn only(&self, state: StateFilter, going_before: Option<Timestamp>) -> BoxFuture<'_, Only> {
+        Box::pin(self.only(state, going_before))
     }
 
     fn find(

@@ -1,4 +1,4 @@
-//! `/-/account`: the visitor's own password and personal access tokens.
+//! `/-/account`: the visitor's own password, personal access tokens and sessions.
 
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
@@ -10,9 +10,11 @@ use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
+use super::pages::page_in;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
+use super::session_list;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
@@ -20,8 +22,9 @@ use crate::http::api::{ApiError, ApiState, own_password};
 const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and every session, ends with the next request";
 
 /// Handles `GET /-/account`.
-pub(super) async fn show(visitor: Visitor) -> HttpResponse {
-    page::show(&visitor.frame(), "Your account", &content(&visitor, None))
+pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> HttpResponse {
+    let tokens_page = page_in(request.query_string());
+    page::show(&visitor.frame(), "Your account", &content(&visitor, None, tokens_page))
 }
 
 /// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and leads to a new one.
@@ -38,14 +41,25 @@ pub(super) async fn change_password(
         return Ok(response);
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-    let content = content(visitor, Some(&problem));
+    let content = content(visitor, Some(&problem), 0);
     Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content))
 }
 
+/// Handles `POST /-/account/sessions`: ends sessions of the visitor, but not the present one.
+pub(super) async fn end_sessions(form: Form) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let done = session_list::end(&form, &visitor.caller.user)?;
+    Ok(visitor.done(done, "/-/account"))
+}
+
 /// Handles `GET /-/account/tokens...`.
-pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
+pub(super) async fn show_tokens(
+    request: HttpRequest,
+    visitor: Visitor,
+    page: web::Path<String>,
+) -> Result<HttpResponse, Fault> {
     let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
-    tokens::show(&visitor, &Owner::Visitor, page)
+    tokens::show(&visitor, &Owner::Visitor, page, request.query_string())
 }
 
 /// Handles `POST /-/account/tokens...`.
@@ -64,7 +78,7 @@ async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiE
     own_password::replace(caller, (current, new), address).await.map(drop)
 }
 
-fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
+fn content(visitor: &Visitor, problem: Option<&Problem>, tokens_page: usize) -> Markup {
     html! {
         h1 { (visitor.username()) }
         @if visitor.caller.user.admin { p.soft { "Administrator" } }
@@ -78,7 +92,7 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays "
                 "when you leave."
             }
-            (tokens::table(visitor, &Owner::Visitor))
+            (tokens::table(visitor, &Owner::Visitor, tokens_page))
         }
         section aria-labelledby="password-title" {
             h2 #password-title { "Password" }
@@ -90,6 +104,11 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                     .show(problem))
                 button { "Change the password" }
             }
+        }
+        section aria-labelledby="sessions" {
+            h2 #sessions { "Where you are signed in" }
+            p.soft { "If you do not know one of these, end it and change the password." }
+            (session_list::table(visitor, &session_list::of(visitor, &visitor.caller.user), "/-/account/sessions"))
         }
     }
 }

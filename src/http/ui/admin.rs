@@ -3,6 +3,7 @@
 mod downloads;
 mod groups;
 mod overview;
+mod queues;
 mod registries;
 mod user_changes;
 mod users;
@@ -34,6 +35,8 @@ enum AdminPage {
     Unblock(UserId),
     /// The confirmation before a user is deleted.
     Delete(UserId),
+    /// The sessions of a user.
+    Sessions(UserId),
 }
 
 /// Handles `GET /-/admin...`.
@@ -51,6 +54,7 @@ pub(super) async fn show(
         AdminPage::NewUser => Ok(user_changes::new(&visitor)),
         AdminPage::Block(user) => user_changes::confirm_block(&visitor, user),
         AdminPage::Delete(user) => user_changes::confirm_deletion(&visitor, user),
+        AdminPage::Sessions(user) => user_changes::sessions(&visitor, user),
         AdminPage::Unblock(_) => Err(visitor.no_such_page()),
     }
 }
@@ -62,6 +66,7 @@ pub(super) async fn change(form: Form, rest: web::Path<String>) -> Result<HttpRe
         AdminPage::Block(user) => user_changes::block(&form, user).await,
         AdminPage::Unblock(user) => user_changes::unblock(&form, user).await,
         AdminPage::Delete(user) => user_changes::delete(&form, user).await,
+        AdminPage::Sessions(user) => user_changes::end_sessions(&form, user),
         AdminPage::Overview | AdminPage::Groups | AdminPage::Users | AdminPage::Audit => {
             Err(form.visitor.no_such_page())
         }
@@ -89,6 +94,7 @@ impl AdminPage {
             ["users", id, "block"] => user(id).map(Self::Block),
             ["users", id, "unblock"] => user(id).map(Self::Unblock),
             ["users", id, "delete"] => user(id).map(Self::Delete),
+            ["users", id, "sessions"] => user(id).map(Self::Sessions),
             _ => None,
         }
     }

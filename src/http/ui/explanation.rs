@@ -61,7 +61,7 @@ fn form(group: &Group, (user, image): (&str, &str), problem: Option<&Problem>) -
             (Field::new("user", "User name").kind(FieldKind::Identifier).required().value(user)
                 .hint("Of a person, or of a deploy token").show(problem))
             (Field::new("image", "Image").kind(FieldKind::Identifier).value(image).class("grow")
-                .hint("As it is pulled, such as postgres:17. May be left empty").show(problem))
+                .hint("Such as postgres:17. May be left empty").show(problem))
             button.primary { "Explain" }
         }
     }

@@ -1,12 +1,14 @@
 //! The page of a group: how to pull through it, how much it has cached, and the list of its images.
 
 mod figures;
+mod filter;
 mod list;
 
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
 use self::figures::Figures;
+use self::filter::Counts;
 use self::list::List;
 use super::address;
 use super::fault::Fault;
@@ -14,7 +16,6 @@ use super::page;
 use super::parts::{crumbs, icon, prefix, tabs, visibility};
 use super::snippets;
 use super::visitor::Visitor;
-use crate::actors::images::ImageQuery;
 use crate::domain::group::Group;
 use crate::domain::policy;
 
@@ -22,11 +23,9 @@ use crate::domain::policy;
 pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.group(path)?;
     let list = List::read(visitor, &group, query).await?;
-    let images = &visitor.caller.state.images;
-    let pinned = ImageQuery { pinned: Some(true), limit: 0, ..ImageQuery::default() };
-    let pinned = images.list(group.id, pinned).await.map_err(|error| visitor.refused(&error.into()))?.total;
+    let counts = Counts::read(visitor, &group).await?;
     let is_empty = list.is_of_all() && list.is_empty();
-    let figures = Figures::read(visitor, &group, pinned).await;
+    let figures = Figures::read(visitor, &group, counts.pinned).await;
     let content = html! {
         (crumbs(visitor, &group, None))
         div.head { h1 { (group.path) " " (visibility(&group)) } }
@@ -48,7 +47,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                 }
             }
             (figures.show(visitor, &group))
-            (images_of(visitor, &group, &list, pinned))
+            (images_of(visitor, &group, &list, counts))
         }
     };
     Ok(page::show(&visitor.frame(), &format!("Images of {}", group.path), &content))
@@ -107,7 +106,7 @@ fn first_steps(visitor: &Visitor, group: &Group) -> Markup {
     }
 }
 
-fn images_of(visitor: &Visitor, group: &Group, list: &List, pinned: usize) -> Markup {
+fn images_of(visitor: &Visitor, group: &Group, list: &List, counts: Counts) -> Markup {
     let clear = format!("{}/clear", address::of_group(group.path.as_str()));
     html! {
         section aria-labelledby="images" {
@@ -115,7 +114,7 @@ fn images_of(visitor: &Visitor, group: &Group, list: &List, pinned: usize) -> Ma
                 h2 #images { "Cached images" }
                 @if visitor.owns(group) { a.button.minor href=(clear) { "Clear the cache…" } }
             }
-            (list.show(visitor, group, pinned))
+            (list.show(visitor, group, counts))
             p.hint {
                 "Sizes count what is stored of all platforms. Images share layers, which the group counts once, so the
                 sizes of all images add up to more than is stored."
@@ -147,7 +146,7 @@ fn states() -> Markup {
             "Not all of it is stored, because it was not pulled or made room for others. A pull fetches the rest.",
         ),
         ("", "arriving", "Arriving", "It is being downloaded. Everybody who pulls it now shares that one download."),
-        ("", "going", "Going", "It is about to be removed, because nobody pulls it. A pull or a pin keeps it."),
+        ("", "going", "Going", "It is removed within 7 days, because nobody pulls it. A pull or a pin keeps it."),
     ];
     html! {
         details.fold {

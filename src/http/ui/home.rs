@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
 use super::new_group;
 use super::page;
+use super::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
 use super::parts::{path_words, stored};
 use super::visitor::Visitor;
 use super::words::number;
@@ -23,11 +24,13 @@ use crate::domain::policy;
 type Sizes = Option<HashMap<GroupId, GroupTotals>>;
 
 /// Handles `GET /`.
-pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
     let authority = visitor.authority();
     let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();
     let mut groups: Vec<Arc<Group>> = visitor.caller.directory.groups().filter(is_member).cloned().collect();
     groups.sort_by(|a, b| a.path.cmp(&b.path));
+    let (page, total) = (page_in(request.query_string()), groups.len());
+    let shown: Vec<_> = groups.into_iter().skip(page * PER_PAGE).take(PER_PAGE).collect();
     let sizes = visitor.caller.state.images.totals().await.ok().flatten();
     let content = html! {
         div.head {
@@ -38,7 +41,11 @@ pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
             "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
             "below it, too."
         }
-        @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
+        @if total == 0 {
+            (no_groups(&visitor))
+        } @else {
+            (table(&visitor, &shown, &sizes, &Numbered { page, total, things: "groups" }))
+        }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
 }
@@ -58,7 +65,7 @@ fn no_groups(visitor: &Visitor) -> Markup {
     }
 }
 
-fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
+fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes, part: &Numbered<'_>) -> Markup {
     html! {
         section aria-labelledby="groups" {
             h2.unseen #groups { "Groups" }
@@ -73,6 +80,7 @@ fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
                 }
                 tbody role="rowgroup" { @for group in groups { (row(visitor, group, sizes)) } }
             }
+            (part.show_many(|page| format!("/{}", query_of(&[("page", &page_value(page))]))))
         }
     }
 }

@@ -27,6 +27,9 @@ struct Typed {
     public: bool,
 }
 
+/// Maximum number of groups above that are offered to choose from: the path of one of more is typed.
+const MAX_OPTIONS: usize = 100;
+
 /// Address of the form.
 pub(super) const ADDRESS: &str = "/-/groups/new";
 
@@ -114,15 +117,18 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
 }
 
 fn place(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let field = Field::new("parent", "Below");
+    if parents(visitor).nth(MAX_OPTIONS).is_some() {
+        let field = field.kind(FieldKind::Identifier).value(&typed.parent);
+        return field.hint("The path of the group above, whose members are members of this one, too").show(problem);
+    }
     let options = html! {
         @if visitor.caller.user.admin { option value="" { "No other group" } }
         @for group in parents(visitor) {
             option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
         }
     };
-    Field::new("parent", "Below")
-        .hint("Members of a group above are members of this one, too")
-        .of_options(problem, options)
+    field.hint("Members of a group above are members of this one, too").of_options(problem, options)
 }
 
 fn visibility(typed: &Typed) -> Markup {

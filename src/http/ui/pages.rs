@@ -56,6 +56,15 @@ impl Numbered<'_> {
         let before = (self.page > 0).then(|| ("Previous", to(self.page - 1)));
         links(before, Some(&words), (last < self.total).then(|| ("Next", to(self.page + 1))))
     }
+
+    /// Works as [`Self::show`], but shows nothing for a list that fits on its first page.
+    pub(super) fn show_many(&self, to: impl Fn(usize) -> String) -> Markup {
+        if self.page == 0 && self.total <= PER_PAGE {
+            html! {}
+        } else {
+            self.show(to)
+        }
+    }
 }
 
 /// Shows the way to the pages before and after the present one.

@@ -3,6 +3,7 @@
 //! memory: a restart ends all of them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,11 @@ pub(crate) struct SessionTimes {
 /// A session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
+    /// Its name in lists, which opens nothing.
+    pub(super) id: String,
     /// The password with which it was started.
     pub(super) credential: CredentialId,
+    from: StartedFrom,
     /// Proof that a form comes from a page of this session.
     pub(super) form_secret: [u8; form_token::SECRET_BYTES],
     started: Instant,
@@ -38,6 +42,31 @@ pub(super) struct Session {
     /// What a form has done, as a sentence for the next page.
     done: Option<String>,
 }
+
+/// The client that started a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StartedFrom {
+    /// The address.
+    pub(super) address: Option<IpAddr>,
+    /// The browser, as it names itself.
+    pub(super) user_agent: Option<String>,
+}
+
+/// A session as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListedSession {
+    /// Its name.
+    pub(super) id: String,
+    /// The client that started it.
+    pub(super) from: StartedFrom,
+    /// Time since the start.
+    pub(super) age: Duration,
+    /// Time since the last request.
+    pub(super) idle: Duration,
+}
+
+/// Length of the name of a session, in bytes.
+const ID_BYTES: usize = 8;
 
 /// Length of the secret in a cookie, in bytes.
 const SECRET_BYTES: usize = 32;
@@ -55,9 +84,10 @@ impl Sessions {
     }
 
     /// Starts a session, and returns its secret for the cookie. Only the digest of the secret is kept.
-    pub(super) fn start(&self, credential: CredentialId, now: Instant) -> String {
+    pub(super) fn start(&self, credential: CredentialId, from: StartedFrom, now: Instant) -> String {
         let secret = hex::encode(random::bytes::<SECRET_BYTES>());
-        let session = Session { credential, form_secret: random::bytes(), started: now, used: now, done: None };
+        let (id, form_secret) = (hex::encode(random::bytes::<ID_BYTES>()), random::bytes());
+        let session = Session { id, credential, from, form_secret, started: now, used: now, done: None };
         let mut sessions = self.lock();
         sessions.retain(|_, session| self.is_valid(session, now));
         let of_same = |(_, other): &(&Digest, &Session)| other.credential == credential;
@@ -98,6 +128,20 @@ impl Sessions {
         self.lock().remove(&sha256::digest(secret.as_bytes()));
     }
 
+    /// Returns the sessions of a password; the one used last comes first.
+    pub(super) fn of(&self, credential: CredentialId, now: Instant) -> Vec<ListedSession> {
+        let sessions = self.lock();
+        let of_it = sessions.values().filter(|one| one.credential == credential && self.is_valid(one, now));
+        let mut listed: Vec<ListedSession> = of_it.map(|session| session.listed(now)).collect();
+        listed.sort_by(|one, other| (one.idle, &one.id).cmp(&(other.idle, &other.id)));
+        listed
+    }
+
+    /// Ends this session.
+    pub(super) fn end_listed(&self, listed: &ListedSession) {
+        self.lock().retain(|_, session| session.id != listed.id);
+    }
+
     /// Ends all sessions of a password.
     pub(in crate::http) fn end_all_of(&self, credential: CredentialId) {
         self.lock().retain(|_, session| session.credential != credential);
@@ -109,6 +153,13 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
         self.by_secret.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn listed(&self, now: Instant) -> ListedSession {
+        let (age, idle) = (now.duration_since(self.started), now.duration_since(self.used));
+        ListedSession { id: self.id.clone(), from: self.from.clone(), age, idle }
     }
 }
 
@@ -132,7 +183,8 @@ mod tests {
     fn a_session_ends_without_requests_and_after_the_longest_time() {
         let (sessions, credential, start) = sessions();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let (idle, used) = (sessions.start(credential, start), sessions.start(credential, start));
+        let begin = || sessions.start(credential, StartedFrom::default(), start);
+        let (idle, used) = (begin(), begin());
         assert_eq!(sessions.find(&used, at(9)).map(|session| session.credential), Some(credential));
         assert!(sessions.find(&idle, at(10)).is_none());
         assert!(sessions.find(&used, at(18)).is_some() && sessions.find(&used, at(24)).is_some());
@@ -143,12 +195,29 @@ mod tests {
     #[test]
     fn a_session_that_was_ended_and_those_above_the_limit_are_gone() {
         let (sessions, credential, start) = sessions();
-        let first = sessions.start(credential, start);
-        let rest: Vec<_> =
-            (1..=MAX_OF_ONE).map(|_| sessions.start(credential, start + Duration::from_secs(1))).collect();
+        let begin = |seconds| sessions.start(credential, StartedFrom::default(), start + Duration::from_secs(seconds));
+        let first = begin(0);
+        let rest: Vec<_> = (1..=MAX_OF_ONE).map(|_| begin(1)).collect();
         assert!(sessions.find(&first, start + Duration::from_secs(2)).is_none());
         sessions.end(&rest[7]);
         let left = rest.iter().filter(|secret| sessions.find(secret, start + Duration::from_secs(2)).is_some());
         assert_eq!(left.count(), MAX_OF_ONE - 1);
+    }
+
+    #[test]
+    fn a_user_sees_the_own_sessions_and_ends_one_of_them() {
+        let (sessions, credential, start) = sessions();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let from = StartedFrom { address: Some([10, 0, 9, 14].into()), user_agent: Some("curl/8".to_owned()) };
+        let first = sessions.start(credential, from.clone(), start);
+        let second = sessions.start(credential, StartedFrom::default(), at(1));
+        sessions.start(random::credential_id(), StartedFrom::default(), at(1));
+        sessions.find(&first, at(3));
+        let listed = sessions.of(credential, at(5));
+        assert_eq!(listed.iter().map(|one| one.idle.as_secs()).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!((&listed[0].from, listed[0].age.as_secs()), (&from, 5));
+        sessions.end_listed(&listed[0]);
+        assert!(sessions.find(&first, at(5)).is_none() && sessions.find(&second, at(5)).is_some());
+        assert!(sessions.of(credential, at(20)).is_empty(), "it has ended without a request");
     }
 }

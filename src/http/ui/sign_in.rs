@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
 use super::parts::icon;
+use super::sessions::StartedFrom;
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::token_issuer::PasswordError;
 use crate::http::api::{ApiState, Caller, Needed};
@@ -70,7 +71,9 @@ pub(super) async fn sign_in(
             caller.note_session(("console_signed_in", "signed in to the console"));
             // The session before belongs to another user, or is older: its cookie is replaced.
             secrets_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
-            let secret = state.sessions.start(credential, Instant::now());
+            let author = caller.author();
+            let from = StartedFrom { address: author.address, user_agent: author.user_agent };
+            let secret = state.sessions.start(credential, from, Instant::now());
             let mut response = see(&back);
             // Fails only for a cookie that is no header, which hexadecimal digits are.
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));

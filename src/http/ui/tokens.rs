@@ -15,6 +15,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
+use super::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
 use super::parts::{crumbs, icon, tabs};
 use super::visitor::Visitor;
 use super::words::{day, time};
@@ -52,10 +53,10 @@ pub(super) enum TokensPage {
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows a page.
-pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
+pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage, query: &str) -> Result<HttpResponse, Fault> {
     owner.check(visitor)?;
     match page {
-        TokensPage::List => list(visitor, owner),
+        TokensPage::List => list(visitor, owner, query),
         TokensPage::New => creation::show(visitor, owner),
         TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
         TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
@@ -144,7 +145,7 @@ impl Owner {
     }
 }
 
-fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
+fn list(visitor: &Visitor, owner: &Owner, query: &str) -> Result<HttpResponse, Fault> {
     let Some(group) = owner.group(visitor)? else {
         return Ok(super::see("/-/account"));
     };
@@ -161,7 +162,7 @@ fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
                 "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you
                 revoke fails at the very next request."
             }
-            (table(visitor, owner))
+            (table(visitor, owner, page_in(query)))
             p.hint {
                 "For your own machine make a " a href="/-/account" { "personal access token" }
                 ": it pulls wherever you are a member."
@@ -171,8 +172,8 @@ fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
     Ok(page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content))
 }
 
-/// Returns the table of the tokens of an owner that are not revoked, or what to do if there are none.
-pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
+/// Returns a page of the table of the tokens of an owner that are not revoked, or what to do if there are none.
+pub(super) fn table(visitor: &Visitor, owner: &Owner, page: usize) -> Markup {
     let authority = visitor.authority();
     let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.find(&authority, token.id).is_ok();
     let mut tokens: Vec<Arc<Token>> = visitor.caller.directory.tokens().filter(is_of).cloned().collect();
@@ -180,6 +181,8 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
     if tokens.is_empty() {
         return html! { p { "There is none yet." } };
     }
+    let list = if let Owner::Group(_) = owner { owner.address() } else { "/-/account".to_owned() };
+    let to = |page| format!("{list}{}", query_of(&[("page", &page_value(page))]));
     html! {
         table.cards role="table" aria-label="Tokens" {
             thead role="rowgroup" {
@@ -192,8 +195,11 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
                     th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
                 }
             }
-            tbody role="rowgroup" { @for token in &tokens { (row(visitor, owner, token)) } }
+            tbody role="rowgroup" {
+                @for token in tokens.iter().skip(page * PER_PAGE).take(PER_PAGE) { (row(visitor, owner, token)) }
+            }
         }
+        (Numbered { page, total: tokens.len(), things: "tokens" }.show_many(to))
     }
 }
 

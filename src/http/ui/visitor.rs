@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
 use super::see;
-use super::sessions::Session;
+use super::sessions::{ListedSession, Session};
 use crate::auth::form_token;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
@@ -92,6 +92,11 @@ impl Visitor {
     /// Returns a token for a form of this session.
     pub(super) fn form_token(&self) -> String {
         form_token::issue(&self.session.form_secret)
+    }
+
+    /// Returns true if this is the session of the request.
+    pub(super) fn is_of(&self, listed: &ListedSession) -> bool {
+        self.session.id == listed.id
     }
 
     /// Returns true if the token comes from a page of this session.

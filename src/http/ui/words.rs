@@ -1,6 +1,8 @@
 //! Numbers, sizes and times as pages show them: decimal units with three digits, as Docker prints them; thousands with
 //! a comma; times as long ago, and in full where the pointer rests.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -50,6 +52,18 @@ pub(super) fn percent(share: f64) -> String {
 /// Returns which part of a whole this is, in percent with one decimal, at most 100.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     (part as f64 * 1000.0 / whole.max(1) as f64).round().min(1000.0) / 10.0
+}
+
+/// Returns a length of time, such as `5 min 3 s`.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => "under 1 s".to_owned(),
+        1..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..360_000 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => "over 100 h".to_owned(),
+    }
 }
 
 /// Shows a time: how long ago it was, or from 100 days on its day.
@@ -109,6 +123,8 @@ mod tests {
             assert_eq!(size(bytes), shown);
         }
         assert_eq!([number(0), number(999), number(18_204), number(1_000_000)], ["0", "999", "18,204", "1,000,000"]);
+        let times = [0, 59, 303, 7_380, 400_000].map(|seconds| duration(Duration::from_secs(seconds)));
+        assert_eq!(times, ["under 1 s", "59 s", "5 min 3 s", "2 h 3 min", "over 100 h"]);
         assert_eq!([number_of(1, "image"), number_of(1_200, "image")], ["1 image", "1,200 images"]);
     }
 

@@ -50,8 +50,12 @@ async fn the_overview_shows_traffic_the_store_downloads_and_registries() {
     let pulling = actix_rt::spawn(async move { client.blob("team", "large", &digest).await });
     let is_shown = async || chief.get(ADMIN).await.text.contains("of 3.15 MB");
     eventually("the download is shown", is_shown).await;
+    // It stands still at half of its length.
+    let stands = async || chief.get(ADMIN).await.text.contains(r#"data-label="Speed">waiting<"#);
+    eventually("the speed is shown", stands).await;
     let page = chief.get(&format!("{ADMIN}?reload=5")).await;
-    page.shows(&["library/large", "<progress", "Stop reloading"]);
+    page.shows(&["library/large", "<progress", "Stop reloading", r#"data-label="Left">unknown<"#]);
+    page.shows(&["Queues to registries", r#"data-label="Downloads">1 of 64<"#, r#"data-label="Waiting">0 of 1,024"#]);
     assert_eq!((page.header("refresh"), chief.get(ADMIN).await.header("refresh")), ("5", ""));
     hub.release();
     assert_eq!(pulling.await.unwrap().status, 200);
@@ -64,6 +68,55 @@ async fn the_overview_shows_traffic_the_store_downloads_and_registries() {
         page.text.contains("docker.io does not work:") && page.text.contains("Fails")
     };
     eventually("the failure is shown", is_shown).await;
+}
+
+#[actix_rt::test]
+async fn the_overview_shows_the_speed_of_a_download_and_the_time_that_is_left() {
+    let layer = Layer::random(8 << 20, 9);
+    let large = Image::single(std::slice::from_ref(&layer));
+    let house = House::new(Scenario::new().image("library/large", "1", &large)).await;
+    let chief = administrator(&house).await;
+    house.started.hub.on(Kind::BlobDownload).slow(1 << 20);
+    assert_eq!(house.started.client.manifest("team", "large", "1").await.status, 200);
+    let (client, digest) = (house.started.client.clone(), layer.digest().to_owned());
+    let pulling = actix_rt::spawn(async move { client.blob("team", "large", &digest).await });
+    let is_shown = async || {
+        let text = chief.get(ADMIN).await.text;
+        text.contains("B/s</td>") && text.contains(r#"data-label="Left">"#) && text.contains(" s</td>")
+    };
+    eventually("speed and time are shown", is_shown).await;
+    house.started.hub.behave();
+    pulling.abort();
+}
+
+#[actix_rt::test]
+async fn requests_that_wait_for_a_registry_are_shown_with_the_groups_that_take_turns() {
+    let layers: Vec<_> = (1..=3).map(|seed| Layer::random(2 << 20, seed)).collect();
+    let images: Vec<_> = layers.iter().map(|layer| Image::single(std::slice::from_ref(layer))).collect();
+    let scenario = images
+        .iter()
+        .enumerate()
+        .fold(Scenario::new(), |scenario, (number, image)| scenario.image("library/large", &number.to_string(), image));
+    let house = House::new(scenario.settings("[upstream_defaults]\nmax_concurrent = 1")).await;
+    let chief = administrator(&house).await;
+    let hub = &house.started.hub;
+    hub.on(Kind::BlobDownload).hold_after(1 << 20);
+    let mut pulls = Vec::new();
+    for (number, layer) in layers.iter().enumerate() {
+        assert_eq!(house.started.client.manifest("team", "large", &number.to_string()).await.status, 200);
+        let (client, digest) = (house.started.client.clone(), layer.digest().to_owned());
+        pulls.push(actix_rt::spawn(async move { client.blob("team", "large", &digest).await }));
+    }
+    let wait = async || {
+        let text = chief.get(ADMIN).await.text;
+        text.contains(r#"data-label="Downloads">1 of 1<"#) && text.contains("2 of 1,024, in turns of 1 group")
+    };
+    eventually("two downloads wait", wait).await;
+    hub.behave();
+    hub.release();
+    for pull in pulls {
+        assert_eq!(pull.await.unwrap().status, 200);
+    }
 }
 
 #[actix_rt::test]
@@ -122,6 +175,42 @@ async fn users_are_created_blocked_unblocked_and_deleted() {
     assert_eq!(chief.post(&format!("{of_erin}/delete"), &[]).await.status, 303);
     chief.get(&format!("{ADMIN}/users?q=erin")).await.shows(&["There is no such user."]);
     chief.get(&format!("{of_erin}/delete")).await.is(404, "There is no page with this address");
+}
+
+#[actix_rt::test]
+async fn administrators_see_and_end_the_sessions_of_a_user() {
+    let house = House::new(Scenario::new()).await;
+    let chief = administrator(&house).await;
+    let browsers = [house.visitor("bob").await, house.visitor("bob").await, house.visitor("bob").await];
+    let page = format!("{ADMIN}/users/{}/sessions", house.bob.id);
+    chief.get(&format!("{ADMIN}/users?q=bob")).await.shows(&[&format!(r#"href="{page}""#)]);
+    let shown = chief.get(&page).await;
+    shown.shows(&["Where bob is signed in", "127.0.0.1", "End all"]);
+    assert!(!shown.text.contains("This session"), "{}", shown.text);
+    let is_out = async |browser: &Visitor| browser.get("/").await.leads_to.starts_with("/-/sign-in");
+
+    // Bob has used the last browser last, and the first one longest ago.
+    let (_, first) = shown.text.rsplit_once(r#"name="session" value=""#).unwrap();
+    assert!(first.starts_with("others"), "{first}");
+    let ids: Vec<&str> = shown.text.split(r#"name="session" value=""#).skip(1).collect();
+    let id = ids[0].split('"').next().unwrap();
+    assert_eq!(chief.post(&page, &[("session", id)]).await.leads_to, page);
+    chief.get(&page).await.shows(&["That session has ended."]);
+    let mut out = 0;
+    for browser in &browsers {
+        out += u32::from(is_out(browser).await);
+    }
+    assert_eq!(out, 1);
+    chief.post(&page, &[("session", id)]).await.is(400, "That session is over already.");
+    assert_eq!(chief.post(&page, &[("session", "others")]).await.status, 303);
+    for browser in &browsers {
+        assert!(is_out(browser).await);
+    }
+    chief.get(&page).await.shows(&["bob is not signed in anywhere."]);
+    let alice = house.visitor("alice").await;
+    alice.get(&page).await.is(403, "This page is for administrators");
+    alice.post(&page, &[("session", "others")]).await.is(403, "This page is for administrators");
+    assert!(house.started.service.log().contains("ended sessions of the console"));
 }
 
 #[actix_rt::test]

@@ -143,6 +143,8 @@ async fn axe_finds_nothing_on_any_page() {
         &format!("{TEAM}/explain?user=bob&image=app:1"),
         &format!("{member}/change"),
         &format!("{member}/remove"),
+        &format!("{TEAM}?show=stale"),
+        &format!("{TEAM}?show=pinned&q=app"),
         "/-/account",
         "/-/account/tokens/new",
         "/groups/nowhere/-/dependency_proxy",
@@ -154,9 +156,42 @@ async fn axe_finds_nothing_on_any_page() {
     let users = format!("/users/{}", house.alice.id);
     let admin = json!({"admin": true});
     assert_eq!(service.api("PUT", &users, admin).await.status, 200);
-    for page in ["", "/groups", "/users", "/users/new", "/audit", &format!("/users/{}/block", house.bob.id)] {
+    for page in [
+        "",
+        "/groups",
+        "/users",
+        "/users/new",
+        "/audit",
+        &format!("/users/{}/block", house.bob.id),
+        &format!("/users/{}/sessions", house.alice.id),
+    ] {
         browser.check_with_axe(&format!("/-/admin{page}")).await;
     }
+    browser.end().await;
+}
+
+#[actix_rt::test]
+async fn a_person_ends_another_session_and_filters_the_list_with_the_keyboard() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    let service = &house.started.service;
+    let pin = json!({"pinned": true});
+    assert_eq!(service.api("PUT", "/groups/team/dependency_proxy/images/app:1", pin).await.status, 200);
+    let other = house.visitor("alice").await;
+    let browser = Chromium::start(service).await;
+    browser.open("/-/account").await;
+    browser.fill("#username", "alice").await;
+    browser.fill("#password", &password("alice")).await;
+    browser.click("button.primary").await;
+    browser.shows("Chrome without a window on Linux").await;
+    browser.shows("This session").await;
+    browser.press("button[name=session]").await;
+    browser.shows("That session has ended.").await;
+    assert!(other.get("/").await.leads_to.starts_with("/-/sign-in?"));
+    browser.open(TEAM).await;
+    browser.press("ul.filters a[href$='show=pinned']").await;
+    browser.shows_no("library/app:2").await;
+    browser.shows("1 to 1 of 1").await;
     browser.end().await;
 }
 

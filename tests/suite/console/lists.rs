@@ -32,6 +32,91 @@ async fn the_list_is_searched_sorted_and_has_pages() {
 }
 
 #[actix_rt::test]
+async fn the_list_shows_what_is_stale_pinned_or_arriving_also_with_a_search() {
+    let large = Image::single(&[Layer::random(2 << 20, 9)]);
+    let scenario = with_images(3).image("library/large", "1", &large);
+    let house = House::with(scenario.settings("[cache]\ntag_freshness = \"0s\"")).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2)), ("3", &image(3))]).await;
+    let (service, hub, client) = (&house.started.service, &house.started.hub, &house.started.client);
+    let pinned = service.api("PUT", "/groups/team/dependency_proxy/images/app:3", json!({"pinned": true})).await;
+    assert_eq!(pinned.status, 200);
+    assert_eq!(client.manifest("team", "large", "1").await.status, 200);
+    hub.on(fake_registry::Kind::BlobDownload).hold_after(1 << 20);
+    let (puller, digest) = (client.clone(), large.layers()[0].digest().to_owned());
+    let pulling = actix_rt::spawn(async move { puller.blob("team", "large", &digest).await });
+
+    let alice = house.visitor("alice").await;
+    let arrives = async || alice.get(&format!("{TEAM}?show=arriving")).await.text.contains("1 to 1 of 1");
+    eventually("the image arrives", arrives).await;
+    let arriving = alice.get(&format!("{TEAM}?show=arriving")).await;
+    arriving.shows(&["<b>large</b>", r#"Arriving <span class="count">1</span>"#]);
+    assert!(!arriving.text.contains("<b>app</b>"));
+    let images = async |state: &str| {
+        let path = format!("/groups/team/dependency_proxy/images?state={state}");
+        service.api("GET", &path, Value::Null).await
+    };
+    assert_eq!(images("arriving").await.json()[0]["name"], "library/large");
+    alice.get(&format!("{TEAM}?show=pinned")).await.shows(&["1 to 1 of 1", "<wbr>:3<", r#"value="pinned""#]);
+    alice.get(&format!("{TEAM}?show=stale")).await.shows(&["No image is stale", "Show all images"]);
+    alice.get(&format!("{TEAM}?show=going")).await.shows(&["No image is removed within 7 days."]);
+
+    hub.down(fake_registry::Listener::Registry);
+    for tag in ["1", "2"] {
+        assert_eq!(client.manifest("team", "app", tag).await.header("x-cache"), "stale");
+    }
+    let stale = alice.get(&format!("{TEAM}?show=stale&sort=size&order=desc")).await;
+    stale.shows(&["1 to 2 of 2", r#"Stale <span class="count">2</span>"#, r#"value="desc""#]);
+    alice.get(&format!("{TEAM}?show=stale&q=app:2")).await.shows(&["1 to 1 of 1", "<wbr>:2<"]);
+    alice.get(&format!("{TEAM}?show=stale&q=large")).await.shows(&["No stale image has <b>large</b> in its name"]);
+    let tags = |found: Value| found.as_array().unwrap().iter().map(|one| one["tag"].clone()).collect::<Vec<_>>();
+    assert_eq!(tags(images("stale").await.json()), ["1", "2"]);
+    assert_eq!(images("going").await.json(), json!([]));
+    assert_eq!(images("other").await.status, 400);
+    hub.release();
+    pulling.abort();
+}
+
+#[actix_rt::test]
+async fn members_and_tokens_are_listed_in_pages() {
+    let house = House::new(Scenario::new()).await;
+    let service = &house.started.service;
+    for number in 0..21 {
+        let member = service.user(&format!("member-{number:02}"), "a-long-password").await;
+        service.add_member(&house.started.team, &member, 30).await;
+        service.deploy_token(&house.started.team, &format!("token-{number:02}")).await;
+    }
+    let alice = house.visitor("alice").await;
+    for (page, first, last) in
+        [("members", "<b>member-00</b>", "<b>member-20</b>"), ("tokens", "<b>token-00</b>", "<b>token-20</b>")]
+    {
+        let address = format!("{TEAM}/{page}");
+        let (one, two) = (alice.get(&address).await, alice.get(&format!("{address}?page=2")).await);
+        one.shows(&[first, "1 to 20 of 2", &format!(r#"href="{address}?page=2" rel="next""#)]);
+        two.shows(&[last, "21 to 2", &format!(r#"href="{address}" rel="prev""#)]);
+        assert!(!one.text.contains(last) && !two.text.contains(first), "{page}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_page_of_a_list_is_smaller_than_60_kb_compressed_also_with_long_names() {
+    let name = |number: u64| format!("library/{}/{number}", vec!["a-long-part-of-a-name"; 9].join("/"));
+    let tag = format!("v1.{}", "0123456789abcdef".repeat(7));
+    let scenario =
+        (1..=25).fold(Scenario::new(), |scenario, number| scenario.image(&name(number), &tag, &image(number)));
+    let house = House::new(scenario).await;
+    for number in 1..=25 {
+        assert_eq!(house.started.client.manifest("team", &name(number), &tag).await.status, 200);
+    }
+    let alice = house.visitor("alice").await;
+    for address in [TEAM.to_owned(), format!("{TEAM}?sort=size&order=desc&page=2"), format!("{TEAM}/audit")] {
+        let compressed = alice.send(alice.request("GET", &address).header("accept-encoding", "gzip")).await;
+        assert_eq!((compressed.status, compressed.header("content-encoding")), (200, "gzip"), "{address}");
+        assert!(compressed.size < 60_000, "{address} has {} bytes", compressed.size);
+    }
+    alice.get(TEAM).await.shows(&["1 to 20 of 25", &tag]);
+}
+
+#[actix_rt::test]
 async fn figures_states_and_quotas_are_shown() {
     let house = House::new(with_images(2)).await;
     house.pull(&[("1", &image(1))]).await;

@@ -90,6 +90,31 @@ async fn a_session_ends_by_signing_out_a_new_password_and_a_block() {
 }
 
 #[actix_rt::test]
+async fn people_see_where_they_are_signed_in_and_end_other_sessions() {
+    let house = House::new(Scenario::new()).await;
+    let [first, second, third] =
+        [house.visitor("alice").await, house.visitor("alice").await, house.visitor("alice").await];
+    let bob = house.visitor("bob").await;
+    let is_out = async |visitor: &Visitor| visitor.get(TEAM).await.leads_to.starts_with("/-/sign-in");
+    second.get("/").await;
+    let page = first.get("/-/account").await;
+    page.shows(&["Where you are signed in", "A program without a name", "This session", "127.0.0.1", "End all others"]);
+    let rows: Vec<&str> = page.text.split("<tr").filter(|row| row.contains(r#"name="session""#)).collect();
+    assert_eq!(rows.len(), 2, "the present one cannot be ended here: {}", page.text);
+    // The one that was used last stands first.
+    let id = rows[0].split(r#"name="session" value=""#).nth(1).unwrap().split('"').next().unwrap();
+    let sessions = "/-/account/sessions";
+    bob.post(sessions, &[("session", id)]).await.is(400, "That session is over already.");
+    let ended = first.post(sessions, &[("session", id)]).await;
+    assert_eq!((ended.status, ended.leads_to.as_str()), (303, "/-/account"));
+    first.get("/-/account").await.shows(&["That session has ended."]);
+    assert!(is_out(&second).await && !is_out(&third).await);
+    assert_eq!(first.post(sessions, &[("session", "others")]).await.status, 303);
+    assert!(is_out(&third).await && !is_out(&first).await && !is_out(&bob).await);
+    first.post(sessions, &[("session", "x")]).await.is(400, "That session is over already.");
+}
+
+#[actix_rt::test]
 async fn a_member_who_is_removed_sees_at_once_what_a_stranger_sees() {
     let house = House::new(Scenario::new()).await;
     let service = &house.started.service;

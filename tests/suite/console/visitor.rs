@@ -19,6 +19,8 @@ pub struct Page {
     /// The address to which it leads; empty for a page.
     pub leads_to: String,
     pub text: String,
+    /// Number of bytes of the body.
+    pub size: usize,
     headers: reqwest::header::HeaderMap,
 }
 
@@ -74,7 +76,8 @@ impl Visitor {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let leads_to = headers.get("location").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        Page { status, leads_to, text: response.text().await.unwrap(), headers }
+        let body = response.bytes().await.unwrap();
+        Page { status, leads_to, text: String::from_utf8_lossy(&body).into_owned(), size: body.len(), headers }
     }
 }
 

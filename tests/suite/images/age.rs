@@ -80,6 +80,7 @@ async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_sa
     clock.jump(&service, 85).await;
     let states = async || field_of_all(&service, "", "state").await;
     assert_eq!(states().await, ["going", "fresh", "going"]);
+    assert_eq!(field_of_all(&service, "?state=going", "tag").await, ["old", "used"]);
     pull(&client(&service, &token).await, "team", "app", "used", &images[2].1).await;
     eventually("the pull is counted", async || states().await == ["going", "fresh", "fresh"]).await;
 

@@ -74,6 +74,11 @@ impl CachedManifests {
         self.stale.get(&TagOf(origin, tag))
     }
 
+    /// Returns the tags that were served stale since upstream last confirmed them.
+    pub(in crate::actors::manifest_cache) fn stale_tags(&self) -> Vec<(Origin, Tag)> {
+        self.stale.iter().map(|(key, _)| key.parts()).collect()
+    }
+
     /// Removes a tag that upstream no longer has.
     pub(in crate::actors::manifest_cache) async fn drop_tag(&self, request: &PullManifest) {
         let Reference::Tag(tag) = &request.reference else { return };

@@ -18,14 +18,14 @@ use serde_json::Value;
 use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, NotRefreshed, Pinned,
-    PullsQuery, RunningDownload, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, NotRefreshed, Only, Pinned,
+    PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::upstream_fetcher::{AccountState, AccountTest, TestResult};
+use crate::actors::upstream_fetcher::{AccountState, AccountTest, TestResult, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage};
 use crate::auth::jwt::KeySet;
 use crate::auth::sealing::SealingKeys;
@@ -74,6 +74,10 @@ impl UpstreamStates for NoUpstreams {
     fn test_account(&self, _: UpstreamName, _: Account, _: GroupId) -> BoxFuture<'_, AccountTest> {
         let (result, sentence) = (TestResult::NotTried, String::new());
         Box::pin(ready(AccountTest { result, sentence }))
+    }
+
+    fn queues(&self) -> Vec<UpstreamQueue> {
+        Vec::new()
     }
 }
 
@@ -279,6 +283,10 @@ impl Company {
 impl ImageStore for NoImages {
     fn list(&self, _: GroupId, _: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(ready(Ok(ShownPage::default())))
+    }
+
+    fn only(&self, _: StateFilter, _: Option<Timestamp>) -> BoxFuture<'_, Only> {
+        Box::pin(ready(Only::nothing()))
     }
 
     fn find(

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::ADMIN;
 use crate::actors::images::RunningDownload;
+use crate::domain::speed::time_left;
 use crate::http::ui::parts::short;
-use crate::http::ui::words::{number, size};
+use crate::http::ui::words::{duration, number, size};
 
 /// Maximum number of downloads that are shown: the largest remainders.
 const MAX_SHOWN: usize = 50;
@@ -41,11 +42,29 @@ fn table(running: &[RunningDownload]) -> Markup {
                     th.main-column role="columnheader" scope="col" { "Repository" }
                     th role="columnheader" scope="col" { "Blob" }
                     th role="columnheader" scope="col" { "Downloaded" }
+                    th.num role="columnheader" scope="col" { "Speed" }
+                    th.num role="columnheader" scope="col" { "Left" }
                 }
             }
             tbody role="rowgroup" { @for download in running.into_iter().take(MAX_SHOWN) { (row(download)) } }
         }
     }
+}
+
+/// Returns the speed of the last seconds, in words.
+fn speed(download: &RunningDownload) -> String {
+    match download.bytes_per_second {
+        None => "–".to_owned(),
+        Some(0) => "waiting".to_owned(),
+        Some(speed) => format!("{}/s", size(speed)),
+    }
+}
+
+/// Returns how long the rest takes at that speed, in words.
+fn left(download: &RunningDownload) -> String {
+    let rest = download.length.map(|length| length.saturating_sub(download.received));
+    let time = rest.zip(download.bytes_per_second).and_then(|(rest, speed)| time_left(rest, speed));
+    time.map_or("unknown".to_owned(), duration)
 }
 
 fn row(download: &RunningDownload) -> Markup {
@@ -66,6 +85,8 @@ fn row(download: &RunningDownload) -> Markup {
                     None => { (received) span.under { "the registry has not said how long it is" } },
                 }
             }
+            td.num role="cell" data-label="Speed" { (speed(download)) }
+            td.num role="cell" data-label="Left" { (left(download)) }
         }
     }
 }

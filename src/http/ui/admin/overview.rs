@@ -1,10 +1,11 @@
-//! The overview for administrators: what needs attention, traffic, the store, downloads in flight, registries.
+//! The overview for administrators: what needs attention, traffic, the store, downloads in flight, registries
+//! and the queues to them.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use maud::{Markup, html};
 
-use super::{downloads, registries, tabs};
+use super::{downloads, queues, registries, tabs};
 use crate::actors::images::StoreSizes;
 use crate::actors::upstream_fetcher::AccountState;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
@@ -35,6 +36,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
         (store(&sizes))
         (downloads::section(&running, reloads))
         (registries::section(&visitor.caller.directory, &accounts))
+        (queues::section(&visitor.caller.state.upstream.queues()))
     };
     let mut response = page::show(&visitor.frame(), "Administration", &content);
     if reloads {

@@ -1,4 +1,4 @@
-//! Forms about users: a new one, a block, a deletion.
+//! Forms about users: a new one, a block, a deletion, the end of sessions.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::http::ui::form::Form;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::session_list;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::number_of;
 
@@ -119,6 +120,40 @@ pub(super) fn confirm_deletion(visitor: &Visitor, id: UserId) -> Result<HttpResp
         &facts,
         (&format!("{ADMIN}/users/{}/delete", id.0), "Delete", name),
     ))
+}
+
+/// Shows where a user is signed in.
+pub(super) fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
+    let user = find(visitor, id)?;
+    let (name, sessions) = (user.username.as_str(), session_list::of(visitor, &user));
+    let content = html! {
+        h1 { "Where " (name) " is signed in" }
+        (tabs(visitor, "/users"))
+        section aria-labelledby="list" {
+            h2.unseen #list { "Sessions" }
+            @if sessions.is_empty() {
+                p { (name) " is not signed in anywhere." }
+            } @else {
+                (session_list::table(visitor, &sessions, &sessions_address(id)))
+            }
+            p.hint {
+                "Who knows the password can sign in again. To keep the user out, "
+                a href={ (ADMIN) "/users/" (id.0) "/block" } { "block " (name) } "."
+            }
+        }
+    };
+    Ok(page::show(&visitor.frame(), &format!("Sessions of {name}"), &content))
+}
+
+/// Ends sessions of a user.
+pub(super) fn end_sessions(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+    let user = find(&form.visitor, id)?;
+    let done = session_list::end(form, &user)?;
+    Ok(form.visitor.done(done, &sessions_address(id)))
+}
+
+fn sessions_address(id: UserId) -> String {
+    format!("{ADMIN}/users/{}/sessions", id.0)
 }
 
 /// Blocks a user.

@@ -177,6 +177,7 @@ fn menu(visitor: &Visitor, user: &User) -> Markup {
         }
         div.menu id=(id) popover {
             p { (name) }
+            a href={ (base) "/sessions" } { "Sessions…" }
             @if user.blocked {
                 form method="post" action={ (base) "/unblock" } { (token_field(visitor)) button { "Unblock" } }
             } @else {

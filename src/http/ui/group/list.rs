@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::filter::{Counts, FILTERS, Filter, only};
 use crate::actors::images::{ImageOrder, ImageQuery, ShownPage};
 use crate::domain::group::Group;
 use crate::http::query::value_in;
@@ -22,7 +23,7 @@ pub(super) struct List {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     search: String,
-    pinned: bool,
+    filter: Filter,
     column: Column,
     descending: bool,
     /// The page, from 0.
@@ -44,14 +45,15 @@ impl List {
     /// Reads the part of the list that the query of the address asks for.
     pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
         let wanted = Wanted::of(query);
-        let found = visitor.caller.state.images.list(group.id, wanted.query()).await;
+        let query = ImageQuery { only: only(visitor, group, wanted.filter).await, ..wanted.query() };
+        let found = visitor.caller.state.images.list(group.id, query).await;
         let found = found.map_err(|error| visitor.refused(&error.into()))?;
         Ok(Self { wanted, found })
     }
 
     /// Returns true if nothing was searched for.
     pub(super) fn is_of_all(&self) -> bool {
-        self.wanted.search.is_empty() && !self.wanted.pinned
+        self.wanted.search.is_empty() && self.wanted.filter == Filter::All
     }
 
     /// Returns true if there is no such image.
@@ -59,15 +61,19 @@ impl List {
         self.found.total == 0
     }
 
-    /// Shows the list. `pinned` is the number of pinned images.
-    pub(super) fn show(&self, visitor: &Visitor, group: &Group, pinned: usize) -> Markup {
+    /// Shows the list.
+    pub(super) fn show(&self, visitor: &Visitor, group: &Group, counts: Counts) -> Markup {
         let (base, owns) = (address::of_group(group.path.as_str()), visitor.owns(group));
         html! {
-            (self.tools(&base, pinned))
+            (self.tools(&base, counts))
             @if self.is_empty() {
                 p {
-                    @if self.wanted.search.is_empty() { "No image is pinned. " }
-                    @else { "No image has " b { (self.wanted.search) } " in its name, tag or digest. " }
+                    @if self.wanted.search.is_empty() {
+                        (self.wanted.filter.empty()) " "
+                    } @else {
+                        "No " @if self.wanted.filter != Filter::All { (self.wanted.filter.word()) " " } "image has "
+                        b { (self.wanted.search) } " in its name, tag or digest. "
+                    }
                     a href=(base) { "Show all images" }
                 }
             } @else {
@@ -86,19 +92,27 @@ impl List {
         }
     }
 
-    fn tools(&self, base: &str, pinned: usize) -> Markup {
+    fn tools(&self, base: &str, counts: Counts) -> Markup {
+        let hidden = Wanted { search: String::new(), page: 0, ..self.wanted.clone() };
         html! {
             div.tools {
                 form role="search" action=(base) {
+                    @for (name, value) in hidden.pairs() {
+                        @if !value.is_empty() { input type="hidden" name=(name) value=(value); }
+                    }
                     label.unseen for="q" { "Name, tag or digest" }
                     input #q name="q" type="search" placeholder="Name, tag or digest" value=(self.wanted.search);
                     button { "Search" }
                 }
                 ul.filters aria-label="Show" {
-                    li { a href=(base) aria-current=[(!self.wanted.pinned).then_some("true")] { "All" } }
-                    li {
-                        a href={ (base) "?pinned=1" } aria-current=[self.wanted.pinned.then_some("true")] {
-                            "Pinned " span.count { (number(pinned as u64)) }
+                    @for (filter, _, label) in FILTERS {
+                        @let filtered = Wanted { filter, page: 0, ..self.wanted.clone() };
+                        li {
+                            a href={ (base) (filtered.address()) }
+                                aria-current=[(filter == self.wanted.filter).then_some("true")] {
+                                (label)
+                                @if let Some(count) = counts.of(filter) { " " span.count { (number(count as u64)) } }
+                            }
                         }
                     }
                 }
@@ -157,7 +171,7 @@ impl Wanted {
         };
         Self {
             search: value("q").trim().to_owned(),
-            pinned: value("pinned") == "1",
+            filter: Filter::of_word(&value("show")),
             column,
             descending: value("order") == "desc",
             page: page_in(query),
@@ -174,7 +188,8 @@ impl Wanted {
         };
         ImageQuery {
             search: Some(self.search.clone()).filter(|text| !text.is_empty()),
-            pinned: self.pinned.then_some(true),
+            pinned: (self.filter == Filter::Pinned).then_some(true),
+            only: None,
             order,
             descending: self.descending,
             skip: self.page * PER_PAGE,
@@ -184,6 +199,11 @@ impl Wanted {
 
     /// Returns the query of an address that asks for the same; nothing for what is so without one.
     fn address(&self) -> String {
+        let pairs = self.pairs();
+        pages::query_of(&pairs.each_ref().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    fn pairs(&self) -> [(&'static str, String); 5] {
         let column = match self.column {
             Column::Name => "",
             Column::Size => "size",
@@ -191,13 +211,13 @@ impl Wanted {
             Column::LastPulled => "last_pulled",
             Column::Pulls => "pulls",
         };
-        pages::query_of(&[
-            ("q", &self.search),
-            ("pinned", if self.pinned { "1" } else { "" }),
-            ("sort", column),
-            ("order", if self.descending { "desc" } else { "" }),
-            ("page", &pages::page_value(self.page)),
-        ])
+        [
+            ("q", self.search.clone()),
+            ("show", self.filter.word().to_owned()),
+            ("sort", column.to_owned()),
+            ("order", if self.descending { "desc" } else { "" }.to_owned()),
+            ("page", pages::page_value(self.page)),
+        ]
     }
 }
 
@@ -209,11 +229,16 @@ mod tests {
     fn an_address_and_what_it_asks_for_are_the_same() {
         let all = Wanted::default();
         assert_eq!((all.address(), Wanted::of("")), (String::new(), all));
-        let wanted =
-            Wanted { search: "a b&c".to_owned(), pinned: true, column: Column::LastPulled, descending: true, page: 3 };
-        assert_eq!(wanted.address(), "?q=a+b%26c&pinned=1&sort=last_pulled&order=desc&page=4");
+        let wanted = Wanted {
+            search: "a b&c".to_owned(),
+            filter: Filter::Going,
+            column: Column::LastPulled,
+            descending: true,
+            page: 3,
+        };
+        assert_eq!(wanted.address(), "?q=a+b%26c&show=going&sort=last_pulled&order=desc&page=4");
         assert_eq!(Wanted::of(&wanted.address()[1..]), wanted);
-        for query in ["page=0", "page=x", "page=18446744073709551616", "sort=other&order=up"] {
+        for query in ["page=0", "page=x", "page=18446744073709551616", "sort=other&order=up&show=none"] {
             assert_eq!(Wanted::of(query), Wanted::default(), "{query}");
         }
     }

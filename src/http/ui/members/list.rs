@@ -11,14 +11,18 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
+use crate::http::ui::pages::{Numbered, PER_PAGE, page_value, query_of};
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
-/// Shows the list, for owners with the form for a new member.
-pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+/// Shows a page of the list, for owners with the form for a new member.
+pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>, page: usize) -> Markup {
+    let people = people(visitor, group);
+    let to = |page| format!("{}{}", address_of(group), query_of(&[("page", &page_value(page))]));
+    let part = Numbered { page, total: people.len(), things: "members" };
     html! {
         (crumbs(visitor, group, Some("Members")))
         div.head { h1 { (group.path) } }
@@ -39,9 +43,12 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
                     }
                 }
                 tbody role="rowgroup" {
-                    @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) }
+                    @for (name, member) in people.iter().skip(page * PER_PAGE).take(PER_PAGE) {
+                        (row(visitor, group, name, member))
+                    }
                 }
             }
+            (part.show_many(to))
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {

@@ -10,8 +10,9 @@ use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::index::ImageRecord;
+use crate::store::embedded::index_key;
 use crate::store::error::StoreError;
-use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery};
+use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery, Only};
 
 impl EmbeddedContent {
     /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
@@ -22,7 +23,7 @@ impl EmbeddedContent {
         blobs: &BlobFiles,
     ) -> Result<ImagePage, StoreError> {
         self.record_latest()?;
-        let filtered = query.search.is_some() || query.pinned.is_some();
+        let filtered = query.search.is_some() || query.pinned.is_some() || query.only.is_some();
         if query.order == ImageOrder::Name && !filtered {
             let page = self.index().image_page(group, query.descending, query.skip, query.limit)?;
             let totals = self.index().totals()?;
@@ -34,9 +35,10 @@ impl EmbeddedContent {
                 });
             }
         }
-        let mut all = match query.pinned {
-            Some(true) => self.index().pinned_of_group(group)?,
-            _ => self.index().images_of_group(group)?,
+        let mut all = match (&query.only, query.pinned) {
+            (Some(only), _) => self.selected(group, only)?,
+            (None, Some(true)) => self.index().pinned_of_group(group)?,
+            (None, _) => self.index().images_of_group(group)?,
         };
         all.retain(|(key, record)| is_wanted(key, record, query));
         match query.order {
@@ -52,6 +54,51 @@ impl EmbeddedContent {
         let total = all.len();
         let page = all.into_iter().skip(query.skip).take(query.limit).collect();
         Ok(ImagePage { images: self.shown(page, blobs), total })
+    }
+
+    /// Returns the images of a group of which this is true, in the order of their names. Only of those that nobody has
+    /// pulled for long, all records are read.
+    fn selected(&self, group: GroupId, only: &Only) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let is_recent = |record: &ImageRecord, since| record.pinned || record.last_pulled_at >= since;
+        let mut all = match only {
+            Only::UnpulledSince(since) => {
+                let mut all = self.index().images_of_group(group)?;
+                all.retain(|(key, record)| !is_recent(record, *since) && self.is_complete(key, record));
+                return Ok(all);
+            }
+            Only::Tags { tags, pulled_since } => {
+                let mut all = Vec::new();
+                for (origin, tag) in tags {
+                    let (name, reference) = ((&origin.upstream, &origin.repository), Reference::Tag(tag.clone()));
+                    all.extend(self.index().images_of_reference(group, name, &reference)?);
+                }
+                let tags: HashSet<_> = tags.iter().map(|(origin, tag)| (origin, tag)).collect();
+                let is_one = |key: &ImageKey| matches!(&key.reference, Reference::Tag(tag) if tags.contains(&(&key.origin, tag)));
+                let is_recent = |record: &ImageRecord| pulled_since.is_none_or(|since| is_recent(record, since));
+                all.retain(|(key, record)| is_one(key) && is_recent(record) && self.is_complete(key, record));
+                all
+            }
+            Only::Lacking(content) => {
+                let (mut all, origins) = (Vec::new(), content.iter().map(|(origin, _)| origin).collect::<HashSet<_>>());
+                for origin in origins {
+                    let images = self.index().images_of_repository(group, &origin.upstream, &origin.repository)?;
+                    all.extend(images.into_iter().filter(|(key, _)| key.origin == *origin));
+                }
+                all.retain(|(key, record)| {
+                    let absent = self.stored(key, record.digest).absent;
+                    content.iter().any(|(origin, digest)| key.origin == *origin && absent.contains(digest))
+                });
+                all
+            }
+        };
+        all.sort_by_cached_key(|(key, _)| index_key::image(key));
+        all.dedup_by(|(one, _), (other, _)| one == other);
+        Ok(all)
+    }
+
+    fn is_complete(&self, key: &ImageKey, record: &ImageRecord) -> bool {
+        let stored = self.stored(key, record.digest);
+        stored.has_platform && stored.absent.is_empty()
     }
 
     /// Returns the images of a group by name and tag or digest; see

@@ -82,6 +82,12 @@ impl Chromium {
             .unwrap();
     }
 
+    /// Focuses the first element of this selector, and presses Enter.
+    pub async fn press(&self, selector: &str) {
+        let element = self.client.wait().for_element(css(selector)).await.unwrap();
+        element.send_keys("\u{e007}").await.unwrap();
+    }
+
     /// Opens the menu of the row that contains this text.
     pub async fn open_menu_of(&self, text: &str) {
         for row in self.client.find_all(css("tbody tr")).await.unwrap() {

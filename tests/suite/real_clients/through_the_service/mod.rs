@@ -8,6 +8,7 @@ mod outages;
 mod partial;
 mod pulls;
 mod refusals;
+mod snippets;
 
 use serde_json::json;
 

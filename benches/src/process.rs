@@ -1,4 +1,5 @@
 //! The real binary on free ports, with its start-up times and its memory. It is ended when dropped.
+#![allow(clippy::unwrap_used, missing_docs, reason = "what fails here ends the run of the bench")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use benches::binary;
+use crate::binary;
 
 pub struct Process {
     child: Child,
@@ -59,6 +60,11 @@ impl Process {
         }
         self.measured.ready = self.begun.elapsed().as_secs_f64();
         self.measured.cpu_until_ready = self.cpu();
+    }
+
+    /// Returns the address of the service.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the measurements, those of the idle process after this time.

@@ -1,0 +1,102 @@
+//! Filters of the list of a group's images, by state and pin.
+
+use crate::actors::images::{ImageQuery, Only, StateFilter, going_before};
+use crate::domain::group::Group;
+use crate::domain::policy;
+use crate::http::ui::fault::Fault;
+use crate::http::ui::visitor::Visitor;
+
+/// The images that are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Filter {
+    #[default]
+    All,
+    Stale,
+    Going,
+    Pinned,
+    Arriving,
+}
+
+/// All filters, with their words in addresses and on the page.
+pub(super) const FILTERS: [(Filter, &str, &str); 5] = [
+    (Filter::All, "", "All"),
+    (Filter::Stale, "stale", "Stale"),
+    (Filter::Going, "going", "Going"),
+    (Filter::Pinned, "pinned", "Pinned"),
+    (Filter::Arriving, "arriving", "Arriving"),
+];
+
+/// Numbers of images by filter, as far as they are known without reading all records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// Number of pinned images.
+    pub(super) pinned: usize,
+    stale: usize,
+    arriving: usize,
+}
+
+impl Filter {
+    fn state(self) -> Option<StateFilter> {
+        match self {
+            Self::Stale => Some(StateFilter::Stale),
+            Self::Going => Some(StateFilter::Going),
+            Self::Arriving => Some(StateFilter::Arriving),
+            Self::All | Self::Pinned => None,
+        }
+    }
+
+    /// Returns the filter with this word in an address; all images for another one.
+    pub(super) fn of_word(word: &str) -> Self {
+        FILTERS.into_iter().find(|(_, known, _)| *known == word).unwrap_or(FILTERS[0]).0
+    }
+
+    /// Returns its word in addresses.
+    pub(super) fn word(self) -> &'static str {
+        FILTERS.into_iter().find(|(filter, _, _)| *filter == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// Returns why there is no such image, as a sentence.
+    pub(super) fn empty(self) -> &'static str {
+        match self {
+            Self::All => "There is none.",
+            Self::Stale => "No image is stale: registries could be asked about all that was pulled.",
+            Self::Going => "No image is removed within 7 days.",
+            Self::Pinned => "No image is pinned.",
+            Self::Arriving => "No image is being downloaded.",
+        }
+    }
+}
+
+impl Counts {
+    /// Reads the numbers of a group.
+    pub(super) async fn read(visitor: &Visitor, group: &Group) -> Result<Self, Fault> {
+        let pinned = ImageQuery { pinned: Some(true), ..ImageQuery::default() };
+        let [stale, arriving] = [Filter::Stale, Filter::Arriving].map(|filter| async move {
+            count(visitor, group, ImageQuery { only: only(visitor, group, filter).await, ..ImageQuery::default() })
+                .await
+        });
+        Ok(Self { pinned: count(visitor, group, pinned).await?, stale: stale.await?, arriving: arriving.await? })
+    }
+
+    /// Returns the number of a filter, if it is known.
+    pub(super) fn of(&self, filter: Filter) -> Option<usize> {
+        match filter {
+            Filter::Stale => Some(self.stale),
+            Filter::Pinned => Some(self.pinned),
+            Filter::Arriving => Some(self.arriving),
+            Filter::All | Filter::Going => None,
+        }
+    }
+}
+
+async fn count(visitor: &Visitor, group: &Group, query: ImageQuery) -> Result<usize, Fault> {
+    let found = visitor.caller.state.images.list(group.id, query).await;
+    found.map(|page| page.total).map_err(|error| visitor.refused(&error.into()))
+}
+
+/// Returns what selects the images of a filter; `None`: their state does not.
+pub(super) async fn only(visitor: &Visitor, group: &Group, filter: Filter) -> Option<Only> {
+    let caller = &visitor.caller;
+    let days = policy::unpulled_days(&caller.directory, group.id, caller.state.unpulled_days);
+    Some(caller.state.images.only(filter.state()?, going_before(days, caller.now)).await)
+}

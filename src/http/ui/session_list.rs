@@ -1,0 +1,102 @@
+//! The sessions of a user: in which browsers somebody is signed in, on the user's own page and, for administrators, on
+//! one of its own. Each can be ended, and all others together.
+
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use maud::{Markup, html};
+
+use super::fault::{Fault, Kind};
+use super::form::Form;
+use super::parts::token_field;
+use super::sessions::ListedSession;
+use super::user_agent;
+use super::visitor::Visitor;
+use super::words::{minute, time};
+use crate::domain::user::User;
+
+/// Value of the field that ends all sessions but the one of the form.
+const OTHERS: &str = "others";
+
+/// Returns the sessions of a user; the one used last comes first.
+pub(super) fn of(visitor: &Visitor, user: &User) -> Vec<ListedSession> {
+    let all = &visitor.caller.state.sessions;
+    user.password.as_ref().map(|password| all.of(password.credential, Instant::now())).unwrap_or_default()
+}
+
+/// Shows the sessions of a user, with forms that end them at this address.
+pub(super) fn table(visitor: &Visitor, sessions: &[ListedSession], action: &str) -> Markup {
+    html! {
+        table.cards role="table" aria-label="Sessions" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th.main-column role="columnheader" scope="col" { "Browser" }
+                    th role="columnheader" scope="col" { "Address" }
+                    th role="columnheader" scope="col" { "Since, UTC" }
+                    th role="columnheader" scope="col" aria-sort="descending" { "Last seen" }
+                    th role="columnheader" scope="col" { span.unseen { "Actions" } }
+                }
+            }
+            tbody role="rowgroup" { @for session in sessions { (row(visitor, session, action)) } }
+        }
+        @if sessions.iter().filter(|session| !visitor.is_of(session)).count() > 1 {
+            form method="post" action=(action) {
+                (token_field(visitor))
+                button.minor name="session" value=(OTHERS) {
+                    @if sessions.iter().any(|session| visitor.is_of(session)) { "End all others" } @else { "End all" }
+                }
+            }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, session: &ListedSession, action: &str) -> Markup {
+    let now = visitor.caller.now;
+    let before = |age: Duration| now - SignedDuration::try_from(age).unwrap_or_default();
+    let browser = user_agent::words(session.from.user_agent.as_deref());
+    let is_this = visitor.is_of(session);
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" { (browser) @if is_this { " " span.badge { "This session" } } }
+            td role="cell" data-label="Address" {
+                @match session.from.address { Some(address) => (address), None => "unknown" }
+            }
+            td.two role="cell" data-label="Since" { (minute(before(session.age))) }
+            td role="cell" data-label="Last seen" { @if is_this { "now" } @else { (time(before(session.idle), now)) } }
+            td.row-actions role="cell" {
+                @if !is_this {
+                    form method="post" action=(action) {
+                        (token_field(visitor))
+                        button.minor name="session" value=(session.id) aria-label={ "End the session of " (browser) } {
+                            "End"
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Ends the session of this user that the form names, or all others. Returns what was done, as a sentence.
+///
+/// # Errors
+///
+/// Fails if the form names none.
+pub(super) fn end(form: &Form, user: &User) -> Result<&'static str, Fault> {
+    let visitor = &form.visitor;
+    let wanted = form.value("session").unwrap_or_default();
+    let mut ended = 0;
+    for session in of(visitor, user).iter().filter(|session| !visitor.is_of(session)) {
+        if wanted == OTHERS || wanted == session.id {
+            visitor.caller.state.sessions.end_listed(session);
+            ended += 1;
+        }
+    }
+    if ended == 0 && wanted != OTHERS {
+        return Err(visitor.fault(Kind::Invalid("That session is over already.".to_owned())));
+    }
+    if ended > 0 {
+        visitor.caller.note_session_of(user, ("console_session_ended", "ended sessions of the console"));
+    }
+    Ok(if wanted == OTHERS { "All these sessions have ended." } else { "That session has ended." })
+}
