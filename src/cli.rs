@@ -41,8 +41,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
-     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change that
-     also removes other objects was not confirmed
+     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change was not
+     confirmed
   2  the command line is invalid
   3  the service cannot be reached
   4  the settings are invalid, the service cannot start, or `fsck` cannot examine the store";
@@ -60,8 +60,10 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the service; this is the default. With --check, only check its settings.
+    #[command(after_help = "Example: dependency-proxy serve --config /etc/dependency-proxy/config.toml")]
     Serve(serve::ServeArgs),
     /// Exchange a user's password for an API token, which the other commands need.
+    #[command(after_help = "Example: dependency-proxy login --username alice --password-stdin < alice.password")]
     Login(login::LoginArgs),
     /// Users: create, list, show, change, password, block, unblock, delete.
     User(user::UserArgs),
@@ -76,35 +78,48 @@ enum Verb {
     /// Audit events: who changed what, and what was refused. list, follow.
     Audit(audit::AuditArgs),
     /// Write users, groups, tokens and settings to one file, also while the service runs.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy backup --config /etc/dependency-proxy/config.toml --output backup.json")]
     Backup(backup::BackupArgs),
     /// Restore a backup into the data folder of a stopped service.
     ///
     /// Lists the credentials that were revoked since the backup and become valid again, and asks for confirmation. The
     /// present identities are kept in another place. The signing keys are replaced by those of the backup, if it has
     /// them, or by a new one.
+    #[command(after_help = "Example: dependency-proxy restore --data /var/lib/dependency-proxy --from backup.json")]
     Restore(restore::RestoreArgs),
     /// The data folder: reset the administrator's password, rotate the signing key, restore a backup.
     Admin(admin::AdminArgs),
     /// Examine the store of a stopped service: every file against its digest, the index against the files, and what is
     /// counted against what is stored. Changes nothing, except with --repair.
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy fsck --config /etc/dependency-proxy/config.toml\n\
+\x20 dependency-proxy fsck --data /var/lib/dependency-proxy --repair")]
     Fsck(fsck::FsckArgs),
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy check --group team --username ci --secret-file secrets/team-ci --image alpine:3.22")]
     Check(check::CheckArgs),
     /// Explain whether somebody may pull through a group, by which rule, and how fresh the image is.
     Explain(explain::ExplainArgs),
     /// Upstream registries: list their states, check that one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy bench --group team --image alpine:3.22 --username ci --secret-file secrets/team-ci --clients 50")]
     Bench(Box<bench::BenchArgs>),
     /// Print the lines with which a client pulls through a group: GitLab CI, containerd and others.
     Snippet(snippet::SnippetArgs),
     /// Check that the service is ready; for health checks of containers.
+    #[command(after_help = "Example: dependency-proxy health --url http://127.0.0.1:5050")]
     Health(health::HealthArgs),
     /// Print a completion script for a shell.
+    #[command(after_help = "Example: dependency-proxy completions bash > /etc/bash_completion.d/dependency-proxy")]
     Completions(documents::CompletionsArgs),
     /// Write the manual pages to a folder; for packages.
     #[command(hide = true)]
+    #[command(after_help = "Example: dependency-proxy manual /usr/local/share/man/man1")]
     Manual(documents::ManualArgs),
 }
 
@@ -157,11 +172,59 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    /// Returns all subcommands that have none below them, with their names.
+    fn verbs(above: &str, command: &Command) -> Vec<(String, Command)> {
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        let below: Vec<_> = below.flat_map(|below| verbs(&format!("{above} {}", below.get_name()), below)).collect();
+        if below.is_empty() { vec![(above.trim().to_owned(), command.clone())] } else { below }
+    }
+
+    fn all_verbs() -> Vec<(String, Command)> {
+        let mut command = CommandLine::command();
+        // Gives every subcommand the options that are global above it.
+        command.build();
+        verbs("", &command)
+    }
+
+    #[test]
+    fn every_verb_prints_json_or_there_is_a_reason_why_not() {
+        let reasons = [
+            ("completions", "prints a script"),
+            ("manual", "prints nothing"),
+        ];
+        let all = all_verbs();
+        assert!(all.len() > 40, "{}", all.len());
+        for (name, command) in all {
+            let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            let has_reason = reasons.iter().any(|(verb, _)| *verb == name);
+            assert!(has_json != has_reason, "{name}: --json is {has_json}, with a reason: {has_reason}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_examples_that_are_valid() {
+        for (name, command) in all_verbs() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> =
+                help.lines().filter_map(|line| line.split_once("dependency-proxy ")).map(|(_, rest)| rest).collect();
+            assert!(help.starts_with("Example") && !examples.is_empty(), "{name} has no example: {help}");
+            for example in examples {
+                let words = example.split_whitespace().take_while(|word| !["<", ">", "|"].contains(word));
+                let words: Vec<&str> = std::iter::once("dependency-proxy").chain(words).collect();
+                assert!(example.starts_with(&name), "{example} is an example of {name}");
+                let parsed = CommandLine::try_parse_from(words);
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|error| error.to_string()));
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The subcommands, as the README shows them, against the running service.
 
+mod as_json;
 mod bench;
 mod cache;
 mod confirming;
