@@ -2,17 +2,20 @@
 //! API of a running service, which makes all decisions. Only this layer prints to standard output.
 
 mod admin;
+mod apply;
 mod audit;
 mod backup;
 mod bench;
 mod cache;
 mod check;
 mod client;
+mod config;
 mod confirmation;
 mod connection;
 mod credentials;
 mod documents;
 mod explain;
+mod export;
 mod failure;
 mod fsck;
 mod group;
@@ -25,6 +28,7 @@ mod output;
 mod refusal;
 mod restore;
 mod restoring;
+mod secret_file;
 mod serve;
 mod snippet;
 mod token;
@@ -39,13 +43,14 @@ use failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
+  0  done; with `apply --dry-run`: nothing differs
   1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
      nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change was not
      confirmed
-  2  the command line is invalid
+  2  the command line is invalid; with `apply --dry-run`: the service differs from the file
   3  the service cannot be reached
-  4  the settings are invalid, the service cannot start, or `fsck` cannot examine the store";
+  4  the settings are invalid, the service cannot start, `fsck` cannot examine the store, or the file of `apply`, or one
+     that it names, cannot be used";
 
 /// A private pull-through cache for container images, with access rules per group.
 #[derive(Debug, Parser)]
@@ -75,6 +80,18 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
+    /// Make users, groups, members, tokens and settings of groups as a file says; prints the changes and asks before
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy apply --file company.toml --dry-run\n\
+\x20 dependency-proxy apply --file company.toml --prune --yes")]
+    Apply(apply::ApplyArgs),
+    /// Write users, groups, members, tokens and settings of groups as a file for `apply`, without secrets
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy export --toml > company.toml\n\
+\x20 dependency-proxy export --group team --url https://images.example.com")]
+    Export(export::ExportArgs),
+    /// JSON schemas of the settings file and of the file of `apply`
+    Config(config::ConfigArgs),
     /// Audit events: who changed what, and what was refused. list, follow.
     Audit(audit::AuditArgs),
     /// Write users, groups, tokens and settings to one file, also while the service runs.
@@ -148,6 +165,9 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Cache(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Apply(args)) => block_on(args.run()),
+        Some(Verb::Export(args)) => block_on(args.run()),
+        Some(Verb::Config(args)) => args.run(),
         Some(Verb::Audit(args)) => block_on(args.run()),
         Some(Verb::Backup(args)) => args.run(),
         Some(Verb::Restore(args)) => args.run(),
@@ -200,6 +220,7 @@ mod tests {
         let reasons = [
             ("completions", "prints a script"),
             ("manual", "prints nothing"),
+            ("config schema", "prints JSON in any case"),
         ];
         let all = all_verbs();
         assert!(all.len() > 40, "{}", all.len());

@@ -7,6 +7,7 @@ mod lookup;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+pub(super) use self::create::default_end;
 use self::create::{Create, End, MADE, NewEnd};
 use super::client::Api;
 use super::confirmation::{Confirmation, is_loss, note_brought_forward};

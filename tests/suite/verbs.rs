@@ -7,6 +7,7 @@ mod confirming;
 mod finding;
 mod if_missing;
 mod snippet;
+mod state;
 mod upstream_check;
 mod warm;
 
