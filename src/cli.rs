@@ -2,17 +2,20 @@
 //! API of a running service, which makes all decisions. Only this layer prints to standard output.
 
 mod admin;
+mod apply;
 mod audit;
 mod backup;
 mod bench;
 mod cache;
 mod check;
 mod client;
+mod config;
 mod confirmation;
 mod connection;
 mod credentials;
 mod documents;
 mod explain;
+mod export;
 mod failure;
 mod fsck;
 mod group;
@@ -25,6 +28,7 @@ mod output;
 mod refusal;
 mod restore;
 mod restoring;
+mod secret_file;
 mod serve;
 mod snippet;
 mod token;
@@ -39,13 +43,14 @@ use failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
+  0  done; with `apply --dry-run`: nothing differs
   1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
-     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change that
-     also removes other objects was not confirmed
-  2  the command line is invalid
+     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change was not
+     confirmed
+  2  the command line is invalid; with `apply --dry-run`: the service differs from the file
   3  the service cannot be reached
-  4  the settings are invalid, the service cannot start, or `fsck` cannot examine the store";
+  4  the settings are invalid, the service cannot start, `fsck` cannot examine the store, or the file of `apply`, or one
+     that it names, cannot be used";
 
 /// A private pull-through cache for container images, with access rules per group.
 #[derive(Debug, Parser)]
@@ -60,8 +65,10 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the service; this is the default. With --check, only check its settings.
+    #[command(after_help = "Example: dependency-proxy serve --config /etc/dependency-proxy/config.toml")]
     Serve(serve::ServeArgs),
     /// Exchange a user's password for an API token, which the other commands need.
+    #[command(after_help = "Example: dependency-proxy login --username alice --password-stdin < alice.password")]
     Login(login::LoginArgs),
     /// Users: create, list, show, change, password, block, unblock, delete.
     User(user::UserArgs),
@@ -73,38 +80,63 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
+    /// Make users, groups, members, tokens and settings of groups as a file says; prints the changes and asks before
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy apply --file company.toml --dry-run\n\
+\x20 dependency-proxy apply --file company.toml --prune --yes")]
+    Apply(apply::ApplyArgs),
+    /// Write users, groups, members, tokens and settings of groups as a file for `apply`, without secrets
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy export --toml > company.toml\n\
+\x20 dependency-proxy export --group team --url https://images.example.com")]
+    Export(export::ExportArgs),
+    /// JSON schemas of the settings file and of the file of `apply`
+    Config(config::ConfigArgs),
     /// Audit events: who changed what, and what was refused. list, follow.
     Audit(audit::AuditArgs),
     /// Write users, groups, tokens and settings to one file, also while the service runs.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy backup --config /etc/dependency-proxy/config.toml --output backup.json")]
     Backup(backup::BackupArgs),
     /// Restore a backup into the data folder of a stopped service.
     ///
     /// Lists the credentials that were revoked since the backup and become valid again, and asks for confirmation. The
     /// present identities are kept in another place. The signing keys are replaced by those of the backup, if it has
     /// them, or by a new one.
+    #[command(after_help = "Example: dependency-proxy restore --data /var/lib/dependency-proxy --from backup.json")]
     Restore(restore::RestoreArgs),
     /// The data folder: reset the administrator's password, rotate the signing key, restore a backup.
     Admin(admin::AdminArgs),
     /// Examine the store of a stopped service: every file against its digest, the index against the files, and what is
     /// counted against what is stored. Changes nothing, except with --repair.
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy fsck --config /etc/dependency-proxy/config.toml\n\
+\x20 dependency-proxy fsck --data /var/lib/dependency-proxy --repair")]
     Fsck(fsck::FsckArgs),
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy check --group team --username ci --secret-file secrets/team-ci --image alpine:3.22")]
     Check(check::CheckArgs),
     /// Explain whether somebody may pull through a group, by which rule, and how fresh the image is.
     Explain(explain::ExplainArgs),
     /// Upstream registries: list their states, check that one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy bench --group team --image alpine:3.22 --username ci --secret-file secrets/team-ci --clients 50")]
     Bench(Box<bench::BenchArgs>),
     /// Print the lines with which a client pulls through a group: GitLab CI, containerd and others.
     Snippet(snippet::SnippetArgs),
     /// Check that the service is ready; for health checks of containers.
+    #[command(after_help = "Example: dependency-proxy health --url http://127.0.0.1:5050")]
     Health(health::HealthArgs),
     /// Print a completion script for a shell.
+    #[command(after_help = "Example: dependency-proxy completions bash > /etc/bash_completion.d/dependency-proxy")]
     Completions(documents::CompletionsArgs),
     /// Write the manual pages to a folder; for packages.
     #[command(hide = true)]
+    #[command(after_help = "Example: dependency-proxy manual /usr/local/share/man/man1")]
     Manual(documents::ManualArgs),
 }
 
@@ -133,6 +165,9 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Cache(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Apply(args)) => block_on(args.run()),
+        Some(Verb::Export(args)) => block_on(args.run()),
+        Some(Verb::Config(args)) => args.run(),
         Some(Verb::Audit(args)) => block_on(args.run()),
         Some(Verb::Backup(args)) => args.run(),
         Some(Verb::Restore(args)) => args.run(),
@@ -157,11 +192,60 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    /// Returns all subcommands that have none below them, with their names.
+    fn verbs(above: &str, command: &Command) -> Vec<(String, Command)> {
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        let below: Vec<_> = below.flat_map(|below| verbs(&format!("{above} {}", below.get_name()), below)).collect();
+        if below.is_empty() { vec![(above.trim().to_owned(), command.clone())] } else { below }
+    }
+
+    fn all_verbs() -> Vec<(String, Command)> {
+        let mut command = CommandLine::command();
+        // Gives every subcommand the options that are global above it.
+        command.build();
+        verbs("", &command)
+    }
+
+    #[test]
+    fn every_verb_prints_json_or_there_is_a_reason_why_not() {
+        let reasons = [
+            ("completions", "prints a script"),
+            ("manual", "prints nothing"),
+            ("config schema", "prints JSON in any case"),
+        ];
+        let all = all_verbs();
+        assert!(all.len() > 40, "{}", all.len());
+        for (name, command) in all {
+            let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            let has_reason = reasons.iter().any(|(verb, _)| *verb == name);
+            assert!(has_json != has_reason, "{name}: --json is {has_json}, with a reason: {has_reason}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_examples_that_are_valid() {
+        for (name, command) in all_verbs() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> =
+                help.lines().filter_map(|line| line.split_once("dependency-proxy ")).map(|(_, rest)| rest).collect();
+            assert!(help.starts_with("Example") && !examples.is_empty(), "{name} has no example: {help}");
+            for example in examples {
+                let words = example.split_whitespace().take_while(|word| !["<", ">", "|"].contains(word));
+                let words: Vec<&str> = std::iter::once("dependency-proxy").chain(words).collect();
+                assert!(example.starts_with(&name), "{example} is an example of {name}");
+                let parsed = CommandLine::try_parse_from(words);
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|error| error.to_string()));
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
+//! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
 //! | what is kept of who pulled | `domain::pull_record`, [`actors::pull_records`], `store::embedded::index::pull_records`; `http::api::pulls`, `http::ui::image_pulls`, `cli::cache::pulls` |
 //! | what traces contain | `telemetry::trace`, `http::registry::traced`, `actors::upstream_fetcher::traced` |
 //! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusals::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
@@ -109,6 +110,7 @@
 //!    open; `server::reload`, if it can change without a restart.
 //! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups. `settings::chosen` looks for it
 //!    in every section.
+//!    The JSON schema needs nothing: it is made from `config/default.toml` and the reader (`settings::schema`).
 //! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!
 //! # Glossary
@@ -139,6 +141,7 @@
 //! | trim | remove links of a group that holds more than its quota |
 //! | removal | removal of single images from a group, and of the content that only they name |
 //! | purge | removal of everything that a group has cached |
+//! | state file | users, groups, members, tokens and settings of groups as TOML, which `apply` brings about |
 //! | backup | one file of users, groups, tokens and settings, made beside a running service; without secrets unless they are wanted |
 //! | scrub | verification, while the service runs, of all that is stored: at a bounded rate, again and again |
 //! | finding | something that `fsck` found to be broken, or left by an interrupted process |

@@ -3,6 +3,8 @@
 //! is refused with its key and the file and line, or the variable, that set it. Secrets are never printed, neither
 //! by `Debug` nor in an error.
 //!
+//! [`state`] reads the state file of `apply` in the same way, and [`settings_schema`] asks the reader what it accepts.
+//!
 //! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
 //! file of a key but not its line.
 
@@ -15,9 +17,11 @@ mod layers;
 pub(crate) mod properties;
 mod repair;
 mod restored;
+mod schema;
 mod secrets;
 mod sections;
 mod server;
+pub mod state;
 mod upstreams;
 
 #[cfg(test)]
@@ -33,6 +37,7 @@ pub use self::layers::Place;
 pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
+pub use schema::{settings_schema, state_schema};
 pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{number_of, print_line};
@@ -20,13 +21,18 @@ pub(super) struct AdminArgs {
 #[derive(Debug, Subcommand)]
 enum AdminVerb {
     /// Generate a new password for the first administrator; the service must be stopped
+    #[command(after_help = "Example: dependency-proxy admin reset --data /var/lib/dependency-proxy")]
     Reset {
         /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Put a new key for login tokens before the present one, which stays valid until the next rotation; the service
     /// uses it after a restart
+    #[command(after_help = "Example: dependency-proxy admin rotate-key --data /var/lib/dependency-proxy")]
     RotateKey {
         /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
@@ -37,6 +43,9 @@ enum AdminVerb {
         /// Remove the present key, as after it has leaked: login tokens are refused, and clients log in again
         #[arg(long)]
         now: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Put a new key for the passwords of groups' accounts before the present ones; the service encrypts all of these
     /// passwords with it at its next start, and a second rotation after that removes the older keys
@@ -50,6 +59,8 @@ enum AdminVerb {
         account_key_file: Option<PathBuf>,
     },
     /// The same as the subcommand restore
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy admin restore --data /var/lib/dependency-proxy --from backup.json")]
     Restore(RestoreArgs),
 }
 
@@ -57,17 +68,20 @@ impl AdminArgs {
     /// Runs the subcommand and prints its result.
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.verb {
-            AdminVerb::Reset { data } => {
+            AdminVerb::Reset { data, json } => {
                 let reset = reset_admin(&data)?;
-                print_line(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
+                let sentence =
+                    format!("The new password of {} is in {}.", reset.username, reset.password_file.display());
+                let value = json!({ "username": reset.username, "password_file": reset.password_file });
+                print_line(&if json { format!("{value:#}") } else { sentence });
             }
-            AdminVerb::RotateKey { data, key_file, now } => {
+            AdminVerb::RotateKey { data, key_file, now, json } => {
                 let file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
                 rotate(&file, &data, now)?;
-                print_line(&format!(
-                    "A new signing key is in {}. The service uses it after a restart.",
-                    file.display()
-                ));
+                let sentence =
+                    format!("A new signing key is in {}. The service uses it after a restart.", file.display());
+                let value = json!({ "key_file": file, "old_keys_removed": now });
+                print_line(&if json { format!("{value:#}") } else { sentence });
             }
             AdminVerb::RotateAccountKey { data, account_key_file } => {
                 let file = account_key_file.unwrap_or_else(|| data.join("account-keys"));

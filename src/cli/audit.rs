@@ -28,6 +28,7 @@ pub(super) struct AuditArgs {
 #[derive(Debug, Subcommand)]
 enum AuditVerb {
     /// List events, the latest first: of the whole service for administrators, of a group for its owners
+    #[command(after_help = "Example: dependency-proxy audit list --group team --since 7d")]
     List {
         #[command(flatten)]
         filter: Filter,
@@ -36,6 +37,7 @@ enum AuditVerb {
         limit: u32,
     },
     /// Print the last events, and then each new one, until the command is interrupted
+    #[command(after_help = "Example: dependency-proxy audit follow --event login_failed --json")]
     Follow {
         #[command(flatten)]
         filter: Filter,

@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::output::{number_of, print_note};
+use super::output::{number_of, print_line, print_note};
 use crate::admin::backup::{BackedUp, Output, back_up};
 use crate::domain::chosen_setting::ChosenSetting;
 use crate::settings::{Chosen, restored};
@@ -28,15 +29,21 @@ pub(super) struct BackupArgs {
     /// of groups' accounts
     #[arg(long)]
     with_keys: bool,
+    /// Print what is in the backup as JSON to standard output; needs --output
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 const TO_A_TERMINAL: &str =
     "standard output is a terminal: name a file with --output, or redirect standard output to a file or a command";
 
+const NO_JSON: &str = "--json prints to standard output, where the backup is: name a file with --output";
+
 impl BackupArgs {
     /// Writes the backup, and prints to standard error what is in it.
     pub(super) fn run(self) -> Result<(), Failure> {
         let output = match self.output.as_os_str() == "-" {
+            true if self.json => return Err(Failure::Input(NO_JSON.to_owned())),
             true if std::io::stdout().is_terminal() => return Err(Failure::Input(TO_A_TERMINAL.to_owned())),
             true => Output::Standard,
             false => Output::File(self.output),
@@ -48,9 +55,27 @@ impl BackupArgs {
         let account_key_file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
         let key_files = self.with_keys.then_some((key_file.as_path(), account_key_file.as_path()));
         let done = back_up(&data, key_files, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
-        report(&done, &settings, self.with_keys);
+        if self.json {
+            print_line(&format!("{:#}", as_json(&done, &settings, self.with_keys)));
+        } else {
+            report(&done, &settings, self.with_keys);
+        }
         Ok(())
     }
+}
+
+fn as_json(done: &BackedUp, settings: &[ChosenSetting], with_keys: bool) -> Value {
+    let missing = if with_keys { restored(settings, "").to_enter } else { Vec::new() };
+    json!({
+        "users": done.users,
+        "groups": done.groups,
+        "tokens": done.tokens,
+        "settings": settings.len(),
+        "change": done.change,
+        "incomplete": done.incomplete,
+        "with_keys": with_keys,
+        "missing_secrets": missing,
+    })
 }
 
 fn report(done: &BackedUp, settings: &[ChosenSetting], with_keys: bool) {

@@ -25,6 +25,7 @@ pub(super) struct CacheArgs {
 #[derive(Debug, Subcommand)]
 enum CacheVerb {
     /// List the images that a group has cached
+    #[command(after_help = "Example: dependency-proxy cache list --group team --order size")]
     List {
         #[command(flatten)]
         group: OfGroup,
@@ -39,6 +40,7 @@ enum CacheVerb {
         order: Order,
     },
     /// Delete images from a group's cache; its next pulls download them again
+    #[command(after_help = "Example: dependency-proxy cache delete --group team alpine:3.22")]
     Delete {
         #[command(flatten)]
         group: OfGroup,
@@ -47,6 +49,7 @@ enum CacheVerb {
         images: Vec<Image>,
     },
     /// Pin images: they are neither evicted nor removed because nobody pulls them
+    #[command(after_help = "Example: dependency-proxy cache pin --group team alpine:3.22")]
     Pin {
         #[command(flatten)]
         group: OfGroup,
@@ -55,6 +58,7 @@ enum CacheVerb {
         images: Vec<Image>,
     },
     /// End the pinning of images
+    #[command(after_help = "Example: dependency-proxy cache unpin --group team alpine:3.22")]
     Unpin {
         #[command(flatten)]
         group: OfGroup,
@@ -71,6 +75,7 @@ enum CacheVerb {
         image: Image,
     },
     /// Have the registry confirm now what tags stand for, and download what has moved
+    #[command(after_help = "Example: dependency-proxy cache refresh --group team alpine:latest")]
     Refresh {
         #[command(flatten)]
         group: OfGroup,
@@ -79,8 +84,11 @@ enum CacheVerb {
         images: Vec<Image>,
     },
     /// Pull images into a group's cache before anyone requests them. What is cached already is not pulled again
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy cache warm --group team --platform linux/arm64 alpine:3.22 ghcr.io/acme/app:1.4")]
     Warm(warm::WarmArgs),
     /// Show how much each group has cached, the largest first, and for administrators the whole store
+    #[command(after_help = "Example: dependency-proxy cache usage --json")]
     Usage,
 }
 

@@ -4,6 +4,7 @@
 mod walk;
 
 use clap::Args;
+use serde_json::json;
 
 use super::connection::Service;
 use super::credentials::Credentials;
@@ -25,6 +26,9 @@ pub(super) struct CheckArgs {
     image: Image,
     #[command(flatten)]
     credentials: Credentials,
+    /// Print each step as a line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl CheckArgs {
@@ -32,7 +36,9 @@ impl CheckArgs {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let login = self.credentials.login()?;
         let http = self.service.http()?;
-        let walk = Walk { http: &http, url: &self.service.url, group: &self.group, image: &self.image, login };
+        let Service { url, .. } = &self.service;
+        let steps = Steps { as_json: self.json };
+        let walk = Walk { http: &http, url, group: &self.group, image: &self.image, login, steps };
         walk.run().await
     }
 }
@@ -53,17 +59,35 @@ impl StepFailure {
     }
 }
 
-/// Prints the result of a step. Returns its value, or [`Failure::Check`].
-fn report<T>(step: &'static str, found: Found<T>) -> Result<T, Failure> {
-    match found {
-        Ok((value, text)) => {
-            print_line(&line("ok", step, &text));
-            Ok(value)
+/// The output of steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps {
+    /// Prints lines of JSON.
+    pub(super) as_json: bool,
+}
+
+impl Steps {
+    /// Prints the result of a step. Returns its value, or [`Failure::Check`].
+    fn report<T>(self, step: &'static str, found: Found<T>) -> Result<T, Failure> {
+        match found {
+            Ok((value, text)) => {
+                self.print(step, Ok(&text));
+                Ok(value)
+            }
+            Err(wrong) => {
+                self.print(wrong.step, Err(&wrong.why));
+                Err(Failure::Check(wrong.step))
+            }
         }
-        Err(wrong) => {
-            print_line(&line("FAIL", wrong.step, &wrong.why));
-            Err(Failure::Check(wrong.step))
-        }
+    }
+
+    /// Prints a step with its text, which is an error for a failed one.
+    pub(super) fn print(self, step: &str, found: Result<&str, &str>) {
+        let (Ok(text) | Err(text)) = found;
+        print_line(&match self.as_json {
+            true => json!({ "step": step, "ok": found.is_ok(), "text": text }).to_string(),
+            false => line(if found.is_ok() { "ok" } else { "FAIL" }, step, text),
+        });
     }
 }
 

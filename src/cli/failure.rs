@@ -61,6 +61,12 @@ pub(super) enum Failure {
     /// A change that also removes other objects was not confirmed, and was not made.
     #[error("{0}")]
     Unconfirmed(&'static str),
+    /// `apply --dry-run` found changes, which have been printed already.
+    #[error("the service differs from the file: {0} to make")]
+    Difference(String),
+    /// A file that a state file names cannot be used, or what a change needs is missing.
+    #[error("{0}")]
+    Unusable(String),
     /// An argument, standard input or an environment variable is invalid.
     #[error("{0}")]
     Input(String),
@@ -120,6 +126,30 @@ impl Failure {
         matches!(self, Self::Unreachable { .. } | Self::Refused { status: 429 | 502..=504, .. })
     }
 
+    /// Returns the same failure, with an exit code that is not that of an invalid command line: there it would mean
+    /// something else.
+    pub(super) fn not_of_the_command_line(self) -> Self {
+        if let Self::Input(text) = self { Self::Unusable(text) } else { self }
+    }
+
+    /// Returns the same failure, of the change of `what` after `done` of `all` changes.
+    pub(super) fn in_the_middle(self, what: &str, done: usize, all: usize) -> Self {
+        let next = "The same command continues with what is left";
+        match self {
+            Self::Refused { status, message } => {
+                let message = format!("{what}: {message}; {done} of {all} changes were made. {next}");
+                Self::Refused { status, message }
+            }
+            Self::Unreachable { url, problem } => {
+                Self::Unreachable { url, problem: format!("{problem}; {done} of {all} changes were made. {next}") }
+            }
+            Self::Unusable(text) => {
+                Self::Unusable(format!("{what}: {text}; {done} of {all} changes were made. {next}"))
+            }
+            other => other,
+        }
+    }
+
     /// Returns the exit code, as documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -137,9 +167,9 @@ impl Failure {
             | Self::Keys(_)
             | Self::Restore(_)
             | Self::Broken(_) => 1,
-            Self::Input(_) => 2,
+            Self::Input(_) | Self::Difference(_) => 2,
             Self::Unreachable { .. } => 3,
-            Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) | Self::Fsck(_) => 4,
+            Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) | Self::Fsck(_) | Self::Unusable(_) => 4,
         })
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct GroupArgs {
 #[derive(Debug, Subcommand)]
 enum GroupVerb {
     /// Create a group; the groups above it in the path must exist
+    #[command(after_help = "Example: dependency-proxy group create team/ci --description Builds --if-missing")]
     Create {
         /// Full path of the group, such as team or team/ci. Reserved at the top level: api, v2, jwt, groups, library,
         /// healthz, readyz and the names of upstreams; reserved at every level: dependency_proxy
@@ -36,17 +37,20 @@ enum GroupVerb {
         if_missing: IfMissing,
     },
     /// List the groups
+    #[command(after_help = "Example: dependency-proxy group list --search ci")]
     List {
         /// Only groups whose name or path contains this text
         #[arg(long)]
         search: Option<String>,
     },
     /// Show one group
+    #[command(after_help = "Example: dependency-proxy group show team/ci")]
     Show {
         /// Full path or number
         group: String,
     },
     /// Change a group
+    #[command(after_help = "Example: dependency-proxy group change team --max-size 50GB --unpulled-days 90")]
     Change {
         /// Full path or number
         group: String,
@@ -69,6 +73,7 @@ enum GroupVerb {
     /// Accounts of a group at upstreams, which it uses instead of those of the service
     UpstreamAccount(AccountArgs),
     /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks for confirmation
+    #[command(after_help = "Example: dependency-proxy group delete team/ci --yes")]
     Delete {
         /// Full path or number
         group: String,
@@ -76,6 +81,7 @@ enum GroupVerb {
         confirmation: Confirmation,
     },
     /// Empty the cache of a group, without the groups below it; shows its size and asks for confirmation
+    #[command(after_help = "Example: dependency-proxy group purge team --yes")]
     Purge {
         /// Full path or number
         group: String,

@@ -12,6 +12,9 @@ use super::output::print_line;
 pub(super) struct HealthArgs {
     #[command(flatten)]
     service: Service,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl HealthArgs {
@@ -23,7 +26,7 @@ impl HealthArgs {
         if reply.status != 200 {
             return Err(Failure::refused(reply.status, "the service is not ready"));
         }
-        print_line("ok");
+        print_line(if self.json { "{\"status\": \"ok\"}" } else { "ok" });
         Ok(())
     }
 }

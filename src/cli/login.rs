@@ -27,6 +27,9 @@ pub(super) struct LoginArgs {
     /// the user is an administrator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=365))]
     days: u16,
+    /// Print the response of the service as JSON, with the token and its end
+    #[arg(long)]
+    json: bool,
 }
 
 impl LoginArgs {
@@ -37,7 +40,7 @@ impl LoginArgs {
         let body = json!({"name": "login", "scopes": ["api"], "expires_at": self.last_day()?});
         let made = api.post(&["user", "personal_access_tokens"], &body).await?;
         let token = made["token"].as_str().ok_or_else(|| Failure::Foreign(self.service.url.to_string()))?;
-        print_line(token);
+        print_line(&if self.json { format!("{made:#}") } else { token.to_owned() });
         Ok(())
     }
 

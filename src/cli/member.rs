@@ -24,6 +24,7 @@ pub(super) struct MemberArgs {
 #[derive(Debug, Subcommand)]
 enum MemberVerb {
     /// Let a user pull from a group and from those below it
+    #[command(after_help = "Example: dependency-proxy member add team alice --access-level owner")]
     Add {
         /// Full path or number of the group
         group: String,
@@ -39,6 +40,9 @@ enum MemberVerb {
         if_missing: IfMissing,
     },
     /// List the members of a group, or the groups that a user is a member of
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy member list team --inherited\n\
+\x20 dependency-proxy member list --user alice")]
     List {
         /// Full path or number of the group
         #[arg(required_unless_present = "user")]
@@ -51,6 +55,8 @@ enum MemberVerb {
         user: Option<String>,
     },
     /// Change a membership
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy member change team alice --access-level developer --expires-at 2099-01-01")]
     Change {
         /// Full path or number of the group
         group: String,
@@ -64,6 +70,7 @@ enum MemberVerb {
         expires_at: Option<Date>,
     },
     /// Remove a user from a group
+    #[command(after_help = "Example: dependency-proxy member remove team alice")]
     Remove {
         /// Full path or number of the group
         group: String,

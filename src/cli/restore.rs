@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 
 use super::confirmation::Confirmation;
 use super::failure::Failure;
@@ -47,6 +48,9 @@ pub(super) struct RestoreArgs {
     /// Replace the identities of this installation by those of another one, which is refused otherwise
     #[arg(long)]
     from_another_installation: bool,
+    /// Print the result as JSON; what is told before is printed to standard error
+    #[arg(long)]
+    json: bool,
 }
 
 impl RestoreArgs {
@@ -56,7 +60,8 @@ impl RestoreArgs {
         let key_file = plan.key_file(self.key_file.clone())?;
         let account_key_file = plan.account_key_file(self.account_key_file.clone())?;
         let settings = self.settings_of(&plan)?;
-        restoring::describe(&plan, self.revoke_them);
+        restoring::describe(&plan, self.revoke_them, if self.json { print_note } else { print_line });
+        let regained = if self.revoke_them { json!([]) } else { restoring::regained(&plan) };
         if self.revoke_them {
             plan.revoke_regained()?;
         }
@@ -71,6 +76,10 @@ impl RestoreArgs {
         let restored = plan.carry_out(key_file, account_key_file).inspect_err(|_| {
             self.settings.iter().filter(|_| settings.is_some()).for_each(|file| remove_settings(file));
         })?;
+        if self.json {
+            print_line(&format!("{:#}", as_json(&restored, settings.as_ref(), self.settings.as_deref(), &regained)));
+            return Ok(());
+        }
         report(&restored);
         if let Some(settings) = settings {
             report_settings(&settings, self.settings.as_deref());
@@ -110,6 +119,33 @@ fn of_folder(settings: &[ChosenSetting], data: &Path) -> Vec<ChosenSetting> {
     let value = ChosenValue::Plain(here.display().to_string().into());
     let folder = ChosenSetting { key: ["storage", "data_dir"].map(str::to_owned).to_vec(), value };
     settings.iter().filter(|setting| !names_it(setting)).cloned().chain([folder]).collect()
+}
+
+fn as_json(
+    restored: &Restored,
+    settings: Option<&RestoredSettings>,
+    settings_file: Option<&Path>,
+    regained: &Value,
+) -> Value {
+    let keys = match &restored.keys {
+        Keys::OfBackup => "of backup",
+        Keys::New => "new",
+        Keys::Elsewhere => "elsewhere",
+        Keys::Missing(_) => "missing",
+    };
+    json!({
+        "users": restored.users,
+        "groups": restored.groups,
+        "tokens": restored.tokens,
+        "incomplete": restored.incomplete,
+        "previous_identities": restored.aside,
+        "key_file": restored.key_file,
+        "keys": keys,
+        "regained": regained,
+        "settings_file": settings_file.filter(|_| settings.is_some()),
+        "secrets_to_enter": settings.map(|settings| &settings.to_enter),
+        "named_files": settings.map(|settings| &settings.files),
+    })
 }
 
 fn report(restored: &Restored) {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::output::{Columns, list, print_line};
+use super::output::{Columns, list};
 use crate::admin::restore::{Comparison, OTHER_SERVICE, PlannedRestore};
 use crate::domain::regained::{Cause, Regained, Subject};
 use crate::domain::token::{Token, TokenOwner};
@@ -12,49 +12,55 @@ use crate::domain::token::{Token, TokenOwner};
 const COLUMNS: Columns = &["kind", "name", "group", "owner", "since"];
 
 /// Prints the credentials that this restore makes valid again, or that they cannot be determined.
-pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
+pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool, print: fn(&str)) {
     match plan.comparison() {
         Comparison::NothingThere => {
-            print_line(
+            print(
                 "There are no identities to compare with: it is unknown which credentials were revoked after the \
                  backup and become valid again.",
             );
         }
-        Comparison::OtherService => print_unknown(OTHER_SERVICE),
-        Comparison::Unknown(reason) => print_unknown(reason),
+        Comparison::OtherService => print_unknown(OTHER_SERVICE, print),
+        Comparison::Unknown(reason) => print_unknown(reason, print),
         Comparison::Read { regained, present } => {
             if present.may_lag {
-                print_line("Only an export of the present identities can be read: later revocations are unknown.");
+                print("Only an export of the present identities can be read: later revocations are unknown.");
             }
-            describe_regained(plan, regained, revoke_them);
+            describe_regained(plan, regained, revoke_them, print);
         }
     }
 }
 
-fn print_unknown(reason: &str) {
-    print_line(&format!(
-        "It is unknown which credentials were revoked after the backup and become valid again: {reason}."
-    ));
+fn print_unknown(reason: &str, print: fn(&str)) {
+    print(&format!("It is unknown which credentials were revoked after the backup and become valid again: {reason}."));
 }
 
-fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: bool) {
+fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: bool, print: fn(&str)) {
     if regained.is_empty() {
-        print_line("Nothing that was revoked after the backup becomes valid again.");
+        print("Nothing that was revoked after the backup becomes valid again.");
         return;
     }
-    print_line(if revoke_them {
+    print(if revoke_them {
         "These were revoked after the backup and stay revoked:"
     } else {
         "These were revoked after the backup and become valid again (--revoke-them keeps them revoked):"
     });
     if regained.iter().any(|regained| regained.cause == Cause::Rotated) {
-        print_line(if revoke_them {
+        print(if revoke_them {
             "A token that was rotated after the backup is revoked: its new secret is not in the backup. Create another."
         } else {
             "A token that was rotated after the backup has its old secret again, and the new one is unknown."
         });
     }
-    print_line(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
+    print(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
+}
+
+/// Returns the credentials that this restore makes valid again, as objects; null where they cannot be determined.
+pub(super) fn regained(plan: &PlannedRestore) -> Value {
+    match plan.comparison() {
+        Comparison::Read { regained, .. } => regained.iter().map(|regained| row(plan, regained)).collect(),
+        Comparison::NothingThere | Comparison::OtherService | Comparison::Unknown(_) => Value::Null,
+    }
 }
 
 fn row(plan: &PlannedRestore, regained: &Regained) -> Value {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::failure::Failure;
@@ -12,7 +13,7 @@ use super::output::{announce, print_line};
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::domain::upstream::NetworkMode;
 use crate::server::{self, FirstStart, Reloadable, RunningServer};
-use crate::settings::{Keys, Settings, SettingsErrors, Storage};
+use crate::settings::{Keys, Settings, SettingsError, SettingsErrors, Storage};
 use crate::telemetry::{self, Logging, TelemetryError};
 
 /// Arguments of `serve`.
@@ -25,15 +26,22 @@ pub(super) struct ServeArgs {
     /// can be used while the service runs
     #[arg(long)]
     check: bool,
+    /// Print the result of --check as JSON
+    #[arg(long, requires = "check")]
+    json: bool,
 }
 
 impl ServeArgs {
     /// Runs the service until it is stopped, or only checks the settings.
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.check {
-            self.usable_settings()?;
-            print_line("The settings are valid.");
-            return Ok(());
+            let errors = self.usable_settings().err();
+            if self.json {
+                print_line(&format!("{:#}", checked(errors.as_ref())));
+            } else if errors.is_none() {
+                print_line("The settings are valid.");
+            }
+            return errors.map_or(Ok(()), |errors| Err(errors.into()));
         }
         let (settings, logging) = self.settings()?;
         // Dropped when the server has stopped, after its last span.
@@ -103,6 +111,23 @@ impl ServeArgs {
         warn_of_risks(&settings);
         Ok((settings, logging))
     }
+}
+
+/// Returns the result of a check as JSON.
+fn checked(errors: Option<&SettingsErrors>) -> Value {
+    let error = |error: &SettingsError| match error {
+        SettingsError::Refused { place, key, problem } => {
+            json!({ "place": place.to_string(), "key": key, "problem": problem })
+        }
+        SettingsError::Syntax { place, problem } | SettingsError::Variable { place, problem } => {
+            json!({ "place": place.to_string(), "key": null, "problem": problem })
+        }
+        SettingsError::Unreadable { file, problem } => {
+            json!({ "place": file, "key": null, "problem": problem.to_string() })
+        }
+    };
+    let errors: Vec<Value> = errors.into_iter().flat_map(|errors| errors.iter()).map(error).collect();
+    json!({ "valid": errors.is_empty(), "errors": errors })
 }
 
 /// The keys of the settings that the running service was started with, and of those that it uses now.

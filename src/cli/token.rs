@@ -7,6 +7,7 @@ mod lookup;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+pub(super) use self::create::default_end;
 use self::create::{Create, End, MADE, NewEnd};
 use super::client::Api;
 use super::confirmation::{Confirmation, is_loss, note_brought_forward};
@@ -29,8 +30,12 @@ pub(super) struct TokenArgs {
 enum TokenVerb {
     /// Create a token, by default one that can only pull and expires in 90 days; its secret is shown only now. A
     /// token with a secret of your own (--secret-stdin) does not expire unless an end is given
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy token create --group team --name ci --days 365\n\
+\x20 dependency-proxy token create --user alice --name laptop --scopes api")]
     Create(Create),
     /// List the tokens of a group or of a user, or all that you may see, with the group of each
+    #[command(after_help = "Example: dependency-proxy token list --group team --active")]
     List {
         #[command(flatten)]
         owner: Owner,
@@ -39,6 +44,7 @@ enum TokenVerb {
         active: bool,
     },
     /// Show one token of any group or user: its group, kind, end, last use and creator
+    #[command(after_help = "Example: dependency-proxy token show ci --group team")]
     Show {
         /// Number, name or user name; if several tokens match, they are listed
         #[arg(value_name = "TOKEN")]
@@ -49,6 +55,7 @@ enum TokenVerb {
     },
     /// Replace the secret of a token; the old secret stays valid for the overlap, and older ones do not. If no end is
     /// given, a deploy token keeps its own, and an access token expires in 90 days, or at its own end if that is later
+    #[command(after_help = "Example: dependency-proxy token rotate --group team 7 --overlap 7d")]
     Rotate {
         #[command(flatten)]
         owner: Owner,
@@ -62,6 +69,7 @@ enum TokenVerb {
     },
     /// Change the end of a token, within the limits of its creator and the settings, and keep its secret. An earlier
     /// end is also that of what the token created
+    #[command(after_help = "Example: dependency-proxy token extend --group team 7 --days 365")]
     Extend {
         #[command(flatten)]
         owner: Owner,
@@ -72,6 +80,7 @@ enum TokenVerb {
     },
     /// Revoke a token, with effect from the next request; if it created others that end with it, lists them and
     /// asks for confirmation
+    #[command(after_help = "Example: dependency-proxy token revoke --group team 7")]
     Revoke {
         #[command(flatten)]
         owner: Owner,

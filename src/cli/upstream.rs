@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::check::line;
+use super::check::Steps;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::image::Image;
-use super::output::{Columns, Output, print_line};
+use super::output::{Columns, Output};
 use crate::server::{self, UpstreamCheckError, UpstreamStep};
 use crate::settings::Settings;
 
@@ -25,12 +25,15 @@ pub(super) struct UpstreamArgs {
 enum UpstreamVerb {
     /// List the registries and accounts with their states: whether requests are sent, why not, and what is left of
     /// their pull limits; for administrators
+    #[command(after_help = "Example: dependency-proxy upstream list")]
     List {
         #[command(flatten)]
         connection: Connection,
     },
     /// Run the steps of a request from this machine to a registry one by one, with each of its accounts, and report
     /// the first that fails, and why
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy upstream check docker.io --config /etc/dependency-proxy/config.toml")]
     Check {
         /// Name of the upstream in the settings, such as docker.io
         name: String,
@@ -41,6 +44,9 @@ enum UpstreamVerb {
         /// The settings file of the service
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print each step as a line of JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -51,7 +57,9 @@ impl UpstreamArgs {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self.verb {
             UpstreamVerb::List { connection } => list(&connection).await,
-            UpstreamVerb::Check { name, image, config } => check(name, image, config).await,
+            UpstreamVerb::Check { name, image, config, json } => {
+                check(name, image, config, Steps { as_json: json }).await
+            }
         }
     }
 }
@@ -84,7 +92,7 @@ fn within(seconds: u64) -> String {
 }
 
 /// Checks an upstream and prints each step.
-async fn check(name: String, image: Option<Image>, config: Option<PathBuf>) -> Result<(), Failure> {
+async fn check(name: String, image: Option<Image>, config: Option<PathBuf>, steps: Steps) -> Result<(), Failure> {
     let settings = Settings::load(config.as_deref(), std::env::vars_os())?;
     let image = match image {
         Some(image) => Some(image),
@@ -92,18 +100,11 @@ async fn check(name: String, image: Option<Image>, config: Option<PathBuf>) -> R
     };
     let repository = image.as_ref().map(|image: &Image| (image.repository(None), image.reference()));
     let image = repository.as_ref().map(|(path, reference)| (path.as_str(), *reference));
+    let report = |step: &UpstreamStep| steps.print(step.name, step.found.as_deref().map_err(String::as_str));
     match server::check_upstream(&settings, &name, image, report).await {
         Ok(None) => Ok(()),
         Ok(Some(step)) => Err(Failure::Check(step)),
         Err(UpstreamCheckError::Setup(error)) => Err(Failure::Run(error.into())),
         Err(error) => Err(Failure::Input(error.to_string())),
     }
-}
-
-fn report(step: &UpstreamStep) {
-    let (word, text) = match &step.found {
-        Ok(text) => ("ok", text),
-        Err(why) => ("FAIL", why),
-    };
-    print_line(&line(word, step.name, text));
 }

@@ -30,6 +30,8 @@ enum UserVerb {
     Manage(Manage),
     /// Change your own password; needs the current password and no token. Both passwords are read from
     /// standard input, one per line
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy user password alice --current-password-file old --new-password-file new")]
     Password(PasswordArgs),
 }
 
@@ -38,19 +40,25 @@ enum UserVerb {
 enum Manage {
     /// Create a user, with a generated password, which is written to a file that only you can read, or with a
     /// password that you provide
+    #[command(after_help = "Examples:\n\
+\x20 dependency-proxy user create alice --email alice@example.com\n\
+\x20 dependency-proxy user create robot --no-password --if-missing")]
     Create(CreateArgs),
     /// List the users
+    #[command(after_help = "Example: dependency-proxy user list --search alice --json")]
     List {
         /// Only users whose name, user name or address contains this text
         #[arg(long)]
         search: Option<String>,
     },
     /// Show one user
+    #[command(after_help = "Example: dependency-proxy user show alice")]
     Show {
         /// User name or number
         user: String,
     },
     /// Change a user
+    #[command(after_help = "Example: dependency-proxy user change alice --admin true")]
     Change {
         /// User name or number
         user: String,
@@ -61,16 +69,19 @@ enum Manage {
         admin: Option<bool>,
     },
     /// Block a user: password and tokens stop working with the next request
+    #[command(after_help = "Example: dependency-proxy user block alice")]
     Block {
         /// User name or number
         user: String,
     },
     /// Unblock a user: password and tokens work again
+    #[command(after_help = "Example: dependency-proxy user unblock alice")]
     Unblock {
         /// User name or number
         user: String,
     },
     /// Delete a user with its tokens, what they created, and its memberships; lists them and asks for confirmation
+    #[command(after_help = "Example: dependency-proxy user delete alice --yes")]
     Delete {
         /// User name or number
         user: String,

@@ -6,7 +6,7 @@
 //! that uses a table has a struct of its keys; see [`fields`]. (Serde's attribute `flatten` would lose the places.)
 
 mod fields;
-mod refused;
+pub(super) mod refused;
 
 use std::iter::Enumerate;
 
@@ -28,6 +28,14 @@ pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
         let place = refused.place.unwrap_or_else(|| root.place.clone());
         let remedy = refused.item.map_or(Remedy::Default, Remedy::WithoutItem);
         Fault { path: refused.path, place, problem: refused.problem, remedy }
+    })
+}
+
+/// Reads the whole tree as a `T`, and returns only the first fault, as it was found.
+pub(super) fn probe<T: DeserializeOwned>(root: &Node) -> Result<(), Refused> {
+    T::deserialize(Reader(root)).map(drop).map_err(|mut refused| {
+        refused.path.reverse();
+        refused
     })
 }
 
@@ -94,7 +102,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             | Value::Integer(_)
             | Value::Float(_)
             | Value::Boolean(_)
-            | Value::Date => Err(Refused::custom("is not a string")),
+            | Value::Date => Err(Refused::wrong_type("is not a string")),
         }
     }
 
@@ -107,7 +115,16 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         if let Value::Table(entries) = &self.0.value {
             return visitor.visit_map(Fields::of(entries, fields));
         }
+        // Serde would take the items of a list for the fields.
+        if let Value::List(_) = &self.0.value {
+            return Err(Refused::invalid_type(Unexpected::Seq, &visitor));
+        }
         self.deserialize_any(visitor)
+    }
+
+    /// Reads a value: TOML has no null.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {
@@ -115,8 +132,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct tuple tuple_struct
-        map identifier ignored_any
+        i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map
+        identifier ignored_any
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Sections, Settings, SettingsError, deserializer};
 use crate::domain::repository::UpstreamName;
 
 /// Maximum number of faults that are reported.
-const MAX_FAULTS: usize = 100;
+pub(super) const MAX_FAULTS: usize = 100;
 
 /// A key that is unknown, or whose value has a wrong type or is invalid.
 #[derive(Debug)]
@@ -210,7 +210,8 @@ fn default_of<'a>(path: &[String], defaults: &'a Node) -> Option<&'a Node> {
     })
 }
 
-fn put(tree: &mut Node, path: &[String], node: Option<&Node>) {
+/// Sets the value at this path, or removes it.
+pub(super) fn put(tree: &mut Node, path: &[String], node: Option<&Node>) {
     let Some((key, above)) = path.split_last() else { return };
     let table = above.iter().try_fold(tree, |node, key| node.child_mut(key));
     let Some(entries) = table.and_then(Node::entries_mut) else { return };

@@ -84,6 +84,7 @@ const FILES: &[(&str, &str)] = &[
     ("settings", "reads the files that the operator names"),
     ("upstream/clients.rs", "reads the certificates that the operator names"),
     ("cli/connection.rs", "reads and writes the file of a secret that a person names"),
+    ("cli/secret_file.rs", "writes new files of secrets that a person names"),
     ("cli/cache/warm.rs", "reads the list of images that a person names"),
     ("server/net/tls.rs", "reads the certificate that the operator names"),
     ("telemetry/process.rs", "reads what the system says of this process"),

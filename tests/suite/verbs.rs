@@ -1,11 +1,13 @@
 //! The subcommands, as the README shows them, against the running service.
 
+mod as_json;
 mod bench;
 mod cache;
 mod confirming;
 mod finding;
 mod if_missing;
 mod snippet;
+mod state;
 mod upstream_check;
 mod warm;
 

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tokio::net::{TcpStream, lookup_host};
 use url::Url;
 
-use super::{Found, StepFailure, report};
+use super::{Found, StepFailure, Steps};
 use crate::auth::sha256;
 use crate::cli::client::{Http, Login, Reply, Request};
 use crate::cli::credentials;
@@ -25,6 +25,7 @@ pub(super) struct Walk<'a> {
     pub(super) group: &'a str,
     pub(super) image: &'a Image,
     pub(super) login: Option<credentials::Login>,
+    pub(super) steps: Steps,
 }
 
 /// The challenge of the registry, with the parsed URL of the token endpoint.
@@ -39,20 +40,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 impl Walk<'_> {
     /// Runs the steps and prints each, until the first that fails.
     pub(super) async fn run(&self) -> Result<(), Failure> {
-        let addresses = report("DNS", self.resolve().await)?;
-        report("connect", self.connect(&addresses).await)?;
+        let addresses = self.steps.report("DNS", self.resolve().await)?;
+        self.steps.report("connect", self.connect(&addresses).await)?;
         let secure = self.url.scheme() == "https";
         let greeting = self.greet(if secure { "TLS" } else { "challenge" }).await;
         if secure && greeting.is_ok() {
-            report("TLS", Ok(((), "the certificate is trusted".to_owned())))?;
+            self.steps.report("TLS", Ok(((), "the certificate is trusted".to_owned())))?;
         }
-        let challenge = report("challenge", greeting.and_then(|reply| self.challenge(&reply)))?;
-        report("token", self.token(&challenge, None).await)?;
-        let token = report("scopes", self.token(&challenge, Some(&self.scope())).await)?;
-        let reply = report("membership", self.manifest(&token, &self.image.reference().to_string()).await)?;
-        let blob = report("manifest", self.first_blob(&token, &reply).await)?;
-        report("first blob", self.blob(&token, blob).await)?;
-        report("upstream", upstream(&reply))
+        let challenge = self.steps.report("challenge", greeting.and_then(|reply| self.challenge(&reply)))?;
+        self.steps.report("token", self.token(&challenge, None).await)?;
+        let token = self.steps.report("scopes", self.token(&challenge, Some(&self.scope())).await)?;
+        let reply =
+            self.steps.report("membership", self.manifest(&token, &self.image.reference().to_string()).await)?;
+        let blob = self.steps.report("manifest", self.first_blob(&token, &reply).await)?;
+        self.steps.report("first blob", self.blob(&token, blob).await)?;
+        self.steps.report("upstream", upstream(&reply))
     }
 
     async fn resolve(&self) -> Found<Vec<SocketAddr>> {

@@ -181,6 +181,11 @@ impl NewEnd {
     }
 }
 
+/// Returns the end of a new token for which none is given.
+pub(in crate::cli) fn default_end() -> Result<Date, Failure> {
+    in_days(DEFAULT_DAYS)
+}
+
 fn in_days(days: u16) -> Result<Date, Failure> {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     today.checked_add(Span::new().days(i64::from(days))).map_err(|error| Failure::Input(error.to_string()))

@@ -9,18 +9,40 @@ use super::Place;
 /// A deserialization error: the innermost known place, and the keys from there up to the root.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
-pub(super) struct Refused {
-    pub(super) path: Vec<String>,
+pub(in crate::settings) struct Refused {
+    pub(in crate::settings) path: Vec<String>,
     pub(super) place: Option<Place>,
     pub(super) problem: String,
     /// The index in the innermost list, if that list is the value of the key.
     pub(super) item: Option<usize>,
+    pub(in crate::settings) kind: Kind,
+}
+
+/// What is wrong, for a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::settings) enum Kind {
+    /// The value has a type that the key does not accept.
+    Type,
+    /// The text is none of these.
+    Variant(&'static [&'static str]),
+    /// The key is none of these.
+    UnknownKey(Vec<&'static str>),
+    /// The table lacks this key.
+    MissingKey(&'static str),
+    /// Anything else.
+    Other,
 }
 
 impl Refused {
     /// Creates the error for a key that none of these is.
     pub(super) fn unknown_key(known: &[&'static str]) -> Self {
-        Self::custom(format_args!("unknown key; known keys are {}", known.join(", ")))
+        let problem = format_args!("unknown key; known keys are {}", known.join(", "));
+        Self { kind: Kind::UnknownKey(known.to_vec()), ..Self::custom(problem) }
+    }
+
+    /// Creates the error for a value of a type that the key does not accept.
+    pub(super) fn wrong_type(problem: impl Display) -> Self {
+        Self { kind: Kind::Type, ..Self::custom(problem) }
     }
 
     /// Returns the error with the key in which it is, seen from the table around it.
@@ -33,11 +55,11 @@ impl Refused {
 
 impl Error for Refused {
     fn custom<T: Display>(problem: T) -> Self {
-        Self { path: Vec::new(), place: None, problem: one_line(&problem.to_string()), item: None }
+        Self { path: Vec::new(), place: None, problem: one_line(&problem.to_string()), item: None, kind: Kind::Other }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("is {}, not {}", kind(&found), expectation(expected)))
+        Self::wrong_type(format_args!("is {}, not {}", kind(&found), expectation(expected)))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "others may be secrets: the message names their kind only")]
@@ -50,11 +72,16 @@ impl Error for Refused {
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("'{found}' is not one of {}", known.join(", ")))
+        let problem = format_args!("'{found}' is not one of {}", known.join(", "));
+        Self { kind: Kind::Variant(known), ..Self::custom(problem) }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format_args!("the key {field} is missing"))
+        Self { kind: Kind::MissingKey(field), ..Self::custom(format_args!("the key {field} is missing")) }
+    }
+
+    fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
+        Self::unknown_key(known)
     }
 }
 

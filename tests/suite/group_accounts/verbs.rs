@@ -30,7 +30,7 @@ fn says(output: &Output) -> String {
 async fn an_account_is_set_listed_tested_and_deleted_by_verbs_with_the_password_from_standard_input() {
     let scene = Scene::start(LONG_TTL).await;
     let verb = |line: &str, input: &str| {
-        let output = self::verb(&scene.service, &format!("group upstream-account {line}"), input);
+        let output = verb(&scene.service, &format!("group upstream-account {line}"), input);
         (output.status.code(), says(&output))
     };
     let (code, said) = verb("set a docker.io robot-a", &format!("{PASSWORD}\n"));

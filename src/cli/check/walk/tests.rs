@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 const CONFIG: &[u8] = b"{}";
+const TEXT: Steps = Steps { as_json: false };
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const MANIFEST_PATH: &str = "/v2/team/dependency_proxy/containers/alpine/manifests/latest";
 
@@ -73,7 +74,7 @@ async fn walk(changes: impl IntoIterator<Item = (&'static str, Response)>) -> Re
     let http = Http::new(&url, None).unwrap();
     let image = "alpine".parse().unwrap();
     let login = Some(("alice".to_owned(), SecretString::from("secret")));
-    let outcome = Walk { http: &http, url: &url, group: "team", image: &image, login }.run().await;
+    let outcome = Walk { http: &http, url: &url, group: "team", image: &image, login, steps: TEXT }.run().await;
     server.abort();
     outcome
 }
@@ -126,7 +127,7 @@ async fn a_port_where_nobody_listens_fails_at_connect() {
     drop(listener);
     let http = Http::new(&url, None).unwrap();
     let image = "alpine".parse().unwrap();
-    let outcome = Walk { http: &http, url: &url, group: "team", image: &image, login: None }.run().await;
+    let outcome = Walk { http: &http, url: &url, group: "team", image: &image, login: None, steps: TEXT }.run().await;
     assert_eq!(failed_at(outcome), "connect");
 }
 
@@ -135,7 +136,7 @@ fn clients_that_came_by_https_must_not_be_sent_to_http() {
     let url: Url = "https://images.example.com/".parse().unwrap();
     let http = Http::new(&url, None).unwrap();
     let image = "alpine".parse().unwrap();
-    let walk = Walk { http: &http, url: &url, group: "team", image: &image, login: None };
+    let walk = Walk { http: &http, url: &url, group: "team", image: &image, login: None, steps: TEXT };
     let header = "Bearer realm=\"http://images.example.com/jwt/auth\",service=\"dependency_proxy\"";
     let wrong = walk.challenge(&Reply::of(401, &[("www-authenticate", header)], "")).unwrap_err();
     assert!(wrong.why.contains("set server.external_url"), "{wrong:?}");
@@ -146,7 +147,7 @@ fn a_service_that_is_switched_off_is_heard_out() {
     let url: Url = "http://127.0.0.1/".parse().unwrap();
     let http = Http::new(&url, None).unwrap();
     let image = "alpine".parse().unwrap();
-    let walk = Walk { http: &http, url: &url, group: "team", image: &image, login: None };
+    let walk = Walk { http: &http, url: &url, group: "team", image: &image, login: None, steps: TEXT };
     let body = r#"{"errors":[{"code":"DENIED","message":"The dependency proxy is switched off here"}]}"#;
     let wrong = walk.challenge(&Reply::of(403, &[], body)).unwrap_err();
     assert_eq!((wrong.step, wrong.why.as_str()), ("challenge", "The dependency proxy is switched off here"));

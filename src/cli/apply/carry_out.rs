@@ -1,0 +1,208 @@
+//! The execution of a plan, one change after the other.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::change::{Change, Owner, Password, Step};
+use super::service::{Service, folded};
+use crate::auth::random;
+use crate::cli::client::Api;
+use crate::cli::confirmation::note_brought_forward;
+use crate::cli::failure::Failure;
+use crate::cli::secret_file::SecretFile;
+
+/// Makes changes on a service.
+pub(super) struct Executor<'a> {
+    api: &'a Api,
+    /// The numbers of users, by their user names in lower case.
+    ids: BTreeMap<String, String>,
+}
+
+/// The end of an execution.
+pub(super) struct Outcome {
+    /// Number of changes that were made.
+    pub(super) done: usize,
+    /// Why the next one was not made.
+    pub(super) failure: Option<Failure>,
+}
+
+impl<'a> Executor<'a> {
+    /// Creates an executor for this service.
+    pub(super) fn new(api: &'a Api, service: &Service) -> Self {
+        let ids = service.users.iter().map(|(name, user)| (name.clone(), user["id"].to_string())).collect();
+        Self { api, ids }
+    }
+
+    /// Makes the changes until one fails. Before the first, all new files of secrets are reserved.
+    ///
+    /// # Errors
+    ///
+    /// The file of a secret cannot be written; nothing was changed.
+    pub(super) async fn carry_out(mut self, changes: &[Change]) -> Result<Outcome, Failure> {
+        let mut files: Vec<Option<SecretFile>> = Vec::new();
+        for change in changes {
+            match change.new_file().map(|file| SecretFile::reserve(file)).transpose() {
+                Ok(file) => files.push(file),
+                Err(failure) => {
+                    discard(changes, &files, 0);
+                    return Err(failure);
+                }
+            }
+        }
+        for (done, change) in changes.iter().enumerate() {
+            if let Err(failure) = self.make(&change.step, files[done].as_ref()).await {
+                discard(changes, &files, done + 1);
+                return Ok(Outcome { done, failure: Some(failure) });
+            }
+        }
+        Ok(Outcome { done: changes.len(), failure: None })
+    }
+
+    async fn make(&mut self, step: &Step, file: Option<&SecretFile>) -> Result<(), Failure> {
+        let api = self.api;
+        match step {
+            Step::CreateUser { username, body, password } => {
+                return self.create_user(username, body, password, file).await;
+            }
+            Step::ChangeUser { username, body } => {
+                api.put(&["users", self.id(username)?], &Value::Object(body.clone())).await?;
+            }
+            Step::Block { username, blocked } => {
+                let verb = if *blocked { "block" } else { "unblock" };
+                api.post(&["users", self.id(username)?, verb], &json!({})).await?;
+            }
+            Step::CreateGroup { parent, body } => {
+                let mut body = Value::Object(body.clone());
+                if let Some(parent) = parent {
+                    body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
+                }
+                api.post(&["groups"], &body).await?;
+            }
+            Step::ChangeGroup { group, body } => {
+                api.put(&["groups", group], &Value::Object(body.clone())).await?;
+            }
+            Step::AddMember { group, username, body } => {
+                let mut body = Value::Object(body.clone());
+                body["user_id"] = json!(self.id(username)?);
+                api.post(&["groups", group, "members"], &body).await?;
+            }
+            Step::ChangeMember { group, username, body } => {
+                api.put(&["groups", group, "members", self.id(username)?], &Value::Object(body.clone())).await?;
+            }
+            Step::RemoveMember { group, username } => {
+                api.delete(&["groups", group, "members", self.id(username)?]).await?;
+            }
+            Step::CreateToken { owner, body, is_endless, .. } => {
+                return self.create_token(owner, body, *is_endless, file).await;
+            }
+            Step::RenewToken { owner, id, body, .. } => {
+                let path = self.token(owner, *id)?;
+                let renewed =
+                    api.post(&[&segments(&path)[..], &["rotate"]].concat(), &Value::Object(body.clone())).await?;
+                return file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)));
+            }
+            Step::EndToken { owner, id, end } => {
+                let ended = api.put(&segments(&self.token(owner, *id)?), &json!({ "expires_at": end })).await?;
+                note_brought_forward(&ended);
+            }
+            Step::RevokeToken { owner, id } => api.delete(&segments(&self.token(owner, *id)?)).await?,
+        }
+        Ok(())
+    }
+
+    /// Creates a user. A generated password is in its file before: the file of a user who is not created is removed.
+    async fn create_user(
+        &mut self,
+        username: &str,
+        body: &Map<String, Value>,
+        password: &Password,
+        file: Option<&SecretFile>,
+    ) -> Result<(), Failure> {
+        let mut body = Value::Object(body.clone());
+        match (password, file) {
+            (Password::Given(password), _) => body["password"] = json!(password.expose_secret()),
+            (Password::Generated(_), Some(file)) => {
+                let password: SecretString = hex::encode(random::bytes::<16>()).into();
+                file.fill(&password).inspect_err(|_| file.discard())?;
+                body["password"] = json!(password.expose_secret());
+            }
+            (Password::Generated(_) | Password::None, _) => body["force_random_password"] = json!(true),
+        }
+        let made = self.api.post(&["users"], &body).await;
+        let made = made.inspect_err(|failure| discard_if_refused(failure, file))?;
+        self.ids.insert(username.to_ascii_lowercase(), made["id"].to_string());
+        Ok(())
+    }
+
+    /// Creates a token and writes its secret. A token whose secret cannot be written is revoked again.
+    async fn create_token(
+        &self,
+        owner: &Owner,
+        body: &Map<String, Value>,
+        is_endless: bool,
+        file: Option<&SecretFile>,
+    ) -> Result<(), Failure> {
+        let path = self.tokens(owner, true)?;
+        let made = self.api.post(&segments(&path), &Value::Object(body.clone())).await;
+        let made = made.inspect_err(|failure| discard_if_refused(failure, file))?;
+        let id = made["id"].as_u64().unwrap_or_default();
+        let path = self.token(owner, id)?;
+        if let Err(failure) = file.map_or(Ok(()), |file| file.fill(&secret_of(&made))) {
+            self.api.delete(&segments(&path)).await?;
+            return Err(failure);
+        }
+        if is_endless {
+            self.api.put(&segments(&path), &json!({ "expires_at": null })).await?;
+        }
+        Ok(())
+    }
+
+    fn id(&self, username: &str) -> Result<&str, Failure> {
+        let missing = || Failure::refused(404, &format!("there is no user '{username}'"));
+        self.ids.get(&folded(&json!(username))).map(String::as_str).ok_or_else(missing)
+    }
+
+    /// Returns the API path of the tokens of an owner; that for new ones differs for users.
+    fn tokens(&self, owner: &Owner, is_new: bool) -> Result<Vec<String>, Failure> {
+        let path: &[&str] = match owner {
+            Owner::Deploy(group) => &["groups", group, "deploy_tokens"],
+            Owner::Access(group) => &["groups", group, "access_tokens"],
+            Owner::User(user) if is_new => &["users", self.id(user)?, "personal_access_tokens"],
+            Owner::User(_) => &["personal_access_tokens"],
+        };
+        Ok(path.iter().map(|part| (*part).to_owned()).collect())
+    }
+
+    fn token(&self, owner: &Owner, id: u64) -> Result<Vec<String>, Failure> {
+        let mut path = self.tokens(owner, false)?;
+        path.push(id.to_string());
+        Ok(path)
+    }
+}
+
+/// Removes the files of the changes from this one on, which are not made. That of a token whose first secret was never
+/// written stays, because it is the mark of that.
+fn discard(changes: &[Change], files: &[Option<SecretFile>], first: usize) {
+    for (change, file) in changes.iter().zip(files).skip(first) {
+        if !matches!(change.step, Step::RenewToken { .. }) {
+            file.iter().for_each(SecretFile::discard);
+        }
+    }
+}
+
+/// Removes the file of a secret that the service refused. After any other failure the service may have it.
+fn discard_if_refused(failure: &Failure, file: Option<&SecretFile>) {
+    if let (Failure::Refused { .. }, Some(file)) = (failure, file) {
+        file.discard();
+    }
+}
+
+fn secret_of(made: &Value) -> SecretString {
+    made["token"].as_str().unwrap_or_default().to_owned().into()
+}
+
+fn segments(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}

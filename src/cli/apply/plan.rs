@@ -1,0 +1,69 @@
+//! The plan of `apply`: the changes after which a service is as a state file says, in the order in which they can be
+//! made, and everything for which they could not be made.
+
+mod groups;
+mod tokens;
+mod users;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::change::Change;
+use super::service::Service;
+use crate::cli::client::Api;
+use crate::cli::failure::Failure;
+use crate::settings::state::StateFile;
+use crate::settings::{SettingsError, SettingsErrors};
+
+/// What is compared, and what is found.
+pub(super) struct Plan<'a> {
+    file: &'a StateFile,
+    service: &'a Service,
+    /// Removes members and tokens that the file does not name, from the groups that it names.
+    prune: bool,
+    today: Date,
+    users: Vec<Change>,
+    groups: Vec<Change>,
+    members: Vec<Change>,
+    settings: Vec<Change>,
+    tokens: Vec<Change>,
+    problems: Vec<SettingsError>,
+}
+
+impl<'a> Plan<'a> {
+    /// Returns the changes. Users come before groups, those before members, settings and tokens.
+    ///
+    /// # Errors
+    ///
+    /// The service refused a request, or everything for which the changes could not be made.
+    pub(super) async fn make(
+        api: &Api,
+        file: &'a StateFile,
+        service: &'a Service,
+        prune: bool,
+    ) -> Result<Vec<Change>, Failure> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let mut plan = Plan {
+            file,
+            service,
+            prune,
+            today,
+            users: Vec::new(),
+            groups: Vec::new(),
+            members: Vec::new(),
+            settings: Vec::new(),
+            tokens: Vec::new(),
+            problems: Vec::new(),
+        };
+        plan.add_users();
+        plan.add_groups(api).await?;
+        let Plan { users, groups, members, settings, tokens, problems, .. } = plan;
+        SettingsErrors::unless_none(problems)?;
+        Ok([users, groups, members, settings, tokens].into_iter().flatten().collect())
+    }
+
+    fn refuse(&mut self, path: &[&str], problem: impl Into<String>) {
+        self.problems.push(self.file.refuse(path, problem));
+    }
+}

@@ -1,0 +1,142 @@
+//! Changes of tokens of all kinds. A token is the newest active one of its name.
+
+use serde_json::{Map, Value, json};
+
+use super::Plan;
+use super::groups::never;
+use super::users::object;
+use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
+use crate::cli::apply::service::{day, newest_by_name};
+use crate::cli::secret_file::{Present, present};
+use crate::cli::token::default_end;
+use crate::domain::scope::Scopes;
+use crate::settings::state::{End, Level, TokenEntry};
+
+/// A token of the file: its name, and a field that only its kind has, in the words of the API.
+pub(super) type Wanted<'a> = (&'a str, &'a TokenEntry, Option<(&'static str, Value)>);
+
+impl Plan<'_> {
+    /// Adds the changes of the tokens of one kind and owner.
+    pub(super) fn add_tokens(&mut self, owner: &Owner, wanted: Vec<Wanted<'_>>, tokens: &[Value]) {
+        let newest = newest_by_name(tokens);
+        for (name, entry, own) in &wanted {
+            match newest.get(name) {
+                Some(token) => self.change_token(owner, name, entry, own.as_ref(), token),
+                None => self.create_token(owner, name, entry, own.as_ref()),
+            }
+        }
+        let is_named = |token: &&Value| wanted.iter().any(|(name, ..)| token["name"] == *name);
+        if !self.prune || matches!(owner, Owner::User(_)) {
+            return;
+        }
+        for token in tokens.iter().filter(|token| !is_named(token)) {
+            let what = owner.token(token["name"].as_str().unwrap_or_default());
+            let note = Some(format!("number {}, with what it created", token["id"]));
+            let step = Step::RevokeToken { owner: owner.clone(), id: token["id"].as_u64().unwrap_or_default() };
+            self.tokens.push(Change { action: Action::Remove, what, fields: Vec::new(), note, step });
+        }
+    }
+
+    fn create_token(&mut self, owner: &Owner, name: &str, entry: &TokenEntry, own: Option<&(&'static str, Value)>) {
+        let end = entry.expires_at;
+        if end.is_some_and(|End(end)| end.is_some_and(|end| end <= self.today)) {
+            return;
+        }
+        let path = owner.path(name);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let Some(named) = &entry.secret_file else {
+            let problem = "does not exist; secret_file is needed to create it, so that its secret can be written there";
+            return self.refuse(&path, problem);
+        };
+        let file = self.file.file(named);
+        if present(&file) == Present::Other {
+            let problem =
+                format!("{} exists already, and the token does not: remove the file, or name another", file.display());
+            self.refuse(&[&path[..], &["secret_file"]].concat(), problem);
+        }
+        let scopes = entry.scopes.clone().unwrap_or_else(Scopes::pull);
+        let end = match end.map_or_else(|| default_end().map(Some), |End(end)| Ok(end)) {
+            Ok(end) => End(end),
+            Err(failure) => return self.refuse(&path, failure.to_string()),
+        };
+        let mut body = json!({ "name": name, "scopes": scopes });
+        let mut fields = vec![Field::new("scopes", json!(scopes)), Field::new("expires_at", end.to_string())];
+        if let End(Some(end)) = end {
+            body["expires_at"] = json!(end);
+        }
+        let guest = ("access_level", json!(Level::Guest.number()));
+        let own = own.or_else(|| matches!(owner, Owner::Access(_)).then_some(&guest));
+        if let Some((field, value)) = own {
+            body[*field] = value.clone();
+            fields.push(Field::new(field, written(field, value)));
+        }
+        let note = Some(format!("its secret is written to {}", file.display()));
+        // The others would get a default end.
+        let is_endless = end == End(None) && !matches!(owner, Owner::Deploy(_));
+        let step = Step::CreateToken { owner: owner.clone(), body: object(body), file, is_endless };
+        self.tokens.push(Change { action: Action::Create, what: owner.token(name), fields, note, step });
+    }
+
+    fn change_token(
+        &mut self,
+        owner: &Owner,
+        name: &str,
+        entry: &TokenEntry,
+        own: Option<&(&'static str, Value)>,
+        token: &Value,
+    ) {
+        let path = owner.path(name);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let id = token["id"].as_u64().unwrap_or_default();
+        let scopes = entry.scopes.as_ref().map(|scopes| ("scopes", json!(scopes)));
+        for (field, value) in scopes.iter().chain(own) {
+            if token[field] != *value {
+                let is = (written(field, &token[field]), written(field, value));
+                let problem = format!(
+                    "the token has {}, not {}, which cannot be changed: revoke it (number {id}), or name another one",
+                    is.0, is.1
+                );
+                self.refuse(&[&path[..], &[field]].concat(), problem);
+            }
+        }
+        let before = day(&token["expires_at"]);
+        if let Some(end) = entry.expires_at.filter(|end| json!(end.0) != before) {
+            if end.0.is_some_and(|end| end <= self.today) {
+                self.refuse(&[&path[..], &["expires_at"]].concat(), "has passed; revoke the token instead");
+            }
+            let fields = vec![Field::changed("expires_at", never(&before), end.to_string())];
+            let step = Step::EndToken { owner: owner.clone(), id, end: json!(end.0) };
+            self.tokens.push(Change { action: Action::Change, what: owner.token(name), fields, note: None, step });
+        }
+        let file = entry.secret_file.as_ref().map(|named| self.file.file(named));
+        if let Some(file) = file.filter(|file| present(file) == Present::Reserved) {
+            let note = format!("a new secret, because the first was never written to {}", file.display());
+            let mut body = Map::from_iter([("overlap".to_owned(), json!("0"))]);
+            if !before.is_null() {
+                body.insert("expires_at".to_owned(), before);
+            }
+            let step = Step::RenewToken { owner: owner.clone(), id, body, file };
+            let what = owner.token(name);
+            self.tokens.push(Change { action: Action::Change, what, fields: Vec::new(), note: Some(note), step });
+        }
+    }
+}
+
+impl Owner {
+    /// Returns the path of a token of this owner in the file.
+    fn path(&self, name: &str) -> Vec<String> {
+        match self {
+            Self::Deploy(group) => ["groups", group, "deploy_tokens", name].map(str::to_owned).to_vec(),
+            Self::Access(group) => ["groups", group, "access_tokens", name].map(str::to_owned).to_vec(),
+            Self::User(user) => ["users", user, "tokens", name].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// Returns a value of the API as the file writes it.
+fn written(field: &str, value: &Value) -> Value {
+    match field {
+        "access_level" => value.as_u64().and_then(Level::of_number).map_or(Value::Null, |level| json!(level.as_str())),
+        _ => value.clone(),
+    }
+}

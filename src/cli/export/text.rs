@@ -1,0 +1,124 @@
+//! The TOML text of a state file.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// A text that grows by tables and keys.
+#[derive(Default)]
+pub(super) struct Text {
+    text: String,
+    /// The files of secrets that are named so far.
+    files: BTreeSet<String>,
+    /// Number of tokens that are not in the text.
+    pub(super) left_out: u64,
+}
+
+impl Text {
+    /// Adds a line of a comment.
+    pub(super) fn comment(&mut self, line: &str) {
+        self.line(format_args!("# {line}"));
+    }
+
+    /// Begins a table.
+    pub(super) fn table(&mut self, path: &[&str]) {
+        let path: Vec<String> = path.iter().map(|key| written_key(key)).collect();
+        self.line(format_args!("\n[{}]", path.join(".")));
+    }
+
+    /// Adds a key.
+    pub(super) fn key(&mut self, key: &str, value: &Value) {
+        self.line(format_args!("{} = {}", written_key(key), written(value)));
+    }
+
+    /// Adds a key whose value is a table in one line.
+    pub(super) fn inline(&mut self, key: &str, entries: &[(&str, &Value)]) {
+        let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key} = {}", written(value))).collect();
+        self.line(format_args!("{} = {{ {} }}", written_key(key), entries.join(", ")));
+    }
+
+    /// Adds the name of the file of a secret, which no other secret has.
+    pub(super) fn secret(&mut self, key: &str, parts: &[&str]) {
+        let parts: Vec<String> = parts.iter().map(|part| file_name(part)).collect();
+        let file = format!("secrets/{}", parts.join("-"));
+        let numbered = (2..).map(|number| format!("{file}-{number}"));
+        let free = std::iter::once(file.clone()).chain(numbered).find(|file| self.files.insert(file.clone()));
+        self.key(key, &free.unwrap_or(file).into());
+    }
+
+    /// Returns the text.
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a text never fails.
+        let _ = writeln!(self.text, "{line}");
+    }
+}
+
+fn written_key(key: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if !key.is_empty() && key.bytes().all(is_bare) { key.to_owned() } else { quoted(key) }
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Null => quoted(""),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// Returns a basic string of TOML. It is written in one line, because keys must be.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => quoted.push(other),
+        }
+    }
+    quoted + "\""
+}
+
+/// Returns a text that is a file name everywhere.
+fn file_name(text: &str) -> String {
+    let kept = |char: char| if char.is_ascii_alphanumeric() || "._".contains(char) { char } else { '-' };
+    text.chars().map(kept).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_read_as_it_was() {
+        let odd = "a \"b\" \\ 'c'\n\t\u{1b}\u{85}\u{7f} é";
+        let mut text = Text::default();
+        text.table(&["groups", "team/ci", "it's \"odd\" \\"]);
+        text.key(odd, &json!(odd));
+        text.inline("bob", &[("access_level", &json!("owner")), ("scopes", &json!(["a", "b"]))]);
+        let read: toml::Table = text.finish().parse().unwrap();
+        let table = &read["groups"]["team/ci"]["it's \"odd\" \\"];
+        assert_eq!(table[odd].as_str().unwrap(), odd);
+        assert_eq!(table["bob"]["scopes"][1].as_str().unwrap(), "b");
+    }
+
+    #[test]
+    fn each_secret_has_a_file_of_its_own_below_the_folder_of_secrets() {
+        let mut text = Text::default();
+        text.secret("a", &["team/ci", "../../x"]);
+        text.secret("b", &["team-ci", "..-..-x"]);
+        let lines: Vec<String> = text.finish().lines().map(str::to_owned).collect();
+        assert_eq!(lines, ["a = \"secrets/team-ci-..-..-x\"", "b = \"secrets/team-ci-..-..-x-2\""]);
+    }
+}

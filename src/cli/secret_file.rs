@@ -1,0 +1,115 @@
+//! New files of secrets, for their owner only. A file is reserved before the secret exists, so that no secret is lost
+//! because its file cannot be written; what a killed process has only reserved is recognised.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::connection::{read_secret, remove_secret};
+use super::failure::Failure;
+
+/// A file that will have a secret.
+#[derive(Debug)]
+pub(super) struct SecretFile(PathBuf);
+
+/// What is at the path of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Present {
+    /// Nothing.
+    Nothing,
+    /// A file that was reserved for a secret which was never written.
+    Reserved,
+    /// Anything else.
+    Other,
+}
+
+/// Content of a reserved file. It is shorter than any secret, so that one write replaces it.
+const RESERVED: &str = "pending";
+
+/// Returns what is at this path.
+pub(super) fn present(file: &Path) -> Present {
+    match read_secret(file) {
+        Ok(secret) if secret.expose_secret() == RESERVED => Present::Reserved,
+        Ok(_) => Present::Other,
+        Err(_) if file.symlink_metadata().is_err() => Present::Nothing,
+        Err(_) => Present::Other,
+    }
+}
+
+impl SecretFile {
+    /// Creates the file, and the folders above it, for their owner only. A file that was reserved before is used.
+    ///
+    /// # Errors
+    ///
+    /// Another file is there, which is left unchanged, or the file cannot be written.
+    pub(super) fn reserve(file: &Path) -> Result<Self, Failure> {
+        if present(file) == Present::Reserved {
+            return Ok(Self(file.to_owned()));
+        }
+        let failed =
+            |error: std::io::Error| Failure::Unusable(format!("{} cannot be written: {error}", file.display()));
+        let not_created = |error: std::io::Error| match error.kind() == ErrorKind::AlreadyExists {
+            true => Failure::Unusable(format!("{} exists already", file.display())),
+            false => failed(error),
+        };
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        }
+        let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(not_created)?;
+        let reserved = Self(file.to_owned());
+        let written = opened.write_all(format!("{RESERVED}\n").as_bytes()).and_then(|()| opened.sync_all());
+        written.inspect_err(|_| reserved.discard()).map_err(failed)?;
+        Ok(reserved)
+    }
+
+    /// Writes the secret, with a newline. Fails where the file cannot be written.
+    pub(super) fn fill(&self, secret: &SecretString) -> Result<(), Failure> {
+        let failed = |error| Failure::Unusable(format!("{} cannot be written: {error}", self.0.display()));
+        let mut opened = OpenOptions::new().write(true).open(&self.0).map_err(failed)?;
+        opened.write_all(format!("{}\n", secret.expose_secret()).as_bytes()).map_err(failed)?;
+        opened.sync_all().map_err(failed)
+    }
+
+    /// Removes the file, whose secret is not used.
+    pub(super) fn discard(&self) {
+        remove_secret(&self.0);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_reserved_once_filled_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secrets/ci");
+        assert_eq!(present(&file), Present::Nothing);
+        SecretFile::reserve(&file).unwrap();
+        assert_eq!(present(&file), Present::Reserved);
+        let again = SecretFile::reserve(&file).unwrap();
+        again.fill(&"a secret of some length".to_owned().into()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a secret of some length\n");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(present(&file), Present::Other);
+        let refused = SecretFile::reserve(&file).unwrap_err().to_string();
+        assert!(refused.ends_with("secrets/ci exists already"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a secret of some length\n");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, elsewhere) = (folder.path().join("link"), folder.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        assert_eq!(present(&link), Present::Other);
+        assert!(SecretFile::reserve(&link).is_err() && !elsewhere.exists());
+    }
+}

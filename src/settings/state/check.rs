@@ -1,0 +1,135 @@
+//! Checks of the names and texts of a state file, which find all faults at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::entries::{GroupEntry, RawState, TokenEntry, UserEntry};
+use super::refused;
+use crate::domain::group::GroupPath;
+use crate::domain::limits::{MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::user::Username;
+use crate::settings::SettingsError;
+use crate::settings::layers::Node;
+
+/// Adds everything that is wrong to the faults, and returns the paths of the groups by their keys.
+pub(super) fn check(raw: &RawState, tree: &Node, faults: &mut Vec<SettingsError>) -> BTreeMap<String, GroupPath> {
+    let mut checked = Checked { tree, faults, files: Vec::new() };
+    checked.usernames(&["users"], raw.users.keys());
+    for (name, user) in &raw.users {
+        checked.user(name, user);
+    }
+    let mut paths: BTreeMap<String, GroupPath> = BTreeMap::new();
+    for (key, group) in &raw.groups {
+        match key.parse::<GroupPath>() {
+            Ok(path) if paths.values().any(|known| *known == path) => {
+                checked.refuse(&["groups", key], "is the path of another group; the case of letters does not count");
+            }
+            Ok(path) => {
+                paths.insert(key.clone(), path);
+            }
+            Err(error) => checked.refuse(&["groups", key], error.to_string()),
+        }
+        checked.group(key, group);
+    }
+    paths
+}
+
+/// Returns the groups by their paths.
+pub(super) fn by_path(
+    groups: BTreeMap<String, GroupEntry>,
+    paths: &BTreeMap<String, GroupPath>,
+) -> BTreeMap<GroupPath, GroupEntry> {
+    groups.into_iter().filter_map(|(key, group)| Some((paths.get(&key)?.clone(), group))).collect()
+}
+
+struct Checked<'a> {
+    tree: &'a Node,
+    faults: &'a mut Vec<SettingsError>,
+    /// The files that are named so far.
+    files: Vec<PathBuf>,
+}
+
+impl Checked<'_> {
+    fn refuse(&mut self, path: &[&str], problem: impl Into<String>) {
+        self.faults.push(refused(self.tree, path, problem));
+    }
+
+    fn usernames<'a>(&mut self, above: &[&str], names: impl Iterator<Item = &'a String>) {
+        let mut known: Vec<Username> = Vec::new();
+        for name in names {
+            let path = [above, &[name.as_str()]].concat();
+            match name.parse::<Username>() {
+                Ok(username) if known.contains(&username) => {
+                    self.refuse(&path, "is the name of another user; the case of letters does not count");
+                }
+                Ok(username) => known.push(username),
+                Err(error) => self.refuse(&path, error.to_string()),
+            }
+        }
+    }
+
+    fn user(&mut self, name: &str, user: &UserEntry) {
+        let path = ["users", name];
+        self.line(&[&path[..], &["name"]].concat(), user.name.as_deref(), false);
+        self.line(&[&path[..], &["email"]].concat(), user.email.as_deref(), true);
+        self.file(&[&path[..], &["password_file"]].concat(), user.password_file.as_deref());
+        for (token, entry) in &user.tokens {
+            self.token(&[&path[..], &["tokens", token]].concat(), token, entry);
+        }
+    }
+
+    fn group(&mut self, key: &str, group: &GroupEntry) {
+        let path = ["groups", key];
+        self.line(&[&path[..], &["name"]].concat(), group.settings.name.as_deref(), false);
+        let length = group.settings.description.as_ref().map_or(0, |text| text.chars().count());
+        if length > MAX_GROUP_DESCRIPTION_CHARS {
+            let problem = format!("is longer than {MAX_GROUP_DESCRIPTION_CHARS} characters");
+            self.refuse(&[&path[..], &["description"]].concat(), problem);
+        }
+        self.usernames(&[&path[..], &["members"]].concat(), group.members.keys());
+        for (name, entry) in &group.deploy_tokens {
+            let path = [&path[..], &["deploy_tokens", name]].concat();
+            self.line(&[&path[..], &["username"]].concat(), entry.username.as_deref(), false);
+            if entry.token.scopes.as_ref().is_some_and(is_of_the_api) {
+                self.refuse(&[&path[..], &["scopes"]].concat(), "of a deploy token can only be those of a registry");
+            }
+            self.token(&path, name, &entry.token);
+        }
+        for (name, entry) in &group.access_tokens {
+            self.token(&[&path[..], &["access_tokens", name]].concat(), name, &entry.token);
+        }
+    }
+
+    fn token(&mut self, path: &[&str], name: &str, token: &TokenEntry) {
+        self.line(path, Some(name), false);
+        self.file(&[path, &["secret_file"]].concat(), token.secret_file.as_deref());
+    }
+
+    /// Checks a text of one line, as the service does.
+    fn line(&mut self, path: &[&str], text: Option<&str>, may_be_empty: bool) {
+        let Some(text) = text else { return };
+        if text.is_empty() && !may_be_empty {
+            self.refuse(path, "is empty");
+        } else if text.contains(char::is_control) {
+            self.refuse(path, "contains line breaks or other control characters");
+        } else if text.chars().count() > MAX_NAME_CHARS {
+            self.refuse(path, format!("is longer than {MAX_NAME_CHARS} characters"));
+        }
+    }
+
+    /// Checks the file of a secret: each secret has a file of its own.
+    fn file(&mut self, path: &[&str], file: Option<&Path>) {
+        let Some(file) = file else { return };
+        if file.as_os_str().is_empty() {
+            self.refuse(path, "is empty");
+        } else if self.files.iter().any(|known| known == file) {
+            self.refuse(path, "is named for another secret, too; each needs a file of its own");
+        }
+        self.files.push(file.to_owned());
+    }
+}
+
+fn is_of_the_api(scopes: &Scopes) -> bool {
+    scopes.contains(Scope::Api) || scopes.contains(Scope::ReadApi)
+}

@@ -1,0 +1,166 @@
+//! Values of the state file that are not those of the settings.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::access::AccessLevel;
+use crate::formats::quantity::parse_bytes;
+
+/// An access level, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// See [`AccessLevel::Guest`].
+    Guest,
+    /// See [`AccessLevel::Planner`].
+    Planner,
+    /// See [`AccessLevel::Reporter`].
+    Reporter,
+    /// See [`AccessLevel::Developer`].
+    Developer,
+    /// See [`AccessLevel::Maintainer`].
+    Maintainer,
+    /// See [`AccessLevel::Owner`].
+    Owner,
+}
+
+/// A day on which something ends; `None`: it has no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct End(pub Option<Date>);
+
+/// The switch of the proxy of a group. It is written for the API: true, false, or null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Switch {
+    On,
+    Off,
+    Inherit,
+}
+
+/// A maximum size in bytes; `None`: no maximum of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub(super) struct MaxSize(Option<u64>);
+
+/// A number of days; `None`: as in the group above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Days(Option<u32>);
+
+const NEVER: &str = "never";
+const NO_MAXIMUM: &str = "none";
+const INHERITED: &str = "inherit";
+
+impl Level {
+    /// Returns the level with this number of the API.
+    pub fn of_number(number: u64) -> Option<Self> {
+        let level = u8::try_from(number).ok().and_then(|number| AccessLevel::try_from(number).ok())?;
+        Some(match level {
+            AccessLevel::Guest => Self::Guest,
+            AccessLevel::Planner => Self::Planner,
+            AccessLevel::Reporter => Self::Reporter,
+            AccessLevel::Developer => Self::Developer,
+            AccessLevel::Maintainer => Self::Maintainer,
+            AccessLevel::Owner => Self::Owner,
+        })
+    }
+
+    /// Returns the number of the level in the API.
+    pub fn number(self) -> u8 {
+        u8::from(match self {
+            Self::Guest => AccessLevel::Guest,
+            Self::Planner => AccessLevel::Planner,
+            Self::Reporter => AccessLevel::Reporter,
+            Self::Developer => AccessLevel::Developer,
+            Self::Maintainer => AccessLevel::Maintainer,
+            Self::Owner => AccessLevel::Owner,
+        })
+    }
+
+    /// Returns the name in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Planner => "planner",
+            Self::Reporter => "reporter",
+            Self::Developer => "developer",
+            Self::Maintainer => "maintainer",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(day) => day.fmt(f),
+            None => f.write_str(NEVER),
+        }
+    }
+}
+
+impl TryFrom<String> for End {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == NEVER {
+            return Ok(Self(None));
+        }
+        let wrong = |_| format!("'{text}' is not a day such as 2027-06-30, nor '{NEVER}'");
+        text.parse().map(|day| Self(Some(day))).map_err(wrong)
+    }
+}
+
+impl TryFrom<String> for MaxSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == NO_MAXIMUM {
+            return Ok(Self(None));
+        }
+        // A number alone was probably not meant as bytes.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        let size = parse_bytes(text.trim()).filter(|bytes| has_unit && *bytes > 0);
+        size.map(|bytes| Self(Some(bytes)))
+            .ok_or_else(|| format!("'{text}' is not a size such as 50GB, nor '{NO_MAXIMUM}'"))
+    }
+}
+
+impl Serialize for Switch {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::On => to.serialize_bool(true),
+            Self::Off => to.serialize_bool(false),
+            Self::Inherit => to.serialize_none(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Days {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Days;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a number of days or '{INHERITED}'")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Days, E> {
+                let wrong = || E::custom(format_args!("'{text}' is not a number of days, nor '{INHERITED}'"));
+                (text == INHERITED).then_some(Days(None)).ok_or_else(wrong)
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Days, E> {
+                let wrong = |_| E::custom(format_args!("{number} is not a number of days"));
+                u32::try_from(number).map(|days| Days(Some(days))).map_err(wrong)
+            }
+        }
+
+        from.deserialize_any(Written)
+    }
+}

@@ -1,0 +1,75 @@
+//! `apply` that is killed: the next one completes it, and no secret is lost.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+
+const TOKENS: usize = 40;
+
+fn company_of_tokens() -> String {
+    let token = |number| {
+        format!("[groups.team.deploy_tokens.t{number}]\nusername = 't{number}'\nsecret_file = 'secrets/t{number}'\n")
+    };
+    let users = "[users.alice]\npassword_file = 'secrets/alice'\n[groups.team]\nmembers = { alice = 'owner' }\n";
+    users.to_owned() + &(0..TOKENS).map(token).collect::<String>()
+}
+
+#[actix_rt::test]
+async fn whenever_it_is_killed_the_next_run_leaves_every_secret_in_its_file() {
+    let company = Company::start();
+    let state = company_of_tokens();
+    fs::write(company.path("company.toml"), &state).unwrap();
+    for milliseconds in [5, 15, 25, 35, 50, 65, 80, 100] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
+            .args(["apply", "--file", "company.toml", "--yes", "--url", &company.service.url()])
+            .env("DEPENDENCY_PROXY_TOKEN", ADMIN_TOKEN)
+            .current_dir(company.service.data().parent().unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        actix_rt::time::sleep(Duration::from_millis(milliseconds)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    says(&company.apply(&state, "--yes"));
+    assert_eq!(company.plan(&state, ""), [] as [&str; 0]);
+    let password = company.secret("secrets/alice");
+    says(&verb(&company.service, "", "login --username alice --password-stdin", &password));
+    for number in 0..TOKENS {
+        let secret = company.secret(&format!("secrets/t{number}"));
+        assert!(company.may_pull("team", &format!("t{number}"), &secret).await, "t{number}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_token_whose_secret_was_not_written_gets_a_new_one() {
+    let company = Company::start();
+    let state = "[users.alice]\ntokens.own = { expires_at = '2099-01-01', secret_file = 'own' }\n[groups.team]\n\
+                 deploy_tokens.ci = { username = 'ci', secret_file = 'ci' }\n\
+                 access_tokens.bot = { scopes = ['read_api'], expires_at = '2099-01-01', secret_file = 'bot' }";
+    says(&company.apply(state, "--yes"));
+    let before = company.json("token list");
+    for name in ["own", "ci", "bot"] {
+        // As after a kill between the creation of the token and the write of its secret.
+        fs::write(company.path(name), "pending\n").unwrap();
+    }
+    let plan = company.plan(state, "");
+    assert_eq!(plan.len(), 3, "{plan:#?}");
+    assert!(plan.iter().all(|line| line.starts_with("~ ") && line.contains("was never written to")), "{plan:#?}");
+    says(&company.apply(state, "--yes"));
+    assert_eq!(company.plan(state, ""), [] as [&str; 0]);
+    assert!(company.may_pull("team", "ci", &company.secret("ci")).await);
+    says(&verb(&company.service, &company.secret("bot"), "group show team", ""));
+    let ends = |tokens: &Value| -> Vec<(Value, Value)> {
+        let all = tokens.as_array().unwrap().iter().filter(|token| token["active"] == true);
+        all.map(|token| (token["name"].clone(), token["expires_at"].clone())).collect()
+    };
+    let mut after = ends(&company.json("token list"));
+    let mut before = ends(&before);
+    after.sort_by_key(|(name, _)| name.to_string());
+    before.sort_by_key(|(name, _)| name.to_string());
+    assert_eq!(after, before, "the ends stay");
+}
