@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::values::{Days, MaxSize, Switch};
+use super::values::{Days, MaxSize, Switch, TagTime};
 use crate::domain::group::Visibility;
 
 /// The settings of a group that are given. It is written as the API reads them.
@@ -22,6 +22,8 @@ pub struct GroupSettings {
     max_size: Option<MaxSize>,
     #[serde(rename(serialize = "dependency_proxy_unpulled_days"), skip_serializing_if = "Option::is_none")]
     unpulled_days: Option<Days>,
+    #[serde(rename(serialize = "dependency_proxy_tag_freshness_seconds"), skip_serializing_if = "Option::is_none")]
+    tag_freshness: Option<TagTime>,
 }
 
 /// A setting of a group: its names, and how a value of the API is written in the file.
@@ -36,13 +38,14 @@ pub struct GroupSetting {
 }
 
 /// All settings of a group, in the order of the file.
-pub const SETTINGS: [GroupSetting; 6] = [
+pub const SETTINGS: [GroupSetting; 7] = [
     GroupSetting { key: "name", field: "name", written: Value::clone },
     GroupSetting { key: "description", field: "description", written: Value::clone },
     GroupSetting { key: "visibility", field: "visibility", written: Value::clone },
     GroupSetting { key: "proxy", field: "dependency_proxy_enabled", written: switch },
     GroupSetting { key: "max_size", field: "dependency_proxy_max_bytes", written: size },
     GroupSetting { key: "unpulled_days", field: "dependency_proxy_unpulled_days", written: days },
+    GroupSetting { key: "tag_freshness", field: "dependency_proxy_tag_freshness_seconds", written: tag_time },
 ];
 
 impl GroupSettings {
@@ -82,4 +85,8 @@ fn size(value: &Value) -> Value {
 
 fn days(value: &Value) -> Value {
     value.as_u64().map_or(json!("inherit"), |days| json!(days))
+}
+
+fn tag_time(value: &Value) -> Value {
+    value.as_u64().map_or(json!("inherit"), |seconds| json!(format!("{seconds}s")))
 }

@@ -25,6 +25,7 @@ fn the_example_is_read() {
             "dependency_proxy_enabled": null,
             "dependency_proxy_max_bytes": 50_000_000_000_u64,
             "dependency_proxy_unpulled_days": null,
+            "dependency_proxy_tag_freshness_seconds": 600,
         })
         .as_object()
         .unwrap()

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access::AccessLevel;
-use crate::formats::quantity::parse_bytes;
+use crate::formats::quantity::{parse_bytes, parse_duration};
 
 /// An access level, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +49,11 @@ pub(super) struct MaxSize(Option<u64>);
 /// A number of days; `None`: as in the group above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Days(Option<u32>);
+
+/// Time for which tags are fresh, in seconds; `None`: as in the group above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub(super) struct TagTime(Option<u32>);
 
 const NEVER: &str = "never";
 const NO_MAXIMUM: &str = "none";
@@ -126,6 +131,20 @@ impl TryFrom<String> for MaxSize {
         let size = parse_bytes(text.trim()).filter(|bytes| has_unit && *bytes > 0);
         size.map(|bytes| Self(Some(bytes)))
             .ok_or_else(|| format!("'{text}' is not a size such as 50GB, nor '{NO_MAXIMUM}'"))
+    }
+}
+
+impl TryFrom<String> for TagTime {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == INHERITED {
+            return Ok(Self(None));
+        }
+        let seconds = parse_duration(&text).and_then(|time| u32::try_from(time.as_secs()).ok());
+        seconds
+            .map(|seconds| Self(Some(seconds)))
+            .ok_or_else(|| format!("'{text}' is not a time such as 10m, nor '{INHERITED}'"))
     }
 }
 
