@@ -27,8 +27,8 @@ use crate::http::api::{self, ApiError, Authority, Right};
 /// The owner of the tokens of a page.
 #[derive(Clone, Debug)]
 pub(super) enum Owner {
-    /// The group at this path.
-    Group(String),
+    /// This group. The group is found once, by its path: a path may be that of another group at the change.
+    Group(Arc<Group>),
     /// The visitor.
     Visitor,
 }
@@ -53,10 +53,9 @@ const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows a page.
 pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
-    owner.check(visitor)?;
     match page {
-        TokensPage::List => list(visitor, owner),
-        TokensPage::New => creation::show(visitor, owner),
+        TokensPage::List => Ok(list(visitor, owner)),
+        TokensPage::New => Ok(creation::show(visitor, owner)),
         TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
         TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
         TokensPage::Revoke(id) => change::show_revocation(visitor, owner, id),
@@ -65,7 +64,6 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage) -> Result
 
 /// Carries out what the form of a page wants.
 pub(super) async fn change(form: &Form, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
-    owner.check(&form.visitor)?;
     match page {
         TokensPage::List => Err(form.visitor.no_such_page()),
         TokensPage::New => creation::create(form, owner).await,
@@ -92,32 +90,28 @@ impl TokensPage {
 }
 
 impl Owner {
+    /// Returns the group at this path as the owner.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless the visitor may see and change the tokens of this group.
+    pub(super) fn of_group(visitor: &Visitor, path: &str) -> Result<Self, Fault> {
+        visitor.own_group(path).map(Self::Group)
+    }
+
     /// Returns the address of the list.
     pub(super) fn address(&self) -> String {
         match self {
-            Self::Group(path) => format!("{}/tokens", address::of_group(path)),
+            Self::Group(group) => format!("{}/tokens", address::of_group(group.path.as_str())),
             Self::Visitor => "/-/account/tokens".to_owned(),
         }
-    }
-
-    /// Returns the group, where the tokens are of one.
-    fn group(&self, visitor: &Visitor) -> Result<Option<Arc<Group>>, Fault> {
-        match self {
-            Self::Group(path) => visitor.own_group(path).map(Some),
-            Self::Visitor => Ok(None),
-        }
-    }
-
-    /// Fails unless the visitor may see and change these tokens.
-    fn check(&self, visitor: &Visitor) -> Result<(), Fault> {
-        self.group(visitor).map(drop)
     }
 
     /// Returns the token with this number, if it is one of these and the caller may change it: the rule that is decided
     /// again at each change.
     fn find(&self, caller: &Authority<'_>, id: TokenId) -> Result<Arc<Token>, ApiError> {
         let group = match self {
-            Self::Group(path) => Some(caller.group(path, Right::Own)?.id),
+            Self::Group(group) => Some(caller.group_with(group.id, Right::Own)?.id),
             Self::Visitor => None,
         };
         let is_of = |token: &&Arc<Token>| match (&token.owner, group) {
@@ -134,24 +128,24 @@ impl Owner {
     }
 
     /// Shows the way to a page about these tokens.
-    fn crumbs(&self, visitor: &Visitor, page: &str) -> Result<Markup, Fault> {
-        Ok(match self.group(visitor)? {
-            Some(group) => crumbs(visitor, &group, Some(page)),
-            None => html! {
+    fn crumbs(&self, visitor: &Visitor, page: &str) -> Markup {
+        match self {
+            Self::Group(group) => crumbs(visitor, group, Some(page)),
+            Self::Visitor => html! {
                 nav.crumbs aria-label="You are here" { a href="/-/account" { (visitor.username()) } span { (page) } }
             },
-        })
+        }
     }
 }
 
-fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
-    let Some(group) = owner.group(visitor)? else {
-        return Ok(super::see("/-/account"));
+fn list(visitor: &Visitor, owner: &Owner) -> HttpResponse {
+    let Owner::Group(group) = owner else {
+        return super::see("/-/account");
     };
     let content = html! {
-        (crumbs(visitor, &group, Some("Tokens")))
+        (crumbs(visitor, group, Some("Tokens")))
         div.head { h1 { (group.path) } }
-        (tabs(visitor, &group, "tokens"))
+        (tabs(visitor, group, "tokens"))
         section aria-labelledby="list" {
             div.head {
                 h2 #list { "Tokens that belong to " (group.path) }
@@ -168,7 +162,7 @@ fn list(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
             }
         }
     };
-    Ok(page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content))
+    page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content)
 }
 
 /// Returns the table of the tokens of an owner that are not revoked, or what to do if there are none.

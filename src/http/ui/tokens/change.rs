@@ -30,7 +30,7 @@ const OVERLAPS: [(&str, &str); 4] =
 /// Shows the form that rotates a token.
 pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
-    Ok(page::show(&visitor.frame(), "Rotate a token", &rotation_form(visitor, owner, &token, None)?))
+    Ok(page::show(&visitor.frame(), "Rotate a token", &rotation_form(visitor, owner, &token, None)))
 }
 
 /// Rotates a token, and shows its new secret.
@@ -41,12 +41,12 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     if form.value("present") != Some(token.credential.to_string().as_str()) {
         let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
                         another rotation";
-        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)))?;
+        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)));
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
     }
     let Ok(overlap) = form.value("overlap").unwrap_or_default().parse::<Overlap>() else {
         let problem = Problem::at_field("overlap", "is not a length of time such as 24h");
-        let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+        let content = rotation_form(visitor, owner, &token, Some(&problem));
         return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content));
     };
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
@@ -58,18 +58,18 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         Err(error) => Err(error),
     };
     match rotated {
-        Ok((token, _, secret)) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
+        Ok((token, _, secret)) => Ok(secret::show(visitor, owner, &token, &secret, "has a new secret")),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-            let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+            let content = rotation_form(visitor, owner, &token, Some(&problem));
             Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content))
         }
     }
 }
 
-fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Problem>) -> Result<Markup, Fault> {
-    Ok(html! {
-        (owner.crumbs(visitor, &format!("Rotate {}", token.name))?)
+fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Problem>) -> Markup {
+    html! {
+        (owner.crumbs(visitor, &format!("Rotate {}", token.name)))
         h1 { "Give the token " (token.name) " a new secret?" }
         @if let Some(problem) = problem { (problem.note()) }
         p.soft { "It keeps its name, its user name, its scopes and its end." }
@@ -94,14 +94,14 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
                 }))
             div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
         }
-    })
+    }
 }
 
 /// Shows the form that changes the end of a token.
 pub(super) fn show_extension(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
     let end = token.expires_at.map(day_text).unwrap_or_default();
-    Ok(page::show(&visitor.frame(), "End of a token", &extension_form(visitor, owner, &token, &end, None)?))
+    Ok(page::show(&visitor.frame(), "End of a token", &extension_form(visitor, owner, &token, &end, None)))
 }
 
 /// Changes the end of a token, and leads to the list.
@@ -127,21 +127,15 @@ pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         Ok(_) => Ok(visitor.done("The end of the token was saved.", &owner.address())),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-            let content = extension_form(visitor, owner, &token, typed, Some(&problem))?;
+            let content = extension_form(visitor, owner, &token, typed, Some(&problem));
             Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "End of a token", &content))
         }
     }
 }
 
-fn extension_form(
-    visitor: &Visitor,
-    owner: &Owner,
-    token: &Token,
-    typed: &str,
-    problem: Option<&Problem>,
-) -> Result<Markup, Fault> {
-    Ok(html! {
-        (owner.crumbs(visitor, &format!("End of {}", token.name))?)
+fn extension_form(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, problem: Option<&Problem>) -> Markup {
+    html! {
+        (owner.crumbs(visitor, &format!("End of {}", token.name)))
         h1 { "When does the token " (token.name) " expire?" }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
@@ -150,14 +144,14 @@ fn extension_form(
                 .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))
             div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
         }
-    })
+    }
 }
 
 /// Shows what follows from the revocation of a token.
 pub(super) fn show_revocation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
     let content = html! {
-        (owner.crumbs(visitor, &format!("Revoke {}", token.name))?)
+        (owner.crumbs(visitor, &format!("Revoke {}", token.name)))
         h1 { "Revoke the token " (token.name) "?" }
         section aria-labelledby="then" {
             h2.unseen #then { "What happens" }

@@ -6,20 +6,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Owner, may};
 use crate::domain::token::{Token, TokenOwner};
-use crate::http::ui::fault::Fault;
 use crate::http::ui::page;
 use crate::http::ui::parts::{code, icon};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, minute};
 
 /// Shows the secret; `what` says what happened to the token.
-pub(super) fn show(
-    visitor: &Visitor,
-    owner: &Owner,
-    token: &Token,
-    secret: &SecretString,
-    what: &str,
-) -> Result<HttpResponse, Fault> {
+pub(super) fn show(visitor: &Visitor, owner: &Owner, token: &Token, secret: &SecretString, what: &str) -> HttpResponse {
     let username = match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
@@ -28,14 +21,14 @@ pub(super) fn show(
     };
     let secret = secret.expose_secret();
     let check = match owner {
-        Owner::Group(path) => Some(format!(
-            "dependency-proxy check --url {} --group {path} --username '{username}' --secret-stdin",
-            visitor.caller.base_url
+        Owner::Group(group) => Some(format!(
+            "dependency-proxy check --url {} --group {} --username '{username}' --secret-stdin",
+            visitor.caller.base_url, group.path
         )),
         Owner::Visitor => None,
     };
     let content = html! {
-        (owner.crumbs(visitor, &token.name)?)
+        (owner.crumbs(visitor, &token.name))
         h1 { "The token " (token.name) " " (what) }
         section aria-labelledby="secret" {
             h2 #secret { "Copy its secret now" }
@@ -67,5 +60,5 @@ pub(super) fn show(
             p { a.button href=(owner.address()) { "I have stored the secret" } }
         }
     };
-    Ok(page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content))
+    page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content)
 }
