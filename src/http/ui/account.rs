@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
+use super::pages::Part;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
@@ -20,8 +21,9 @@ use crate::http::api::{ApiError, ApiState, own_password};
 const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and every session, ends with the next request";
 
 /// Handles `GET /-/account`.
-pub(super) async fn show(visitor: Visitor) -> HttpResponse {
-    page::show(&visitor.frame(), "Your account", &content(&visitor, None))
+pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> HttpResponse {
+    let part = Part::of(request.query_string());
+    page::show(&visitor.frame(), "Your account", &content(&visitor, &part, None))
 }
 
 /// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and leads to a new one.
@@ -38,14 +40,14 @@ pub(super) async fn change_password(
         return Ok(response);
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-    let content = content(visitor, Some(&problem));
+    let content = content(visitor, &Part::default(), Some(&problem));
     Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content))
 }
 
 /// Handles `GET /-/account/tokens...`.
 pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
     let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
-    tokens::show(&visitor, &Owner::Visitor, page)
+    tokens::show(&visitor, &Owner::Visitor, page, "")
 }
 
 /// Handles `POST /-/account/tokens...`.
@@ -64,7 +66,7 @@ async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiE
     own_password::replace(caller, (current, new), address).await.map(drop)
 }
 
-fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
+fn content(visitor: &Visitor, part: &Part, problem: Option<&Problem>) -> Markup {
     html! {
         h1 { (visitor.username()) }
         @if visitor.caller.user.admin { p.soft { "Administrator" } }
@@ -78,7 +80,7 @@ fn content(visitor: &Visitor, problem: Option<&Problem>) -> Markup {
                 "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays "
                 "when you leave."
             }
-            (tokens::table(visitor, &Owner::Visitor))
+            (tokens::table(visitor, &Owner::Visitor, part, "/-/account"))
         }
         section aria-labelledby="password-title" {
             h2 #password-title { "Password" }

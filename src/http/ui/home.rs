@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
 use super::new_group;
 use super::page;
+use super::pages::Part;
 use super::parts::{path_words, stored};
 use super::visitor::Visitor;
 use super::words::number;
@@ -23,10 +24,13 @@ use crate::domain::policy;
 type Sizes = Option<HashMap<GroupId, GroupTotals>>;
 
 /// Handles `GET /`.
-pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
+    let part = Part::of(request.query_string());
     let authority = visitor.authority();
     let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();
     let mut groups: Vec<Arc<Group>> = visitor.caller.directory.groups().filter(is_member).cloned().collect();
+    let total = groups.len();
+    groups.retain(|group| group.path.as_str().contains(&part.search));
     groups.sort_by(|a, b| a.path.cmp(&b.path));
     let sizes = visitor.caller.state.images.totals().await.ok().flatten();
     let content = html! {
@@ -38,7 +42,15 @@ pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
             "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
             "below it, too."
         }
-        @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
+        (part.search_form("/", "Path of a group", total))
+        @if total == 0 {
+            (no_groups(&visitor))
+        } @else if groups.is_empty() {
+            p { "None of the groups has " b { (part.search) } " in its path. " a href="/" { "Show all groups" } }
+        } @else {
+            (table(&visitor, part.of_all(&groups), &sizes))
+            (part.links("/", groups.len(), "groups"))
+        }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
 }

@@ -14,6 +14,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
+use super::pages::Part;
 use super::parts::{crumbs, token_field};
 use super::problem::Problem;
 use super::roles;
@@ -59,11 +60,11 @@ impl MembersPage {
 }
 
 /// Shows a page.
-pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage) -> Result<HttpResponse, Fault> {
+pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.group(path)?;
     let typed = Typed { level: "30".to_owned(), ..Typed::default() };
     let content = match page {
-        MembersPage::List => list(visitor, &group, &typed, None),
+        MembersPage::List => list(visitor, &group, &Part::of(query), &typed, None),
         MembersPage::Change(user) => {
             visitor.own_group(path)?;
             let member = find(visitor, &group, user)?;
@@ -101,7 +102,7 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group))) };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = match page {
-        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &typed, Some(&problem)),
+        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &Part::default(), &typed, Some(&problem)),
         MembersPage::Change(user) => {
             change_form(visitor, &group, &*find(visitor, &group, user)?, &typed, Some(&problem))
         }

@@ -27,6 +27,9 @@ struct Typed {
     public: bool,
 }
 
+/// Maximum number of groups above that are offered; of more, the path is typed.
+const MAX_OPTIONS: usize = 100;
+
 /// Address of the form.
 pub(super) const ADDRESS: &str = "/-/groups/new";
 
@@ -114,15 +117,19 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
 }
 
 fn place(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let field = Field::new("parent", "Below");
+    let groups: Vec<&Group> = parents(visitor).take(MAX_OPTIONS + 1).collect();
+    if groups.len() > MAX_OPTIONS {
+        let hint = "The path of the group above, whose members are members of this one, too. Empty: no other group";
+        return field.kind(FieldKind::Identifier).hint(hint).value(&typed.parent).show(problem);
+    }
     let options = html! {
         @if visitor.caller.user.admin { option value="" { "No other group" } }
-        @for group in parents(visitor) {
+        @for group in groups {
             option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
         }
     };
-    Field::new("parent", "Below")
-        .hint("Members of a group above are members of this one, too")
-        .of_options(problem, options)
+    field.hint("Members of a group above are members of this one, too").of_options(problem, options)
 }
 
 fn visibility(typed: &Typed) -> Markup {

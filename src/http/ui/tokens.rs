@@ -15,6 +15,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
+use super::pages::Part;
 use super::parts::{crumbs, icon, tabs};
 use super::visitor::Visitor;
 use super::words::{day, time};
@@ -52,9 +53,9 @@ pub(super) enum TokensPage {
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows a page.
-pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
+pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage, query: &str) -> Result<HttpResponse, Fault> {
     match page {
-        TokensPage::List => Ok(list(visitor, owner)),
+        TokensPage::List => Ok(list(visitor, owner, &Part::of(query))),
         TokensPage::New => Ok(creation::show(visitor, owner)),
         TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
         TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
@@ -138,7 +139,7 @@ impl Owner {
     }
 }
 
-fn list(visitor: &Visitor, owner: &Owner) -> HttpResponse {
+fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
     let Owner::Group(group) = owner else {
         return super::see("/-/account");
     };
@@ -155,7 +156,7 @@ fn list(visitor: &Visitor, owner: &Owner) -> HttpResponse {
                 "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you
                 revoke fails at the very next request."
             }
-            (table(visitor, owner))
+            (table(visitor, owner, part, &owner.address()))
             p.hint {
                 "For your own machine make a " a href="/-/account" { "personal access token" }
                 ": it pulls wherever you are a member."
@@ -165,8 +166,9 @@ fn list(visitor: &Visitor, owner: &Owner) -> HttpResponse {
     page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content)
 }
 
-/// Returns the table of the tokens of an owner that are not revoked, or what to do if there are none.
-pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
+/// Returns the table of the tokens of an owner that are not revoked, or a sentence if there are none. `base` is the
+/// address of the page that has it.
+pub(super) fn table(visitor: &Visitor, owner: &Owner, part: &Part, base: &str) -> Markup {
     let authority = visitor.authority();
     let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.find(&authority, token.id).is_ok();
     let mut tokens: Vec<Arc<Token>> = visitor.caller.directory.tokens().filter(is_of).cloned().collect();
@@ -174,6 +176,20 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
     if tokens.is_empty() {
         return html! { p { "There is none yet." } };
     }
+    let total = tokens.len();
+    tokens.retain(|token| token.name.to_lowercase().contains(&part.search));
+    html! {
+        (part.search_form(base, "Name of a token", total))
+        @if tokens.is_empty() {
+            p { "No token has " b { (part.search) } " in its name. " a href=(base) { "Show all tokens" } }
+        } @else {
+            (rows(visitor, owner, part.of_all(&tokens)))
+            (part.links(base, tokens.len(), "tokens"))
+        }
+    }
+}
+
+fn rows(visitor: &Visitor, owner: &Owner, tokens: &[Arc<Token>]) -> Markup {
     html! {
         table.cards role="table" aria-label="Tokens" {
             thead role="rowgroup" {
@@ -186,7 +202,7 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner) -> Markup {
                     th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
                 }
             }
-            tbody role="rowgroup" { @for token in &tokens { (row(visitor, owner, token)) } }
+            tbody role="rowgroup" { @for token in tokens { (row(visitor, owner, token)) } }
         }
     }
 }

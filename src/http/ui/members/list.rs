@@ -11,6 +11,7 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
+use crate::http::ui::pages::Part;
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
@@ -18,7 +19,10 @@ use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
 /// Shows the list, for owners with the form for a new member.
-pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let mut people: Vec<_> = people(visitor, group).into_iter().collect();
+    let (total, base) = (people.len(), address_of(group));
+    people.retain(|(name, _)| name.to_lowercase().contains(&part.search));
     html! {
         (crumbs(visitor, group, Some("Members")))
         div.head { h1 { (group.path) } }
@@ -27,6 +31,10 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
         @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
         section aria-labelledby="list" {
             h2 #list { "Who can pull from " (group.path) }
+            (part.search_form(&base, "User name", total))
+            @if people.is_empty() && !part.search.is_empty() {
+                p { "No member has " b { (part.search) } " in the name. " a href=(base) { "Show all members" } }
+            }
             table.cards role="table" aria-label="Members" {
                 thead role="rowgroup" {
                     tr role="row" {
@@ -39,9 +47,10 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
                     }
                 }
                 tbody role="rowgroup" {
-                    @for (name, member) in people(visitor, group) { (row(visitor, group, &name, &member)) }
+                    @for (name, member) in part.of_all(&people) { (row(visitor, group, name, member)) }
                 }
             }
+            (part.links(&base, people.len(), "members"))
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {
