@@ -89,6 +89,10 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     if let MembersPage::Change(user) | MembersPage::Remove(user) = page {
         find(visitor, &group, user)?;
     }
+    if let MembersPage::Change(_) = page {
+        // An empty field means no end, one that is missing does not.
+        form.present("expires_at").map_err(|error| visitor.refused(&error))?;
+    }
     let changed = match page {
         MembersPage::List => typed.add(visitor, &group).await,
         MembersPage::Change(user) => typed.change(visitor, &group, user).await,

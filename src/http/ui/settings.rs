@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use maud::{Markup, html};
 
 use super::address;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, tabs, token_field};
@@ -41,12 +41,13 @@ pub(super) fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault>
 pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
-    let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
-    let limits = Limits { quota: text("quota"), days: text("days") };
-    let (wanted, typed) = if form.value("section") == Some("limits") {
-        (limits.change(), limits)
-    } else {
-        (Ok(switch(form.value("proxy"))), Limits::of(&group))
+    let (wanted, typed) = match form.value("section") {
+        Some("limits") => {
+            let typed = Limits::typed(form, &group);
+            (typed.change(), typed)
+        }
+        Some("proxy") => (switch(form), Limits::of(&group)),
+        _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to save.".to_owned()))),
     };
     let saved = match wanted {
         Ok(change) => save(visitor, &group, change).await,
@@ -77,19 +78,28 @@ async fn save(visitor: &Visitor, group: &Group, change: GroupChange) -> Result<G
     changed.map_err(|error| Problem::of(&error).ok_or_else(|| visitor.refused(&error)))
 }
 
-fn switch(chosen: Option<&str>) -> GroupChange {
-    let proxy_enabled = match chosen {
+fn switch(form: &Form) -> Result<GroupChange, Problem> {
+    let unknown = || Problem::at_field("proxy", "is none of those that can be chosen");
+    let proxy_enabled = match form.value("proxy") {
         Some("on") => Some(true),
         Some("off") => Some(false),
-        _ => None,
+        Some("inherit") => None,
+        _ => return Err(unknown()),
     };
-    GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() }
+    Ok(GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() })
 }
 
 impl Limits {
     fn of(group: &Group) -> Self {
         let quota = group.cache.max_bytes.map(|bytes| (bytes as f64 / GB).to_string()).unwrap_or_default();
         Self { quota, days: group.cache.unpulled_days.map(|days| days.to_string()).unwrap_or_default() }
+    }
+
+    /// Reads the fields. An empty one means no limit; one that is missing stays as it is.
+    fn typed(form: &Form, group: &Group) -> Self {
+        let present = Self::of(group);
+        let typed = |name: &str| form.value(name).map(|text| text.trim().to_owned());
+        Self { quota: typed("quota").unwrap_or(present.quota), days: typed("days").unwrap_or(present.days) }
     }
 
     fn change(&self) -> Result<GroupChange, Problem> {

@@ -42,9 +42,14 @@ pub(super) fn new(visitor: &Visitor) -> HttpResponse {
 pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
-    let admin = form.value("admin") == Some("yes");
-    let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin };
-    match typed.create(visitor, form.value("password")).await {
+    let admin = form.value("admin").map(|_| form.choice("admin", &["yes"])).transpose();
+    let is_admin = admin.as_ref().is_ok_and(Option::is_some);
+    let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin: is_admin };
+    let created = match admin {
+        Ok(_) => typed.create(visitor, form.value("password")).await,
+        Err(error) => Err(error),
+    };
+    match created {
         Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username))),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;

@@ -108,7 +108,8 @@ pub(super) fn show_extension(visitor: &Visitor, owner: &Owner, id: TokenId) -> R
 pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
-    let typed = form.value("expires_at").unwrap_or_default().trim();
+    // An empty field means no end, one that is missing does not.
+    let typed = form.present("expires_at").map_err(|error| visitor.refused(&error))?;
     let of = owner.clone();
     let extended = match (parsed_day(typed), visitor.caller.may(move |caller| of.find(caller, id))) {
         (Err(()), _) => {

@@ -36,6 +36,9 @@ struct Typed {
     expires_at: String,
 }
 
+/// The scopes that the form offers, some of which stand for a pair.
+const SCOPES: [&str; 4] = ["pull", "virtual", "read_api", "api"];
+
 /// Lifetime that the form suggests.
 const SUGGESTED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -59,7 +62,7 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner) -> HttpResponse {
 pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let typed = Typed::of(form);
-    let made = match typed.new_token(owner) {
+    let made = match check_choices(form, owner).and_then(|()| typed.new_token(owner)) {
         Ok((new, secret)) => typed.create(visitor, owner, new).await.map(|token| (token, secret)),
         Err(error) => Err(error),
     };
@@ -70,6 +73,17 @@ pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, F
             let content = content(visitor, owner, &typed, Some(&problem));
             Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "New token", &content))
         }
+    }
+}
+
+/// Checks that the form chooses of what it offers.
+fn check_choices(form: &Form, owner: &Owner) -> Result<(), ApiError> {
+    if let Owner::Group(_) = owner {
+        form.choice("kind", &["deploy", "group"])?;
+    }
+    match form.values("scopes").find(|scope| !SCOPES.contains(scope)) {
+        Some(_) => Err(invalid("scopes", "has one that cannot be chosen")),
+        None => Ok(()),
     }
 }
 
