@@ -27,7 +27,8 @@
 //! knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`chart`], [`roles`], [`words`]). Nothing is
+//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`losses`], [`chart`], [`roles`],
+//! [`words`]). Nothing is
 //! loaded from elsewhere, no page has a script or style in it, and all works without a script but copying.
 
 mod account;
@@ -47,6 +48,7 @@ mod home;
 mod image;
 mod image_parts;
 mod image_row;
+mod losses;
 mod members;
 mod new_group;
 mod page;

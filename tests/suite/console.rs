@@ -4,6 +4,7 @@ mod admin;
 mod browser;
 mod changes;
 mod lists;
+mod losses;
 mod sessions;
 mod tokens;
 mod visitor;

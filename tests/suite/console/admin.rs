@@ -9,7 +9,7 @@ use crate::service::eventually;
 const ADMIN: &str = "/-/admin";
 
 /// Returns the browser of an administrator.
-async fn administrator(house: &House) -> Visitor {
+pub(super) async fn administrator(house: &House) -> Visitor {
     let root = json!({"username": "chief", "name": "Chief", "password": password("chief"), "admin": true});
     assert_eq!(house.started.service.api("POST", "/users", root).await.status, 201);
     house.visitor("chief").await
@@ -118,7 +118,7 @@ async fn users_are_created_blocked_unblocked_and_deleted() {
     assert_eq!(chief.post(&format!("{of_erin}/unblock"), &[]).await.status, 303);
     house.visitor("erin").await;
 
-    chief.get(&format!("{of_erin}/delete")).await.shows(&["Delete erin?", "0 personal tokens"]);
+    chief.get(&format!("{of_erin}/delete")).await.shows(&["Delete erin?", "The user erin</dd>"]);
     assert_eq!(chief.post(&format!("{of_erin}/delete"), &[]).await.status, 303);
     chief.get(&format!("{ADMIN}/users?q=erin")).await.shows(&["There is no such user."]);
     chief.get(&format!("{of_erin}/delete")).await.is(404, "There is no page with this address");

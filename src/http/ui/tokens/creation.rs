@@ -67,7 +67,7 @@ pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, F
         Err(error) => Err(error),
     };
     match made {
-        Ok((token, secret)) => Ok(secret::show(visitor, owner, &token, &secret, "was made")),
+        Ok((token, secret)) => Ok(secret::show(visitor, owner, &token, (&secret, None), "was made")),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = content(visitor, owner, &typed, Some(&problem));

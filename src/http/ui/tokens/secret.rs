@@ -6,13 +6,21 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Owner, may};
 use crate::domain::token::{Token, TokenOwner};
+use crate::http::api::losses::Lost;
+use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::{code, icon};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, minute};
 
-/// Shows the secret; `what` says what happened to the token.
-pub(super) fn show(visitor: &Visitor, owner: &Owner, token: &Token, secret: &SecretString, what: &str) -> HttpResponse {
+/// Shows the secret; `what` says what happened to the token, and `others` whose ends that brought forward.
+pub(super) fn show(
+    visitor: &Visitor,
+    owner: &Owner,
+    token: &Token,
+    (secret, others): (&SecretString, Option<&Lost>),
+    what: &str,
+) -> HttpResponse {
     let username = match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
@@ -48,6 +56,11 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner, token: &Token, secret: &Sec
                 @if let Some(at) = token.old_secret_end(visitor.caller.now) {
                     dt { "The old secret" } dd { "is valid until " (minute(at)) " UTC" }
                 }
+            }
+            @if let Some(others) = others.filter(|others| !others.is_empty()) {
+                h3 { "These now expire with it" }
+                p.soft { "They were made with this token, whose end is earlier than before." }
+                dl.facts { (losses::facts(others)) }
             }
         }
         section aria-labelledby="use" {
