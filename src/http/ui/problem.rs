@@ -51,7 +51,7 @@ impl Problem {
         };
         let name = match field {
             "expires_at" => "The end",
-            "username" | "user" => "The user name",
+            "username" | "user" | "who" => "The user name",
             "image" => "The image",
             "access_level" => "The role",
             "current_password" => "The present password",

@@ -216,6 +216,11 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     let (_, older) = newest.text.split_once("?before=").unwrap();
     let older = format!("{ADMIN}/audit?before={}", older.split('"').next().unwrap());
     chief.get(&older).await.shows(&["user created: <b>chief</b>", "Newest"]);
+    let long = chief.get(&format!("{ADMIN}/audit?who={}", "a".repeat(256))).await;
+    let nothing = chief.get(&format!("{ADMIN}/audit?before=x")).await;
+    long.is(400, "The user name cannot be longer than 255 bytes.");
+    nothing.is(400, "The address names no event before which others would be.");
+    assert!([long, nothing].iter().all(|page| !page.text.contains("user created") && !page.text.contains("<table")));
     chief.get(&format!("{ADMIN}/audit?who=%3Cb%3E&before=1")).await.shows(&["Nothing is recorded", "&lt;b&gt;"]);
     bob.get(&page).await.is(403, "This page of team is for its owners");
     alice.get(&format!("{ADMIN}/audit")).await.is(403, "This page is for administrators");
