@@ -9,6 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 
+use super::admin;
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
 use super::see;
@@ -50,7 +51,7 @@ impl Visitor {
         let sessions = state.sessions.clone();
         // A page of another host of the same domain may have set a cookie of this name, too.
         let found = secrets_of(request, &state).into_iter().find_map(|secret| {
-            let session = sessions.find(&secret, Instant::now())?;
+            let session = sessions.find(&secret, Instant::now(), !admin::reloads_itself(request))?;
             Some((secret, session))
         });
         let (secret, session) = found.ok_or_else(signed_out)?;

@@ -16,12 +16,15 @@ use crate::http::ui::parts::icon;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{number, share, size};
 
+/// Name of the parameter with which the page loads itself again.
+pub(super) const RELOAD: &str = "reload";
+
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";
 
 /// Shows the page. With `reload=5` in the query it loads itself again, so that progress is seen without a script.
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
-    let (images, reloads) = (&visitor.caller.state.images, value_in(query, "reload").is_some());
+    let (images, reloads) = (&visitor.caller.state.images, value_in(query, RELOAD).is_some());
     let traffic = images.traffic(None, TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
     let sizes = images.sizes().await.map_err(|error| visitor.refused(&error.into()))?;
     let (problems, running) = (images.problems().await, images.downloads().await);
