@@ -3,6 +3,7 @@
 mod admin;
 mod browser;
 mod changes;
+mod guesses;
 mod lists;
 mod losses;
 mod sessions;

@@ -14,6 +14,7 @@ use super::pages::Part;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
+use super::sign_in::{self, Why};
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
@@ -35,13 +36,16 @@ pub(super) async fn change_password(
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
         secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
-        let mut response = see("/-/sign-in?return=%2F-%2Faccount");
+        let mut response = see(&sign_in::address("/-/account", Some(Why::NewPassword)));
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = content(visitor, &Part::default(), Some(&problem));
-    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content))
+    let mut response = page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content);
+    // A wrong password is a guess, which is logged and counted whatever the status is.
+    error.refused().attach(&mut response);
+    Ok(response)
 }
 
 /// Handles `GET /-/account/tokens...`.

@@ -86,18 +86,22 @@ enum NotMade {
 
 impl From<NotMade> for Kind {
     fn from(not_made: NotMade) -> Self {
-        let (status, sentence) = match not_made {
+        let (status, reason, wait, sentence) = match not_made {
             NotMade::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                Some(1),
                 "Too many pages are being made at this moment. Load this one again in a few seconds.",
             ),
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                None,
                 "It is not your fault: the log of the service says why. If you were changing something, look whether \
                  the change is there before you try again.",
             ),
         };
-        Self::Refused { status, sentence: sentence.to_owned() }
+        Self::Refused { status, reason, sentence: sentence.to_owned(), wait }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
 use super::admin;
 use super::fault::{Fault, Kind};
@@ -19,6 +19,7 @@ use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed};
+use crate::http::refusals::Subject;
 
 /// A user who is signed in.
 pub(super) struct Visitor {
@@ -62,6 +63,8 @@ impl Visitor {
             sessions.end(&secret);
             signed_out()
         })?;
+        // What is refused on this page is refused to this user.
+        request.extensions_mut().insert(Subject::from(caller.authority().identity.clone()));
         Ok(Self { caller, host, session, secret })
     }
 

@@ -206,6 +206,7 @@ async fn people_change_their_own_password_and_sign_in_again() {
     change(&bob, with(&password("bob"), "short")).await.is(400, "The password is too short");
     let changed = change(&bob, with(&password("bob"), "another-password")).await;
     assert_eq!((changed.status, changed.leads_to.starts_with("/-/sign-in")), (303, true));
+    bob.get(&changed.leads_to).await.shows(&["Your password was changed.", "sign in with the new one"]);
     for visitor in [&bob, &other] {
         assert!(visitor.get("/").await.leads_to.starts_with("/-/sign-in"), "all sessions have ended");
     }

@@ -14,7 +14,7 @@ use crate::http::ui::fault::Fault;
 use crate::http::ui::page;
 use crate::http::ui::parts::icon;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, share, size};
+use crate::http::ui::words::{first_upper, number, share, size};
 
 /// Name of the parameter with which the page loads itself again.
 pub(super) const RELOAD: &str = "reload";
@@ -113,10 +113,4 @@ fn store(sizes: &StoreSizes) -> Markup {
             }
         }
     }
-}
-
-/// Returns a sentence with a capital letter.
-fn first_upper(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
