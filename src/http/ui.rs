@@ -21,7 +21,7 @@
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that pages
-//! cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
+//! cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
 //! decides on the present identities whether its password is still valid; a form also passes [`form`], which wants the
 //! session's token against forged requests. What fails becomes a page in [`fault`], the only place of the console that
 //! knows status codes.
@@ -48,6 +48,7 @@ mod home;
 mod image;
 mod image_parts;
 mod image_row;
+mod limits;
 mod losses;
 mod members;
 mod new_group;

@@ -1,6 +1,7 @@
 //! The web console as a browser without a script uses it: pages, sessions, forms, and who sees what.
 
 mod admin;
+mod attacks;
 mod browser;
 mod changes;
 mod guesses;
