@@ -1,5 +1,6 @@
 //! The web console as a browser without a script uses it: pages, sessions, forms, and who sees what.
 
+mod addresses;
 mod admin;
 mod attacks;
 mod browser;

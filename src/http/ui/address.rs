@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::fault::Fault;
 use super::form::Form;
 use super::members::{self, MembersPage};
-use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
 use super::{audit, clearing, deletion, explanation, group, image, settings};
+use super::{see, without_slash};
 
 /// A page of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +45,12 @@ pub(super) async fn show(
     address: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let query = request.query_string();
+    if let Some(address) = without_slash(&request) {
+        return Ok(see(&address));
+    }
     let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
     match page {
-        Page::Bare => visitor.group(path).map(|group| see(&of_group(group.path.as_str()))),
+        Page::Bare => visitor.visible_group(path).map(|group| see(&of_group(group.path.as_str()))),
         Page::Group => group::show(&visitor, path, query).await,
         Page::Image(name) => image::show(&visitor, path, name, query).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,

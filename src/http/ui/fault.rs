@@ -5,7 +5,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::Uri;
-use actix_web::http::header::{HOST, HeaderName, HeaderValue, REFERER, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, HOST, HeaderName, HeaderValue, REFERER, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::{Markup, html};
 
@@ -47,6 +47,8 @@ pub(super) enum Kind {
     NoToken { list: String },
     /// There is no page with this address.
     NoPage,
+    /// The page does not have the method of the request. The field names those that it has.
+    WrongMethod(&'static str),
     /// A form does not come from a page of this session.
     Forged,
     /// A form cannot be used. The field is the reason, as a sentence.
@@ -106,6 +108,11 @@ impl Fault {
                 p { "Look whether it is spelled right, or begin with your groups." }
                 (your_groups())
             },
+            Kind::WrongMethod(methods) => html! {
+                h1 { "This address is not for such a request" }
+                p { "A browser does not send it of its own accord. It is for " (methods) "." }
+                (your_groups())
+            },
             Kind::Forged => html! {
                 h1 { "Nothing was changed: this form is not from your present session" }
                 p {
@@ -136,6 +143,7 @@ impl Fault {
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
+            Kind::WrongMethod(_) => "wrong_method",
             Kind::Forged | Kind::Invalid(_) => "wrong_request",
             Kind::Refused { reason, .. } => reason,
         }
@@ -171,6 +179,7 @@ impl fmt::Display for Fault {
             Kind::NoImage { .. } => "no such image",
             Kind::NoToken { .. } => "no such token",
             Kind::NoPage => "no such page",
+            Kind::WrongMethod(_) => "the page does not have this method",
             Kind::Forged => "the form is not from a page of this session",
             Kind::Invalid(sentence) | Kind::Refused { sentence, .. } => sentence,
         })
@@ -183,6 +192,7 @@ impl ResponseError for Fault {
             Kind::SignedOut { .. } => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
+            Kind::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Invalid(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,
         }
@@ -194,6 +204,9 @@ impl ResponseError for Fault {
         }
         let content = html! { div.column.flow { (self.page()) } };
         let mut response = page::respond(self.status_code(), &self.frame, "Error", &content);
+        if let Kind::WrongMethod(methods) = *self.kind {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        }
         if let Kind::Refused { wait: Some(wait), .. } = &*self.kind {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*wait));
         }

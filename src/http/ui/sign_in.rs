@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
-use super::parts::icon;
+use super::parts::{icon, token_field};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::token_issuer::PasswordError;
 use crate::http::api::{ApiState, Caller, Needed};
@@ -126,6 +126,21 @@ pub(super) async fn sign_in(
             refused(&request, &state, (&username, &back), &Failure::Login(error))
         }
     }
+}
+
+/// Handles `GET /-/sign-out`, to which no page leads: an address that people know from elsewhere.
+pub(super) async fn confirm_sign_out(request: HttpRequest) -> HttpResponse {
+    let Ok(visitor) = Visitor::of(&request) else { return super::see("/-/sign-in") };
+    let content = html! {
+        div.alone.flow {
+            h1 { "Sign out?" }
+            form.stack method="post" action=(SIGN_OUT) {
+                (token_field(&visitor))
+                div.actions { button.primary { "Sign out" } a href="/" { "Your groups" } }
+            }
+        }
+    };
+    page::show(&visitor.frame(), "Sign out", &content)
 }
 
 /// Handles `POST /-/sign-out`.

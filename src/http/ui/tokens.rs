@@ -251,6 +251,11 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
     }
 }
 
+/// Returns true if a token with these scopes may pull.
+fn may_pull(scopes: &Scopes) -> bool {
+    scopes.contains(Scope::Api) || scopes.have_pull_pair()
+}
+
 /// Returns what a token with these scopes may do.
 fn may(scopes: &Scopes) -> &'static str {
     if scopes.contains(Scope::Api) {

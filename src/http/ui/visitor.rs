@@ -112,7 +112,21 @@ impl Visitor {
         // Only by its path: a path may consist of digits, which the API takes for a number.
         let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
         let found = at_path.filter(|group| authority.level(group.id).is_some()).cloned();
-        found.ok_or_else(|| self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() }))
+        found.ok_or_else(|| self.no_group(path))
+    }
+
+    fn no_group(&self, path: &str) -> Fault {
+        self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() })
+    }
+
+    /// Returns the group at this path, if the user may know of it: as a member, or because it is public.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::group`].
+    pub(super) fn visible_group(&self, path: &str) -> Result<Arc<Group>, Fault> {
+        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
+        at_path.filter(|group| self.authority().sees(group)).cloned().ok_or_else(|| self.no_group(path))
     }
 
     /// Returns the group at this path, if the user is an owner of it or an administrator.

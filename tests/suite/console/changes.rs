@@ -69,7 +69,7 @@ async fn a_name_that_is_none_keeps_the_other_images_from_being_deleted() {
     let delete = format!("{TEAM}/delete");
     alice.post(&delete, &[("image", "library/app:1"), ("image", "BAD")]).await.is(400, "'BAD' is not an image");
     let by_digest = format!("library/app@{}", image(1).digest());
-    alice.post(&delete, &[("image", &by_digest)]).await.is(404, "it is cached by its tag: name it library/app:1");
+    alice.post(&delete, &[("image", &by_digest)]).await.is(404, "It is cached by its tag: name it library/app:1");
     assert_eq!(images(&house).await.len(), 1);
     let twice = format!("{delete}?image=app:1&image=library/app:1");
     alice.get(&twice).await.shows(&["Delete 1 image from the cache of team?"]);

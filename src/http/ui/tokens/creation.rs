@@ -140,6 +140,10 @@ impl Typed {
     }
 
     async fn create(&self, visitor: &Visitor, owner: &Owner, new: NewToken) -> Result<Token, ApiError> {
+        // The API allows it with a secret from elsewhere, which this form does not take.
+        if self.username.contains('$') {
+            return Err(invalid("username", "cannot contain “$”"));
+        }
         let caller = &visitor.caller;
         let Owner::Group(group) = owner else {
             let own = caller.may(|caller| Ok(caller.user.id))?;
