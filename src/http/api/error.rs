@@ -187,11 +187,10 @@ impl ApiError {
 
     /// Returns the time in whole seconds after which the same request may be carried out, if that is known.
     pub(in crate::http) fn wait(&self) -> Option<u64> {
-        match self {
-            Self::TooManyLogins(wait) | Self::TooManyChanges(wait) => Some(seconds(wait)),
-            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
-            _ => None,
+        if let Self::TooManyLogins(wait) | Self::TooManyChanges(wait) = self {
+            return Some(seconds(wait));
         }
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
     }
 
     /// Returns the label under which it is counted.
