@@ -28,8 +28,9 @@
 //! knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`losses`], [`chart`], [`roles`], [`words`]).
-//! Nothing is loaded from elsewhere, no page has a script or style in it, and all works without a script but copying.
+//! functions ([`mod@page`], [`pages`], [`parts`], [`fields`], [`problem`], [`losses`], [`chart`], [`roles`],
+//! [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it, and all works without a script
+//! but copying.
 
 mod account;
 mod address;
