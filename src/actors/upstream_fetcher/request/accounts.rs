@@ -29,6 +29,7 @@ impl TryAccount {
 
 impl UpstreamRequest for TryAccount {
     type Response = Login;
+    const NAME: &'static str = "log in";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Manifests;
 
