@@ -53,7 +53,7 @@ pub(in crate::http) mod groups;
 pub(in crate::http) mod image_changes;
 mod image_view;
 mod images;
-mod losses;
+pub(in crate::http) mod losses;
 mod members;
 pub(in crate::http) mod own_password;
 mod own_token;

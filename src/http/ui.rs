@@ -15,20 +15,22 @@
 //! | `.../members...` | members of a group | [`members`] |
 //! | `.../settings` | switch, accounts at registries, freshness, quota and age of a group | [`settings`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
+//! | `/-/users/<name>` | leads to the account of the user, or to the list of users | [`user`] |
 //! | `/-/account...` | the password, the personal access tokens and the sessions of the user | [`account`] |
 //! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
-//! pages cannot slow pulls. There a request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and
-//! decides on the present identities whether its password is still valid; a form also passes [`form`], which wants the
-//! session's token against forged requests. What fails becomes a page in [`fault`], the only place of the console that
-//! knows status codes.
+//! pages cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request
+//! passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present identities
+//! whether its password is still valid; a form also passes [`form`], which wants the session's token against forged
+//! requests. What fails becomes a page in [`fault`], the only place of the console that knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`page`], [`pages`], [`parts`], [`fields`], [`problem`], [`chart`], [`roles`], [`words`]). Nothing is
-//! loaded from elsewhere, no page has a script or style in it, and all works without a script but copying.
+//! functions ([`mod@page`], [`pages`], [`parts`], [`fields`], [`problem`], [`losses`], [`chart`], [`roles`],
+//! [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it, and all works without a script
+//! but copying.
 
 mod account;
 mod address;
@@ -48,6 +50,8 @@ mod image;
 mod image_parts;
 mod image_pulls;
 mod image_row;
+mod limits;
+mod losses;
 mod members;
 mod new_group;
 mod page;
@@ -63,17 +67,19 @@ mod sign_in;
 mod snippets;
 mod thread;
 mod tokens;
+mod user;
 mod user_agent;
 mod visitor;
 mod words;
 
 use std::future::{Ready, ready};
 
-use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{self, post};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 
-use self::fault::Fault;
+use self::fault::{Fault, Kind};
+use self::page::Frame;
 pub(crate) use self::sessions::{SessionTimes, Sessions};
 pub(crate) use self::thread::Console;
 use self::visitor::Visitor;
@@ -87,21 +93,65 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 /// Registers the pages, for the application of that thread. They need `web::Data<ApiState>`.
 fn configure_pages(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/").route(get().to(home::show)))
-        .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
-        .service(web::resource("/-/sign-out").route(post().to(sign_in::sign_out)))
-        .service(web::resource("/-/account").route(get().to(account::show)).route(post().to(account::change_password)))
-        .service(web::resource("/-/account/sessions").route(post().to(account::end_sessions)))
+        .service(page("/", FORMLESS).route(get().to(home::show)))
+        .service(page("/-/sign-in", WITH_FORM).route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
         .service(
-            web::resource("/-/account/tokens{page:.*}")
+            page(sign_in::SIGN_OUT, WITH_FORM)
+                .route(get().to(sign_in::confirm_sign_out))
+                .route(post().to(sign_in::sign_out)),
+        )
+        .service(
+            page("/-/account", WITH_FORM).route(get().to(account::show)).route(post().to(account::change_password)),
+        )
+        .service(
+            page(account::SESSIONS, WITH_FORM)
+                .route(get().to(account::show_sessions))
+                .route(post().to(account::end_sessions)),
+        )
+        .service(
+            page("/-/account/tokens{page:.*}", WITH_FORM)
                 .route(get().to(account::show_tokens))
                 .route(post().to(account::change_tokens)),
         )
-        .service(web::resource("/-/admin{page:(?:/.*)?}").route(get().to(admin::show)).route(post().to(admin::change)))
-        .service(web::resource(new_group::ADDRESS).route(get().to(new_group::show)).route(post().to(new_group::create)))
-        .service(web::resource("/-/assets/{name}").route(get().to(assets::show)))
-        .service(web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)))
-        .service(web::resource(["/groups", "/groups/", "/-/{page:.*}"]).route(get().to(no_such_page)));
+        .service(
+            page("/-/admin{page:(?:/.*)?}", WITH_FORM).route(get().to(admin::show)).route(post().to(admin::change)),
+        )
+        .service(
+            page(new_group::ADDRESS, WITH_FORM).route(get().to(new_group::show)).route(post().to(new_group::create)),
+        )
+        .service(page("/-/users/{name}", FORMLESS).route(get().to(user::show)))
+        .service(page("/-/assets/{name}", FORMLESS).route(get().to(assets::show)))
+        .service(
+            page("/groups/{address:.+}", WITH_FORM).route(get().to(address::show)).route(post().to(address::change)),
+        )
+        .service(page("/groups", FORMLESS).route(get().to(all_groups)))
+        .service(page("/groups/", FORMLESS).route(get().to(all_groups)))
+        .service(web::resource("/-/{page:.*}").to(no_such_page));
+}
+
+/// Methods of pages.
+const FORMLESS: &str = "GET, HEAD";
+const WITH_FORM: &str = "GET, HEAD, POST";
+
+/// Returns a resource that has a page for other methods than these, too.
+fn page(path: &str, methods: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| wrong_method(request, methods)))
+}
+
+fn wrong_method(request: HttpRequest, methods: &'static str) -> Ready<Result<HttpResponse, Fault>> {
+    let frame = Visitor::of(&request).map_or_else(|_| Frame::of_nobody(String::new()), |visitor| visitor.frame());
+    ready(Err(Fault::new(Kind::WrongMethod(methods), frame)))
+}
+
+/// Returns the same address without the slash at its end; `None` if it has none.
+fn without_slash(request: &HttpRequest) -> Option<String> {
+    let path = request.path().strip_suffix('/')?.trim_end_matches('/');
+    let query = request.query_string();
+    Some(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
+}
+
+fn all_groups() -> Ready<HttpResponse> {
+    ready(see("/"))
 }
 
 /// Leads to an address, after a form was carried out.
@@ -109,6 +159,7 @@ fn see(address: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, address)).finish()
 }
 
-fn no_such_page(visitor: Visitor) -> Ready<Result<HttpResponse, Fault>> {
-    ready(Err(visitor.no_such_page()))
+fn no_such_page(request: HttpRequest, visitor: Visitor) -> Ready<Result<HttpResponse, Fault>> {
+    let address = without_slash(&request).filter(|_| request.method().is_safe());
+    ready(address.map(|address| see(&address)).ok_or_else(|| visitor.no_such_page()))
 }

@@ -1,9 +1,13 @@
 //! The web console as a browser without a script uses it: pages, sessions, forms, and who sees what.
 
+mod addresses;
 mod admin;
+mod attacks;
 mod browser;
 mod changes;
+mod guesses;
 mod lists;
+mod losses;
 mod sessions;
 mod tokens;
 mod visitor;

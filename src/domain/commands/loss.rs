@@ -70,6 +70,15 @@ impl Loss {
         self.groups.is_empty() && self.users.is_empty() && self.members.is_empty() && self.tokens.is_empty()
     }
 
+    /// Returns the numbers of these objects as a text: the same for the same objects, and empty for none.
+    pub fn numbers(&self) -> String {
+        let mut parts: Vec<String> = self.groups.keys().map(|group| format!("group {}", group.0)).collect();
+        parts.extend(self.users.keys().map(|user| format!("user {}", user.0)));
+        parts.extend(self.members.keys().map(|(group, user)| format!("member {} {}", group.0, user.0)));
+        parts.extend(self.tokens.keys().map(|token| format!("token {}", token.0)));
+        parts.join(", ")
+    }
+
     fn add(&mut self, directory: &Directory, key: RecordKey, now: Timestamp) {
         let is_person = |id| directory.user(id).is_some_and(|user| user.bot_of.is_none());
         match key {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, check_line, check_name, member};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record};
-use crate::domain::id::UserId;
+use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::user::{Password, User, Username};
 
@@ -110,14 +110,18 @@ pub fn unblock(directory: &Directory, id: UserId, now: Timestamp) -> CommandResu
 pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) -> CommandResult<()> {
     let user = find(directory, id)?;
     check_other_administrator(directory, &user)?;
-    let owned = |level| level == AccessLevel::Owner;
-    let mut owns = directory.memberships().filter(|member| member.user == id && owned(member.level));
-    if user.bot_of.is_none() && !force && owns.any(|own| member::is_last_owner(directory, own, now)) {
+    if user.bot_of.is_none() && !force && owned_by_nobody_else(directory, id, now).next().is_some() {
         return Err(CommandError::Conflict("User cannot be removed while is the sole-owner of a group".to_owned()));
     }
     let mut builder = ChangeBuilder::of(directory);
     builder.delete_user(directory, id, now);
     Ok(builder.finish(()))
+}
+
+/// Returns the groups that have no other owner than this user.
+pub fn owned_by_nobody_else(directory: &Directory, id: UserId, now: Timestamp) -> impl Iterator<Item = GroupId> {
+    let owns = directory.memberships().filter(move |own| own.user == id && own.level == AccessLevel::Owner);
+    owns.filter(move |own| member::is_last_owner(directory, own, now)).map(|own| own.group)
 }
 
 fn set_blocked(directory: &Directory, id: UserId, blocked: bool, now: Timestamp) -> CommandResult<()> {

@@ -107,7 +107,7 @@ pub(crate) enum ApiError {
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
     /// Too many wrong passwords. The field is the time to wait.
-    #[error("429 Too Many Requests")]
+    #[error("429 Too Many Requests - too many failed logins, the next one is possible in {} s", seconds(.0))]
     TooManyLogins(Duration),
     /// Too many changes by this caller. The field is the time to wait.
     #[error("429 Too Many Requests - too many changes in a minute, try again in {} s", seconds(.0))]
@@ -175,7 +175,7 @@ impl ApiError {
     }
 
     /// Returns the data of this refusal for the log.
-    fn refused(&self) -> Refused {
+    pub(in crate::http) fn refused(&self) -> Refused {
         let sentence =
             if let Self::Failed(ChangeError::Refused(error)) = self { error.to_string() } else { self.to_string() };
         let mut refused = Refused::new(self.reason(), sentence);
@@ -185,8 +185,16 @@ impl ApiError {
         refused
     }
 
+    /// Returns the time in whole seconds after which the same request may be carried out, if that is known.
+    pub(in crate::http) fn wait(&self) -> Option<u64> {
+        if let Self::TooManyLogins(wait) | Self::TooManyChanges(wait) = self {
+            return Some(seconds(wait));
+        }
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+
     /// Returns the label under which it is counted.
-    fn reason(&self) -> &'static str {
+    pub(in crate::http) fn reason(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::InvalidToken(_) => "invalid_token",
@@ -331,11 +339,8 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let status = self.status();
         let mut response = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((RETRY_AFTER, "1"));
-        }
-        if let Self::TooManyLogins(wait) | Self::TooManyChanges(wait) = self {
-            response.insert_header((RETRY_AFTER, seconds(wait).to_string()));
+        if let Some(wait) = self.wait() {
+            response.insert_header((RETRY_AFTER, wait.to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));

@@ -5,21 +5,44 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::params::Params;
 use super::{group_tokens, personal_tokens, users};
 use crate::actors::janitor::Holdings;
+use crate::auth::sha256;
 use crate::domain::commands::loss::Loss;
-use crate::domain::commands::{group, token, user};
+use crate::domain::commands::{CommandError, CommandResult, group, rotation, token, user};
 use crate::domain::directory::{Directory, Write};
-use crate::domain::id::GroupId;
+use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
 /// Maximum number of names in a list. Its total counts all of them.
 const MAX_NAMES: usize = 20;
+
+/// The objects that a change takes away besides the one that it is about, by name.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::http) struct Lost {
+    pub(in crate::http) groups: Names,
+    pub(in crate::http) users: Names,
+    pub(in crate::http) members: Names,
+    pub(in crate::http) tokens: Names,
+    /// A text that stands for exactly these objects; empty if there are none.
+    #[serde(skip)]
+    pub(in crate::http) mark: String,
+}
+
+/// The names of objects of one kind.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::http) struct Names {
+    pub(in crate::http) total: usize,
+    /// The first of them.
+    pub(in crate::http) names: Vec<String>,
+}
 
 /// Handles `GET /groups/:id/deletion`.
 pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
@@ -27,7 +50,7 @@ pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<
     let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
     let mut loss = Loss::of(&caller.directory, &writes, caller.now);
     loss.groups.remove(&top);
-    let mut shown = view(&caller.directory, &loss);
+    let mut shown = json!(Lost::of(&caller.directory, &loss));
     shown["cache"] = cache(caller.state.purge.holdings(groups).await);
     Ok(HttpResponse::Ok().json(shown))
 }
@@ -41,8 +64,8 @@ pub(super) async fn of_cache(caller: Caller, path: web::Path<String>) -> Result<
 /// Handles `GET /users/:id/deletion`.
 pub(super) async fn of_user(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let deleted = users::deletable(&caller.authority(), &path)?;
-    let (writes, ()) = user::delete(&caller.directory, deleted, params.is_true("hard_delete")?, caller.now)?;
-    Ok(HttpResponse::Ok().json(beside(&caller, &writes, |loss| drop(loss.users.remove(&deleted)))))
+    let lost = of_deletion(&caller.authority(), deleted, params.is_true("hard_delete")?)?;
+    Ok(HttpResponse::Ok().json(lost))
 }
 
 /// Handles `GET /personal_access_tokens/:id/revocation`.
@@ -61,45 +84,118 @@ pub(super) async fn of_group_token(
 }
 
 fn of_revocation(caller: &Caller, revoked: &Token) -> Result<HttpResponse, ApiError> {
-    let (writes, ()) = token::revoke(&caller.directory, revoked.id, caller.now)?;
-    Ok(HttpResponse::Ok().json(beside(caller, &writes, |loss| drop(loss.tokens.remove(&revoked.id)))))
+    Ok(HttpResponse::Ok().json(of_revoked(&caller.authority(), revoked.id)?))
 }
 
-/// Returns the objects that these writes remove besides the one that the change is about, which `except` takes out.
-fn beside(caller: &Caller, writes: &[Write], except: impl FnOnce(&mut Loss)) -> Value {
-    let mut loss = Loss::of(&caller.directory, writes, caller.now);
-    except(&mut loss);
-    view(&caller.directory, &loss)
+/// Returns what goes with a user who is deleted; with `force` also the only owner of a group.
+///
+/// # Errors
+/// The deletion itself would be refused.
+pub(in crate::http) fn of_deletion(caller: &Authority<'_>, id: UserId, force: bool) -> Result<Lost, CommandError> {
+    let (writes, ()) = user::delete(caller.directory, id, force, caller.now)?;
+    Ok(Lost::of(caller.directory, &with_user(caller, &writes, id)))
 }
 
-/// Returns the names of the objects in a loss, by kind.
-pub(super) fn view(directory: &Directory, loss: &Loss) -> Value {
-    let username = |id| directory.user(id).map_or_else(|| "?".to_owned(), |user| user.username.to_string());
-    let path = |id| directory.group(id).map_or_else(|| "?".to_owned(), |group| group.path.to_string());
-    json!({
-        "groups": listed(loss.groups.values().map(|group| group.path.to_string())),
-        "users": listed(loss.users.values().map(|user| user.username.to_string())),
-        "members": listed(loss.members.keys().map(|(group, user)| format!("{} in {}", username(*user), path(*group)))),
-        "tokens": listed(loss.tokens.values().map(|token| named(token, username, path))),
-    })
+/// Returns what goes with a token that is revoked.
+///
+/// # Errors
+/// The revocation itself would be refused.
+pub(in crate::http) fn of_revoked(caller: &Authority<'_>, id: TokenId) -> Result<Lost, CommandError> {
+    let (writes, ()) = token::revoke(caller.directory, id, caller.now)?;
+    Ok(Lost::of(caller.directory, &with_token(caller, &writes, id)))
 }
 
-fn named(
-    token: &Arc<Token>,
-    username: impl Fn(crate::domain::id::UserId) -> String,
-    path: impl Fn(GroupId) -> String,
-) -> String {
+/// Returns what ends earlier with a token that gets this end.
+///
+/// # Errors
+/// The change itself would be refused.
+pub(in crate::http) fn of_new_end(
+    caller: &Authority<'_>,
+    id: TokenId,
+    end: Option<Timestamp>,
+) -> Result<Lost, CommandError> {
+    let (writes, _) = rotation::extend(caller.directory, id, end, &caller.terms())?;
+    Ok(Lost::of(caller.directory, &Loss::brought_forward(caller.directory, &writes, id, caller.now)))
+}
+
+/// Returns what these writes take away with a user.
+pub(super) fn with_user(caller: &Authority<'_>, writes: &[Write], id: UserId) -> Loss {
+    let mut loss = Loss::of(caller.directory, writes, caller.now);
+    loss.users.remove(&id);
+    loss
+}
+
+/// Returns what these writes take away with a token.
+pub(in crate::http) fn with_token(caller: &Authority<'_>, writes: &[Write], id: TokenId) -> Loss {
+    let mut loss = Loss::of(caller.directory, writes, caller.now);
+    loss.tokens.remove(&id);
+    loss
+}
+
+/// Passes on a change, if exactly what it takes away was confirmed. `mark` is that of what was shown.
+///
+/// # Errors
+/// The change takes away something else, or was refused.
+pub(in crate::http) fn confirmed<T>(
+    mark: &str,
+    change: CommandResult<T>,
+    loss: impl FnOnce(&[Write]) -> Loss,
+) -> CommandResult<T> {
+    let (writes, value) = change?;
+    if mark_of(&loss(&writes)) == mark {
+        Ok((writes, value))
+    } else {
+        Err(CommandError::Conflict(UNCONFIRMED.to_owned()))
+    }
+}
+
+const UNCONFIRMED: &str = "What goes with it was not confirmed, or has changed since it was shown";
+
+/// Number of characters of a mark.
+const MARK_CHARS: usize = 32;
+
+fn mark_of(loss: &Loss) -> String {
+    let digest = || sha256::digest(loss.numbers().as_bytes()).hex()[..MARK_CHARS].to_owned();
+    if loss.is_empty() { String::new() } else { digest() }
+}
+
+impl Lost {
+    /// Returns the names of what is in a loss.
+    pub(super) fn of(directory: &Directory, loss: &Loss) -> Self {
+        let username = |id| directory.user(id).map_or_else(|| "?".to_owned(), |user| user.username.to_string());
+        let path = |id| directory.group(id).map_or_else(|| "?".to_owned(), |group| group.path.to_string());
+        let member = |(group, user): &(GroupId, UserId)| format!("{} in {}", username(*user), path(*group));
+        Self {
+            groups: Names::of(loss.groups.values().map(|group| group.path.to_string())),
+            users: Names::of(loss.users.values().map(|user| user.username.to_string())),
+            members: Names::of(loss.members.keys().map(member)),
+            tokens: Names::of(loss.tokens.values().map(|token| named(token, username, path))),
+            mark: mark_of(loss),
+        }
+    }
+
+    /// Returns true if nothing is taken away.
+    pub(in crate::http) fn is_empty(&self) -> bool {
+        self.mark.is_empty()
+    }
+}
+
+impl Names {
+    fn of(names: impl Iterator<Item = String>) -> Self {
+        let mut names: Vec<String> = names.collect();
+        let total = names.len();
+        names.truncate(MAX_NAMES);
+        Self { total, names }
+    }
+}
+
+fn named(token: &Arc<Token>, username: impl Fn(UserId) -> String, path: impl Fn(GroupId) -> String) -> String {
     match &token.owner {
         TokenOwner::Personal { user } => format!("'{}' of {}", token.name, username(*user)),
         TokenOwner::Group { group, .. } | TokenOwner::Deploy { group, .. } => {
             format!("'{}' in {}", token.name, path(*group))
         }
     }
-}
-
-fn listed(names: impl Iterator<Item = String>) -> Value {
-    let names: Vec<String> = names.collect();
-    json!({"total": names.len(), "names": names[..names.len().min(MAX_NAMES)]})
 }
 
 fn cache(holdings: Option<Holdings>) -> Value {

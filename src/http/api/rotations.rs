@@ -6,12 +6,12 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::access_tokens::{new_secret, view, with_secret};
 use super::caller::{Authority, Caller, Permission, Right};
 use super::error::ApiError;
-use super::losses;
+use super::losses::Lost;
 use super::params::Params;
 use super::tokens;
 use crate::auth::secret::Kind;
@@ -81,7 +81,7 @@ where
     };
     let old = token.granted.expires_at;
     let (token, others) = caller.change_named(token, extend, move |(token, _)| what_changed(old, token)).await?;
-    Ok(HttpResponse::Ok().json(others.beside(view(caller, &token))))
+    Ok(HttpResponse::Ok().json(beside(&others, view(caller, &token))))
 }
 
 /// Returns the name in the log of a change of a token's end from `old`.
@@ -104,7 +104,7 @@ where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
     let (token, others, secret) = rotate(caller, token, ending, overlap).await?;
-    Ok(HttpResponse::Ok().json(with_secret(others.beside(view(caller, &token)), &secret)))
+    Ok(HttpResponse::Ok().json(with_secret(beside(&others, view(caller, &token)), &secret)))
 }
 
 /// Rotates the token of the permission. Returns it with its new secret, and the others whose ends that brought forward.
@@ -117,7 +117,7 @@ pub(in crate::http) async fn rotate<D>(
     token: Permission<D, Arc<Token>>,
     ending: Option<Ending>,
     overlap: Overlap,
-) -> Result<(Token, Others, SecretString), ApiError>
+) -> Result<(Token, Lost, SecretString), ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
@@ -132,23 +132,18 @@ where
     Ok((token, others, secret))
 }
 
-/// The names of the other tokens and of the memberships whose ends a change brought forward; `None` if there are none.
-pub(in crate::http) struct Others(Option<Value>);
-
-impl Others {
-    fn beside(self, mut shown: Value) -> Value {
-        if let Some(names) = self.0 {
-            shown["brought_forward"] = names;
-        }
-        shown
+/// Adds the names of the other tokens and of the memberships whose ends a change brought forward, if there are any.
+fn beside(others: &Lost, mut shown: Value) -> Value {
+    if !others.is_empty() {
+        shown["brought_forward"] = json!(others);
     }
+    shown
 }
 
 /// Adds to a change of a token the others whose ends it brings forward.
-fn with_others(caller: &Authority<'_>, (writes, token): (Vec<Write>, Token)) -> (Vec<Write>, (Token, Others)) {
+fn with_others(caller: &Authority<'_>, (writes, token): (Vec<Write>, Token)) -> (Vec<Write>, (Token, Lost)) {
     let loss = Loss::brought_forward(caller.directory, &writes, token.id, caller.now);
-    let names = (!loss.is_empty()).then(|| losses::view(caller.directory, &loss));
-    (writes, (token, Others(names)))
+    (writes, (token, Lost::of(caller.directory, &loss)))
 }
 
 /// Returns the refusal to rotate or extend a token of a group that is not there: if it was revoked and its tombstone is

@@ -8,11 +8,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
+use super::losses;
 use crate::auth::random;
 use crate::auth::secret::{Form, form};
 use crate::domain::commands::user::{self as edit, NewUser};
 use crate::domain::id::UserId;
 use crate::domain::user::{Password, User};
+
+/// Name of a deletion in the log and in audit events.
+const DELETED: &str = "user deleted";
 
 /// Minimum length of a password. GitLab has the same limits.
 const MIN_PASSWORD_CHARS: usize = 8;
@@ -59,7 +63,21 @@ pub(in crate::http) async fn unblock(caller: &Caller, id: UserId) -> Result<(), 
 pub(in crate::http) async fn delete(caller: &Caller, id: UserId, force: bool) -> Result<(), ApiError> {
     let user = caller.may(move |caller| deletable(caller, id))?;
     let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, force, caller.now);
-    caller.change("user deleted", user, delete).await
+    caller.change(DELETED, user, delete).await
+}
+
+/// Deletes a user who is not the only owner of a group, if what goes with the user was confirmed: `mark` is that of
+/// [`losses::of_deletion`].
+///
+/// # Errors
+/// As for [`delete`], and if something else would go.
+pub(in crate::http) async fn delete_confirmed(caller: &Caller, id: UserId, mark: String) -> Result<(), ApiError> {
+    let user = caller.may(move |caller| deletable(caller, id))?;
+    let delete = move |caller: &Authority<'_>, id| {
+        let change = edit::delete(caller.directory, id, false, caller.now);
+        losses::confirmed(&mark, change, |writes| losses::with_user(caller, writes, id))
+    };
+    caller.change(DELETED, user, delete).await
 }
 
 /// Hashes a new password after checking its length and form. Waits until the password verifier has a free thread.
@@ -95,7 +113,7 @@ pub(super) fn administered(caller: &Authority<'_>, id: UserId) -> Result<UserId,
 ///
 /// # Errors
 /// The caller is not an administrator, or is that user, or there is no such user.
-pub(super) fn deletable(caller: &Authority<'_>, id: UserId) -> Result<UserId, ApiError> {
+pub(in crate::http) fn deletable(caller: &Authority<'_>, id: UserId) -> Result<UserId, ApiError> {
     other(caller, id, "The API initiating user cannot be deleted by the API")
 }
 

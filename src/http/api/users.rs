@@ -116,7 +116,7 @@ pub(super) fn basic(user: &User, base_url: &str) -> Value {
         "state": if user.blocked { "blocked" } else { "active" },
         "locked": false,
         "avatar_url": null,
-        "web_url": format!("{base_url}/{}", user.username),
+        "web_url": format!("{base_url}/-/users/{}", user.username),
     })
 }
 

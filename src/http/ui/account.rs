@@ -10,21 +10,25 @@ use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
-use super::pages::page_in;
+use super::pages::Part;
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
 use super::session_list;
+use super::sign_in::{self, Why};
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
 
 const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and every session, ends with the next request";
 
+/// Address of the forms that end sessions.
+pub(super) const SESSIONS: &str = "/-/account/sessions";
+
 /// Handles `GET /-/account`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> HttpResponse {
-    let tokens_page = page_in(request.query_string());
-    page::show(&visitor.frame(), "Your account", &content(&visitor, None, tokens_page))
+    let part = Part::of(request.query_string());
+    page::show(&visitor.frame(), "Your account", &content(&visitor, &part, None))
 }
 
 /// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and leads to a new one.
@@ -36,13 +40,21 @@ pub(super) async fn change_password(
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
         secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
-        let mut response = see("/-/sign-in?return=%2F-%2Faccount");
+        let mut response = see(&sign_in::address("/-/account", Some(Why::NewPassword)));
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-    let content = content(visitor, Some(&problem), 0);
-    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content))
+    let content = content(visitor, &Part::default(), Some(&problem));
+    let mut response = page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content);
+    // A wrong password is a guess, which is logged and counted whatever the status is.
+    error.refused().attach(&mut response);
+    Ok(response)
+}
+
+/// Handles `GET /-/account/sessions`, to which signing in again may lead: the sessions are on the page of the account.
+pub(super) async fn show_sessions(_visitor: Visitor) -> HttpResponse {
+    see("/-/account")
 }
 
 /// Handles `POST /-/account/sessions`: ends sessions of the visitor, but not the present one.
@@ -53,13 +65,9 @@ pub(super) async fn end_sessions(form: Form) -> Result<HttpResponse, Fault> {
 }
 
 /// Handles `GET /-/account/tokens...`.
-pub(super) async fn show_tokens(
-    request: HttpRequest,
-    visitor: Visitor,
-    page: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
     let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
-    tokens::show(&visitor, &Owner::Visitor, page, request.query_string())
+    tokens::show(&visitor, &Owner::Visitor, page, "")
 }
 
 /// Handles `POST /-/account/tokens...`.
@@ -78,7 +86,7 @@ async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiE
     own_password::replace(caller, (current, new), address).await.map(drop)
 }
 
-fn content(visitor: &Visitor, problem: Option<&Problem>, tokens_page: usize) -> Markup {
+fn content(visitor: &Visitor, part: &Part, problem: Option<&Problem>) -> Markup {
     html! {
         h1 { (visitor.username()) }
         @if visitor.caller.user.admin { p.soft { "Administrator" } }
@@ -92,7 +100,7 @@ fn content(visitor: &Visitor, problem: Option<&Problem>, tokens_page: usize) -> 
                 "They stand for you wherever you are a member. For machines, make a deploy token of a group: it stays "
                 "when you leave."
             }
-            (tokens::table(visitor, &Owner::Visitor, tokens_page))
+            (tokens::table(visitor, &Owner::Visitor, part, "/-/account"))
         }
         section aria-labelledby="password-title" {
             h2 #password-title { "Password" }
@@ -108,7 +116,7 @@ fn content(visitor: &Visitor, problem: Option<&Problem>, tokens_page: usize) -> 
         section aria-labelledby="sessions" {
             h2 #sessions { "Where you are signed in" }
             p.soft { "If you do not know one of these, end it and change the password." }
-            (session_list::table(visitor, &session_list::of(visitor, &visitor.caller.user), "/-/account/sessions"))
+            (session_list::table(visitor, &session_list::of(visitor, &visitor.caller.user), SESSIONS))
         }
     }
 }

@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::fault::Fault;
 use super::form::Form;
 use super::members::{self, MembersPage};
-use super::see;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
 use super::{audit, clearing, deletion, explanation, group, image, settings};
+use super::{see, without_slash};
 
 /// A page of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +45,17 @@ pub(super) async fn show(
     address: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let query = request.query_string();
+    if let Some(address) = without_slash(&request) {
+        return Ok(see(&address));
+    }
     let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
     match page {
-        Page::Bare => visitor.group(path).map(|group| see(&of_group(group.path.as_str()))),
+        Page::Bare => visitor.visible_group(path).map(|group| see(&of_group(group.path.as_str()))),
         Page::Group => group::show(&visitor, path, query).await,
         Page::Image(name) => image::show(&visitor, path, name, query).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,
         Page::Clearing => clearing::show(&visitor, path).await,
-        Page::Tokens(page) => tokens::show(&visitor, &Owner::Group(path.to_owned()), page, query),
+        Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query),
         Page::Members(page) => members::show(&visitor, path, page, query),
         Page::Settings => settings::show(&visitor, path),
         Page::Explanation => explanation::show(&visitor, path, query).await,
@@ -67,7 +70,7 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Image(name) => image::change(&form, path, name).await,
         Page::Deletion => deletion::delete(&form, path).await,
         Page::Clearing => clearing::clear(&form, path).await,
-        Page::Tokens(page) => tokens::change(&form, &Owner::Group(path.to_owned()), page).await,
+        Page::Tokens(page) => tokens::change(&form, &Owner::of_group(&form.visitor, path)?, page).await,
         Page::Members(page) => members::change(&form, path, page).await,
         Page::Settings => settings::change(&form, path).await,
         Page::Bare | Page::Group | Page::Explanation | Page::Audit => Err(form.visitor.no_such_page()),

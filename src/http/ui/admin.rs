@@ -17,6 +17,7 @@ use super::form::Form;
 use super::visitor::Visitor;
 use super::words::number;
 use crate::domain::id::UserId;
+use crate::http::query::query_value;
 
 /// Address of the first page.
 pub(super) const ADMIN: &str = "/-/admin";
@@ -37,6 +38,11 @@ enum AdminPage {
     Delete(UserId),
     /// The sessions of a user.
     Sessions(UserId),
+}
+
+/// Returns true for a request that a page of its own accord repeats, so that no person needs to be there.
+pub(super) fn reloads_itself(request: &HttpRequest) -> bool {
+    request.path().trim_end_matches('/') == ADMIN && query_value(request, overview::RELOAD).is_some()
 }
 
 /// Handles `GET /-/admin...`.

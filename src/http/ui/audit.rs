@@ -2,6 +2,7 @@
 //! first.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::fault::Fault;
 use super::page;
 use super::pages::{PER_PAGE, links, query_of};
 use super::parts::{crumbs, tabs};
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::words::number;
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
@@ -23,65 +25,83 @@ const MAX_NAME_BYTES: usize = 255;
 /// Shows the events of a group.
 pub(super) async fn of_group(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
-    let events = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
+    let (status, events) = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
     let content = html! {
         (crumbs(visitor, &group, Some("Audit")))
         div.head { h1 { (group.path) } }
         (tabs(visitor, &group, "audit"))
         (events)
     };
-    Ok(page::show(&visitor.frame(), &format!("Audit of {}", group.path), &content))
+    Ok(page::respond(status, &visitor.frame(), &format!("Audit of {}", group.path), &content))
 }
 
 /// Shows all events.
 pub(super) async fn of_service(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
-    let events = section(visitor, None, query).await?;
+    let (status, events) = section(visitor, None, query).await?;
     let content = html! {
         div.head { h1 { "Audit log" } }
         (admin::tabs(visitor, "/audit"))
         (events)
     };
-    Ok(page::show(&visitor.frame(), "Audit log", &content))
+    Ok(page::respond(status, &visitor.frame(), "Audit log", &content))
 }
 
-async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -> Result<Markup, Fault> {
+async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -> Result<(StatusCode, Markup), Fault> {
     let who = value_in(query, "who").unwrap_or_default().trim().to_owned();
-    let author = Some(who.clone()).filter(|who| !who.is_empty() && who.len() <= MAX_NAME_BYTES).map(AuthorFilter::Name);
-    let from = value_in(query, "before").and_then(|id| id.parse().ok()).map(EventId);
+    match wanted(entity, &who, query) {
+        Ok(wanted) => {
+            let (from, caller) = (wanted.from, &visitor.caller);
+            let found = caller.state.audit.events(caller.user.id, wanted).await;
+            let found = found.map_err(|error| visitor.refused(&error.into()))?;
+            Ok((StatusCode::OK, shown(&who, from, Some(&found), None)))
+        }
+        Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(&who, None, None, Some(&problem)))),
+    }
+}
+
+/// Returns the events that the address asks for. What it cannot ask for is none, not all.
+fn wanted(entity: Option<EntityFilter>, who: &str, query: &str) -> Result<EventQuery, Problem> {
+    if who.len() > MAX_NAME_BYTES {
+        return Err(Problem::at_field("who", &format!("cannot be longer than {MAX_NAME_BYTES} bytes")));
+    }
+    let author = Some(who.to_owned()).filter(|who| !who.is_empty()).map(AuthorFilter::Name);
+    let before = value_in(query, "before").filter(|before| !before.is_empty());
+    let from = before.map(|before| before.parse().map(EventId)).transpose();
+    let from = from.map_err(|_| Problem::of_form("The address names no event before which others would be"))?;
     let filter = EventFilter { entity, author, ..EventFilter::default() };
-    let wanted = EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false };
-    let found = visitor
-        .caller
-        .state
-        .audit
-        .events(visitor.caller.user.id, wanted)
-        .await
-        .map_err(|error| visitor.refused(&error.into()))?;
-    Ok(html! {
+    Ok(EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false })
+}
+
+fn shown(who: &str, from: Option<EventId>, found: Option<&EventPart>, problem: Option<&Problem>) -> Markup {
+    html! {
         section aria-labelledby="list" {
             h2.unseen #list { "Events" }
             div.tools {
                 form role="search" {
                     label.unseen for="who" { "User name" }
-                    input #who name="who" type="search" placeholder="User name" autocapitalize="none" value=(who);
+                    input #who name="who" type="search" placeholder="User name" autocapitalize="none" value=(who)
+                        aria-invalid=[Problem::invalid(problem, "who")];
                     button { "Show" }
                 }
             }
-            @if found.events.is_empty() {
-                p {
-                    "Nothing is recorded"
-                    @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
+            @if let Some(problem) = problem { (problem.note()) }
+            @if let Some(found) = found {
+                @if found.events.is_empty() {
+                    p {
+                        "Nothing is recorded"
+                        @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
+                    }
+                } @else {
+                    (table(found))
                 }
-            } @else {
-                (table(&found))
+                (pages(found, from.is_some(), who))
             }
-            (pages(&found, from.is_some(), &who))
             p.hint {
                 "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are
                 kept is a setting of the service."
             }
         }
-    })
+    }
 }
 
 fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
@@ -126,14 +146,14 @@ fn row(event: &Event) -> Markup {
                 @if let Some(failure) = &event.failure { span.under { (failure) } }
             }
             td.across role="cell" {
-                @for change in &event.changes { (shown(change)) }
+                @for change in &event.changes { (change_of(change)) }
                 @if event.left_out > 0 { div { "and " (number(event.left_out as u64)) " more objects" } }
             }
         }
     }
 }
 
-fn shown(FieldChange { field, from, to }: &FieldChange) -> Markup {
+fn change_of(FieldChange { field, from, to }: &FieldChange) -> Markup {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     html! {
         div {

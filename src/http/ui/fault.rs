@@ -4,12 +4,16 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::Uri;
+use actix_web::http::header::{ALLOW, HOST, HeaderName, HeaderValue, REFERER, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::{Markup, html};
 
 use super::address;
 use super::page::{self, Frame};
+use super::see;
+use super::sign_in::{self, SIGN_OUT, Why};
+use super::words::first_upper;
 use crate::http::api::ApiError;
 use crate::http::refusals::Refused;
 
@@ -24,8 +28,13 @@ pub(super) struct Fault {
 /// The reason why a request failed.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// There is no session. The field is the address to return to after signing in.
-    SignedOut(String),
+    /// There is no session.
+    SignedOut {
+        /// The address to return to after signing in.
+        back: String,
+        /// True if a form was sent, which was not carried out.
+        form: bool,
+    },
     /// There is no such group, or the user is no member of it.
     NoGroup { path: String, username: String },
     /// The page is for the owners of a group, and the user is a member.
@@ -38,12 +47,21 @@ pub(super) enum Kind {
     NoToken { list: String },
     /// There is no page with this address.
     NoPage,
+    /// The page does not have the method of the request. The field names those that it has.
+    WrongMethod(&'static str),
     /// A form does not come from a page of this session.
     Forged,
     /// A form cannot be used. The field is the reason, as a sentence.
     Invalid(String),
     /// A rule or a failure prevents it. The sentence says which.
-    Refused { status: StatusCode, sentence: String },
+    Refused {
+        status: StatusCode,
+        /// The label under which it is counted.
+        reason: &'static str,
+        sentence: String,
+        /// The time in seconds after which it may be possible.
+        wait: Option<u64>,
+    },
 }
 
 impl Fault {
@@ -52,15 +70,20 @@ impl Fault {
         Self { kind: Box::new(kind), frame: Box::new(frame) }
     }
 
-    /// Returns the fault of a request without a session: it leads to the page for signing in, and back.
+    /// Returns the fault of a request without a session: it leads to the page for signing in, and back; from there to
+    /// the page of the form, if one was sent.
     pub(super) fn signed_out(request: &HttpRequest) -> Self {
-        let back = if request.method().is_safe() { request.uri().to_string() } else { "/".to_owned() };
-        Self::new(Kind::SignedOut(back), Frame::of_nobody(String::new()))
+        let kind = match (request.method().is_safe(), request.path()) {
+            (true, _) => Kind::SignedOut { back: request.uri().to_string(), form: false },
+            (false, SIGN_OUT) => Kind::SignedOut { back: "/".to_owned(), form: false },
+            (false, _) => Kind::SignedOut { back: page_of_form(request), form: true },
+        };
+        Self::new(kind, Frame::of_nobody(String::new()))
     }
 
     fn page(&self) -> Markup {
         match &*self.kind {
-            Kind::SignedOut(_) => html! {},
+            Kind::SignedOut { .. } => html! {},
             Kind::NoGroup { path, username } => no_group(path, username),
             Kind::OwnersOnly { path, owners, username } => owners_only(path, owners, username),
             Kind::AdministratorsOnly { username } => html! {
@@ -85,6 +108,11 @@ impl Fault {
                 p { "Look whether it is spelled right, or begin with your groups." }
                 (your_groups())
             },
+            Kind::WrongMethod(methods) => html! {
+                h1 { "This address is not for such a request" }
+                p { "A browser does not send it of its own accord. It is for " (methods) "." }
+                (your_groups())
+            },
             Kind::Forged => html! {
                 h1 { "Nothing was changed: this form is not from your present session" }
                 p {
@@ -98,8 +126,11 @@ impl Fault {
                 p { (sentence) " Go back, and try it again." }
                 (your_groups())
             },
-            Kind::Refused { sentence, status } => html! {
-                h1 { @if status.is_server_error() { "This is not possible now" } @else { "This is not possible" } }
+            Kind::Refused { sentence, wait, status, .. } => html! {
+                h1 {
+                    @if wait.is_some() || status.is_server_error() { "This is not possible now" }
+                    @else { "This is not possible" }
+                }
                 p { (sentence) }
                 (your_groups())
             },
@@ -108,13 +139,13 @@ impl Fault {
 
     fn reason(&self) -> &'static str {
         match &*self.kind {
-            Kind::SignedOut(_) => "unauthorized",
+            Kind::SignedOut { .. } => "unauthorized",
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
+            Kind::WrongMethod(_) => "wrong_method",
             Kind::Forged | Kind::Invalid(_) => "wrong_request",
-            Kind::Refused { status, .. } if status.is_server_error() => "busy",
-            Kind::Refused { .. } => "refused",
+            Kind::Refused { reason, .. } => reason,
         }
     }
 }
@@ -124,29 +155,31 @@ impl Kind {
     pub(super) fn of(error: &ApiError) -> Self {
         let (status, text) = (error.status_code(), error.to_string());
         if status == StatusCode::UNAUTHORIZED {
-            return Self::SignedOut("/".to_owned());
+            return Self::SignedOut { back: "/".to_owned(), form: true };
         }
+        let (reason, wait) = (error.reason(), error.wait());
         if let ApiError::Cache(_) = error {
             let sentence =
                 "The index of the cache cannot be read or changed. A restart of the service rebuilds it.".to_owned();
-            return Self::Refused { status, sentence };
+            return Self::Refused { status, reason, sentence, wait: None };
         }
         let sentence = text.split_once(" - ").map_or(text.as_str(), |(_, sentence)| sentence);
         let end = if sentence.ends_with('.') { "" } else { "." };
-        Self::Refused { status, sentence: format!("{sentence}{end}") }
+        Self::Refused { status, reason, sentence: format!("{}{end}", first_upper(sentence)), wait }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &*self.kind {
-            Kind::SignedOut(_) => "not signed in",
+            Kind::SignedOut { .. } => "not signed in",
             Kind::NoGroup { .. } => "no such group, or no member of it",
             Kind::OwnersOnly { .. } => "no owner of the group",
             Kind::AdministratorsOnly { .. } => "no administrator",
             Kind::NoImage { .. } => "no such image",
             Kind::NoToken { .. } => "no such token",
             Kind::NoPage => "no such page",
+            Kind::WrongMethod(_) => "the page does not have this method",
             Kind::Forged => "the form is not from a page of this session",
             Kind::Invalid(sentence) | Kind::Refused { sentence, .. } => sentence,
         })
@@ -156,24 +189,40 @@ impl fmt::Display for Fault {
 impl ResponseError for Fault {
     fn status_code(&self) -> StatusCode {
         match &*self.kind {
-            Kind::SignedOut(_) => StatusCode::SEE_OTHER,
+            Kind::SignedOut { .. } => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
+            Kind::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Invalid(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Kind::SignedOut(back) = &*self.kind {
-            let query = serde_urlencoded::to_string([("return", back)]).unwrap_or_default();
-            return HttpResponse::SeeOther().insert_header((LOCATION, format!("/-/sign-in?{query}"))).finish();
+        if let Kind::SignedOut { back, form } = &*self.kind {
+            return see(&sign_in::address(back, form.then_some(Why::FormNotSaved)));
         }
         let content = html! { div.column.flow { (self.page()) } };
         let mut response = page::respond(self.status_code(), &self.frame, "Error", &content);
+        if let Kind::WrongMethod(methods) = *self.kind {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        if let Kind::Refused { wait: Some(wait), .. } = &*self.kind {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*wait));
+        }
         Refused::new(self.reason(), self.to_string()).attach(&mut response);
         response
     }
+}
+
+/// Returns the address of the page with the form that was sent: the one that the browser names, if it is of this host
+/// (RFC 9110, section 10.1.3), or else the one to which the form was sent, which shows it in most cases.
+fn page_of_form(request: &HttpRequest) -> String {
+    let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let page = header(&REFERER).and_then(|page| page.parse::<Uri>().ok());
+    let of_this_host = page.filter(|page| page.authority().map(|host| host.as_str()) == header(&HOST));
+    let address = of_this_host.as_ref().and_then(|page| page.path_and_query()).map(ToString::to_string);
+    address.unwrap_or_else(|| request.path().to_owned())
 }
 
 fn no_group(path: &str, username: &str) -> Markup {

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use super::fault::{Fault, Kind};
 use super::passed::SentBody;
 use super::visitor::Visitor;
+use crate::http::api::ApiError;
 use crate::http::form_body::BodyFault;
 
 /// A form of a session.
@@ -39,6 +40,27 @@ impl Form {
     /// Returns the first value of a field.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.fields.value(name)
+    }
+
+    /// Returns the value of a field that the form always has, without the spaces around it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the form does not have it: what it means to leave the field empty may be much.
+    pub(super) fn present(&self, field: &'static str) -> Result<&str, ApiError> {
+        let missing = || ApiError::Invalid { field, reason: "is missing".to_owned() };
+        self.value(field).map(str::trim).ok_or_else(missing)
+    }
+
+    /// Returns the value of a field that is one of these.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is none of them, or is not there.
+    pub(super) fn choice(&self, field: &'static str, values: &[&'static str]) -> Result<&'static str, ApiError> {
+        let typed = self.present(field)?;
+        let unknown = || ApiError::Invalid { field, reason: "is none of those that can be chosen".to_owned() };
+        values.iter().copied().find(|value| *value == typed).ok_or_else(unknown)
     }
 
     /// Returns all values of a field.

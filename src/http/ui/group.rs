@@ -21,7 +21,10 @@ use crate::domain::policy;
 
 /// Shows the page.
 pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
-    let group = visitor.group(path)?;
+    let group = visitor.visible_group(path)?;
+    if visitor.authority().level(group.id).is_none() {
+        return Ok(for_others(visitor, &group));
+    }
     let list = List::read(visitor, &group, query).await?;
     let counts = Counts::read(visitor, &group).await?;
     let is_empty = list.is_of_all() && list.is_empty();
@@ -53,8 +56,36 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
     Ok(page::show(&visitor.frame(), &format!("Images of {}", group.path), &content))
 }
 
+/// Shows a public group to a user who is no member: how to pull, and not what it has cached.
+fn for_others(visitor: &Visitor, group: &Group) -> HttpResponse {
+    let content = html! {
+        (crumbs(visitor, group, None))
+        div.head { h1 { (group.path) " " (visibility(group)) } }
+        @if !group.description.is_empty() { p.soft { (group.description) } }
+        p {
+            "You are not a member of this group, and can pull from it because it is public. What it has cached is shown
+            to its members. Log in with your own user name, and your password or a "
+            a href="/-/account" { "personal access token" } "."
+        }
+        (switched_off(visitor, group))
+        section aria-labelledby="pull" {
+            h2 #pull { "Pull through this group" }
+            (prefix(visitor, group))
+            (snippets::choice(visitor, group))
+        }
+    };
+    page::show(&visitor.frame(), &group.path.to_string(), &content)
+}
+
 fn notes(visitor: &Visitor, group: &Group) -> Markup {
-    let (caller, authority) = (&visitor.caller, visitor.authority());
+    html! {
+        (switched_off(visitor, group))
+        @if visitor.authority().own_level(group.id).is_none() { p.hint { "You see this as an administrator." } }
+    }
+}
+
+fn switched_off(visitor: &Visitor, group: &Group) -> Markup {
+    let caller = &visitor.caller;
     let switched = caller.directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
     let is_on = switched && policy::proxy_enabled(&caller.directory, group.id);
     html! {
@@ -69,7 +100,6 @@ fn notes(visitor: &Visitor, group: &Group) -> Markup {
                 }
             }
         }
-        @if authority.own_level(group.id).is_none() { p.hint { "You see this as an administrator." } }
     }
 }
 

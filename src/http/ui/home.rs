@@ -10,7 +10,7 @@ use super::address;
 use super::fault::Fault;
 use super::new_group;
 use super::page;
-use super::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
+use super::pages::Part;
 use super::parts::{path_words, stored};
 use super::visitor::Visitor;
 use super::words::number;
@@ -25,12 +25,13 @@ type Sizes = Option<HashMap<GroupId, GroupTotals>>;
 
 /// Handles `GET /`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
+    let part = Part::of(request.query_string());
     let authority = visitor.authority();
     let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();
     let mut groups: Vec<Arc<Group>> = visitor.caller.directory.groups().filter(is_member).cloned().collect();
+    let total = groups.len();
+    groups.retain(|group| group.path.as_str().contains(&part.search));
     groups.sort_by(|a, b| a.path.cmp(&b.path));
-    let (page, total) = (page_in(request.query_string()), groups.len());
-    let shown: Vec<_> = groups.into_iter().skip(page * PER_PAGE).take(PER_PAGE).collect();
     let sizes = visitor.caller.state.images.totals().await.ok().flatten();
     let content = html! {
         div.head {
@@ -41,10 +42,14 @@ pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpR
             "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
             "below it, too."
         }
+        (part.search_form("/", "Path of a group", total))
         @if total == 0 {
             (no_groups(&visitor))
+        } @else if groups.is_empty() {
+            p { "None of the groups has " b { (part.search) } " in its path. " a href="/" { "Show all groups" } }
         } @else {
-            (table(&visitor, &shown, &sizes, &Numbered { page, total, things: "groups" }))
+            (table(&visitor, part.of_all(&groups), &sizes))
+            (part.links("/", groups.len(), "groups"))
         }
     };
     Ok(page::show(&visitor.frame(), "Groups", &content))
@@ -65,7 +70,7 @@ fn no_groups(visitor: &Visitor) -> Markup {
     }
 }
 
-fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes, part: &Numbered<'_>) -> Markup {
+fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
     html! {
         section aria-labelledby="groups" {
             h2.unseen #groups { "Groups" }
@@ -80,7 +85,6 @@ fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes, part: &Numbere
                 }
                 tbody role="rowgroup" { @for group in groups { (row(visitor, group, sizes)) } }
             }
-            (part.show_many(|page| format!("/{}", query_of(&[("page", &page_value(page))]))))
         }
     }
 }

@@ -14,7 +14,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
-use super::pages::page_in;
+use super::pages::Part;
 use super::parts::{crumbs, token_field};
 use super::problem::Problem;
 use super::roles;
@@ -64,7 +64,7 @@ pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage, query: &str
     let group = visitor.group(path)?;
     let typed = Typed { level: "30".to_owned(), ..Typed::default() };
     let content = match page {
-        MembersPage::List => list(visitor, &group, &typed, None, page_in(query)),
+        MembersPage::List => list(visitor, &group, &Part::of(query), &typed, None),
         MembersPage::Change(user) => {
             visitor.own_group(path)?;
             let member = find(visitor, &group, user)?;
@@ -89,6 +89,10 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     if let MembersPage::Change(user) | MembersPage::Remove(user) = page {
         find(visitor, &group, user)?;
     }
+    if let MembersPage::Change(_) = page {
+        // An empty field means no end, one that is missing does not.
+        form.present("expires_at").map_err(|error| visitor.refused(&error))?;
+    }
     let changed = match page {
         MembersPage::List => typed.add(visitor, &group).await,
         MembersPage::Change(user) => typed.change(visitor, &group, user).await,
@@ -102,7 +106,7 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group))) };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = match page {
-        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &typed, Some(&problem), 0),
+        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &Part::default(), &typed, Some(&problem)),
         MembersPage::Change(user) => {
             change_form(visitor, &group, &*find(visitor, &group, user)?, &typed, Some(&problem))
         }

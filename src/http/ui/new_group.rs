@@ -27,7 +27,10 @@ struct Typed {
     public: bool,
 }
 
-/// Maximum number of groups above that are offered to choose from: the path of one of more is typed.
+/// The choices of who can pull.
+const VISIBILITIES: [&str; 2] = ["private", "public"];
+
+/// Maximum number of groups above that are offered; of more, the path is typed.
 const MAX_OPTIONS: usize = 100;
 
 /// Address of the form.
@@ -49,10 +52,16 @@ pub(super) async fn create(form: Form) -> Result<HttpResponse, Fault> {
         return Err(visitor.no_such_page());
     }
     let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
-    let public = form.value("visibility") == Some("public");
+    // Without the field, nobody else can pull.
+    let visibility = form.value("visibility").map_or(Ok("private"), |_| form.choice("visibility", &VISIBILITIES));
+    let public = visibility.as_ref().is_ok_and(|chosen| *chosen == "public");
     let (parent, path) = (text("parent"), text("path"));
     let typed = Typed { parent, path, name: text("name"), description: text("description"), public };
-    match typed.create(visitor).await {
+    let made = match visibility {
+        Ok(_) => typed.create(visitor).await,
+        Err(error) => Err(error),
+    };
+    match made {
         Ok(group) => Ok(visitor.done("The group was created.", &address::of_group(group.path.as_str()))),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
@@ -99,8 +108,7 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
     html! {
         h1 { "New group" }
         p.soft {
-            "A group caches for itself. Its path is a part of the names by which its members pull, and can be changed "
-            "later."
+            "A group caches for itself. Its path is a part of the names by which its members pull."
         }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action=(ADDRESS) {
@@ -118,13 +126,14 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
 
 fn place(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
     let field = Field::new("parent", "Below");
-    if parents(visitor).nth(MAX_OPTIONS).is_some() {
-        let field = field.kind(FieldKind::Identifier).value(&typed.parent);
-        return field.hint("The path of the group above, whose members are members of this one, too").show(problem);
+    let groups: Vec<&Group> = parents(visitor).take(MAX_OPTIONS + 1).collect();
+    if groups.len() > MAX_OPTIONS {
+        let hint = "The path of the group above, whose members are members of this one, too. Empty: no other group";
+        return field.kind(FieldKind::Identifier).hint(hint).value(&typed.parent).show(problem);
     }
     let options = html! {
         @if visitor.caller.user.admin { option value="" { "No other group" } }
-        @for group in parents(visitor) {
+        @for group in groups {
             option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
         }
     };

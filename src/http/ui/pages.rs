@@ -22,6 +22,15 @@ pub(super) struct Numbered<'a> {
     pub(super) things: &'a str,
 }
 
+/// The part of a list that the query of an address asks for: a search, and a page of what it finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    /// What names must contain, in small letters; empty: anything.
+    pub(super) search: String,
+    /// The page, from 0.
+    page: usize,
+}
+
 /// A link with its words.
 pub(super) type Link<'a> = (&'a str, String);
 
@@ -42,6 +51,43 @@ pub(super) fn page_value(page: usize) -> String {
     if page > 0 { (page + 1).to_string() } else { String::new() }
 }
 
+impl Part {
+    /// Reads the query of an address.
+    pub(super) fn of(query: &str) -> Self {
+        let search = value_in(query, "q").unwrap_or_default().trim().to_lowercase();
+        Self { search, page: page_in(query) }
+    }
+
+    /// Returns those of these things that are on the page.
+    pub(super) fn of_all<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        let rest = all.get(self.page.saturating_mul(PER_PAGE)..).unwrap_or_default();
+        &rest[..rest.len().min(PER_PAGE)]
+    }
+
+    /// Shows the form that searches, which leads to the address `base`, if all the `total` things need several pages.
+    pub(super) fn search_form(&self, base: &str, label: &str, total: usize) -> Markup {
+        html! {
+            @if total > PER_PAGE || !self.search.is_empty() {
+                div.tools {
+                    form role="search" action=(base) {
+                        label.unseen for="q" { (label) }
+                        input #q name="q" type="search" placeholder=(label) autocapitalize="none" value=(self.search);
+                        button { "Search" }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows the way to the other pages of the `total` things that were found, if there are any.
+    pub(super) fn links(&self, base: &str, total: usize, things: &str) -> Markup {
+        let to = |page| format!("{base}{}", query_of(&[("q", &self.search), ("page", &page_value(page))]));
+        html! {
+            @if total > PER_PAGE || self.page > 0 { (Numbered { page: self.page, total, things }.show(to)) }
+        }
+    }
+}
+
 impl Numbered<'_> {
     /// Shows which part of the list this is, and the way to the others. `to` returns the address of a page.
     pub(super) fn show(&self, to: impl Fn(usize) -> String) -> Markup {
@@ -55,15 +101,6 @@ impl Numbered<'_> {
         };
         let before = (self.page > 0).then(|| ("Previous", to(self.page - 1)));
         links(before, Some(&words), (last < self.total).then(|| ("Next", to(self.page + 1))))
-    }
-
-    /// Works as [`Self::show`], but shows nothing for a list that fits on its first page.
-    pub(super) fn show_many(&self, to: impl Fn(usize) -> String) -> Markup {
-        if self.page == 0 && self.total <= PER_PAGE {
-            html! {}
-        } else {
-            self.show(to)
-        }
     }
 }
 
@@ -90,6 +127,18 @@ mod tests {
         assert_eq!((page_in("page=3"), page_value(2), page_value(0)), (2, "3".to_owned(), String::new()));
         assert_eq!(query_of(&[("q", "a b&c"), ("show", "")]), "?q=a+b%26c");
         assert_eq!(query_of(&[("q", "")]), "");
+    }
+
+    #[test]
+    fn a_part_of_a_list_is_a_page_of_what_was_found() {
+        let all: Vec<usize> = (0..45).collect();
+        let of = |query: &str| Part::of(query).of_all(&all).to_vec();
+        assert_eq!((of(""), of("page=3")), ((0..20).collect(), (40..45).collect()));
+        assert!(of("page=4").is_empty() && of("page=1000000").is_empty());
+        assert_eq!(Part::of("q=+Team+&page=2"), Part { search: "team".to_owned(), page: 1 });
+        assert!(Part::default().links("/", 20, "groups").into_string().is_empty());
+        let links = Part::of("q=a").links("/", 45, "groups").into_string();
+        assert!(links.contains(r#"href="/?q=a&amp;page=2""#) && links.contains("1 to 20 of 45"), "{links}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Problem {
         };
         let name = match field {
             "expires_at" => "The end",
-            "username" | "user" => "The user name",
+            "username" | "user" | "who" => "The user name",
             "image" => "The image",
             "access_level" => "The role",
             "current_password" => "The present password",
@@ -70,6 +70,10 @@ impl Problem {
             "parent" => "The group above",
             "email" => "The email address",
             "description" => "The description",
+            "proxy" => "The switch",
+            "kind" => "The kind of token",
+            "visibility" => "The choice of who can pull",
+            "admin" => "The choice of an administrator",
             _ => field,
         };
         Self { field: Some(field), sentence: format!("{name} {}.", reason.trim_end_matches('.')) }
@@ -118,6 +122,9 @@ pub(super) fn id_of(field: &'static str) -> &'static str {
         "expires_at" => "expires",
         "access_level" => "level",
         "scopes" => "scope-pull",
+        "proxy" => "proxy-inherit",
+        "kind" => "kind-deploy",
+        "visibility" => "visibility-private",
         "current_password" => "current",
         "password" => "new",
         _ => field,

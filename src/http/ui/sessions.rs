@@ -100,15 +100,24 @@ impl Sessions {
         secret
     }
 
-    /// Returns the session with this secret, which is used now.
-    pub(super) fn find(&self, secret: &str, now: Instant) -> Option<Session> {
+    /// Returns the session with this secret. If `by_person`, it is used now.
+    pub(super) fn find(&self, secret: &str, now: Instant, by_person: bool) -> Option<Session> {
         let mut sessions = self.lock();
         let session = sessions.get_mut(&sha256::digest(secret.as_bytes()))?;
         if !self.is_valid(session, now) {
             return None;
         }
-        session.used = now;
+        if by_person {
+            session.used = now;
+        }
         Some(session.clone())
+    }
+
+    /// Returns the password of the session with this secret, which is not used by that.
+    pub(super) fn credential(&self, secret: &str, now: Instant) -> Option<CredentialId> {
+        let sessions = self.lock();
+        let session = sessions.get(&sha256::digest(secret.as_bytes()))?;
+        self.is_valid(session, now).then_some(session.credential)
     }
 
     /// Keeps a sentence about what a form has done for the next page of the session.
@@ -185,11 +194,21 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let begin = || sessions.start(credential, StartedFrom::default(), start);
         let (idle, used) = (begin(), begin());
-        assert_eq!(sessions.find(&used, at(9)).map(|session| session.credential), Some(credential));
-        assert!(sessions.find(&idle, at(10)).is_none());
-        assert!(sessions.find(&used, at(18)).is_some() && sessions.find(&used, at(24)).is_some());
-        assert!(sessions.find(&used, at(25)).is_none());
-        assert!(sessions.find("", start).is_none());
+        assert_eq!(sessions.find(&used, at(9), true).map(|session| session.credential), Some(credential));
+        assert!(sessions.find(&idle, at(10), true).is_none());
+        assert!(sessions.find(&used, at(18), true).is_some() && sessions.find(&used, at(24), true).is_some());
+        assert!(sessions.find(&used, at(25), true).is_none());
+        assert!(sessions.find("", start, true).is_none());
+    }
+
+    #[test]
+    fn a_request_that_no_person_makes_does_not_keep_a_session() {
+        let (sessions, credential, start) = sessions();
+        let secret = sessions.start(credential, StartedFrom::default(), start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(sessions.find(&secret, at(9), false).is_some());
+        assert!(sessions.credential(&secret, at(9)).is_some());
+        assert!(sessions.find(&secret, at(10), false).is_none() && sessions.credential(&secret, at(10)).is_none());
     }
 
     #[test]
@@ -198,9 +217,9 @@ mod tests {
         let begin = |seconds| sessions.start(credential, StartedFrom::default(), start + Duration::from_secs(seconds));
         let first = begin(0);
         let rest: Vec<_> = (1..=MAX_OF_ONE).map(|_| begin(1)).collect();
-        assert!(sessions.find(&first, start + Duration::from_secs(2)).is_none());
+        assert!(sessions.find(&first, start + Duration::from_secs(2), true).is_none());
         sessions.end(&rest[7]);
-        let left = rest.iter().filter(|secret| sessions.find(secret, start + Duration::from_secs(2)).is_some());
+        let left = rest.iter().filter(|secret| sessions.find(secret, start + Duration::from_secs(2), true).is_some());
         assert_eq!(left.count(), MAX_OF_ONE - 1);
     }
 
@@ -212,12 +231,12 @@ mod tests {
         let first = sessions.start(credential, from.clone(), start);
         let second = sessions.start(credential, StartedFrom::default(), at(1));
         sessions.start(random::credential_id(), StartedFrom::default(), at(1));
-        sessions.find(&first, at(3));
+        sessions.find(&first, at(3), true);
         let listed = sessions.of(credential, at(5));
         assert_eq!(listed.iter().map(|one| one.idle.as_secs()).collect::<Vec<_>>(), [2, 4]);
         assert_eq!((&listed[0].from, listed[0].age.as_secs()), (&from, 5));
         sessions.end_listed(&listed[0]);
-        assert!(sessions.find(&first, at(5)).is_none() && sessions.find(&second, at(5)).is_some());
+        assert!(sessions.find(&first, at(5), true).is_none() && sessions.find(&second, at(5), true).is_some());
         assert!(sessions.of(credential, at(20)).is_empty(), "it has ended without a request");
     }
 }

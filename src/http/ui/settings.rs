@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use maud::{Markup, html};
 
 use super::address;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
 use super::parts::{crumbs, icon, tabs, token_field};
@@ -61,17 +61,18 @@ pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Faul
     let group = visitor.own_group(path)?;
     let done = match form.value("section") {
         Some("limits") => {
-            let limits = Limits { quota: typed(form, "quota"), days: typed(form, "days") };
+            let limits = Limits::typed(form, &group);
             let wanted = limits.change();
             saved(visitor, &group, wanted, |shown| Shown { limits, ..shown }).await?
         }
         Some("freshness") => {
-            let freshness = typed(form, "freshness");
+            let freshness = form.value("freshness").map_or_else(|| freshness_of(&group), |text| text.trim().to_owned());
             let wanted = freshness_change(&freshness);
             saved(visitor, &group, wanted, |shown| Shown { freshness, ..shown }).await?
         }
         Some(section) if accounts::SECTIONS.contains(&section) => accounts::change(form, &group, section).await?,
-        _ => saved(visitor, &group, Ok(switch(form.value("proxy"))), |shown| shown).await?,
+        Some("proxy") => saved(visitor, &group, switch(form), |shown| shown).await?,
+        _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to save.".to_owned()))),
     };
     let (group, shown) = done;
     let status = if shown.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -119,19 +120,28 @@ async fn save(visitor: &Visitor, group: &Group, change: GroupChange) -> Result<G
     changed.map_err(|error| Problem::of(&error).ok_or_else(|| visitor.refused(&error)))
 }
 
-fn switch(chosen: Option<&str>) -> GroupChange {
-    let proxy_enabled = match chosen {
+fn switch(form: &Form) -> Result<GroupChange, Problem> {
+    let unknown = || Problem::at_field("proxy", "is none of those that can be chosen");
+    let proxy_enabled = match form.value("proxy") {
         Some("on") => Some(true),
         Some("off") => Some(false),
-        _ => None,
+        Some("inherit") => None,
+        _ => return Err(unknown()),
     };
-    GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() }
+    Ok(GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() })
 }
 
 impl Limits {
     fn of(group: &Group) -> Self {
         let quota = group.cache.max_bytes.map(|bytes| (bytes as f64 / GB).to_string()).unwrap_or_default();
         Self { quota, days: group.cache.unpulled_days.map(|days| days.to_string()).unwrap_or_default() }
+    }
+
+    /// Reads the fields. An empty one means no limit; one that is missing stays as it is.
+    fn typed(form: &Form, group: &Group) -> Self {
+        let present = Self::of(group);
+        let typed = |name: &str| form.value(name).map(|text| text.trim().to_owned());
+        Self { quota: typed("quota").unwrap_or(present.quota), days: typed("days").unwrap_or(present.days) }
     }
 
     fn change(&self) -> Result<GroupChange, Problem> {
@@ -157,6 +167,10 @@ impl Limits {
     }
 }
 
+fn freshness_of(group: &Group) -> String {
+    group.cache.tag_freshness_seconds.map(|seconds| seconds.to_string()).unwrap_or_default()
+}
+
 fn freshness_change(typed: &str) -> Result<GroupChange, Problem> {
     let seconds = match typed {
         "" => None,
@@ -167,9 +181,8 @@ fn freshness_change(typed: &str) -> Result<GroupChange, Problem> {
 
 impl Shown {
     fn of(group: &Group) -> Self {
-        let freshness = group.cache.tag_freshness_seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let account = accounts::Typed::default();
-        Self { limits: Limits::of(group), freshness, account, problem: None, note: None }
+        Self { limits: Limits::of(group), freshness: freshness_of(group), account, problem: None, note: None }
     }
 }
 

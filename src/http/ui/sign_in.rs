@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use maud::{Markup, html};
@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
-use super::parts::icon;
+use super::parts::{icon, token_field};
 use super::sessions::StartedFrom;
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::token_issuer::PasswordError;
@@ -32,6 +32,49 @@ pub(super) struct Login {
     back: String,
 }
 
+/// Reason to sign in again, by its word in the address of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The session ended before a form was sent, which was not carried out.
+    FormNotSaved,
+    /// The user has changed the password.
+    NewPassword,
+}
+
+/// Address of the form that signs out.
+pub(super) const SIGN_OUT: &str = "/-/sign-out";
+
+/// Returns the address of the form that signs in and leads to the address `back`.
+pub(super) fn address(back: &str, why: Option<Why>) -> String {
+    let pairs = [("return", back)].into_iter().chain(why.map(|why| ("why", why.word())));
+    let query = serde_urlencoded::to_string(pairs.collect::<Vec<_>>()).unwrap_or_default();
+    format!("/-/sign-in?{query}")
+}
+
+impl Why {
+    fn parse(word: &str) -> Option<Self> {
+        [Self::FormNotSaved, Self::NewPassword].into_iter().find(|why| why.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::FormNotSaved => "form",
+            Self::NewPassword => "password",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::FormNotSaved => {
+                "Your session has ended, so nothing was saved. Sign in again: the page with the form follows."
+            }
+            Self::NewPassword => {
+                "Your password was changed. All your sessions have ended with the old one: sign in with the new one."
+            }
+        }
+    }
+}
+
 /// Reason why nobody was signed in.
 enum Failure {
     /// The form is not from this site, or incomplete.
@@ -46,7 +89,8 @@ pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpRes
     if Visitor::of(&request).is_ok() {
         return see(&back);
     }
-    page::show(&frame(&request, &state), "Sign in", &content("", &back, None))
+    let why = query_value(&request, "why").and_then(|word| Why::parse(&word));
+    page::show(&frame(&request, &state), "Sign in", &content("", &back, None, why))
 }
 
 /// Handles `POST /-/sign-in`.
@@ -87,6 +131,21 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Handles `GET /-/sign-out`, to which no page leads: an address that people know from elsewhere.
+pub(super) async fn confirm_sign_out(request: HttpRequest) -> HttpResponse {
+    let Ok(visitor) = Visitor::of(&request) else { return super::see("/-/sign-in") };
+    let content = html! {
+        div.alone.flow {
+            h1 { "Sign out?" }
+            form.stack method="post" action=(SIGN_OUT) {
+                (token_field(&visitor))
+                div.actions { button.primary { "Sign out" } a href="/" { "Your groups" } }
+            }
+        }
+    };
+    page::show(&visitor.frame(), "Sign out", &content)
+}
+
 /// Handles `POST /-/sign-out`.
 pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> HttpResponse {
     secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
@@ -112,8 +171,11 @@ fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &st
         Failure::Login(PasswordError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
     };
     let sentence = sentence(failure);
-    let content = content(username, back, Some(&sentence));
+    let content = content(username, back, Some(&sentence), None);
     let mut response = page::respond(status, &frame(request, state), "Sign in", &content);
+    if let Failure::Login(PasswordError::TooMany(wait)) = failure {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    }
     Refused::new(reason, sentence).attach(&mut response);
     response
 }
@@ -135,10 +197,13 @@ fn frame(request: &HttpRequest, state: &ApiState) -> Frame {
     Frame::of_nobody(state.public_url.host(request))
 }
 
-fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
+fn content(username: &str, back: &str, error: Option<&str>, why: Option<Why>) -> Markup {
     html! {
         div.alone.flow {
             h1 { "Sign in" }
+            @if let Some(why) = why {
+                div.note.warn role="status" { (icon("stale")) div { p { b { (why.sentence()) } } } }
+            }
             @if let Some(error) = error {
                 div.note.bad role="alert" #wrong { (icon("bad")) div { p { b { (error) } } } }
             }

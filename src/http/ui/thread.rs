@@ -17,9 +17,9 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{Fault, Kind};
+use super::limits::{Admitted, Limits};
 use super::page::Frame;
 use super::passed::{PassedRequest, PassedResponse, SentBody};
-use crate::actors::admission::{AdmissionLimit, Permit};
 use crate::http::api::ApiState;
 use crate::http::form_body;
 use crate::telemetry::RequestId;
@@ -28,7 +28,8 @@ use crate::telemetry::RequestId;
 #[derive(Clone)]
 pub(crate) struct Console {
     jobs: mpsc::UnboundedSender<Job>,
-    limit: AdmissionLimit,
+    limits: Limits,
+    state: Data<ApiState>,
 }
 
 /// A page to make.
@@ -37,26 +38,24 @@ struct Job {
     id: Option<RequestId>,
     response: oneshot::Sender<PassedResponse>,
     /// Held until the page is made, also if the client leaves before.
-    _permit: Permit,
+    _admitted: Admitted,
 }
-
-/// Maximum number of pages that are being made, or wait for it.
-const MAX_PAGES: usize = 64;
 
 impl Console {
     /// Creates the handle, and the work of the thread, which never ends.
     pub(crate) fn new(state: Data<ApiState>) -> (Self, impl FnOnce() -> LocalBoxFuture<'static, ()> + Send) {
         let (jobs, received) = mpsc::unbounded_channel();
-        let handle = Self { jobs, limit: AdmissionLimit::new("console", MAX_PAGES) };
+        let handle = Self { jobs, limits: Limits::new(), state: state.clone() };
         (handle, || Box::pin(make_pages(state, received)))
     }
 
     async fn make(&self, request: &HttpRequest, body: SentBody) -> Result<HttpResponse, NotMade> {
-        let permit = self.limit.try_acquire().ok_or(NotMade::Busy)?;
+        let busy = if request.method().is_safe() { NotMade::Busy } else { NotMade::TooManyForms };
+        let admitted = self.limits.admit(request, &self.state).ok_or(busy)?;
         let (response, made) = oneshot::channel();
         let passed = PassedRequest::of(request, body);
         self.jobs
-            .send(Job { request: passed, id: RequestId::present(), response, _permit: permit })
+            .send(Job { request: passed, id: RequestId::present(), response, _admitted: admitted })
             .map_err(|_| NotMade::Failed)?;
         Ok(made.await.map_err(|_| NotMade::Failed)?.into_response(request))
     }
@@ -81,23 +80,35 @@ pub(super) async fn pass_on(
 #[derive(Clone, Copy, Debug)]
 enum NotMade {
     Busy,
+    TooManyForms,
     Failed,
 }
 
 impl From<NotMade> for Kind {
     fn from(not_made: NotMade) -> Self {
-        let (status, sentence) = match not_made {
+        let (status, reason, wait, sentence) = match not_made {
             NotMade::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                Some(1),
                 "Too many pages are being made at this moment. Load this one again in a few seconds.",
+            ),
+            NotMade::TooManyForms => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                Some(1),
+                "Nothing was changed: too many forms are being carried out at this moment, of all people or of you. Go \
+                 back, and send it again in a few seconds.",
             ),
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                None,
                 "It is not your fault: the log of the service says why. If you were changing something, look whether \
                  the change is there before you try again.",
             ),
         };
-        Self::Refused { status, sentence: sentence.to_owned() }
+        Self::Refused { status, reason, sentence: sentence.to_owned(), wait }
     }
 }
 
@@ -116,7 +127,7 @@ where
     S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
     B: MessageBody,
 {
-    let Job { request, id, response, _permit } = job;
+    let Job { request, id, response, _admitted } = job;
     if response.is_closed() {
         return;
     }

@@ -15,7 +15,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::page;
-use super::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
+use super::pages::Part;
 use super::parts::{crumbs, icon, tabs};
 use super::visitor::Visitor;
 use super::words::{day, time};
@@ -28,8 +28,8 @@ use crate::http::api::{self, ApiError, Authority, Right};
 /// The owner of the tokens of a page.
 #[derive(Clone, Debug)]
 pub(super) enum Owner {
-    /// The group at this path.
-    Group(String),
+    /// This group. The group is found once, by its path: a path may be that of another group at the change.
+    Group(Arc<Group>),
     /// The visitor.
     Visitor,
 }
@@ -54,10 +54,9 @@ const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows a page.
 pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage, query: &str) -> Result<HttpResponse, Fault> {
-    owner.check(visitor)?;
     match page {
-        TokensPage::List => list(visitor, owner, query),
-        TokensPage::New => creation::show(visitor, owner),
+        TokensPage::List => Ok(list(visitor, owner, &Part::of(query))),
+        TokensPage::New => Ok(creation::show(visitor, owner)),
         TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
         TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
         TokensPage::Revoke(id) => change::show_revocation(visitor, owner, id),
@@ -66,7 +65,6 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage, query: &s
 
 /// Carries out what the form of a page wants.
 pub(super) async fn change(form: &Form, owner: &Owner, page: TokensPage) -> Result<HttpResponse, Fault> {
-    owner.check(&form.visitor)?;
     match page {
         TokensPage::List => Err(form.visitor.no_such_page()),
         TokensPage::New => creation::create(form, owner).await,
@@ -93,32 +91,28 @@ impl TokensPage {
 }
 
 impl Owner {
+    /// Returns the group at this path as the owner.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless the visitor may see and change the tokens of this group.
+    pub(super) fn of_group(visitor: &Visitor, path: &str) -> Result<Self, Fault> {
+        visitor.own_group(path).map(Self::Group)
+    }
+
     /// Returns the address of the list.
     pub(super) fn address(&self) -> String {
         match self {
-            Self::Group(path) => format!("{}/tokens", address::of_group(path)),
+            Self::Group(group) => format!("{}/tokens", address::of_group(group.path.as_str())),
             Self::Visitor => "/-/account/tokens".to_owned(),
         }
-    }
-
-    /// Returns the group, where the tokens are of one.
-    fn group(&self, visitor: &Visitor) -> Result<Option<Arc<Group>>, Fault> {
-        match self {
-            Self::Group(path) => visitor.own_group(path).map(Some),
-            Self::Visitor => Ok(None),
-        }
-    }
-
-    /// Fails unless the visitor may see and change these tokens.
-    fn check(&self, visitor: &Visitor) -> Result<(), Fault> {
-        self.group(visitor).map(drop)
     }
 
     /// Returns the token with this number, if it is one of these and the caller may change it: the rule that is decided
     /// again at each change.
     fn find(&self, caller: &Authority<'_>, id: TokenId) -> Result<Arc<Token>, ApiError> {
         let group = match self {
-            Self::Group(path) => Some(caller.group(path, Right::Own)?.id),
+            Self::Group(group) => Some(caller.group_with(group.id, Right::Own)?.id),
             Self::Visitor => None,
         };
         let is_of = |token: &&Arc<Token>| match (&token.owner, group) {
@@ -135,24 +129,24 @@ impl Owner {
     }
 
     /// Shows the way to a page about these tokens.
-    fn crumbs(&self, visitor: &Visitor, page: &str) -> Result<Markup, Fault> {
-        Ok(match self.group(visitor)? {
-            Some(group) => crumbs(visitor, &group, Some(page)),
-            None => html! {
+    fn crumbs(&self, visitor: &Visitor, page: &str) -> Markup {
+        match self {
+            Self::Group(group) => crumbs(visitor, group, Some(page)),
+            Self::Visitor => html! {
                 nav.crumbs aria-label="You are here" { a href="/-/account" { (visitor.username()) } span { (page) } }
             },
-        })
+        }
     }
 }
 
-fn list(visitor: &Visitor, owner: &Owner, query: &str) -> Result<HttpResponse, Fault> {
-    let Some(group) = owner.group(visitor)? else {
-        return Ok(super::see("/-/account"));
+fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
+    let Owner::Group(group) = owner else {
+        return super::see("/-/account");
     };
     let content = html! {
-        (crumbs(visitor, &group, Some("Tokens")))
+        (crumbs(visitor, group, Some("Tokens")))
         div.head { h1 { (group.path) } }
-        (tabs(visitor, &group, "tokens"))
+        (tabs(visitor, group, "tokens"))
         section aria-labelledby="list" {
             div.head {
                 h2 #list { "Tokens that belong to " (group.path) }
@@ -162,18 +156,19 @@ fn list(visitor: &Visitor, owner: &Owner, query: &str) -> Result<HttpResponse, F
                 "They pull from " (group.path) " and the groups below it, and from nothing else. A token that you
                 revoke fails at the very next request."
             }
-            (table(visitor, owner, page_in(query)))
+            (table(visitor, owner, part, &owner.address()))
             p.hint {
                 "For your own machine make a " a href="/-/account" { "personal access token" }
                 ": it pulls wherever you are a member."
             }
         }
     };
-    Ok(page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content))
+    page::show(&visitor.frame(), &format!("Tokens of {}", group.path), &content)
 }
 
-/// Returns a page of the table of the tokens of an owner that are not revoked, or what to do if there are none.
-pub(super) fn table(visitor: &Visitor, owner: &Owner, page: usize) -> Markup {
+/// Returns the table of the tokens of an owner that are not revoked, or a sentence if there are none. `base` is the
+/// address of the page that has it.
+pub(super) fn table(visitor: &Visitor, owner: &Owner, part: &Part, base: &str) -> Markup {
     let authority = visitor.authority();
     let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.find(&authority, token.id).is_ok();
     let mut tokens: Vec<Arc<Token>> = visitor.caller.directory.tokens().filter(is_of).cloned().collect();
@@ -181,8 +176,20 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner, page: usize) -> Markup {
     if tokens.is_empty() {
         return html! { p { "There is none yet." } };
     }
-    let list = if let Owner::Group(_) = owner { owner.address() } else { "/-/account".to_owned() };
-    let to = |page| format!("{list}{}", query_of(&[("page", &page_value(page))]));
+    let total = tokens.len();
+    tokens.retain(|token| token.name.to_lowercase().contains(&part.search));
+    html! {
+        (part.search_form(base, "Name of a token", total))
+        @if tokens.is_empty() {
+            p { "No token has " b { (part.search) } " in its name. " a href=(base) { "Show all tokens" } }
+        } @else {
+            (rows(visitor, owner, part.of_all(&tokens)))
+            (part.links(base, tokens.len(), "tokens"))
+        }
+    }
+}
+
+fn rows(visitor: &Visitor, owner: &Owner, tokens: &[Arc<Token>]) -> Markup {
     html! {
         table.cards role="table" aria-label="Tokens" {
             thead role="rowgroup" {
@@ -195,11 +202,8 @@ pub(super) fn table(visitor: &Visitor, owner: &Owner, page: usize) -> Markup {
                     th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
                 }
             }
-            tbody role="rowgroup" {
-                @for token in tokens.iter().skip(page * PER_PAGE).take(PER_PAGE) { (row(visitor, owner, token)) }
-            }
+            tbody role="rowgroup" { @for token in tokens { (row(visitor, owner, token)) } }
         }
-        (Numbered { page, total: tokens.len(), things: "tokens" }.show_many(to))
     }
 }
 
@@ -256,6 +260,11 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
             html! { "Group access token" @if let Some(member) = member { ", " (member.level.name()) } }
         }
     }
+}
+
+/// Returns true if a token with these scopes may pull.
+fn may_pull(scopes: &Scopes) -> bool {
+    scopes.contains(Scope::Api) || scopes.have_pull_pair()
 }
 
 /// Returns what a token with these scopes may do.

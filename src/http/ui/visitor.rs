@@ -9,6 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
+use super::admin;
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
 use super::see;
@@ -50,7 +51,7 @@ impl Visitor {
         let sessions = state.sessions.clone();
         // A page of another host of the same domain may have set a cookie of this name, too.
         let found = secrets_of(request, &state).into_iter().find_map(|secret| {
-            let session = sessions.find(&secret, Instant::now())?;
+            let session = sessions.find(&secret, Instant::now(), !admin::reloads_itself(request))?;
             Some((secret, session))
         });
         let (secret, session) = found.ok_or_else(signed_out)?;
@@ -61,6 +62,7 @@ impl Visitor {
             sessions.end(&secret);
             signed_out()
         })?;
+        // What is refused on this page is refused to this user.
         request.extensions_mut().insert(caller.subject());
         Ok(Self { caller, host, session, secret })
     }
@@ -114,7 +116,21 @@ impl Visitor {
         // Only by its path: a path may consist of digits, which the API takes for a number.
         let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
         let found = at_path.filter(|group| authority.level(group.id).is_some()).cloned();
-        found.ok_or_else(|| self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() }))
+        found.ok_or_else(|| self.no_group(path))
+    }
+
+    fn no_group(&self, path: &str) -> Fault {
+        self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() })
+    }
+
+    /// Returns the group at this path, if the user may know of it: as a member, or because it is public.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::group`].
+    pub(super) fn visible_group(&self, path: &str) -> Result<Arc<Group>, Fault> {
+        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
+        at_path.filter(|group| self.authority().sees(group)).cloned().ok_or_else(|| self.no_group(path))
     }
 
     /// Returns the group at this path, if the user is an owner of it or an administrator.

@@ -83,3 +83,17 @@ async fn a_name_without_a_valid_secret_is_no_author_and_a_session_is_one() {
     let of_page = refused.iter().find(|event| event["author_id"] == json!(alice.id)).unwrap();
     assert_eq!(of_page["details"]["entity_path"], "team", "the owners of the group see it");
 }
+
+#[actix_rt::test]
+async fn a_guess_of_the_present_password_on_a_page_has_an_event_of_the_user_who_is_signed_in() {
+    let mut service = service();
+    let alice = service.user("alice", OWNER_PASSWORD).await;
+    let visitor = Visitor::signed_in(&service, "alice", OWNER_PASSWORD).await;
+    let guess = [("current_password", "a-wrong-password"), ("password", "another-password")];
+    assert_eq!(visitor.post("/-/account", &guess).await.status, 400);
+    assert!(service.stop().success());
+    service.restart();
+    let failed = only(&service, "event_name=login_failed").await;
+    assert_eq!((&failed["author_id"], &failed["details"]["target_details"]), (&json!(alice.id), &json!("alice")));
+    assert!(failed["details"]["failure"].as_str().unwrap().starts_with("wrong_secret: "), "{failed}");
+}

@@ -9,7 +9,7 @@ use crate::service::eventually;
 const ADMIN: &str = "/-/admin";
 
 /// Returns the browser of an administrator.
-async fn administrator(house: &House) -> Visitor {
+pub(super) async fn administrator(house: &House) -> Visitor {
     let root = json!({"username": "chief", "name": "Chief", "password": password("chief"), "admin": true});
     assert_eq!(house.started.service.api("POST", "/users", root).await.status, 201);
     house.visitor("chief").await
@@ -171,7 +171,7 @@ async fn users_are_created_blocked_unblocked_and_deleted() {
     assert_eq!(chief.post(&format!("{of_erin}/unblock"), &[]).await.status, 303);
     house.visitor("erin").await;
 
-    chief.get(&format!("{of_erin}/delete")).await.shows(&["Delete erin?", "0 personal tokens"]);
+    chief.get(&format!("{of_erin}/delete")).await.shows(&["Delete erin?", "The user erin</dd>"]);
     assert_eq!(chief.post(&format!("{of_erin}/delete"), &[]).await.status, 303);
     chief.get(&format!("{ADMIN}/users?q=erin")).await.shows(&["There is no such user."]);
     chief.get(&format!("{of_erin}/delete")).await.is(404, "There is no page with this address");
@@ -305,6 +305,11 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     let (_, older) = newest.text.split_once("?before=").unwrap();
     let older = format!("{ADMIN}/audit?before={}", older.split('"').next().unwrap());
     chief.get(&older).await.shows(&["user created: <b>chief</b>", "Newest"]);
+    let long = chief.get(&format!("{ADMIN}/audit?who={}", "a".repeat(256))).await;
+    let nothing = chief.get(&format!("{ADMIN}/audit?before=x")).await;
+    long.is(400, "The user name cannot be longer than 255 bytes.");
+    nothing.is(400, "The address names no event before which others would be.");
+    assert!([long, nothing].iter().all(|page| !page.text.contains("user created") && !page.text.contains("<table")));
     chief.get(&format!("{ADMIN}/audit?who=%3Cb%3E&before=1")).await.shows(&["Nothing is recorded", "&lt;b&gt;"]);
     bob.get(&page).await.is(403, "This page of team is for its owners");
     alice.get(&format!("{ADMIN}/audit")).await.is(403, "This page is for administrators");

@@ -69,7 +69,7 @@ async fn a_name_that_is_none_keeps_the_other_images_from_being_deleted() {
     let delete = format!("{TEAM}/delete");
     alice.post(&delete, &[("image", "library/app:1"), ("image", "BAD")]).await.is(400, "'BAD' is not an image");
     let by_digest = format!("library/app@{}", image(1).digest());
-    alice.post(&delete, &[("image", &by_digest)]).await.is(404, "it is cached by its tag: name it library/app:1");
+    alice.post(&delete, &[("image", &by_digest)]).await.is(404, "It is cached by its tag: name it library/app:1");
     assert_eq!(images(&house).await.len(), 1);
     let twice = format!("{delete}?image=app:1&image=library/app:1");
     alice.get(&twice).await.shows(&["Delete 1 image from the cache of team?"]);
@@ -156,4 +156,36 @@ async fn the_page_after_a_form_says_once_what_was_done() {
     let image = [("image", "library/app:1")];
     assert_eq!(alice.post(&format!("{TEAM}/delete"), &image).await.status, 303);
     alice.get(TEAM).await.shows(&["Deleted: 1 image."]);
+}
+
+#[actix_rt::test]
+async fn a_form_with_a_choice_that_its_page_does_not_offer_changes_nothing() {
+    let house = House::new(Scenario::new()).await;
+    let (alice, service) = (house.visitor("alice").await, &house.started.service);
+    let settings = format!("{TEAM}/settings");
+    alice.post(&settings, &[("section", "proxy"), ("proxy", "off")]).await.is(200, "Saved.");
+    let of_team = async || service.api("GET", "/groups/team", Value::Null).await.json();
+    for fields in [&[("section", "proxy"), ("proxy", "of")][..], &[("section", "proxy")]] {
+        alice.post(&settings, fields).await.is(400, "The switch is none of those that can be chosen.");
+    }
+    for fields in [&[("section", "other"), ("proxy", "on")][..], &[("proxy", "on")]] {
+        alice.post(&settings, fields).await.is(400, "The form does not say what to save.");
+    }
+    assert_eq!(of_team().await["dependency_proxy_enabled"], false);
+    alice.post(&settings, &[("section", "limits"), ("quota", "50")]).await.is(200, "Saved.");
+    alice.post(&settings, &[("section", "limits"), ("days", "90")]).await.is(200, "Saved.");
+    assert_eq!(of_team().await["dependency_proxy_max_bytes"], 50_000_000_000_u64, "it stays without its field");
+
+    let group = [("parent", "team"), ("path", "ci"), ("visibility", "secret")];
+    alice.post("/-/groups/new", &group).await.is(400, "The choice of who can pull is none of those");
+    let tokens = format!("{TEAM}/tokens/new");
+    let kind = [("kind", "other"), ("name", "robot"), ("scopes", "pull")];
+    alice.post(&tokens, &kind).await.is(400, "The kind of token is none of those that can be chosen.");
+    let scopes = [("kind", "deploy"), ("name", "robot"), ("scopes", "pull"), ("scopes", "sudo")];
+    alice.post(&tokens, &scopes).await.is(400, "The choice of scopes has one that cannot be chosen.");
+    let token = service.deploy_token_with(&house.started.team, serde_json::json!({"name": "robot", "scopes": ["read_registry", "write_registry"], "expires_at": "2099-01-31"})).await;
+    alice.post(&format!("{TEAM}/tokens/{}/extend", token.id), &[]).await.is(400, "is missing");
+    alice.get(&format!("{TEAM}/tokens")).await.shows(&["2099-01-31"]);
+    let member = format!("{TEAM}/members/{}/change", house.bob.id);
+    alice.post(&member, &[("access_level", "50")]).await.is(400, "is missing");
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::admin::administrator;
 use super::*;
-use crate::service::{ADMIN_TOKEN, Config};
+use crate::service::{ADMIN_TOKEN, Config, eventually};
 
 #[actix_rt::test]
 async fn who_is_not_signed_in_is_led_to_the_form_and_back() {
@@ -215,4 +216,37 @@ async fn a_cookie_of_the_same_name_from_elsewhere_does_not_hide_the_session() {
     alice.get("/").await.is(200, "Your groups");
     alice.cookie = Some(foreign);
     assert!(alice.get("/").await.leads_to.starts_with("/-/sign-in?"));
+}
+
+#[actix_rt::test]
+async fn a_form_that_was_sent_after_the_session_had_ended_leads_back_to_its_page_and_says_that_nothing_was_saved() {
+    let house = House::new(with_images(1)).await;
+    let service = &house.started.service;
+    let mut stranger = Visitor::stranger(service);
+    let send = async |address: &str, referer: Option<String>| {
+        let request = stranger.request("POST", address).form(&[("name", "x")]);
+        let request = referer.into_iter().fold(request, |request, page| request.header("referer", page));
+        stranger.send(request).await.leads_to
+    };
+    let settings = format!("{TEAM}/settings");
+    let to_settings = format!("/-/sign-in?return={}&why=form", settings.replace('/', "%2F"));
+    assert_eq!(send(&settings, None).await, to_settings);
+    assert_eq!(send(&settings, Some("https://other.example/page".to_owned())).await, to_settings);
+    let confirmation = format!("{}{TEAM}/delete?image=app:1", service.url());
+    assert!(send(&format!("{TEAM}/delete"), Some(confirmation)).await.contains("delete%3Fimage%3Dapp%3A1&why=form"));
+    assert_eq!(send("/-/sign-out", None).await, "/-/sign-in?return=%2F");
+
+    let form = stranger.get(&to_settings).await;
+    form.shows(&["Your session has ended, so nothing was saved."]);
+    assert_eq!(stranger.sign_in("alice", &password("alice"), &form.field("return")).await.leads_to, settings);
+    assert!(!Visitor::stranger(service).get("/-/sign-in?why=other").await.text.contains("nothing was saved"));
+}
+
+#[actix_rt::test]
+async fn a_page_that_reloads_itself_does_not_keep_a_session() {
+    let idle = |config: Config| config.variable("DEPENDENCY_PROXY__CONSOLE__SESSION_IDLE", "1s");
+    let house = House::new(Scenario::new().configured(idle)).await;
+    let chief = administrator(&house).await;
+    let has_ended = async || chief.get("/-/admin?reload=5").await.leads_to.starts_with("/-/sign-in");
+    eventually("the session has ended", has_ended).await;
 }

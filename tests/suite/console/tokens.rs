@@ -132,6 +132,30 @@ async fn group_access_tokens_and_personal_tokens_are_made_for_their_owners_alone
 }
 
 #[actix_rt::test]
+async fn of_a_group_whose_path_is_the_number_of_another_only_its_own_tokens_are_shown_and_made() {
+    let house = House::new(with_images(1)).await;
+    let service = &house.started.service;
+    let namesake = service.group(&house.started.team.id.to_string()).await;
+    service.add_member(&namesake, &house.alice, 50).await;
+    service.deploy_token(&house.started.team, "of-team").await;
+    let alice = house.visitor("alice").await;
+    let tokens = format!("/groups/{}/-/dependency_proxy/tokens", namesake.path);
+    let page = alice.get(&tokens).await;
+    page.shows(&[&format!("Tokens that belong to {}", namesake.path), "There is none yet."]);
+    for kind in ["deploy", "group"] {
+        let fields = [("kind", kind), ("name", kind), ("access_level", "10"), ("scopes", "pull")];
+        let made = alice.post(&format!("{tokens}/new"), &fields).await;
+        let (username, secret) = (text_of(&made.text, "secret-username"), text_of(&made.text, "secret-text"));
+        assert_eq!(pulls(&house, &username, &secret).await, 403, "a token of the namesake pulls nothing of team");
+        alice.get(&tokens).await.shows(&[&format!("<b>{kind}</b>")]);
+        assert!(!alice.get(TOKENS).await.text.contains(&format!("<b>{kind}</b>")));
+    }
+    let number = number_before(&alice.get(&tokens).await.text, "revoke");
+    assert_eq!(alice.post(&format!("{tokens}/{number}/revoke"), &[]).await.status, 303);
+    alice.get(TOKENS).await.shows(&["<b>of-team</b>"]);
+}
+
+#[actix_rt::test]
 async fn members_are_added_changed_and_removed_by_owners() {
     let house = House::new(with_images(1)).await;
     let [alice, bob] = [house.visitor("alice").await, house.visitor("bob").await];
@@ -182,6 +206,7 @@ async fn people_change_their_own_password_and_sign_in_again() {
     change(&bob, with(&password("bob"), "short")).await.is(400, "The password is too short");
     let changed = change(&bob, with(&password("bob"), "another-password")).await;
     assert_eq!((changed.status, changed.leads_to.starts_with("/-/sign-in")), (303, true));
+    bob.get(&changed.leads_to).await.shows(&["Your password was changed.", "sign in with the new one"]);
     for visitor in [&bob, &other] {
         assert!(visitor.get("/").await.leads_to.starts_with("/-/sign-in"), "all sessions have ended");
     }

@@ -1,7 +1,9 @@
 //! A browser without a script: it keeps the cookie of its session, and sends the forms of pages.
 
+use std::net::IpAddr;
+
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, ClientBuilder, RequestBuilder};
 
 use crate::service::Service;
 
@@ -27,13 +29,17 @@ pub struct Page {
 impl Visitor {
     /// Returns a browser that nobody has signed in.
     pub fn stranger(service: &Service) -> Self {
-        let client = Client::builder()
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(true)
-            .redirect(Policy::none())
-            .build()
-            .unwrap();
-        Self { client, base: service.url(), cookie: None }
+        Self::with(service, |client| client)
+    }
+
+    /// Returns a browser at this address, which is one of this machine.
+    pub fn stranger_at(service: &Service, address: IpAddr) -> Self {
+        Self::with(service, |client| client.local_address(address))
+    }
+
+    fn with(service: &Service, configured: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
+        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).redirect(Policy::none());
+        Self { client: configured(client).build().unwrap(), base: service.url(), cookie: None }
     }
 
     /// Returns a browser of a user who has signed in.

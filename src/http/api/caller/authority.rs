@@ -107,16 +107,26 @@ impl<'a> Authority<'a> {
         if self.user.id == user { Ok(()) } else { self.administrator() }
     }
 
-    /// Returns the group with this number or path, if the caller has this right in it.
+    /// Returns the group with this number or path, if the caller has this right in it. A path may consist of digits,
+    /// which are a number here, so this is for routes of the API alone: pages name groups by their paths.
+    ///
+    /// # Errors
+    /// As for [`Self::group_with`].
+    pub(in crate::http::api) fn group(&self, reference: &str, right: Right) -> Result<Arc<Group>, ApiError> {
+        let id = match reference.parse() {
+            Ok(id) => Some(GroupId(id)),
+            Err(_) => reference.parse().ok().and_then(|path| self.directory.group_at(&path)).map(|group| group.id),
+        };
+        self.group_with(id.ok_or(ApiError::NotFound("Group"))?, right)
+    }
+
+    /// Returns the group with this number, if the caller has this right in it.
     ///
     /// # Errors
     /// The group does not exist, or the caller may not see it, which is reported alike; or the caller is not its
     /// owner.
-    pub(in crate::http) fn group(&self, reference: &str, right: Right) -> Result<Arc<Group>, ApiError> {
-        let found = match reference.parse() {
-            Ok(id) => self.directory.group(GroupId(id)),
-            Err(_) => reference.parse().ok().and_then(|path| self.directory.group_at(&path)),
-        };
+    pub(in crate::http) fn group_with(&self, id: GroupId, right: Right) -> Result<Arc<Group>, ApiError> {
+        let found = self.directory.group(id);
         let group = found.filter(|group| self.sees(group)).ok_or(ApiError::NotFound("Group"))?;
         if right == Right::Own && self.level(group.id) < Some(AccessLevel::Owner) {
             return Err(ApiError::Forbidden);
@@ -220,5 +230,5 @@ fn refused(refusal: Refusal) -> ApiError {
 pub(in crate::http) fn owner_of(
     group: GroupId,
 ) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiError> + Send + 'static {
-    move |caller| Ok(caller.group(&group.0.to_string(), Right::Own)?.id)
+    move |caller| Ok(caller.group_with(group, Right::Own)?.id)
 }

@@ -15,14 +15,17 @@ use crate::http::ui::fault::Fault;
 use crate::http::ui::page;
 use crate::http::ui::parts::icon;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, share, size};
+use crate::http::ui::words::{first_upper, number, share, size};
+
+/// Name of the parameter with which the page loads itself again.
+pub(super) const RELOAD: &str = "reload";
 
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";
 
 /// Shows the page. With `reload=5` in the query it loads itself again, so that progress is seen without a script.
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
-    let (images, reloads) = (&visitor.caller.state.images, value_in(query, "reload").is_some());
+    let (images, reloads) = (&visitor.caller.state.images, value_in(query, RELOAD).is_some());
     let traffic = images.traffic(None, TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
     let sizes = images.sizes().await.map_err(|error| visitor.refused(&error.into()))?;
     let (mut problems, running) = (images.problems().await, images.downloads().await);
@@ -113,10 +116,4 @@ fn store(sizes: &StoreSizes) -> Markup {
             }
         }
     }
-}
-
-/// Returns a sentence with a capital letter.
-fn first_upper(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

@@ -8,14 +8,18 @@ use maud::{Markup, html};
 use secrecy::SecretString;
 
 use super::{ADMIN, tabs};
-use crate::domain::commands::user::NewUser;
+use crate::domain::commands::user::{NewUser, owned_by_nobody_else};
+use crate::domain::group::Group;
 use crate::domain::id::UserId;
 use crate::domain::token::TokenOwner;
 use crate::domain::user::User;
+use crate::http::api::losses::{self, Lost};
 use crate::http::api::{ApiError, user_changes as edit};
+use crate::http::ui::address;
 use crate::http::ui::fault::{Fault, Kind};
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::losses as shown;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
@@ -43,9 +47,14 @@ pub(super) fn new(visitor: &Visitor) -> HttpResponse {
 pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let text = |name: &str| form.value(name).unwrap_or_default().trim().to_owned();
-    let admin = form.value("admin") == Some("yes");
-    let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin };
-    match typed.create(visitor, form.value("password")).await {
+    let admin = form.value("admin").map(|_| form.choice("admin", &["yes"])).transpose();
+    let is_admin = admin.as_ref().is_ok_and(Option::is_some);
+    let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin: is_admin };
+    let created = match admin {
+        Ok(_) => typed.create(visitor, form.value("password")).await,
+        Err(error) => Err(error),
+    };
+    match created {
         Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username))),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
@@ -105,21 +114,74 @@ pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpRespons
     Ok(confirm(visitor, &format!("Block {name}?"), &facts, (&format!("{ADMIN}/users/{}/block", id.0), "Block", name)))
 }
 
-/// Shows what a deletion does.
+/// Shows what goes with a user.
 pub(super) fn confirm_deletion(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
+    deletion(visitor, id, StatusCode::OK, None)
+}
+
+fn deletion(
+    visitor: &Visitor,
+    id: UserId,
+    status: StatusCode,
+    problem: Option<&Problem>,
+) -> Result<HttpResponse, Fault> {
     let user = find(visitor, id)?;
-    let name = user.username.as_str();
-    let facts = html! {
-        dt { "Goes" } dd { "The user " (name) ", " (tokens_of(visitor, &user)) ", and all memberships" }
-        dt { "Stays" } dd { "Groups, deploy tokens, and what is cached" }
-        dt { "Then" } dd { "It cannot be undone. To end what the user may do, and keep that open, block the user." }
+    let (name, authority) = (user.username.as_str(), visitor.authority());
+    edit::deletable(&authority, id).map_err(|error| visitor.refused(&error))?;
+    let lost = losses::of_deletion(&authority, id, true).map_err(|error| visitor.refused(&error.into()))?;
+    let owned: Vec<&Arc<Group>> = owned_by_nobody_else(authority.directory, id, authority.now)
+        .filter_map(|group| authority.directory.group(group))
+        .collect();
+    let content = html! {
+        h1 { "Delete " (name) "?" }
+        @if let Some(problem) = problem { (problem.note()) }
+        section aria-labelledby="goes" {
+            h2.unseen #goes { "What goes" }
+            dl.facts {
+                dt { "Goes" } dd { "The user " (name) @if !lost.is_empty() { ", and with the user:" } }
+                (shown::facts(&lost))
+                dt { "Stays" } dd { "Groups, tokens that are not named here, and what is cached" }
+                dt { "Then" }
+                dd { "It cannot be undone. To end what the user may do, and keep that open, block the user." }
+            }
+            @if lost.tokens.total > 0 {
+                p.hint {
+                    "A token ends with the one that it was made with, so tokens of groups and of other users can be "
+                    "among these."
+                }
+            }
+            @if owned.is_empty() { (deletion_form(visitor, &user, &lost)) } @else { (owners_needed(&user, &owned)) }
+        }
     };
-    Ok(confirm(
-        visitor,
-        &format!("Delete {name}?"),
-        &facts,
-        (&format!("{ADMIN}/users/{}/delete", id.0), "Delete", name),
-    ))
+    Ok(page::respond(status, &visitor.frame(), &format!("Delete {name}?"), &content))
+}
+
+fn deletion_form(visitor: &Visitor, user: &User, lost: &Lost) -> Markup {
+    html! {
+        form method="post" action={ (ADMIN) "/users/" (user.id.0) "/delete" } {
+            (token_field(visitor))
+            (shown::field(lost))
+            div.actions {
+                button.danger { "Delete " (user.username) @if !lost.is_empty() { " and all that is named here" } }
+                a href={ (ADMIN) "/users" } { "Keep " (user.username) }
+            }
+        }
+    }
+}
+
+fn owners_needed(user: &User, groups: &[&Arc<Group>]) -> Markup {
+    html! {
+        p {
+            b { (user.username) " cannot be deleted yet: these groups have no other owner." }
+            " Make somebody else an owner of each first."
+        }
+        ul {
+            @for group in groups {
+                li { a href={ (address::of_group(group.path.as_str())) "/members" } { (group.path) } }
+            }
+        }
+        p.actions { a.button href={ (ADMIN) "/users" } { "Users" } }
+    }
 }
 
 /// Shows where a user is signed in.
@@ -166,9 +228,17 @@ pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fau
     ended(form, "The user was unblocked.", edit::unblock(&form.visitor.caller, id).await)
 }
 
-/// Deletes a user. The only owner of a group is not deleted: an administrator makes another owner before.
+/// Deletes a user, if what goes with the user was confirmed. The only owner of a group is not deleted: an administrator
+/// makes another owner before.
 pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, "The user was deleted.", edit::delete(&form.visitor.caller, id, false).await)
+    let visitor = &form.visitor;
+    let mark = form.value(shown::FIELD).unwrap_or_default().to_owned();
+    find(visitor, id)?;
+    let deleted = edit::delete_confirmed(&visitor.caller, id, mark).await;
+    match deleted.as_ref().err().and_then(Problem::of) {
+        Some(problem) => deletion(visitor, id, StatusCode::CONFLICT, Some(&problem)),
+        None => ended(form, "The user was deleted.", deleted),
+    }
 }
 
 fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {

@@ -11,18 +11,18 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
-use crate::http::ui::pages::{Numbered, PER_PAGE, page_value, query_of};
+use crate::http::ui::pages::Part;
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
-/// Shows a page of the list, for owners with the form for a new member.
-pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>, page: usize) -> Markup {
-    let people = people(visitor, group);
-    let to = |page| format!("{}{}", address_of(group), query_of(&[("page", &page_value(page))]));
-    let part = Numbered { page, total: people.len(), things: "members" };
+/// Shows the list, for owners with the form for a new member.
+pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let mut people: Vec<_> = people(visitor, group).into_iter().collect();
+    let (total, base) = (people.len(), address_of(group));
+    people.retain(|(name, _)| name.to_lowercase().contains(&part.search));
     html! {
         (crumbs(visitor, group, Some("Members")))
         div.head { h1 { (group.path) } }
@@ -31,6 +31,10 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
         @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
         section aria-labelledby="list" {
             h2 #list { "Who can pull from " (group.path) }
+            (part.search_form(&base, "User name", total))
+            @if people.is_empty() && !part.search.is_empty() {
+                p { "No member has " b { (part.search) } " in the name. " a href=(base) { "Show all members" } }
+            }
             table.cards role="table" aria-label="Members" {
                 thead role="rowgroup" {
                     tr role="row" {
@@ -43,12 +47,10 @@ pub(super) fn list(visitor: &Visitor, group: &Group, typed: &Typed, problem: Opt
                     }
                 }
                 tbody role="rowgroup" {
-                    @for (name, member) in people.iter().skip(page * PER_PAGE).take(PER_PAGE) {
-                        (row(visitor, group, name, member))
-                    }
+                    @for (name, member) in part.of_all(&people) { (row(visitor, group, name, member)) }
                 }
             }
-            (part.show_many(to))
+            (part.links(&base, people.len(), "members"))
             p.hint {
                 "Administrators can pull from every group. "
                 @if visitor.owns(group) {

@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{Owner, secret};
+use crate::domain::commands::loss::Loss;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::rotation;
 use crate::domain::commands::token as edit;
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::Token;
+use crate::http::api::losses::{Lost, confirmed, of_new_end, of_revoked, with_token};
 use crate::http::api::{self, ApiError, Authority, rotations};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::{icon, token_field};
 use crate::http::ui::problem::Problem;
@@ -30,7 +34,7 @@ const OVERLAPS: [(&str, &str); 4] =
 /// Shows the form that rotates a token.
 pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
-    Ok(page::show(&visitor.frame(), "Rotate a token", &rotation_form(visitor, owner, &token, None)?))
+    Ok(page::show(&visitor.frame(), "Rotate a token", &rotation_form(visitor, owner, &token, None)))
 }
 
 /// Rotates a token, and shows its new secret.
@@ -41,12 +45,12 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     if form.value("present") != Some(token.credential.to_string().as_str()) {
         let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
                         another rotation";
-        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)))?;
+        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)));
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
     }
     let Ok(overlap) = form.value("overlap").unwrap_or_default().parse::<Overlap>() else {
         let problem = Problem::at_field("overlap", "is not a length of time such as 24h");
-        let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+        let content = rotation_form(visitor, owner, &token, Some(&problem));
         return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content));
     };
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
@@ -58,18 +62,20 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         Err(error) => Err(error),
     };
     match rotated {
-        Ok((token, _, secret)) => secret::show(visitor, owner, &token, &secret, "has a new secret"),
+        Ok((token, others, secret)) => {
+            Ok(secret::show(visitor, owner, &token, (&secret, Some(&others)), "has a new secret"))
+        }
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-            let content = rotation_form(visitor, owner, &token, Some(&problem))?;
+            let content = rotation_form(visitor, owner, &token, Some(&problem));
             Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content))
         }
     }
 }
 
-fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Problem>) -> Result<Markup, Fault> {
-    Ok(html! {
-        (owner.crumbs(visitor, &format!("Rotate {}", token.name))?)
+fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Problem>) -> Markup {
+    html! {
+        (owner.crumbs(visitor, &format!("Rotate {}", token.name)))
         h1 { "Give the token " (token.name) " a new secret?" }
         @if let Some(problem) = problem { (problem.note()) }
         p.soft { "It keeps its name, its user name, its scopes and its end." }
@@ -94,54 +100,93 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
                 }))
             div.actions { button.primary { "Make a new secret" } a href=(owner.address()) { "Cancel" } }
         }
-    })
+    }
 }
 
 /// Shows the form that changes the end of a token.
 pub(super) fn show_extension(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
     let end = token.expires_at.map(day_text).unwrap_or_default();
-    Ok(page::show(&visitor.frame(), "End of a token", &extension_form(visitor, owner, &token, &end, None)?))
+    Ok(page::show(&visitor.frame(), "End of a token", &extension_form(visitor, owner, &token, &end, None)))
 }
 
-/// Changes the end of a token, and leads to the list.
+/// Changes the end of a token, and leads to the list. If others end earlier with it, that is confirmed first.
 pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
-    let typed = form.value("expires_at").unwrap_or_default().trim();
-    let of = owner.clone();
-    let extended = match (parsed_day(typed), visitor.caller.may(move |caller| of.find(caller, id))) {
-        (Err(()), _) => {
-            let reason = "is not a day such as 2027-02-26".to_owned();
-            Err(ApiError::Invalid { field: "expires_at", reason })
+    // An empty field means no end, one that is missing does not.
+    let typed = form.present("expires_at").map_err(|error| visitor.refused(&error))?;
+    let error = match wanted_end(visitor, &token, typed) {
+        Ok((_, lost)) if form.value(losses::FIELD).unwrap_or_default() != lost.mark => {
+            let content = extension_confirmation(visitor, owner, &token, typed, &lost);
+            return Ok(page::show(&visitor.frame(), "End of a token", &content));
         }
-        (_, Err(error)) => Err(error),
-        (Ok(end), Ok(may)) => {
-            let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
-                rotation::extend(caller.directory, token.id, end, &caller.terms())
-            };
-            visitor.caller.change("end of a token changed", may, extend).await
-        }
+        Ok((end, lost)) => match change_end(visitor, owner, id, end, lost.mark.clone()).await {
+            Ok(()) => return Ok(visitor.done(&end_changed(&lost), &owner.address())),
+            Err(error) => error,
+        },
+        Err(error) => error,
     };
-    match extended {
-        Ok(_) => Ok(visitor.done("The end of the token was saved.", &owner.address())),
-        Err(error) => {
-            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-            let content = extension_form(visitor, owner, &token, typed, Some(&problem))?;
-            Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "End of a token", &content))
+    let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+    let content = extension_form(visitor, owner, &token, typed, Some(&problem));
+    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "End of a token", &content))
+}
+
+/// Returns the end that was typed, and what ends earlier with it.
+fn wanted_end(visitor: &Visitor, token: &Token, typed: &str) -> Result<(Option<Timestamp>, Lost), ApiError> {
+    let invalid = |()| ApiError::Invalid { field: "expires_at", reason: "is not a day such as 2027-02-26".to_owned() };
+    let end = parsed_day(typed).map_err(invalid)?;
+    Ok((end, of_new_end(&visitor.authority(), token.id, end)?))
+}
+
+async fn change_end(
+    visitor: &Visitor,
+    owner: &Owner,
+    id: TokenId,
+    end: Option<Timestamp>,
+    mark: String,
+) -> Result<(), ApiError> {
+    let of = owner.clone();
+    let may = visitor.caller.may(move |caller| of.find(caller, id))?;
+    let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
+        let change = rotation::extend(caller.directory, token.id, end, &caller.terms());
+        confirmed(&mark, change, |writes| Loss::brought_forward(caller.directory, writes, token.id, caller.now))
+    };
+    visitor.caller.change("end of a token changed", may, extend).await.map(drop)
+}
+
+fn end_changed(lost: &Lost) -> String {
+    let others = losses::sentence(lost);
+    if others.is_empty() {
+        "The end of the token was saved.".to_owned()
+    } else {
+        format!("The end of the token was saved. It is now also that of {others}.")
+    }
+}
+
+fn extension_confirmation(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, lost: &Lost) -> Markup {
+    html! {
+        (owner.crumbs(visitor, &format!("End of {}", token.name)))
+        h1 { "End more than the token " (token.name) " on " (typed) "?" }
+        section aria-labelledby="goes" {
+            h2 #goes { "These end on that day, too" }
+            p.soft {
+                "They were made with this token and do not outlive it. A later end of it does not give theirs back."
+            }
+            dl.facts { (losses::facts(lost)) }
+            form method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
+                (token_field(visitor))
+                (losses::field(lost))
+                input type="hidden" name="expires_at" value=(typed);
+                div.actions { button.danger { "End all of them on " (typed) } a href=(owner.address()) { "Cancel" } }
+            }
         }
     }
 }
 
-fn extension_form(
-    visitor: &Visitor,
-    owner: &Owner,
-    token: &Token,
-    typed: &str,
-    problem: Option<&Problem>,
-) -> Result<Markup, Fault> {
-    Ok(html! {
-        (owner.crumbs(visitor, &format!("End of {}", token.name))?)
+fn extension_form(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, problem: Option<&Problem>) -> Markup {
+    html! {
+        (owner.crumbs(visitor, &format!("End of {}", token.name)))
         h1 { "When does the token " (token.name) " expire?" }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
@@ -150,48 +195,82 @@ fn extension_form(
                 .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))
             div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
         }
-    })
+    }
 }
 
 /// Shows what follows from the revocation of a token.
 pub(super) fn show_revocation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
+    revocation(visitor, owner, id, StatusCode::OK, None)
+}
+
+fn revocation(
+    visitor: &Visitor,
+    owner: &Owner,
+    id: TokenId,
+    status: StatusCode,
+    problem: Option<&Problem>,
+) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
+    let lost = of_revoked(&visitor.authority(), id).map_err(|error| visitor.refused(&error.into()))?;
     let content = html! {
-        (owner.crumbs(visitor, &format!("Revoke {}", token.name))?)
+        (owner.crumbs(visitor, &format!("Revoke {}", token.name)))
         h1 { "Revoke the token " (token.name) "?" }
+        @if let Some(problem) = problem { (problem.note()) }
         section aria-labelledby="then" {
             h2.unseen #then { "What happens" }
-            dl.facts {
-                dt { "Last used" }
-                dd {
-                    @match api::last_use(&visitor.caller, &token) {
-                        Some(at) => (time(at, visitor.caller.now)), None => "never"
-                    }
-                }
-                dt { "At once" } dd { "The very next request with it fails, also in the middle of a pull." }
-                dt { "For ever" }
-                dd {
-                    "A token that was revoked cannot be brought back. To change only its secret, "
-                    a href={ (owner.address()) "/" (token.id.0) "/rotate" } { "rotate it" } "."
-                }
+            (revocation_facts(visitor, owner, &token))
+            @if !lost.is_empty() {
+                h3 { "These end with it" }
+                p.soft { "They were made with this token. They cannot be brought back, either." }
+                dl.facts { (losses::facts(&lost)) }
             }
             form method="post" action={ (owner.address()) "/" (token.id.0) "/revoke" } {
                 (token_field(visitor))
-                div.actions { button.danger { "Revoke " (token.name) } a href=(owner.address()) { "Keep it" } }
+                (losses::field(&lost))
+                div.actions {
+                    button.danger { "Revoke " (token.name) @if !lost.is_empty() { " and what was made with it" } }
+                    a href=(owner.address()) { "Keep it" }
+                }
             }
         }
     };
-    Ok(page::show(&visitor.frame(), "Revoke a token", &content))
+    Ok(page::respond(status, &visitor.frame(), "Revoke a token", &content))
 }
 
-/// Revokes a token, and leads to the list.
+fn revocation_facts(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Last used" }
+            dd {
+                @match api::last_use(&visitor.caller, token) {
+                    Some(at) => (time(at, visitor.caller.now)), None => "never"
+                }
+            }
+            dt { "At once" } dd { "The very next request with it fails, also in the middle of a pull." }
+            dt { "For ever" }
+            dd {
+                "A token that was revoked cannot be brought back. To change only its secret, "
+                a href={ (owner.address()) "/" (token.id.0) "/rotate" } { "rotate it" } "."
+            }
+        }
+    }
+}
+
+/// Revokes a token, if what ends with it was confirmed, and leads to the list.
 pub(super) async fn revoke(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     owner.token(visitor, id)?;
-    let of = owner.clone();
+    let (of, mark) = (owner.clone(), form.value(losses::FIELD).unwrap_or_default().to_owned());
     let may = visitor.caller.may(move |caller| of.find(caller, id)).map_err(|error| visitor.refused(&error))?;
-    let revoke = |caller: &Authority<'_>, token: Arc<Token>| edit::revoke(caller.directory, token.id, caller.now);
-    let revoked = visitor.caller.change("token revoked", may, revoke).await;
-    revoked.map_err(|error| visitor.refused(&error))?;
-    Ok(visitor.done("The token was revoked.", &owner.address()))
+    let revoke = move |caller: &Authority<'_>, token: Arc<Token>| {
+        let change = edit::revoke(caller.directory, token.id, caller.now);
+        confirmed(&mark, change, |writes| with_token(caller, writes, token.id))
+    };
+    match visitor.caller.change("token revoked", may, revoke).await {
+        Ok(()) => Ok(visitor.done("The token was revoked.", &owner.address())),
+        Err(error) => {
+            let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
+            revocation(visitor, owner, id, StatusCode::CONFLICT, Some(&problem))
+        }
+    }
 }

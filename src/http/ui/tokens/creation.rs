@@ -11,7 +11,7 @@ use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::Token;
-use crate::http::api::{self, ApiError, Authority, Right};
+use crate::http::api::{self, ApiError, Authority, owner_of};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
@@ -36,11 +36,14 @@ struct Typed {
     expires_at: String,
 }
 
+/// The scopes that the form offers, some of which stand for a pair.
+const SCOPES: [&str; 4] = ["pull", "virtual", "read_api", "api"];
+
 /// Lifetime that the form suggests.
 const SUGGESTED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// Shows the empty form.
-pub(super) fn show(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fault> {
+pub(super) fn show(visitor: &Visitor, owner: &Owner) -> HttpResponse {
     let typed = Typed {
         is_access_token: false,
         name: String::new(),
@@ -52,24 +55,35 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner) -> Result<HttpResponse, Fau
         api: false,
         expires_at: day_text(visitor.caller.now + SUGGESTED),
     };
-    Ok(page::show(&visitor.frame(), "New token", &content(visitor, owner, &typed, None)?))
+    page::show(&visitor.frame(), "New token", &content(visitor, owner, &typed, None))
 }
 
 /// Makes the token, and shows its secret. A form that is refused is shown again with what was typed.
 pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let typed = Typed::of(form);
-    let made = match typed.new_token(owner) {
+    let made = match check_choices(form, owner).and_then(|()| typed.new_token(owner)) {
         Ok((new, secret)) => typed.create(visitor, owner, new).await.map(|token| (token, secret)),
         Err(error) => Err(error),
     };
     match made {
-        Ok((token, secret)) => secret::show(visitor, owner, &token, &secret, "was made"),
+        Ok((token, secret)) => Ok(secret::show(visitor, owner, &token, (&secret, None), "was made")),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-            let content = content(visitor, owner, &typed, Some(&problem))?;
+            let content = content(visitor, owner, &typed, Some(&problem));
             Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "New token", &content))
         }
+    }
+}
+
+/// Checks that the form chooses of what it offers.
+fn check_choices(form: &Form, owner: &Owner) -> Result<(), ApiError> {
+    if let Owner::Group(_) = owner {
+        form.choice("kind", &["deploy", "group"])?;
+    }
+    match form.values("scopes").find(|scope| !SCOPES.contains(scope)) {
+        Some(_) => Err(invalid("scopes", "has one that cannot be chosen")),
+        None => Ok(()),
     }
 }
 
@@ -126,15 +140,18 @@ impl Typed {
     }
 
     async fn create(&self, visitor: &Visitor, owner: &Owner, new: NewToken) -> Result<Token, ApiError> {
+        // The API allows it with a secret from elsewhere, which this form does not take.
+        if self.username.contains('$') {
+            return Err(invalid("username", "cannot contain “$”"));
+        }
         let caller = &visitor.caller;
-        let Owner::Group(path) = owner else {
+        let Owner::Group(group) = owner else {
             let own = caller.may(|caller| Ok(caller.user.id))?;
             let create =
                 |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
             return caller.change("personal access token created", own, create).await;
         };
-        let path = path.clone();
-        let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
+        let own = caller.may(owner_of(group.id))?;
         if self.is_access_token {
             let level = roles::chosen(&self.level)?;
             let create = move |caller: &Authority<'_>, group| {
@@ -154,11 +171,11 @@ fn invalid(field: &'static str, reason: &str) -> ApiError {
     ApiError::Invalid { field, reason: reason.to_owned() }
 }
 
-fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Problem>) -> Result<Markup, Fault> {
+fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Problem>) -> Markup {
     let is_of_group = matches!(owner, Owner::Group(_));
     let tomorrow = day_text(visitor.caller.now + SignedDuration::from_hours(24));
-    Ok(html! {
-        (owner.crumbs(visitor, "New token")?)
+    html! {
+        (owner.crumbs(visitor, "New token"))
         h1 { "New token" }
         @if let Some(problem) = problem { (problem.note()) }
         form method="post" action={ (owner.address()) "/new" } {
@@ -186,7 +203,7 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
                 div.actions { button.primary { "Make the token" } a href=(owner.address()) { "Cancel" } }
             }
         }
-    })
+    }
 }
 
 fn kinds(typed: &Typed) -> Markup {

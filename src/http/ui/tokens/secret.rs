@@ -4,22 +4,23 @@ use actix_web::HttpResponse;
 use maud::html;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Owner, may};
+use super::{Owner, may, may_pull};
 use crate::domain::token::{Token, TokenOwner};
-use crate::http::ui::fault::Fault;
+use crate::http::api::losses::Lost;
+use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::{code, icon};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, minute};
 
-/// Shows the secret; `what` says what happened to the token.
+/// Shows the secret; `what` says what happened to the token, and `others` whose ends that brought forward.
 pub(super) fn show(
     visitor: &Visitor,
     owner: &Owner,
     token: &Token,
-    secret: &SecretString,
+    (secret, others): (&SecretString, Option<&Lost>),
     what: &str,
-) -> Result<HttpResponse, Fault> {
+) -> HttpResponse {
     let username = match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
@@ -28,14 +29,14 @@ pub(super) fn show(
     };
     let secret = secret.expose_secret();
     let check = match owner {
-        Owner::Group(path) => Some(format!(
-            "dependency-proxy check --url {} --group {path} --username '{username}' --secret-stdin",
-            visitor.caller.base_url
+        Owner::Group(group) => Some(format!(
+            "dependency-proxy check --url {} --group {} --username '{username}' --secret-stdin",
+            visitor.caller.base_url, group.path
         )),
         Owner::Visitor => None,
     };
     let content = html! {
-        (owner.crumbs(visitor, &token.name)?)
+        (owner.crumbs(visitor, &token.name))
         h1 { "The token " (token.name) " " (what) }
         section aria-labelledby="secret" {
             h2 #secret { "Copy its secret now" }
@@ -56,16 +57,26 @@ pub(super) fn show(
                     dt { "The old secret" } dd { "is valid until " (minute(at)) " UTC" }
                 }
             }
+            @if let Some(others) = others.filter(|others| !others.is_empty()) {
+                h3 { "These now expire with it" }
+                p.soft { "They were made with this token, whose end is earlier than before." }
+                dl.facts { (losses::facts(others)) }
+            }
         }
         section aria-labelledby="use" {
             h2 #use { "Use it" }
-            (code("login", "Docker, once on each machine. Paste the secret when asked",
-                &format!("docker login {} -u '{username}'", visitor.host)))
-            @if let Some(check) = check {
+            @if may_pull(&token.scopes) {
+                (code("login", "Docker, once on each machine. Paste the secret when asked",
+                    &format!("docker login {} -u '{username}'", visitor.host)))
+            } @else {
+                (code("api", "The API. It cannot pull",
+                    &format!("curl --header 'PRIVATE-TOKEN: <the secret>' {}/api/v4/groups", visitor.caller.base_url)))
+            }
+            @if let Some(check) = check.filter(|_| may_pull(&token.scopes)) {
                 (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D", &check))
             }
             p { a.button href=(owner.address()) { "I have stored the secret" } }
         }
     };
-    Ok(page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content))
+    page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content)
 }
