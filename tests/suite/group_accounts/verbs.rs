@@ -29,22 +29,22 @@ fn says(output: &Output) -> String {
 #[actix_rt::test]
 async fn an_account_is_set_listed_tested_and_deleted_by_verbs_with_the_password_from_standard_input() {
     let scene = Scene::start(LONG_TTL).await;
-    let verb = |line: &str, input: &str| {
-        let output = super::verbs::verb(&scene.service, &format!("group upstream-account {line}"), input);
+    let run = |line: &str, input: &str| {
+        let output = verb(&scene.service, &format!("group upstream-account {line}"), input);
         (output.status.code(), says(&output))
     };
-    let (code, said) = verb("set a docker.io robot-a", &format!("{PASSWORD}\n"));
+    let (code, said) = run("set a docker.io robot-a", &format!("{PASSWORD}\n"));
     assert!(code == Some(0) && said.contains("robot-a"), "{said}");
     assert_eq!(scene.a.manifest("a", "private/a", "1").await.status, 200);
-    let (code, said) = verb("list a", "");
+    let (code, said) = run("list a", "");
     assert!(code == Some(0) && said.contains("docker.io") && said.contains("robot-a"), "{said}");
-    assert_eq!(verb("test a docker.io", ""), (Some(0), "docker.io accepts the account robot-a\n".to_owned()));
+    assert_eq!(run("test a docker.io", ""), (Some(0), "docker.io accepts the account robot-a\n".to_owned()));
     scene.hub.change_password("robot-a", OTHER);
-    let (code, said) = verb("test a docker.io", "");
+    let (code, said) = run("test a docker.io", "");
     assert!(code == Some(1) && said.contains("docker.io refuses the account robot-a (HTTP status 401"), "{said}");
-    assert_eq!(verb("delete a docker.io", "").0, Some(0));
-    assert_eq!(verb("delete a docker.io", "").0, Some(1), "there is none any more");
-    assert_eq!(verb("set a docker.io robot-a", "").0, Some(2), "no password");
+    assert_eq!(run("delete a docker.io", "").0, Some(0));
+    assert_eq!(run("delete a docker.io", "").0, Some(1), "there is none any more");
+    assert_eq!(run("set a docker.io robot-a", "").0, Some(2), "no password");
 }
 
 #[actix_rt::test]
