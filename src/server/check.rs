@@ -79,6 +79,8 @@ fn key_file(settings: &Settings, path: &Path, usable: impl Fn(&KeySet) -> Result
             let keys = KeySet::from_json(&text).and_then(|keys| usable(&keys));
             keys.err().map(|error| format!("{}: {error}", path.display()))
         }
+        // The fault of the data folder is found by itself.
+        Err(_) if path.starts_with(&settings.storage.data_dir) && !settings.storage.data_dir.is_dir() => None,
         Err(error) => Some(error.to_string()),
     }
 }
