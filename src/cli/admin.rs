@@ -49,6 +49,7 @@ enum AdminVerb {
     },
     /// Put a new key for the passwords of groups' accounts before the present ones; the service encrypts all of these
     /// passwords with it at its next start, and a second rotation after that removes the older keys
+    #[command(after_help = "Example: dependency-proxy admin rotate-account-key --data /var/lib/dependency-proxy")]
     RotateAccountKey {
         /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
@@ -57,6 +58,9 @@ enum AdminVerb {
         /// folder
         #[arg(long, value_name = "FILE")]
         account_key_file: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// The same as the subcommand restore
     #[command(after_help = "Example:\n\
@@ -83,14 +87,17 @@ impl AdminArgs {
                 let value = json!({ "key_file": file, "old_keys_removed": now });
                 print_line(&if json { format!("{value:#}") } else { sentence });
             }
-            AdminVerb::RotateAccountKey { data, account_key_file } => {
+            AdminVerb::RotateAccountKey { data, account_key_file, json } => {
                 let file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
-                let older = number_of(rotate_account_keys(&file, &data)? as u64, "older key");
-                print_line(&format!(
-                    "A new key is in {}, before {older}. The service encrypts the passwords of groups' accounts with it at its \
+                let older = rotate_account_keys(&file, &data)?;
+                let sentence = format!(
+                    "A new key is in {}, before {}. The service encrypts the passwords of groups' accounts with it at its \
                      next start.",
-                    file.display()
-                ));
+                    file.display(),
+                    number_of(older as u64, "older key")
+                );
+                let value = json!({ "account_key_file": file, "older_keys": older });
+                print_line(&if json { format!("{value:#}") } else { sentence });
             }
             AdminVerb::Restore(args) => args.run()?,
         }

@@ -68,6 +68,7 @@ enum CacheVerb {
     },
     /// Show who pulled an image in the last days, when and from where: a line for each credential and day. Needs an
     /// owner of the group
+    #[command(after_help = "Example: dependency-proxy cache pulls --group team alpine:3.22")]
     Pulls {
         #[command(flatten)]
         group: OfGroup,

@@ -15,8 +15,7 @@ use super::super::output::{Columns, Output};
 /// Arguments of `group upstream-account`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: dependency-proxy group upstream-account set team docker.io robot --secret-file hub-token\n\n\
-                        Groups below use the account, too, unless they have their own. Each new password has to prove again what it \
+    after_help = "Groups below use the account, too, unless they have their own. Each new password has to prove again what it \
                         may pull: what is cached stays stored, and the registry is asked once for each image."
 )]
 pub(super) struct AccountArgs {
@@ -27,11 +26,14 @@ pub(super) struct AccountArgs {
 #[derive(Debug, Subcommand)]
 enum AccountVerb {
     /// List the accounts that a group uses, its own and those of the groups above it
+    #[command(after_help = "Example: dependency-proxy group upstream-account list team")]
     List {
         /// Full path or number of the group
         group: String,
     },
     /// Set the account of a group at an upstream; the password is read from standard input or from a file
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy group upstream-account set team docker.io robot --secret-file hub-token")]
     Set {
         /// Full path or number of the group
         group: String,
@@ -44,6 +46,7 @@ enum AccountVerb {
         secret_file: Option<PathBuf>,
     },
     /// Delete the account of a group at an upstream: it uses that of the group above it or of the service again
+    #[command(after_help = "Example: dependency-proxy group upstream-account delete team docker.io")]
     Delete {
         /// Full path or number of the group
         group: String,
@@ -52,6 +55,7 @@ enum AccountVerb {
     },
     /// Log in at an upstream with the account of a group, and print what the upstream says; the exit code is 1 if it does not
     /// accept it
+    #[command(after_help = "Example: dependency-proxy group upstream-account test team docker.io")]
     Test {
         /// Full path or number of the group
         group: String,
