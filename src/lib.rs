@@ -100,10 +100,10 @@
 //! 1. `config/default.toml`.
 //! 2. A field of the struct that has the keys of its component: [`upstream`]`::ConnectionOptions`,
 //!    `actors::manifest_cache::ManifestCacheOptions`, `actors::blob_cache::BlobCacheOptions`,
-//! `actors::cache_limits::CacheLimits` (of both caches, which count separately),    `actors::blob_cache::VerifyOptions`
-//! (in `[storage]`), `actors::token_issuer::PasswordOptions`,    `domain::limits::Limits`, [`telemetry`]`::LogOptions`
-//! and `TraceOptions`. A key of several components, or of the composition:    `settings::sections` or
-//! `settings::server`.
+//!    `actors::cache_limits::CacheLimits` (of both caches, which count separately),
+//!    `actors::blob_cache::VerifyOptions` (in `[storage]`), `actors::token_issuer::PasswordOptions`,
+//!    `domain::limits::Limits`, [`telemetry`]`::LogOptions` and `TraceOptions`. A key of several components, or of the
+//!    composition: `settings::sections` or `settings::server`.
 //! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
 //!    `check` in `settings::sections`.
 //! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections

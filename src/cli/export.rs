@@ -116,9 +116,11 @@ fn add_group(text: &mut Text, path: &GroupPath, group: &ServiceGroup) {
     for member in group.members.values() {
         let name = member["username"].as_str().unwrap_or_default();
         let level = written_level(&member["access_level"]);
-        match &member["expires_at"] {
-            Value::Null => text.key(name, &level),
-            end => text.inline(name, &[("access_level", &level), ("expires_at", end)]),
+        let end = &member["expires_at"];
+        if end.is_null() {
+            text.key(name, &level);
+        } else {
+            text.inline(name, &[("access_level", &level), ("expires_at", end)]);
         }
     }
     let folder = path.as_str();

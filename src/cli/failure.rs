@@ -134,20 +134,14 @@ impl Failure {
 
     /// Returns the same failure, of the change of `what` after `done` of `all` changes.
     pub(super) fn in_the_middle(self, what: &str, done: usize, all: usize) -> Self {
-        let next = "The same command continues with what is left";
-        match self {
-            Self::Refused { status, message } => {
-                let message = format!("{what}: {message}; {done} of {all} changes were made. {next}");
-                Self::Refused { status, message }
-            }
-            Self::Unreachable { url, problem } => {
-                Self::Unreachable { url, problem: format!("{problem}; {done} of {all} changes were made. {next}") }
-            }
-            Self::Unusable(text) => {
-                Self::Unusable(format!("{what}: {text}; {done} of {all} changes were made. {next}"))
-            }
-            other => other,
+        let made = format!("{done} of {all} changes were made. The same command continues with what is left");
+        if let Self::Refused { status, message } = self {
+            return Self::Refused { status, message: format!("{what}: {message}; {made}") };
         }
+        if let Self::Unreachable { url, problem } = self {
+            return Self::Unreachable { url, problem: format!("{problem}; {made}") };
+        }
+        if let Self::Unusable(text) = self { Self::Unusable(format!("{what}: {text}; {made}")) } else { self }
     }
 
     /// Returns the exit code, as documented in `--help`.

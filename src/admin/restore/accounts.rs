@@ -45,7 +45,7 @@ fn unreadable(directory: &Directory, keys: Option<&SealingKeys>) -> Vec<String> 
     for group in directory.choosing_groups() {
         for (upstream, account) in &group.upstream_accounts {
             let opened = keys.map(|keys| keys.open(&account.secret, account.binding(group.id, upstream)));
-            if !opened.is_some_and(|opened| opened.is_ok()) {
+            if opened.is_none_or(|opened| opened.is_err()) {
                 found.push(format!("the account '{}' of the group {} at {upstream}", account.username, group.path));
             }
         }
