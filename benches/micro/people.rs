@@ -1,6 +1,8 @@
 //! A directory of realistic size: 10,000 users, 1,000 groups of which 900 are subgroups, 20,000 memberships and
 //! 11,000 tokens. The same in every run.
 
+use std::collections::BTreeMap;
+
 use dependency_proxy::auth::secret;
 use dependency_proxy::domain::access::{AccessLevel, Membership};
 use dependency_proxy::domain::directory::{Directory, Record};
@@ -85,6 +87,7 @@ fn group(id: u64) -> Record {
         proxy_enabled: None,
         created_at: Timestamp::UNIX_EPOCH,
         cache: GroupCacheLimits::default(),
+        upstream_accounts: BTreeMap::new(),
     })
 }
 

@@ -1,4 +1,5 @@
 //! The schemas, against the files that the reader accepts and refuses.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap or a panic is a failed test")]
 
 use serde_json::Value as Json;
 
