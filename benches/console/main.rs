@@ -121,6 +121,7 @@ fn make_identities(folder: &Path) {
         proxy_enabled: None,
         created_at: Timestamp::UNIX_EPOCH,
         cache: GroupCacheLimits::default(),
+        upstream_accounts: std::collections::BTreeMap::new(),
     };
     let root = User::new(UserId(1), "root".parse().unwrap(), "root", Timestamp::UNIX_EPOCH);
     let hash = password::hash(PASSWORD).unwrap();

@@ -1,5 +1,6 @@
 //! Content of a data folder, beside its index, that is needed before the service starts in it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -44,6 +45,7 @@ fn group(id: u64) -> Record {
         proxy_enabled: None,
         created_at: Timestamp::UNIX_EPOCH,
         cache: GroupCacheLimits::default(),
+        upstream_accounts: BTreeMap::new(),
     })
 }
 

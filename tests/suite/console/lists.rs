@@ -99,7 +99,7 @@ async fn members_and_tokens_are_listed_in_pages() {
 
 #[actix_rt::test]
 async fn a_page_of_a_list_is_smaller_than_60_kb_compressed_also_with_long_names() {
-    let name = |number: u64| format!("library/{}/{number}", vec!["a-long-part-of-a-name"; 9].join("/"));
+    let name = |number: u64| format!("library/{}/{number}", ["a-long-part-of-a-name"; 9].join("/"));
     let tag = format!("v1.{}", "0123456789abcdef".repeat(7));
     let scenario =
         (1..=25).fold(Scenario::new(), |scenario, number| scenario.image(&name(number), &tag, &image(number)));

@@ -30,7 +30,7 @@ struct Collector {
 }
 
 impl Collector {
-    async fn start(&self) -> SocketAddr {
+    fn start(&self) -> SocketAddr {
         let collector = self.clone();
         let app = move || {
             let collector = collector.clone();
@@ -89,7 +89,7 @@ fn settings(collector: SocketAddr) -> String {
 
 async fn started(collector: &Collector) -> Started {
     let image = |seed| Image::single(&[Layer::random(3_000, seed)]);
-    let settings = settings(collector.start().await);
+    let settings = settings(collector.start());
     let scenario = Scenario::new().image("library/app", "1", &image(1)).image("library/app", "2", &image(2));
     scenario.settings(&settings).start().await
 }
@@ -163,8 +163,7 @@ async fn the_download_of_a_blob_is_a_part_of_the_pull_that_began_it() {
     let collector = Collector::default();
     let layer = Layer::random(200_000, 3);
     let scenario = Scenario::new().image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
-    let Started { hub: _hub, mut service, client, .. } =
-        scenario.settings(&settings(collector.start().await)).start().await;
+    let Started { hub: _hub, mut service, client, .. } = scenario.settings(&settings(collector.start())).start().await;
     assert_eq!(client.manifest("team", "app", "1").await.status, 200);
     assert_eq!(client.blob("team", "app", layer.digest()).await.header("x-cache"), "miss");
     assert!(service.stop().success());
@@ -213,7 +212,7 @@ async fn registries_get_no_traceparent() {
             let _ = connection.write_all(answer.as_bytes()).await;
         }
     });
-    let mut service = Config::upstream_at("docker.io", &url).and(&settings(collector.start().await)).start();
+    let mut service = Config::upstream_at("docker.io", &url).and(&settings(collector.start())).start();
     let team = service.group("team").await;
     let client = service.log_in_with(&service.deploy_token(&team, "ci").await).await;
     assert_eq!(pull_with(&client, "1", &format!("00-{TRACE}-{SPAN}-01")).await.status, 404);
