@@ -120,7 +120,7 @@ fn the_verbs_and_options_that_its_sentences_name_exist() {
     assert!(commands.len() >= 5, "{commands:?}");
     for command in commands {
         let words: Vec<&str> = command.split(' ').skip(1).collect();
-        let help = [2, 1].into_iter().find_map(|verbs| help(words.get(..verbs)?));
+        let help = [3, 2, 1].into_iter().find_map(|verbs| help(words.get(..verbs)?));
         let help = help.unwrap_or_else(|| panic!("no such verb: {command}"));
         for option in words.iter().filter(|word| word.starts_with("--")) {
             assert!(help.contains(option), "{option} of {command}");

@@ -60,7 +60,7 @@ async fn an_account_that_only_a_mirror_refuses_does_not_count_as_refused() {
     mirror.push_image("acme/app", "1", &image);
     let scene = Scene::with_realms(own, &[&mirror], &[mirror.url()], ACCOUNT).await;
     is_image(&scene.pull("acme/app").await, &image);
-    let skipped = "is skipped for a while: upstream's token realm: it refuses the configured credentials";
+    let skipped = "is skipped for a while: upstream's token realm: it refuses the credentials of the account";
     eventually("the skipped mirror is logged", async || scene.service.log().contains(skipped)).await;
     let log = scene.service.log();
     assert!(!log.contains("\"level\":\"ERROR\"") && !scene.metrics().await.contains("account_refused{"), "{log}");
