@@ -22,6 +22,7 @@ mod secrets;
 mod sections;
 mod server;
 pub mod state;
+pub(crate) mod toml_text;
 mod upstreams;
 
 #[cfg(test)]
@@ -218,7 +219,7 @@ impl Sections {
     fn check(self) -> Result<Settings, ValidationError> {
         self.storage.check()?;
         self.bootstrap.check()?;
-        self.auth.check()?;
+        self.auth.check(&self.storage)?;
         self.console.check()?;
         self.cache.check()?;
         self.audit.check()?;

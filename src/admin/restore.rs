@@ -26,7 +26,7 @@ use crate::store::embedded::backup::Beside;
 use crate::store::embedded::export::{self, Backup, KeptEvents};
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
 use crate::store::error::OpenError;
-use crate::store::key_file::ReplacedKeys;
+use crate::store::key_file::{ReplacedKeys, account_keys_in, signing_keys_in};
 
 /// Result of a restore.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl PlannedRestore {
         match (given, elsewhere) {
             (Some(given), _) => check_new_file(&given).map(|()| given).map_err(RestoreError::Open),
             (None, Some(ChosenValue::Plain(path))) => Err(RestoreError::KeysElsewhere(path.to_string())),
-            (None, Some(ChosenValue::Secret { .. }) | None) => Ok(default_key_file(self.data.path())),
+            (None, Some(ChosenValue::Secret { .. }) | None) => Ok(signing_keys_in(self.data.path())),
         }
     }
 
@@ -172,7 +172,7 @@ impl PlannedRestore {
                 Err(RestoreError::AccountKeysElsewhere(path.to_owned()))
             }
             (None, Some(path)) => Ok(path.into()),
-            (None, None) => Ok(self.data.path().join("account-keys")),
+            (None, None) => Ok(account_keys_in(self.data.path())),
         }
     }
 
@@ -222,7 +222,7 @@ impl PlannedRestore {
         self.events.add(&restored(self.number)).map_err(failed)?;
         let identities = (&self.directory, &self.events);
         let aside = EmbeddedIdentities::restore(path, identities, self.number, set_aside)?;
-        let is_elsewhere = new && !replaced.was_there() && aside.is_some() && key_file == default_key_file(path);
+        let is_elsewhere = new && !replaced.was_there() && aside.is_some() && key_file == signing_keys_in(path);
         let written = if is_elsewhere { Ok(()) } else { replaced.write(path, &json) };
         let keys = match written {
             Ok(()) if is_elsewhere => Keys::Elsewhere,
@@ -244,10 +244,6 @@ fn restored(change: u64) -> Event {
     let what = ("identities_restored", "identities restored from a backup");
     let target = Target { kind: "Backup".into(), id: Some(change), name: format!("change {change}") };
     Event::new(Timestamp::now(), Author::local(Who::Operator), what, Entity::Service, target)
-}
-
-fn default_key_file(data: &Path) -> PathBuf {
-    data.join("jwt-keys")
 }
 
 /// Writes the settings of a backup to a new file, which only its owner can read if it `has_secrets`.

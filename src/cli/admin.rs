@@ -10,6 +10,7 @@ use super::output::{number_of, print_line};
 use super::restore::RestoreArgs;
 use crate::admin::keys::{rotate, rotate_account_keys};
 use crate::admin::reset::reset_admin;
+use crate::store::key_file::{account_keys_in, signing_keys_in};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -80,7 +81,7 @@ impl AdminArgs {
                 print_line(&if json { format!("{value:#}") } else { sentence });
             }
             AdminVerb::RotateKey { data, key_file, now, json } => {
-                let file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
+                let file = key_file.unwrap_or_else(|| signing_keys_in(&data));
                 rotate(&file, &data, now)?;
                 let sentence =
                     format!("A new signing key is in {}. The service uses it after a restart.", file.display());
@@ -88,7 +89,7 @@ impl AdminArgs {
                 print_line(&if json { format!("{value:#}") } else { sentence });
             }
             AdminVerb::RotateAccountKey { data, account_key_file, json } => {
-                let file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
+                let file = account_key_file.unwrap_or_else(|| account_keys_in(&data));
                 let older = rotate_account_keys(&file, &data)?;
                 let sentence = format!(
                     "A new key is in {}, before {}. The service encrypts the passwords of groups' accounts with it at its \

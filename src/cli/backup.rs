@@ -11,6 +11,7 @@ use super::output::{number_of, print_line, print_note};
 use crate::admin::backup::{BackedUp, Output, back_up};
 use crate::domain::chosen_setting::ChosenSetting;
 use crate::settings::{Chosen, restored};
+use crate::store::key_file::{account_keys_in, signing_keys_in};
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -51,8 +52,8 @@ impl BackupArgs {
         let chosen = Chosen::load(self.config.as_deref(), std::env::vars_os(), self.with_keys)?;
         let Chosen { settings, data_dir, key_file, account_key_file } = chosen;
         let data = self.data.unwrap_or(data_dir);
-        let key_file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
-        let account_key_file = account_key_file.unwrap_or_else(|| data.join("account-keys"));
+        let key_file = key_file.unwrap_or_else(|| signing_keys_in(&data));
+        let account_key_file = account_key_file.unwrap_or_else(|| account_keys_in(&data));
         let key_files = self.with_keys.then_some((key_file.as_path(), account_key_file.as_path()));
         let done = back_up(&data, key_files, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
         if self.json {

@@ -1,7 +1,7 @@
 //! Options that the subcommands share: the URL of the service, the token, and secrets from standard input or files. A
 //! secret is never an argument, because other users of the machine can read the arguments of a process.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,7 @@ pub(super) fn piped_secrets() -> Result<(SecretString, SecretString), Failure> {
 
 fn piped() -> Result<SecretString, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(1 << 16).read_to_string(&mut text);
+    let read = io::stdin().lock().take(1 << 16).read_to_string(&mut text);
     read.map_err(|error| Failure::Input(format!("standard input cannot be read: {error}")))?;
     Ok(text.into())
 }
@@ -120,16 +120,19 @@ pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
 /// Writes a secret, with a newline, to a new file that only this user of the machine can read. Fails where the file
 /// exists, which is left unchanged, or cannot be written.
 pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| match error.kind() == ErrorKind::AlreadyExists {
+    let failed = |error: io::Error| match error.kind() == ErrorKind::AlreadyExists {
         true => Failure::Input(format!("{} exists already: name another file with --password-file", file.display())),
         false => Failure::Input(format!("{} cannot be written: {error}", file.display())),
     };
-    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
-    let written = opened.write_all(format!("{}\n", secret.expose_secret()).as_bytes()).and_then(|()| opened.sync_all());
-    if written.is_err() {
-        remove_secret(file);
-    }
-    written.map_err(failed)
+    create_secret_file(file, secret.expose_secret()).map_err(failed)
+}
+
+/// Writes a text, with a newline, to a new file that only this user of the machine can read, and to the disk. Fails where
+/// something has the name, which is left unchanged, or the file cannot be written.
+pub(super) fn create_secret_file(file: &Path, text: &str) -> io::Result<()> {
+    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    let written = opened.write_all(format!("{text}\n").as_bytes()).and_then(|()| opened.sync_all());
+    written.inspect_err(|_| remove_secret(file))
 }
 
 /// Removes the file of a secret that is not used.

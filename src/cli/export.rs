@@ -3,7 +3,7 @@
 mod text;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::text::Text;
 use super::apply::service::{Service, ServiceGroup, day, newest_by_name};
@@ -55,7 +55,7 @@ impl ExportArgs {
         }
         if text.left_out > 0 {
             let tokens = number_of(text.left_out, "token");
-            print_note(&format!("{tokens} are not in the file: of several with the same name, it has the newest."));
+            print_note(&format!("Not in the file: {tokens}, because of several with one name it has the newest."));
         }
         let written = text.finish();
         if self.toml || !self.connection.json {
@@ -120,7 +120,7 @@ fn add_group(text: &mut Text, path: &GroupPath, group: &ServiceGroup) {
         if end.is_null() {
             text.key(name, &level);
         } else {
-            text.inline(name, &[("access_level", &level), ("expires_at", end)]);
+            text.key(name, &json!({"access_level": level, "expires_at": end}));
         }
     }
     let folder = path.as_str();

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
-use crate::formats::quantity::{parse_bytes, parse_duration};
+use crate::formats::quantity::{parse_bytes, parse_seconds};
 use upstream_account::AccountArgs;
 
 /// Arguments of `group`.
@@ -134,11 +134,10 @@ fn time_or_inherit(text: &str) -> Result<Limit, String> {
     if text == "inherit" {
         return Ok(Limit(None));
     }
-    let time = parse_duration(text).ok_or_else(|| format!("'{text}' is not a time such as 10m, nor 'inherit'"))?;
-    if time.subsec_nanos() > 0 {
-        return Err(format!("'{text}' is not a whole number of seconds"));
-    }
-    Ok(Limit(Some(time.as_secs())))
+    let seconds = parse_seconds(text);
+    let seconds =
+        seconds.ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor 'inherit'"))?;
+    Ok(Limit(Some(seconds)))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

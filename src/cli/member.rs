@@ -1,5 +1,6 @@
 //! `member`: subcommands for the members of groups.
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde_json::json;
@@ -10,7 +11,7 @@ use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
 use super::user;
-use crate::domain::access::AccessLevel;
+use crate::settings::state::Level;
 
 /// Arguments of `member`.
 #[derive(Debug, Args)]
@@ -79,17 +80,6 @@ enum MemberVerb {
     },
 }
 
-/// Access level of a member, with GitLab's names.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Level {
-    Guest,
-    Planner,
-    Reporter,
-    Developer,
-    Maintainer,
-    Owner,
-}
-
 const COLUMNS: Columns = &["id", "username", "name", "state", "access_level", "expires_at"];
 
 const MEMBERSHIPS: Columns = &["source_id", "source_full_path", "source_name", "access_level", "expires_at"];
@@ -146,16 +136,12 @@ impl MemberVerb {
     }
 }
 
-impl Level {
-    /// Returns the number of the level in the API.
-    pub(super) fn number(self) -> u8 {
-        u8::from(match self {
-            Self::Guest => AccessLevel::Guest,
-            Self::Planner => AccessLevel::Planner,
-            Self::Reporter => AccessLevel::Reporter,
-            Self::Developer => AccessLevel::Developer,
-            Self::Maintainer => AccessLevel::Maintainer,
-            Self::Owner => AccessLevel::Owner,
-        })
+impl ValueEnum for Level {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }

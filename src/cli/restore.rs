@@ -141,6 +141,10 @@ fn as_json(
         "previous_identities": restored.aside,
         "key_file": restored.key_file,
         "keys": keys,
+        "account_key_file": restored.accounts.key_file,
+        "account_keys_of_backup": restored.accounts.of_backup,
+        "account_keys_problem": restored.accounts.problem,
+        "accounts_to_enter": restored.accounts.to_enter,
         "regained": regained,
         "settings_file": settings_file.filter(|_| settings.is_some()),
         "secrets_to_enter": settings.map(|settings| &settings.to_enter),
@@ -183,7 +187,7 @@ fn report_accounts(accounts: &Accounts) {
         print_line(&format!("The keys of groups' accounts in the backup are in {}.", key_file.display()));
     }
     if let Some(problem) = problem {
-        print_line(&format!("The keys of groups' accounts in the backup could not be written ({problem})."));
+        print_line(&format!("The keys of groups' accounts in the backup could not be put into the file ({problem})."));
     }
     let title = format!(
         "The passwords of these accounts cannot be decrypted with the keys in {}, and must be entered again (group \

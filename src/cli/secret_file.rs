@@ -3,12 +3,12 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::connection::{read_secret, remove_secret};
+use super::connection::{create_secret_file, read_secret, remove_secret};
 use super::failure::Failure;
 
 /// A file that will have a secret.
@@ -32,11 +32,16 @@ const RESERVED: &str = "pending";
 /// Returns what is at this path.
 pub(super) fn present(file: &Path) -> Present {
     match read_secret(file) {
-        Ok(secret) if secret.expose_secret() == RESERVED => Present::Reserved,
+        Ok(secret) if secret.expose_secret() == RESERVED && is_private(file) => Present::Reserved,
         Ok(_) => Present::Other,
         Err(_) if file.symlink_metadata().is_err() => Present::Nothing,
         Err(_) => Present::Other,
     }
+}
+
+/// Returns true for a regular file to which only its owner has access, as this program reserves it.
+fn is_private(file: &Path) -> bool {
+    file.symlink_metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o077 == 0)
 }
 
 impl SecretFile {
@@ -58,11 +63,8 @@ impl SecretFile {
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         }
-        let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(not_created)?;
-        let reserved = Self(file.to_owned());
-        let written = opened.write_all(format!("{RESERVED}\n").as_bytes()).and_then(|()| opened.sync_all());
-        written.inspect_err(|_| reserved.discard()).map_err(failed)?;
-        Ok(reserved)
+        create_secret_file(file, RESERVED).map_err(not_created)?;
+        Ok(Self(file.to_owned()))
     }
 
     /// Writes the secret, with a newline. Fails where the file cannot be written.
@@ -102,6 +104,18 @@ mod tests {
         let refused = SecretFile::reserve(&file).unwrap_err().to_string();
         assert!(refused.ends_with("secrets/ci exists already"), "{refused}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "a secret of some length\n");
+    }
+
+    #[test]
+    fn what_others_can_read_or_a_link_is_not_taken_for_a_reserved_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        SecretFile::reserve(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!((present(&file), present(&link)), (Present::Reserved, Present::Other));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(present(&file), Present::Other);
+        assert!(SecretFile::reserve(&file).is_err());
     }
 
     #[test]

@@ -287,6 +287,7 @@ async fn confirm_revocation(api: &Api, path: &[String], id: u64, confirmation: C
     }
 }
 
-fn segments(path: &[String]) -> Vec<&str> {
+/// Returns the parts of an API path.
+pub(super) fn segments(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }

@@ -175,6 +175,11 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     text.parse::<SignedDuration>().ok()?.try_into().ok()
 }
 
+/// Parses a duration of whole seconds, and returns their number. Returns `None` for anything else.
+pub fn parse_seconds(text: &str) -> Option<u64> {
+    parse_duration(text).filter(|time| time.subsec_nanos() == 0).map(|time| time.as_secs())
+}
+
 /// Parses a number of bytes: a whole number with a unit such as `MiB` or `GB`, or without one.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::layers::dotted;
+use super::toml_text::{key_text, quoted, toml};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 
 /// The settings of a backup, written as a file.
@@ -90,29 +90,4 @@ impl<'a> Writer<'a> {
 fn push_line(text: &mut String, line: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{line}");
-}
-
-fn key_text(key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    if bare { key.to_owned() } else { quoted(key) }
-}
-
-/// Returns a text as a basic string of TOML: one of JSON, in which TOML also wants DEL escaped.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string().replace('\u{7f}', "\\u007F")
-}
-
-fn toml(value: &Value) -> String {
-    match value {
-        Value::Null => quoted(""),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => quoted(text),
-        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        Value::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(key, value)| format!("{} = {}", key_text(key), toml(value))).collect();
-            format!("{{ {} }}", fields.join(", "))
-        }
-    }
 }

@@ -25,6 +25,7 @@ use crate::domain::token::is_like_gitlabs;
 use crate::domain::upstream::NetworkMode;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
+use crate::store::key_file::{account_keys_in, signing_keys_in};
 use crate::telemetry::TraceOptions;
 
 /// Folders, free space and the verification of stored blobs.
@@ -227,16 +228,20 @@ impl Bootstrap {
 impl Auth {
     /// Returns the file of the keys that sign JWTs.
     pub fn key_file_in(&self, storage: &Storage) -> PathBuf {
-        self.key_file.clone().unwrap_or_else(|| storage.data_dir.join("jwt-keys"))
+        self.key_file.clone().unwrap_or_else(|| signing_keys_in(&storage.data_dir))
     }
 
     /// Returns the file of the keys that encrypt the passwords of groups' accounts at upstreams.
     pub fn account_key_file_in(&self, storage: &Storage) -> PathBuf {
-        self.account_key_file.clone().unwrap_or_else(|| storage.data_dir.join("account-keys"))
+        self.account_key_file.clone().unwrap_or_else(|| account_keys_in(&storage.data_dir))
     }
 
-    pub(super) fn check(&self) -> Result<(), ValidationError> {
+    pub(super) fn check(&self, storage: &Storage) -> Result<(), ValidationError> {
         let refused = |key, problem: &str| Err(ValidationError::new(["auth", key], problem));
+        if self.account_key_file_in(storage) == self.key_file_in(storage) {
+            // A rotation after a leak removes all but one of the keys that sign.
+            return refused("account_key_file", "is the file of auth.key_file, too; each needs a file of its own");
+        }
         if self.token_advertised < Duration::from_secs(1) {
             return refused("token_advertised", "is shorter than a second");
         }

@@ -24,20 +24,36 @@ pub struct Accounts {
 
 /// Puts the keys of the backup into the key file, and finds the accounts that no key opens.
 pub(super) fn restore(directory: &Directory, of_backup: Option<KeySet>, path: PathBuf, data: &Path) -> Accounts {
-    let present = keys::read_if_any(&path).unwrap_or_default();
-    let (from_backup, mut problem) = (of_backup.is_some(), None);
-    let known = match (of_backup, present) {
-        (Some(of_backup), Some(present)) => Some(of_backup.and(present)),
-        (of_backup, present) => of_backup.or(present),
+    let from_backup = of_backup.is_some();
+    let (known, problem) = match keys::read_if_any(&path) {
+        Ok(present) => put_before(of_backup, present, &path, data),
+        // Its content may be all that opens some of the accounts.
+        Err(error) => (None, Some(error.to_string())),
     };
-    if let Some(keys) = known.as_ref().filter(|_| from_backup) {
-        let json = keys.to_json().map_err(|error| error.to_string());
-        let written = json.and_then(|json| key_file::write(&path, data, &json).map_err(|error| error.to_string()));
-        problem = written.err();
-    }
-    let sealing = known.filter(|_| problem.is_none()).and_then(|keys| SealingKeys::new(&keys).ok());
-    let to_enter = unreadable(directory, sealing.as_ref());
+    let to_enter = unreadable(directory, known.as_ref());
     Accounts { key_file: path, of_backup: from_backup && problem.is_none(), to_enter, problem }
+}
+
+/// Writes the keys of the backup before the present ones. Returns the keys that are in the file then, and the reason
+/// why those of the backup are not.
+fn put_before(
+    of_backup: Option<KeySet>,
+    present: Option<KeySet>,
+    path: &Path,
+    data: &Path,
+) -> (Option<SealingKeys>, Option<String>) {
+    let usable = |keys: &KeySet| SealingKeys::new(keys).ok();
+    let Some(of_backup) = of_backup else { return (present.as_ref().and_then(usable), None) };
+    let before = present.as_ref().and_then(usable);
+    let all = match present {
+        Some(present) => of_backup.and(present),
+        None => of_backup,
+    };
+    let json = all.to_json().map_err(|error| error.to_string());
+    match json.and_then(|json| key_file::write(path, data, &json).map_err(|error| error.to_string())) {
+        Ok(()) => (usable(&all), None),
+        Err(problem) => (before, Some(problem)),
+    }
 }
 
 fn unreadable(directory: &Directory, keys: Option<&SealingKeys>) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::cli::client::Api;
 use crate::cli::confirmation::note_brought_forward;
 use crate::cli::failure::Failure;
 use crate::cli::secret_file::SecretFile;
+use crate::cli::token::segments;
 
 /// Makes changes on a service.
 pub(super) struct Executor<'a> {
@@ -101,7 +102,11 @@ impl<'a> Executor<'a> {
                 let path = self.token(owner, *id)?;
                 let renewed =
                     api.post(&[&segments(&path)[..], &["rotate"]].concat(), &Value::Object(body.clone())).await?;
-                return file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)));
+                file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)))?;
+                // Without an end, an access token gets one by its rotation.
+                if !body.contains_key("expires_at") && !matches!(owner, Owner::Deploy(_)) {
+                    api.put(&segments(&path), &json!({ "expires_at": null })).await?;
+                }
             }
             Step::EndToken { owner, id, end } => {
                 let ended = api.put(&segments(&self.token(owner, *id)?), &json!({ "expires_at": end })).await?;
@@ -192,17 +197,14 @@ fn discard(changes: &[Change], files: &[Option<SecretFile>], first: usize) {
     }
 }
 
-/// Removes the file of a secret that the service refused. After any other failure the service may have it.
+/// Removes the file of a secret that the service refused. After any other failure, such as one of a load balancer, the
+/// service may have it.
 fn discard_if_refused(failure: &Failure, file: Option<&SecretFile>) {
-    if let (Failure::Refused { .. }, Some(file)) = (failure, file) {
+    if let (Failure::Refused { status: 400..=499, .. }, Some(file)) = (failure, file) {
         file.discard();
     }
 }
 
 fn secret_of(made: &Value) -> SecretString {
     made["token"].as_str().unwrap_or_default().to_owned().into()
-}
-
-fn segments(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
 }

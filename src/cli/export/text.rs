@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::settings::toml_text::{key_text, toml};
+
 /// A text that grows by tables and keys.
 #[derive(Default)]
 pub(super) struct Text {
@@ -23,19 +25,13 @@ impl Text {
 
     /// Begins a table.
     pub(super) fn table(&mut self, path: &[&str]) {
-        let path: Vec<String> = path.iter().map(|key| written_key(key)).collect();
+        let path: Vec<String> = path.iter().map(|key| key_text(key)).collect();
         self.line(format_args!("\n[{}]", path.join(".")));
     }
 
     /// Adds a key.
     pub(super) fn key(&mut self, key: &str, value: &Value) {
-        self.line(format_args!("{} = {}", written_key(key), written(value)));
-    }
-
-    /// Adds a key whose value is a table in one line.
-    pub(super) fn inline(&mut self, key: &str, entries: &[(&str, &Value)]) {
-        let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key} = {}", written(value))).collect();
-        self.line(format_args!("{} = {{ {} }}", written_key(key), entries.join(", ")));
+        self.line(format_args!("{} = {}", key_text(key), toml(value)));
     }
 
     /// Adds the name of the file of a secret, which no other secret has.
@@ -58,35 +54,6 @@ impl Text {
     }
 }
 
-fn written_key(key: &str) -> String {
-    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if !key.is_empty() && key.bytes().all(is_bare) { key.to_owned() } else { quoted(key) }
-}
-
-fn written(value: &Value) -> String {
-    match value {
-        Value::String(text) => quoted(text),
-        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
-        Value::Null => quoted(""),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
-/// Returns a basic string of TOML. It is written in one line, because keys must be.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => quoted.extend(['\\', char]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
-            other => quoted.push(other),
-        }
-    }
-    quoted + "\""
-}
-
 /// Returns a text that is a file name everywhere.
 fn file_name(text: &str) -> String {
     let kept = |char: char| if char.is_ascii_alphanumeric() || "._".contains(char) { char } else { '-' };
@@ -106,7 +73,7 @@ mod tests {
         let mut text = Text::default();
         text.table(&["groups", "team/ci", "it's \"odd\" \\"]);
         text.key(odd, &json!(odd));
-        text.inline("bob", &[("access_level", &json!("owner")), ("scopes", &json!(["a", "b"]))]);
+        text.key("bob", &json!({"access_level": "owner", "scopes": ["a", "b"]}));
         let read: toml::Table = text.finish().parse().unwrap();
         let table = &read["groups"]["team/ci"]["it's \"odd\" \\"];
         assert_eq!(table[odd].as_str().unwrap(), odd);

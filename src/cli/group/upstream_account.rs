@@ -64,31 +64,32 @@ enum AccountVerb {
     },
 }
 
+/// The last part of the API path of the accounts of a group.
+const ACCOUNTS: &str = "upstream_accounts";
+
 const COLUMNS: Columns = &["upstream", "identity", "group", "set_at", "readable", "message"];
 
 impl AccountArgs {
     /// Runs the subcommand.
     pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
-        let path = |group: &str, more: &[&str]| -> Vec<String> {
-            ["groups", group, "dependency_proxy", "upstream_accounts"]
-                .iter()
-                .chain(more)
-                .map(|part| (*part).to_owned())
-                .collect()
-        };
         match self.verb {
-            AccountVerb::List { group } => Ok(Output::List(COLUMNS, api.list(&parts(&path(&group, &[])), &[]).await?)),
+            AccountVerb::List { group } => {
+                let path = ["groups", &group, "dependency_proxy", ACCOUNTS];
+                Ok(Output::List(COLUMNS, api.list(&path, &[]).await?))
+            }
             AccountVerb::Set { group, upstream, identity, secret_file } => {
                 let secret = secret(secret_file)?;
                 let body = json!({ "identity": identity, "secret": secret.expose_secret() });
-                Ok(Output::One(COLUMNS, api.put(&parts(&path(&group, &[&upstream])), &body).await?))
+                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream];
+                Ok(Output::One(COLUMNS, api.put(&path, &body).await?))
             }
             AccountVerb::Delete { group, upstream } => {
-                api.delete(&parts(&path(&group, &[&upstream]))).await?;
+                api.delete(&["groups", &group, "dependency_proxy", ACCOUNTS, &upstream]).await?;
                 Ok(Output::Done(format!("the account of {group} at {upstream} is deleted")))
             }
             AccountVerb::Test { group, upstream } => {
-                let test = api.post(&parts(&path(&group, &[&upstream, "test"])), &json!({})).await?;
+                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream, "test"];
+                let test = api.post(&path, &json!({})).await?;
                 let message = test["message"].as_str().unwrap_or_default().to_owned();
                 match test["result"].as_str() {
                     Some("accepted" | "not_required") => Ok(Output::Done(message)),
@@ -97,10 +98,6 @@ impl AccountArgs {
             }
         }
     }
-}
-
-fn parts(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
 }
 
 fn secret(file: Option<PathBuf>) -> Result<SecretString, Failure> {

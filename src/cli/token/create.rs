@@ -11,11 +11,11 @@ use super::super::client::Api;
 use super::super::connection::piped_secret;
 use super::super::failure::Failure;
 use super::super::if_missing::{IfMissing, Outcome};
-use super::super::member::Level;
 use super::super::output::{Columns, Output, print_note};
 use super::super::user;
 use super::{COLUMNS, OLD_END, Owner, segments};
 use crate::domain::scope::{Scope, Scopes};
+use crate::settings::state::Level;
 
 /// Arguments of `token create`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access::AccessLevel;
-use crate::formats::quantity::{parse_bytes, parse_duration};
+use crate::formats::quantity::{parse_bytes, parse_seconds};
 
 /// An access level, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,17 +60,13 @@ const NO_MAXIMUM: &str = "none";
 const INHERITED: &str = "inherit";
 
 impl Level {
+    /// All levels, the lowest first.
+    pub const ALL: [Self; 6] =
+        [Self::Guest, Self::Planner, Self::Reporter, Self::Developer, Self::Maintainer, Self::Owner];
+
     /// Returns the level with this number of the API.
     pub fn of_number(number: u64) -> Option<Self> {
-        let level = u8::try_from(number).ok().and_then(|number| AccessLevel::try_from(number).ok())?;
-        Some(match level {
-            AccessLevel::Guest => Self::Guest,
-            AccessLevel::Planner => Self::Planner,
-            AccessLevel::Reporter => Self::Reporter,
-            AccessLevel::Developer => Self::Developer,
-            AccessLevel::Maintainer => Self::Maintainer,
-            AccessLevel::Owner => Self::Owner,
-        })
+        Self::ALL.into_iter().find(|level| u64::from(level.number()) == number)
     }
 
     /// Returns the number of the level in the API.
@@ -141,10 +137,10 @@ impl TryFrom<String> for TagTime {
         if text == INHERITED {
             return Ok(Self(None));
         }
-        let seconds = parse_duration(&text).and_then(|time| u32::try_from(time.as_secs()).ok());
+        let seconds = parse_seconds(&text).and_then(|seconds| u32::try_from(seconds).ok());
         seconds
             .map(|seconds| Self(Some(seconds)))
-            .ok_or_else(|| format!("'{text}' is not a time such as 10m, nor '{INHERITED}'"))
+            .ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor '{INHERITED}'"))
     }
 }
 

@@ -112,8 +112,10 @@ impl Plan<'_> {
         if let Some(file) = file.filter(|file| present(file) == Present::Reserved) {
             let note = format!("a new secret, because the first was never written to {}", file.display());
             let mut body = Map::from_iter([("overlap".to_owned(), json!("0"))]);
-            if !before.is_null() {
-                body.insert("expires_at".to_owned(), before);
+            // That which the change before it gives, too: a rotation has an end of its own.
+            let end = entry.expires_at.map_or(before, |end| json!(end.0));
+            if !end.is_null() {
+                body.insert("expires_at".to_owned(), end);
             }
             let step = Step::RenewToken { owner: owner.clone(), id, body, file };
             let what = owner.token(name);
