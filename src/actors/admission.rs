@@ -130,33 +130,37 @@ impl<H: Copy + Eq + Hash> Shares<H> {
 
     fn of_holder(&self, holder: H) -> Arc<Semaphore> {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        if holders.len() == holders.capacity() {
+            // Those who have a permit, or wait for one, have a share of the semaphore as well.
+            holders.retain(|_, share| Arc::strong_count(share) > 1);
+        }
         holders.entry(holder).or_insert_with(|| Arc::new(Semaphore::new(self.each))).clone()
     }
 }
 
-/// A bounded number of permits, of which one group gets no more than its share.
+/// A bounded number of permits, of which one holder, a group or a person, gets no more than its share.
 #[derive(Clone)]
-pub(super) struct GroupedLimit {
+pub(crate) struct SharedLimit<H = GroupId> {
     all: AdmissionLimit,
-    shares: Shares,
+    shares: Shares<H>,
 }
 
-/// A permit for a group, which is released when it is dropped.
-pub(super) struct GroupedPermit {
+/// A permit for a holder, which is released when it is dropped.
+pub(crate) struct SharedPermit<H = GroupId> {
     _permit: Permit,
-    _share: Share,
+    _share: Share<H>,
 }
 
-impl GroupedLimit {
-    /// Creates a limit of `permits` permits, of which each group gets at most `each`; `queue` is the metric label.
-    pub(super) fn new(queue: &'static str, permits: usize, each: usize) -> Self {
+impl<H: Copy + Eq + Hash> SharedLimit<H> {
+    /// Creates a limit of `permits` permits, of which each holder gets at most `each`; `queue` is the metric label.
+    pub(crate) fn new(queue: &'static str, permits: usize, each: usize) -> Self {
         Self { all: AdmissionLimit::new(queue, permits), shares: Shares::new(queue, each) }
     }
 
-    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all, or all of the group, are in use.
-    pub(super) fn try_acquire(&self, group: GroupId) -> Option<GroupedPermit> {
-        let share = self.shares.try_acquire(group)?;
-        Some(GroupedPermit { _permit: self.all.try_acquire()?, _share: share })
+    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all, or all of the holder, are in use.
+    pub(crate) fn try_acquire(&self, holder: H) -> Option<SharedPermit<H>> {
+        let share = self.shares.try_acquire(holder)?;
+        Some(SharedPermit { _permit: self.all.try_acquire()?, _share: share })
     }
 
     /// Returns the number of permits that are not in use.
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn one_group_does_not_take_all_permits() {
-        let limit = GroupedLimit::new("test", 3, 2);
+        let limit = SharedLimit::new("test", 3, 2);
         let held: Vec<_> = [1, 1, 1, 2, 2].iter().map(|group| limit.try_acquire(GroupId(*group))).collect();
         assert_eq!(held.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true, false]);
         drop(held);
@@ -198,5 +202,15 @@ mod tests {
         assert!(shares.acquire(other, soon()).await.is_some());
         drop(taken);
         assert!(shares.acquire(one, soon()).await.is_some());
+    }
+
+    #[test]
+    fn those_who_have_left_are_forgotten() {
+        let limit = SharedLimit::new("test", 3, 2);
+        for address in 0..10_000_u32 {
+            assert!(limit.try_acquire(address).is_some());
+        }
+        let kept = limit.shares.holders.lock().unwrap_or_else(PoisonError::into_inner).len();
+        assert!(kept < 10, "{kept}");
     }
 }

@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{NewCredential, NewToken};
-use crate::domain::id::GroupId;
+use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::last_use::{AddressUse, MAX_ADDRESSES};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -36,9 +35,6 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
         "created_at": format!("{:.3}", token.created_at),
         "scopes": token.scopes,
         "user_id": token.user(),
-        "last_used_at": last_used(caller, token),
-        "last_used_ips": last_addresses(caller, token),
-        "last_used_from": last_used_from(caller, token),
         "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
         "old_secret_expires_at": old_secret_end(caller, token),
     });
@@ -48,7 +44,7 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
         shown["resource_type"] = json!("group");
         shown["resource_id"] = json!(group);
     }
-    shown
+    with_last_use(shown, caller, token)
 }
 
 /// Adds the secret to a representation, for the response to the request that created it.
@@ -57,38 +53,34 @@ pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
     shown
 }
 
+/// Adds to a representation when a token was last used, with any of its secrets, and from where, the latest first.
+pub(super) fn with_last_use(mut shown: Value, caller: &Caller, token: &Token) -> Value {
+    let uses = last_address_uses(caller, token);
+    let from = |one: &AddressUse| json!({"ip_address": one.address, "last_used_at": format!("{:.3}", one.at)});
+    shown["last_used_at"] = json!(last_use(caller, token).map(|at| format!("{at:.3}")));
+    shown["last_used_ips"] = uses.iter().map(|one| json!(one.address)).collect();
+    shown["last_used_from"] = uses.iter().map(from).collect();
+    shown
+}
+
 /// Returns the time when a token was last used, with any of its secrets.
-pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
-    last_use(caller, token).map(|at| format!("{at:.3}"))
-}
-
-/// Works as [`last_used`] and returns the time itself.
 pub(in crate::http) fn last_use(caller: &Caller, token: &Token) -> Option<Timestamp> {
-    let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
-    credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential)).max()
+    credentials(token).filter_map(|credential| caller.state.last_used.of(credential)).max()
 }
 
-/// Returns the addresses from which a token was last used, with any of its secrets, the latest first.
-pub(in crate::http) fn last_addresses(caller: &Caller, token: &Token) -> Vec<IpAddr> {
-    last_address_uses(caller, token).iter().map(|one| one.address).collect()
-}
-
-/// Returns the same addresses with their times.
-pub(super) fn last_used_from(caller: &Caller, token: &Token) -> Vec<Value> {
-    let shown = |one: &AddressUse| json!({"ip_address": one.address, "last_used_at": format!("{:.3}", one.at)});
-    last_address_uses(caller, token).iter().map(shown).collect()
-}
-
-/// Works as [`last_addresses`] and returns the times, too.
+/// Returns the addresses from which a token was last used, with any of its secrets, and when; the latest first.
 pub(in crate::http) fn last_address_uses(caller: &Caller, token: &Token) -> Vec<AddressUse> {
-    let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
     let of = |credential| caller.state.last_used.addresses_of(credential, caller.now);
-    let mut uses: Vec<AddressUse> = credentials.into_iter().flatten().flat_map(of).collect();
+    let mut uses: Vec<AddressUse> = credentials(token).flat_map(of).collect();
     uses.sort_by_key(|one| Reverse(one.at));
     let mut known = HashSet::new();
     uses.retain(|one| known.insert(one.address));
     uses.truncate(MAX_ADDRESSES);
     uses
+}
+
+fn credentials(token: &Token) -> impl Iterator<Item = CredentialId> {
+    [Some(token.credential), token.old_secret.map(|old| old.credential)].into_iter().flatten()
 }
 
 /// Returns the end of the secret that a rotation replaced, while it is still valid.

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::access_tokens::{self, last_addresses, last_used, last_used_from, new_secret, old_secret_end, with_secret};
+use super::access_tokens::{self, new_secret, old_secret_end, with_last_use, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::pagination::Page;
@@ -100,7 +100,7 @@ fn view(caller: &Caller, token: &Token) -> Value {
         TokenOwner::Deploy { username, .. } => Some(username),
         TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
     };
-    json!({
+    let shown = json!({
         "id": token.id,
         "name": token.name,
         "username": username,
@@ -108,11 +108,9 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "scopes": token.scopes,
         "revoked": token.revoked_at.is_some(),
         "expired": token.expires_at.is_some_and(|end| end <= caller.now),
-        "last_used_at": last_used(caller, token),
-        "last_used_ips": last_addresses(caller, token),
-        "last_used_from": last_used_from(caller, token),
         "old_secret_expires_at": old_secret_end(caller, token),
-    })
+    });
+    with_last_use(shown, caller, token)
 }
 
 fn listed(

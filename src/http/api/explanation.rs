@@ -66,12 +66,12 @@ pub(in crate::http) async fn of(
     image: Option<&str>,
 ) -> Result<Explanation, ApiError> {
     let (directory, now) = (&caller.directory, caller.now);
-    let group = caller.authority().group(&group.0.to_string(), Right::Own)?;
+    let group = caller.authority().group_with(group, Right::Own)?;
     let mut named = Puller::named(directory, username, group.id).into_iter().filter(|one| may_ask(caller, &group, one));
     let puller = named.next().ok_or(ApiError::NotFound("User"))?;
     let others: Vec<Puller> = named.collect();
-    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
-    let rules = ServiceRules { proxy_enabled: switched, public_groups: caller.state.public_groups };
+    let proxy_enabled = caller.state.is_switched_on(directory);
+    let rules = ServiceRules { proxy_enabled, public_groups: caller.state.public_groups };
     let mut steps = explain(directory, &puller, &group, rules, now);
     steps.splice(0..0, one_of_several(directory, &puller, &others));
     let image = match image.filter(|image| !image.is_empty()) {

@@ -117,11 +117,16 @@ fn permitted(caller: &Caller, group: GroupId) -> Result<(GroupId, String), ApiEr
     caller.decide_again(own)
 }
 
+/// Parses the name of an image in the path of a request.
+pub(super) fn parse(caller: &Caller, name: &str) -> Result<ImageName, ApiError> {
+    let parsed = ImageName::parse(name, &caller.state.upstreams.load());
+    parsed.map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))
+}
+
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the
 /// digest of a tag with a sentence that names the tag.
 pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
-    let ImageName { upstream, repository, reference } = ImageName::parse(name, &caller.state.upstreams.load())
-        .map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))?;
+    let ImageName { upstream, repository, reference } = parse(caller, name)?;
     let images = &caller.state.images;
     let found = images.find(group, (upstream.clone(), repository.clone(), reference.clone())).await?;
     if !found.is_empty() {

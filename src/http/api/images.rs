@@ -100,8 +100,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) ->
 
 /// Fails if the group may not pull at present.
 pub(super) fn check_switched_on(caller: &Caller, directory: &Directory, group: GroupId) -> Result<(), ApiError> {
-    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
-    if switched && policy::proxy_enabled(directory, group) {
+    if caller.state.has_switched_on(directory, group) {
         Ok(())
     } else {
         Err(ApiError::Refused("The dependency proxy is switched off for this group"))

@@ -11,11 +11,10 @@ use super::error::ApiError;
 use super::image_changes;
 use super::pagination::Page;
 use crate::actors::images::{ImagePulls, PullsQuery};
-use crate::domain::directory::Credential;
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::image_path::ImageName;
+use crate::domain::policy;
 use crate::domain::pull_record::{Day, PullRecord};
-use crate::domain::token::Token;
 
 /// Handles `GET /groups/:id/dependency_proxy/pulls/:image`.
 pub(super) async fn list(
@@ -45,8 +44,7 @@ pub(in crate::http) async fn find(
     name: &str,
     (skip, limit): (usize, usize),
 ) -> Result<ImagePulls, ApiError> {
-    let ImageName { upstream, repository, reference } = ImageName::parse(name, &caller.state.upstreams.load())
-        .map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))?;
+    let ImageName { upstream, repository, reference } = image_changes::parse(caller, name)?;
     let last = Day::of(caller.now);
     let first = last.first_of(caller.state.pull_days);
     let query = PullsQuery { group, upstream, repository, reference, first, last, skip, limit };
@@ -55,15 +53,8 @@ pub(in crate::http) async fn find(
 
 /// Returns true if a credential still proves who uses it. Names of records are those of their time.
 pub(in crate::http) fn is_valid(caller: &Caller, credential: CredentialId) -> bool {
-    let is_active = |token: &Token| {
-        let user = token.user().map(|user| caller.directory.user(user).is_some_and(|user| !user.blocked));
-        token.is_active(caller.now) && user.unwrap_or(true)
-    };
-    match caller.directory.credential(credential) {
-        Some(Credential::Password(user)) => !user.blocked,
-        Some(Credential::Token(token) | Credential::OldSecret(token)) => is_active(&token),
-        Some(Credential::Deleted(_)) | None => false,
-    }
+    let known = caller.directory.credential(credential);
+    known.is_some_and(|known| policy::identify(&caller.directory, known, caller.now).is_ok())
 }
 
 fn view(caller: &Caller, day: Day, credential: Option<CredentialId>, record: &PullRecord) -> Value {

@@ -27,7 +27,6 @@ pub(super) async fn update(caller: Caller, params: Params) -> Result<HttpRespons
 }
 
 fn response(caller: &Caller) -> HttpResponse {
-    let switched = caller.state.identities.directory().service().proxy_enabled;
-    let enabled = switched.unwrap_or(caller.state.proxy_enabled);
+    let enabled = caller.state.is_switched_on(&caller.state.identities.directory());
     HttpResponse::Ok().json(json!({"id": 1, "dependency_proxy_enabled": enabled}))
 }

@@ -19,11 +19,12 @@ use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
+use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
 use crate::domain::origin::Account;
 use crate::domain::platform::Platform;
-use crate::domain::policy::PublicGroups;
+use crate::domain::policy::{self, PublicGroups};
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
@@ -67,6 +68,18 @@ pub(crate) struct ApiState {
     pub(crate) proxy_enabled: bool,
     /// The URL by which clients reach this service.
     pub(crate) public_url: PublicUrl,
+}
+
+impl ApiState {
+    /// Returns true if the whole proxy is switched on.
+    pub(in crate::http) fn is_switched_on(&self, directory: &Directory) -> bool {
+        directory.service().proxy_enabled.unwrap_or(self.proxy_enabled)
+    }
+
+    /// Returns true if pulls from this group are switched on.
+    pub(in crate::http) fn has_switched_on(&self, directory: &Directory, group: GroupId) -> bool {
+        self.is_switched_on(directory) && policy::proxy_enabled(directory, group)
+    }
 }
 
 /// Counts and removes the content that groups have cached. A trait, so that tests need no janitor.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::access_tokens::{Filter, last_addresses, last_used, last_used_from, old_secret_end};
+use super::access_tokens::{Filter, old_secret_end, with_last_use};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
@@ -73,7 +73,7 @@ fn view(caller: &Caller, token: &Token) -> Value {
         TokenOwner::Group { group, bot } => caller.directory.membership(group, bot),
         TokenOwner::Personal { .. } | TokenOwner::Deploy { .. } => None,
     };
-    json!({
+    let shown = json!({
         "id": token.id,
         "name": token.name,
         "description": token.description,
@@ -91,10 +91,8 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "created_by": token.created_by.map(|user| creator(caller, user)),
         "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
         "old_secret_expires_at": old_secret_end(caller, token),
-        "last_used_at": last_used(caller, token),
-        "last_used_ips": last_addresses(caller, token),
-        "last_used_from": last_used_from(caller, token),
-    })
+    });
+    with_last_use(shown, caller, token)
 }
 
 fn kind(token: &Token) -> &'static str {

@@ -57,8 +57,8 @@ impl Place {
             return Self::named(&decoded(rest), value_in(query, "ns").as_deref(), upstreams);
         }
         if let Some(rest) = path.strip_prefix("/groups/") {
-            let group = rest.split_once("/-/").map(|(group, _)| shown(&decoded(group)).into_owned());
-            return Self { group, image: None };
+            let group = decoded(rest.split_once("/-/").map_or(rest, |(group, _)| group));
+            return Self { group: Some(shown(&group).into_owned()).filter(|group| !group.is_empty()), image: None };
         }
         let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
         let group = group.filter(|group| !group.is_empty());
@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(at("/api/v4/groups", ""), " ");
         assert_eq!(at("/groups/team/sub/-/dependency_proxy/tokens", ""), "team/sub ");
         assert_eq!(at("/groups/1/-/dependency_proxy", ""), "1 ");
+        assert_eq!(at("/groups/team/sub", ""), "team/sub ");
     }
 
     #[test]

@@ -17,7 +17,6 @@ use super::parts::{crumbs, icon, prefix, tabs, visibility};
 use super::snippets;
 use super::visitor::Visitor;
 use crate::domain::group::Group;
-use crate::domain::policy;
 
 /// Shows the page.
 pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
@@ -86,8 +85,7 @@ fn notes(visitor: &Visitor, group: &Group) -> Markup {
 
 fn switched_off(visitor: &Visitor, group: &Group) -> Markup {
     let caller = &visitor.caller;
-    let switched = caller.directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
-    let is_on = switched && policy::proxy_enabled(&caller.directory, group.id);
+    let is_on = caller.state.has_switched_on(&caller.directory, group.id);
     html! {
         @if !is_on {
             div.note.warn {

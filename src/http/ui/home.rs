@@ -18,7 +18,6 @@ use crate::actors::images::GroupTotals;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
-use crate::domain::policy;
 
 /// Sizes of what groups have cached; `None`: unknown at present.
 type Sizes = Option<HashMap<GroupId, GroupTotals>>;
@@ -91,7 +90,7 @@ fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
 
 fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
     let totals = sizes.as_ref().map(|sizes| sizes.get(&group.id).copied().unwrap_or_default());
-    let is_on = policy::proxy_enabled(&visitor.caller.directory, group.id);
+    let is_on = visitor.caller.state.has_switched_on(&visitor.caller.directory, group.id);
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {

@@ -245,7 +245,7 @@ fn action(group: &Group) -> String {
 
 fn proxy_form(visitor: &Visitor, group: &Group) -> Markup {
     let directory = &visitor.caller.directory;
-    let switched = directory.service().proxy_enabled.unwrap_or(visitor.caller.state.proxy_enabled);
+    let switched = visitor.caller.state.is_switched_on(directory);
     let above = match group.parent {
         Some(parent) => switched && policy::proxy_enabled(directory, parent),
         None => switched,

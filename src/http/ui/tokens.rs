@@ -20,7 +20,7 @@ use super::parts::{crumbs, icon, tabs};
 use super::visitor::Visitor;
 use super::words::{day, time};
 use crate::domain::group::Group;
-use crate::domain::id::TokenId;
+use crate::domain::id::{TokenId, UserId};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::{self, ApiError, Authority, Right};
@@ -111,16 +111,28 @@ impl Owner {
     /// Returns the token with this number, if it is one of these and the caller may change it: the rule that is decided
     /// again at each change.
     fn find(&self, caller: &Authority<'_>, id: TokenId) -> Result<Arc<Token>, ApiError> {
-        let group = match self {
-            Self::Group(group) => Some(caller.group_with(group.id, Right::Own)?.id),
-            Self::Visitor => None,
-        };
-        let is_of = |token: &&Arc<Token>| match (&token.owner, group) {
-            (TokenOwner::Personal { user }, None) => *user == caller.user.id,
-            (TokenOwner::Group { group: of, .. } | TokenOwner::Deploy { group: of, .. }, Some(group)) => *of == group,
+        self.check(caller)?;
+        let token = caller.directory.token(id).filter(|token| self.has(token, caller.user.id));
+        token.cloned().ok_or(ApiError::NotFound("Token"))
+    }
+
+    /// Fails if the caller may not change these tokens.
+    fn check(&self, caller: &Authority<'_>) -> Result<(), ApiError> {
+        match self {
+            Self::Group(group) => caller.group_with(group.id, Right::Own).map(drop),
+            Self::Visitor => Ok(()),
+        }
+    }
+
+    /// Returns true for one of these tokens, where `visitor` is who looks at them.
+    fn has(&self, token: &Token, visitor: UserId) -> bool {
+        match (&token.owner, self) {
+            (TokenOwner::Personal { user }, Self::Visitor) => *user == visitor,
+            (TokenOwner::Group { group: of, .. } | TokenOwner::Deploy { group: of, .. }, Self::Group(group)) => {
+                *of == group.id
+            }
             _ => false,
-        };
-        caller.directory.token(id).filter(is_of).cloned().ok_or(ApiError::NotFound("Token"))
+        }
     }
 
     /// Returns the token with this number for a page.
@@ -170,8 +182,10 @@ fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
 /// address of the page that has it.
 pub(super) fn table(visitor: &Visitor, owner: &Owner, part: &Part, base: &str) -> Markup {
     let authority = visitor.authority();
-    let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.find(&authority, token.id).is_ok();
-    let mut tokens: Vec<Arc<Token>> = visitor.caller.directory.tokens().filter(is_of).cloned().collect();
+    let may_change = owner.check(&authority).is_ok();
+    let is_of = |token: &&Arc<Token>| token.revoked_at.is_none() && owner.has(token, authority.user.id);
+    let mut tokens: Vec<Arc<Token>> =
+        visitor.caller.directory.tokens().filter(|token| may_change && is_of(token)).cloned().collect();
     tokens.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()).then(a.id.0.cmp(&b.id.0)));
     if tokens.is_empty() {
         return html! { p { "There is none yet." } };
@@ -260,11 +274,6 @@ fn kind(visitor: &Visitor, token: &Token) -> Markup {
             html! { "Group access token" @if let Some(member) = member { ", " (member.level.name()) } }
         }
     }
-}
-
-/// Returns true if a token with these scopes may pull.
-fn may_pull(scopes: &Scopes) -> bool {
-    scopes.contains(Scope::Api) || scopes.have_pull_pair()
 }
 
 /// Returns what a token with these scopes may do.

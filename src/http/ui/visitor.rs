@@ -112,15 +112,15 @@ impl Visitor {
     ///
     /// Fails alike if there is no such group and if the user is no member of it.
     pub(super) fn group(&self, path: &str) -> Result<Arc<Group>, Fault> {
-        let authority = self.authority();
-        // Only by its path: a path may consist of digits, which the API takes for a number.
-        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
-        let found = at_path.filter(|group| authority.level(group.id).is_some()).cloned();
-        found.ok_or_else(|| self.no_group(path))
+        self.group_at(path, |group| self.authority().level(group.id).is_some())
     }
 
-    fn no_group(&self, path: &str) -> Fault {
-        self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() })
+    /// Returns the group at this path. Only by its path: a path may consist of digits, which the API takes for a number.
+    fn group_at(&self, path: &str, is_shown: impl Fn(&Group) -> bool) -> Result<Arc<Group>, Fault> {
+        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
+        let username = || self.username().to_owned();
+        let none = || self.fault(Kind::NoGroup { path: path.to_owned(), username: username() });
+        at_path.filter(|group| is_shown(group)).cloned().ok_or_else(none)
     }
 
     /// Returns the group at this path, if the user may know of it: as a member, or because it is public.
@@ -129,8 +129,7 @@ impl Visitor {
     ///
     /// As for [`Self::group`].
     pub(super) fn visible_group(&self, path: &str) -> Result<Arc<Group>, Fault> {
-        let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
-        at_path.filter(|group| self.authority().sees(group)).cloned().ok_or_else(|| self.no_group(path))
+        self.group_at(path, |group| self.authority().sees(group))
     }
 
     /// Returns the group at this path, if the user is an owner of it or an administrator.

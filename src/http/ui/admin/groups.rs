@@ -11,7 +11,6 @@ use super::{ADMIN, tabs};
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
-use crate::domain::policy;
 use crate::domain::traffic::Traffic;
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
@@ -102,7 +101,7 @@ fn head(by_name: bool) -> Markup {
 
 fn row(visitor: &Visitor, group: &Group, sizes: &Sizes, day: &Traffic) -> Markup {
     let totals = sizes.get(&group.id).copied().unwrap_or_default();
-    let is_on = policy::proxy_enabled(&visitor.caller.directory, group.id);
+    let is_on = visitor.caller.state.has_switched_on(&visitor.caller.directory, group.id);
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {

@@ -31,6 +31,10 @@ use crate::http::ui::words::{day_text, minute, parsed_day, time};
 const OVERLAPS: [(&str, &str); 4] =
     [("24h", "24 hours more"), ("7d", "7 days more"), ("30d", "30 days more"), ("0", "no longer: it ends at once")];
 
+/// Sentence for a form that was opened before the token was rotated.
+const ROTATED: &str = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
+                       another rotation";
+
 /// Shows the form that rotates a token.
 pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let token = owner.token(visitor, id)?;
@@ -43,9 +47,7 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     let token = owner.token(visitor, id)?;
     // A second rotation would end the secret that the first one has promised to keep for a while.
     if form.value("present") != Some(token.credential.to_string().as_str()) {
-        let sentence = "The token was rotated since this page was opened: its new secret was shown then, and ends with \
-                        another rotation";
-        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(sentence)));
+        let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(ROTATED)));
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
     }
     let Ok(overlap) = form.value("overlap").unwrap_or_default().parse::<Overlap>() else {
@@ -56,8 +58,13 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
     let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
     let ending = has_expired.then_some(Ending::Never);
-    let of = owner.clone();
-    let rotated = match visitor.caller.may(move |caller| of.find(caller, id)) {
+    let (of, present) = (owner.clone(), token.credential);
+    let still_present = move |caller: &Authority<'_>| {
+        let token = of.find(caller, id)?;
+        // The same form may have been sent twice at once.
+        if token.credential == present { Ok(token) } else { Err(ApiError::Refused(ROTATED)) }
+    };
+    let rotated = match visitor.caller.may(still_present) {
         Ok(may) => rotations::rotate(&visitor.caller, may, ending, overlap).await,
         Err(error) => Err(error),
     };
@@ -78,7 +85,14 @@ fn rotation_form(visitor: &Visitor, owner: &Owner, token: &Token, problem: Optio
         (owner.crumbs(visitor, &format!("Rotate {}", token.name)))
         h1 { "Give the token " (token.name) " a new secret?" }
         @if let Some(problem) = problem { (problem.note()) }
-        p.soft { "It keeps its name, its user name, its scopes and its end." }
+        p.soft {
+            @if token.expires_at.is_none_or(|end| end > visitor.caller.now) {
+                "It keeps its name, its user name, its scopes and its end."
+            } @else {
+                "It keeps its name, its user name and its scopes. Its end has passed: it gets none, or the latest that is "
+                "allowed."
+            }
+        }
         @if let Some(at) = token.old_secret_end(visitor.caller.now) {
             div.note.warn {
                 (icon("stale"))

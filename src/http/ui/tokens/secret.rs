@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use maud::html;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Owner, may, may_pull};
+use super::{Owner, may};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::losses::Lost;
 use crate::http::ui::losses;
@@ -65,14 +65,14 @@ pub(super) fn show(
         }
         section aria-labelledby="use" {
             h2 #use { "Use it" }
-            @if may_pull(&token.scopes) {
+            @if token.may_pull() {
                 (code("login", "Docker, once on each machine. Paste the secret when asked",
                     &format!("docker login {} -u '{username}'", visitor.host)))
             } @else {
                 (code("api", "The API. It cannot pull",
                     &format!("curl --header 'PRIVATE-TOKEN: <the secret>' {}/api/v4/groups", visitor.caller.base_url)))
             }
-            @if let Some(check) = check.filter(|_| may_pull(&token.scopes)) {
+            @if let Some(check) = check.filter(|_| token.may_pull()) {
                 (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D", &check))
             }
             p { a.button href=(owner.address()) { "I have stored the secret" } }
