@@ -74,10 +74,14 @@ impl GroupAccounts {
         report(&known, &state.known);
         // Until the snapshot is replaced, pulls use the accounts before.
         let gone = state.known.iter().filter(|(id, _)| !known.contains_key(id)).map(|(_, known)| known);
-        (self.0.logins)(known.values().chain(gone).map(Known::login).collect());
+        let gone: Vec<GroupLogin> = gone.map(Known::login).collect();
+        let is_any_gone = !gone.is_empty();
+        (self.0.logins)(known.values().map(Known::login).chain(gone).collect());
         (state.known, state.choices) = (known, Arc::new(choices));
         self.publish(&state);
-        (self.0.logins)(state.known.values().map(Known::login).collect());
+        if is_any_gone {
+            (self.0.logins)(state.known.values().map(Known::login).collect());
+        }
     }
 
     /// Replaces the upstreams of the settings.
@@ -137,18 +141,17 @@ impl GroupAccounts {
 
     /// Returns all accounts, with the passwords that are known already or can be decrypted.
     fn known(&self, directory: &Directory, before: &HashMap<AccountId, Known>) -> HashMap<AccountId, Known> {
-        let of_group = |group: &Arc<Group>| {
-            let (group, path) = (group.clone(), group.path.clone());
-            let accounts = group.upstream_accounts.clone().into_iter();
-            accounts.map(move |(upstream, account)| (group.id, path.clone(), upstream, account))
+        let of_group = |group: &Group| {
+            let accounts = group.upstream_accounts.iter();
+            let known = accounts.map(|(upstream, account)| {
+                let open = || self.0.keys.open(&account.secret, account.binding(group.id, upstream));
+                let password = before.get(&account.id).map_or_else(open, |known| known.password.clone());
+                let (upstream, group) = (upstream.clone(), group.path.clone());
+                (account.id, Known { account: account.account(), group, upstream, password })
+            });
+            known.collect::<Vec<_>>()
         };
-        let accounts = directory.choosing_groups().flat_map(of_group);
-        let known = accounts.map(|(id, group, upstream, account)| {
-            let open = || self.0.keys.open(&account.secret, account.binding(id, &upstream));
-            let password = before.get(&account.id).map_or_else(open, |known| known.password.clone());
-            (account.id, Known { account: account.account(), group, upstream, password })
-        });
-        known.collect()
+        directory.choosing_groups().flat_map(|group| of_group(group)).collect()
     }
 
     fn publish(&self, state: &State) {

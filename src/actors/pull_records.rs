@@ -86,9 +86,14 @@ impl PullRecords {
         }
         let with_address = self.0.hasher.hash_one((number, pull.address));
         self.0.counted.note(with_address, minute(now), || {
-            // All addresses of a record are in one shard, in their order.
-            let (key, shard) = (PullKey::of(pull, now), (number >> 32) as usize % SHARDS);
-            self.add(shard, key, PullRecord::of(pull.identity, pull.address, now));
+            let (key, record) = (PullKey::of(pull, now), PullRecord::of(pull.identity, pull.address, now));
+            let mut shard = self.shard_of(&key);
+            let is_full = shard.len() >= MAX_UNWRITTEN;
+            match shard.get_mut(&key) {
+                Some(known) => known.add(&record),
+                None if is_full => note_dropped(record.count),
+                None => drop(shard.insert(key, record)),
+            }
         });
     }
 
@@ -99,19 +104,23 @@ impl PullRecords {
 
     /// Puts records back that could not be written.
     pub(super) fn put_back(&self, records: Vec<(PullKey, PullRecord)>) {
-        for (number, (key, earlier)) in records.into_iter().enumerate() {
-            self.add(number % SHARDS, key, earlier);
+        for (key, mut record) in records {
+            let mut shard = self.shard_of(&key);
+            match shard.get(&key) {
+                Some(later) => record.add(later),
+                None if shard.len() >= MAX_UNWRITTEN => {
+                    note_dropped(record.count);
+                    continue;
+                }
+                None => {}
+            }
+            shard.insert(key, record);
         }
     }
 
-    fn add(&self, shard: usize, key: PullKey, record: PullRecord) {
-        let mut shard = self.shard(shard);
-        let is_full = shard.len() >= MAX_UNWRITTEN;
-        match shard.get_mut(&key) {
-            Some(known) => known.add(&record),
-            None if is_full => note_dropped(record.count),
-            None => drop(shard.insert(key, record)),
-        }
+    /// Returns the shard that has the record with this key, so that its addresses stay in their order.
+    fn shard_of(&self, key: &PullKey) -> MutexGuard<'_, HashMap<PullKey, PullRecord>> {
+        self.shard(self.0.hasher.hash_one(key) as usize % SHARDS)
     }
 
     fn shard(&self, number: usize) -> MutexGuard<'_, HashMap<PullKey, PullRecord>> {

@@ -5,12 +5,13 @@
 //! last whole line. After a crash between the two the later one counts, so that no event is written twice, unless the
 //! file was also renamed in that moment.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::atomic_file;
 use crate::domain::id::EventId;
@@ -56,11 +57,12 @@ impl AuditFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => EventId(0),
             Err(error) => return Err(error),
         };
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
+        match fs::metadata(&self.path) {
+            Ok(found) => check_regular(&found)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(recorded),
             Err(error) => return Err(error),
-        };
+        }
+        let mut file = File::open(&self.path)?;
         let (_, line) = last_line(&mut file)?;
         let last = serde_json::from_slice::<Numbered>(&line).map_or(EventId(0), |line| line.id);
         Ok(recorded.max(last))
@@ -75,9 +77,7 @@ impl AuditFile {
     /// in the file, or [`Self::position`] has those that are.
     pub fn append(&self, lines: &[u8], last: EventId) -> io::Result<()> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(&self.path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("is not a regular file"));
-        }
+        check_regular(&file.metadata()?)?;
         let (end, _) = last_line(&mut file)?;
         remove_rest(&mut file, end)?;
         if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
@@ -89,18 +89,25 @@ impl AuditFile {
     }
 }
 
+/// Fails for anything but a regular file: to open a named pipe waits for its reader.
+fn check_regular(found: &Metadata) -> io::Result<()> {
+    if found.is_file() { Ok(()) } else { Err(io::Error::other("is not a regular file")) }
+}
+
 /// Removes what is behind the last whole line. Fails if it is something else than the beginning of a line of this
 /// service: the operator may have named another file.
 fn remove_rest(file: &mut File, end: u64) -> io::Result<()> {
     if end == file.metadata()?.len() {
         return Ok(());
     }
-    let mut first = [0];
-    file.read_exact_at(&mut first, end)?;
-    if first != *b"{" {
-        return Err(io::Error::other("ends with something else than a line of this service"));
+    let rest = read_from(file, end)?;
+    let is_whole = serde_json::from_slice::<IgnoredAny>(&rest).is_ok();
+    let is_ours = rest.first() == Some(&b'{') && (!is_whole || serde_json::from_slice::<Numbered>(&rest).is_ok());
+    if is_ours {
+        file.set_len(end)
+    } else {
+        Err(io::Error::other("ends with something else than a line of this service"))
     }
-    file.set_len(end)
 }
 
 /// Returns where the last whole line of a file ends, and the line; 0 and nothing if there is none.
@@ -120,7 +127,10 @@ fn last_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
         }
     }
     let tail = read_from(file, start)?;
-    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok((0, Vec::new())) };
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
+        // No line of this service is that long.
+        return if start == 0 { Ok((0, Vec::new())) } else { Err(io::Error::other("has no line in its last 4 MiB")) };
+    };
     let begin = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
     Ok((start + end as u64 + 1, tail[begin..=end].to_vec()))
 }
@@ -183,8 +193,16 @@ mod tests {
         fs::write(file.path(), "something else").unwrap();
         assert!(file.append(line(5).as_bytes(), EventId(5)).is_err());
         assert_eq!(fs::read_to_string(file.path()).unwrap(), "something else");
+        let whole = "{\"settings\":[]}";
+        fs::write(file.path(), whole).unwrap();
+        assert!(file.append(line(5).as_bytes(), EventId(5)).is_err());
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), whole);
+        let long = line(3) + &"{".repeat(MAX_LINE_BYTES as usize + 1);
+        fs::write(file.path(), &long).unwrap();
+        assert!(file.append(line(5).as_bytes(), EventId(5)).is_err());
+        assert_eq!(fs::metadata(file.path()).unwrap().len(), long.len() as u64);
         fs::remove_file(file.path()).unwrap();
         fs::create_dir(file.path()).unwrap();
-        assert!(file.append(line(5).as_bytes(), EventId(5)).is_err());
+        assert!(file.append(line(5).as_bytes(), EventId(5)).is_err() && file.position().is_err());
     }
 }

@@ -8,10 +8,10 @@ mod collector;
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures::future::Either;
 use opentelemetry::trace::{
     Span, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
     TracerProvider,
@@ -137,14 +137,14 @@ impl TraceParent {
     }
 
     /// Does the work with this span as the present one.
-    pub async fn during<F: Future>(this: Option<Self>, work: F) -> F::Output {
-        let Some(parent) = this else { return work.await };
-        let mut work = pin!(work);
-        std::future::poll_fn(move |cx| {
+    pub fn during<F: Future>(this: Option<Self>, work: F) -> impl Future<Output = F::Output> {
+        // No async function, whose future would have the work twice. Without a span it is the work alone.
+        let Some(parent) = this else { return Either::Left(work) };
+        let mut work = Box::pin(work);
+        Either::Right(std::future::poll_fn(move |cx| {
             let _entered = Entered { before: PRESENT.replace(Some(parent)) };
             work.as_mut().poll(cx)
-        })
-        .await
+        }))
     }
 
     /// Parses the value of `traceparent` (W3C Trace Context, section 3.2). Later versions are read as version 00, whose

@@ -40,13 +40,14 @@ struct Login {
 
 impl GroupLogins {
     /// Replaces all accounts. Those whose id is known are kept, because each password has an id of its own; one that
-    /// could not be decrypted is replaced. Returns the accounts that are gone.
+    /// could not be decrypted, or is shown in another way, is replaced. Returns the accounts that are gone.
     pub(super) fn replace(&self, logins: Vec<GroupLogin>) -> Vec<(UpstreamName, Account)> {
         let before = self.0.load_full();
         let login = |login: GroupLogin| {
             let GroupLogin { upstream, account, shown, password } = login;
             let id = account.of_group()?;
-            let kept = before.get(&id).and_then(|login| login.known.clone());
+            // The group may have got another path.
+            let kept = before.get(&id).and_then(|login| login.known.clone()).filter(|known| known.shown() == shown);
             let made = |password| Arc::new(KnownAccount::of_group(account.clone(), shown, password));
             let known = kept.or_else(|| password.map(made));
             Some((id, Login { upstream, account, known }))

@@ -1,5 +1,7 @@
 //! Interpretation of registry responses. Digests and lengths of content are passed on as unverified claims.
 
+use std::borrow::Cow;
+
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -15,16 +17,16 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 
 /// Returns the response if it is a success, and converts any other into an error. A refusal by the storage behind a
-/// redirect is not a decision of the registry. Error messages of upstream that repeat one of `passwords` are
-/// dropped.
+/// redirect is not a decision of the registry. Error messages of upstream that repeat one of `passwords`, which are read
+/// for a failure only, are dropped.
 ///
 /// # Errors
 ///
 /// Fails if the status is neither 200 nor 206.
-pub(super) async fn successful(
+pub(super) async fn successful<'a>(
     received: FinalResponse,
     behind_redirect: Refusal,
-    passwords: &[SecretString],
+    passwords: impl FnOnce() -> Cow<'a, [SecretString]>,
 ) -> Result<Response, UpstreamError> {
     let FinalResponse { response, redirected, authorization, .. } = received;
     let of_storage = redirected && behind_redirect == Refusal::OfStorage;
@@ -41,14 +43,14 @@ pub(super) async fn successful(
         416 => Err(UpstreamError::WrongRange),
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status if is_transient(status) => {
-            Err(UpstreamError::ServerError(failure_body::read(response, authorization.as_ref(), passwords).await))
+            Err(UpstreamError::ServerError(failure_body::read(response, authorization.as_ref(), &passwords()).await))
         }
         status if of_storage => Err(UpstreamError::Storage { status }),
         401 | 403 => {
-            let failure = failure_body::read(response, authorization.as_ref(), passwords).await;
+            let failure = failure_body::read(response, authorization.as_ref(), &passwords()).await;
             Err(UpstreamError::Denied { message: failure.message.filter(|message| adds_information(message)) })
         }
-        _ => Err(UpstreamError::Refused(failure_body::read(response, authorization.as_ref(), passwords).await)),
+        _ => Err(UpstreamError::Refused(failure_body::read(response, authorization.as_ref(), &passwords()).await)),
     }
 }
 

@@ -49,6 +49,8 @@ struct Pending {
     events: HashMap<Key, Event>,
     /// Number of sums of each source.
     of_source: HashMap<Source, usize>,
+    /// Number of those without a known credential.
+    unknown: usize,
 }
 
 /// The client whose occurrences these are: by its credential, or else by its address.
@@ -109,13 +111,11 @@ impl Sums {
     pub(super) fn note(&self, occurrence: Occurrence, now: Timestamp) {
         let mut pending = self.lock();
         let occurrence = pending.admitted(occurrence);
-        let Pending { events, of_source } = &mut *pending;
         let key = occurrence.key();
-        let source = key.source();
-        let event = events.entry(key).or_insert_with(|| {
-            *of_source.entry(source).or_default() += 1;
-            occurrence.event(now)
-        });
+        if !pending.events.contains_key(&key) {
+            pending.count(key.source());
+        }
+        let event = pending.events.entry(key).or_insert_with(|| occurrence.event(now));
         if let Some(sum) = &mut event.sum {
             sum.count += 1;
             sum.last = sum.last.max(now);
@@ -129,9 +129,9 @@ impl Sums {
         let has_ended = |event: &Event| all || now.duration_since(event.at).abs() >= WINDOW;
         let mut pending = self.lock();
         let taken: Vec<(Key, Event)> = pending.events.extract_if(|_, event| has_ended(event)).collect();
-        pending.of_source = HashMap::new();
+        (pending.of_source, pending.unknown) = Default::default();
         let left: Vec<Source> = pending.events.keys().map(Key::source).collect();
-        left.into_iter().for_each(|source| *pending.of_source.entry(source).or_default() += 1);
+        left.into_iter().for_each(|source| pending.count(source));
         drop(pending);
         let mut ended: Vec<Event> = taken.into_iter().map(|(_, event)| event).collect();
         ended.sort_by_key(|event| event.at);
@@ -156,11 +156,19 @@ impl Pending {
     }
 
     fn has_space(&self, key: &Key) -> bool {
-        let is_unknown = |source: &Source| matches!(source, Source::Address(_));
-        let of_unknown =
-            self.of_source.iter().filter(|(source, _)| is_unknown(source)).map(|(_, sums)| sums).sum::<usize>();
-        let has_share = !is_unknown(&key.source()) || of_unknown < MAX_UNKNOWN_SUMS;
-        self.events.contains_key(key) || (self.events.len() < MAX_SUMS && has_share)
+        let has_share = || !key.source().is_unknown() || self.unknown < MAX_UNKNOWN_SUMS;
+        self.events.contains_key(key) || (self.events.len() < MAX_SUMS && has_share())
+    }
+
+    fn count(&mut self, source: Source) {
+        *self.of_source.entry(source).or_default() += 1;
+        self.unknown += usize::from(source.is_unknown());
+    }
+}
+
+impl Source {
+    fn is_unknown(self) -> bool {
+        matches!(self, Self::Address(_))
     }
 }
 

@@ -23,7 +23,7 @@ use super::reader::{BlobReader, BlobSource};
 use super::request::{OpenBlob, RunningDownload};
 use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
-use crate::actors::admission::{AdmissionLimit, GroupedLimit, GroupedPermit, Shares};
+use crate::actors::admission::{AdmissionLimit, SharedLimit, SharedPermit, Shares};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
@@ -51,7 +51,7 @@ pub struct BlobCacheHandle {
     known: Arc<Cache<OpenBlob, Link>>,
     /// Removals of links from memory.
     removals: Removals,
-    waiters: GroupedLimit,
+    waiters: SharedLimit,
     range_shares: Shares,
     unstored_shares: Shares,
     download_shares: Shares,
@@ -83,7 +83,7 @@ impl BlobCacheHandle {
     ) -> Self {
         let known = Arc::new(Cache::new(limits.known_links.get()));
         let (all, each) = (limits.max_waiters.get(), limits.max_waiters_per_group.get());
-        let waiters = GroupedLimit::new("blob_waiters", all, each);
+        let waiters = SharedLimit::new("blob_waiters", all, each);
         let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams.get());
         let range_shares = Shares::of("range_streams", options.max_range_streams.get());
         let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams.get());
@@ -244,7 +244,7 @@ impl BlobCacheHandle {
     }
 
     /// Returns a permit of the group to wait for upstream.
-    fn wait(&self, group: GroupId) -> Result<GroupedPermit, BlobError> {
+    fn wait(&self, group: GroupId) -> Result<SharedPermit, BlobError> {
         self.waiters.try_acquire(group).ok_or(BlobError::Busy)
     }
 }

@@ -18,7 +18,7 @@ use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::revalidations::{Revalidation, Revalidations};
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
-use crate::actors::admission::GroupedLimit;
+use crate::actors::admission::SharedLimit;
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
@@ -41,7 +41,7 @@ pub struct ManifestCacheHandle(Arc<Inner>);
 struct Inner {
     actor: Addr<ManifestCache>,
     cache: Arc<CachedManifests>,
-    waiters: GroupedLimit,
+    waiters: SharedLimit,
     times: CurrentTimes,
     revalidations: Revalidations,
 }
@@ -83,7 +83,7 @@ impl ManifestCacheHandle {
         let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
         let of_actor = times.clone();
         let (all, each) = (limits.max_waiters.get(), limits.max_waiters_per_group.get());
-        let waiters = GroupedLimit::new("manifest_waiters", all, each);
+        let waiters = SharedLimit::new("manifest_waiters", all, each);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
         });

@@ -65,13 +65,16 @@ impl Gates {
 
     /// Removes the gates of this account for requests from now on.
     pub(super) fn forget_account(&mut self, (upstream, account): &(UpstreamName, Account)) {
-        self.0.retain(|(_, name, used), _| name != upstream || used != account);
+        for kind in ContentKind::ALL {
+            self.0.remove(&(kind, upstream.clone(), account.clone()));
+        }
     }
 
     /// Returns the time until which a gate of this account is closed.
     pub(super) fn closed_until(&self, upstream: &UpstreamName, account: &Account, now: Instant) -> Option<Instant> {
-        let of_account = self.0.iter().filter(|((_, name, used), _)| name == upstream && used == account);
-        of_account.filter_map(|(_, gate)| gate.0.borrow().throttle.closed_until(now)).max()
+        let gate = |kind| self.0.get(&(kind, upstream.clone(), account.clone()));
+        let gates = ContentKind::ALL.into_iter().filter_map(gate);
+        gates.filter_map(|gate| gate.0.borrow().throttle.closed_until(now)).max()
     }
 }
 

@@ -5,7 +5,7 @@
 //! space, the largest part loses its oldest event; but where none has more than a sixteenth, the oldest event of all goes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
@@ -62,6 +62,11 @@ impl Holder {
         })
     }
 
+    /// Returns the holder of an event that cannot be read.
+    pub fn unknown() -> Self {
+        Self(String::new())
+    }
+
     /// Returns the holder of a sum: the address of the client.
     pub fn of_sum(event: &Event) -> Self {
         Self(event.author.address.map_or_else(String::new, |address| address.to_string()))
@@ -75,6 +80,7 @@ pub fn surplus(events: Vec<HeldEvent>, max_bytes: u64) -> Vec<HeldEvent> {
         let holder = event.holder.0.clone();
         all.add(event, &mut holder.split('/'));
     }
+    all.index();
     let mut removed = Vec::new();
     while all.bytes > max_bytes
         && let Some(event) = all.remove_one()
@@ -89,58 +95,77 @@ pub fn surplus(events: Vec<HeldEvent>, max_bytes: u64) -> Vec<HeldEvent> {
 #[derive(Default)]
 struct Part {
     bytes: u64,
-    /// The oldest event of the part.
-    first: Option<EventId>,
-    own: Own,
+    /// The events of the holder alone.
+    own: VecDeque<HeldEvent>,
+    own_bytes: u64,
     within: BTreeMap<String, Part>,
-}
-
-/// The events of a holder alone.
-#[derive(Default)]
-struct Own {
-    bytes: u64,
-    events: VecDeque<HeldEvent>,
+    /// The parts of this one that have events, by size, then by the age of their oldest event. `None` names the events of
+    /// the holder alone.
+    by_size: BTreeSet<(u64, Reverse<EventId>, Option<String>)>,
+    /// The same parts by the age of their oldest event.
+    by_age: BTreeSet<(EventId, Option<String>)>,
 }
 
 impl Part {
     fn add<'a>(&mut self, event: HeldEvent, holder: &mut impl Iterator<Item = &'a str>) {
         self.bytes += event.bytes;
-        self.first = self.first.or(Some(event.id));
         match holder.next() {
             Some(name) => self.within.entry(name.to_owned()).or_default().add(event, holder),
             None => {
-                self.own.bytes += event.bytes;
-                self.own.events.push_back(event);
+                self.own_bytes += event.bytes;
+                self.own.push_back(event);
             }
         }
     }
 
+    /// Enters all parts into the indexes, once all events are there.
+    fn index(&mut self) {
+        self.within.values_mut().for_each(Self::index);
+        let names: Vec<_> = self.within.keys().cloned().map(Some).chain([None]).collect();
+        names.into_iter().for_each(|name| self.enter(name));
+    }
+
     /// Removes the oldest event of the largest part, or of all where no part is large.
     fn remove_one(&mut self) -> Option<HeldEvent> {
-        let large = self.bytes / SMALL_PARTS;
-        let size = |bytes: u64| if bytes > large { bytes } else { 0 };
-        let claim = |bytes: u64, first: Option<EventId>| first.map(|first| (size(bytes), Reverse(first)));
-        let own = claim(self.own.bytes, self.own.first());
-        let largest = self.within.iter_mut().max_by_key(|(_, part)| claim(part.bytes, part.first));
-        let removed = match largest {
-            Some((_, part)) if claim(part.bytes, part.first) > own => part.remove_one()?,
-            Some(_) | None => self.own.remove_first()?,
+        let (size, first, name) = self.by_size.pop_last()?;
+        let chosen = if size > self.bytes / SMALL_PARTS {
+            self.by_age.remove(&(first.0, name.clone()));
+            name
+        } else {
+            self.by_size.insert((size, first, name));
+            let (first, name) = self.by_age.pop_first()?;
+            self.by_size.remove(&(self.size(name.as_deref()), Reverse(first), name.clone()));
+            name
+        };
+        let removed = match &chosen {
+            Some(name) => self.within.get_mut(name)?.remove_one()?,
+            None => self.own.pop_front()?,
         };
         self.bytes -= removed.bytes;
-        self.first = self.within.values().filter_map(|part| part.first).chain(self.own.first()).min();
+        if chosen.is_none() {
+            self.own_bytes -= removed.bytes;
+        }
+        self.enter(chosen);
         Some(removed)
     }
-}
 
-impl Own {
-    fn first(&self) -> Option<EventId> {
-        self.events.front().map(|event| event.id)
+    fn enter(&mut self, name: Option<String>) {
+        let first = match &name {
+            Some(name) => self.within.get(name).and_then(|part| part.by_age.first()).map(|(first, _)| *first),
+            None => self.own.front().map(|event| event.id),
+        };
+        if let Some(first) = first {
+            self.by_size.insert((self.size(name.as_deref()), Reverse(first), name.clone()));
+            self.by_age.insert((first, name));
+        }
     }
 
-    fn remove_first(&mut self) -> Option<HeldEvent> {
-        let removed = self.events.pop_front()?;
-        self.bytes -= removed.bytes;
-        Some(removed)
+    /// Returns the size of a part of this one.
+    fn size(&self, name: Option<&str>) -> u64 {
+        match name {
+            Some(name) => self.within.get(name).map_or(0, |part| part.bytes),
+            None => self.own_bytes,
+        }
     }
 }
 

@@ -38,7 +38,10 @@ impl RegistryClient {
                 outcome => return outcome,
             }
         }
-        self.accounts_refused.refused(&account);
+        // An account of a group may have been removed while it was refused.
+        if self.accounts.of(&origin.account).is_ok() {
+            self.accounts_refused.refused(&account);
+        }
         Err(refused)
     }
 

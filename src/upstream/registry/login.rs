@@ -13,6 +13,7 @@
 //! A realm that issues an anonymous token instead of a refusal cannot be distinguished from one that refuses the
 //! image.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use reqwest::Method;
@@ -54,7 +55,9 @@ impl RegistryClient {
                 (401, None) => {
                     Err(UpstreamError::InvalidResponse { what: "a 401 without a challenge that can be met" })
                 }
-                _ => response::successful(received, Refusal::OfRegistry, &self.passwords).await.map(|_| None),
+                _ => response::successful(received, Refusal::OfRegistry, || Cow::Borrowed(&*self.passwords))
+                    .await
+                    .map(|_| None),
             }
         };
         with_timeout(self.header_timeout, greeting).await

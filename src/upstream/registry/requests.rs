@@ -54,7 +54,7 @@ impl RegistryClient {
     ) -> Result<Response, UpstreamError> {
         let successful = async {
             let received = self.send_authorized(origin, &wanted).await?;
-            response::successful(received, refusal, &self.passwords(&origin.account)).await
+            response::successful(received, refusal, || self.passwords(&origin.account)).await
         };
         with_timeout(self.header_timeout, successful).await
     }

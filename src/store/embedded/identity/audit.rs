@@ -101,6 +101,9 @@ impl EmbeddedIdentities {
     }
 
     fn remove_sums(&self, sums: &[SizedEvent]) -> Result<(), StoreError> {
+        if sums.is_empty() {
+            return Ok(());
+        }
         let mut state = self.events.writing();
         self.database.remove_sums(sums)?;
         state.sum_bytes = state.sum_bytes.saturating_sub(size_of(sums));

@@ -38,8 +38,11 @@ impl Index {
     /// no records of other images.
     pub fn pull_records(&self, query: &PullsQuery) -> ImagePulls {
         let read = || {
-            let mut pulls = ImagePulls::default();
-            for day in (query.first.0..=query.last.0).rev().map(Day) {
+            let first = self.pull_records.iter().keys().next().transpose()?;
+            let since = first.and_then(|key| key::day_of_pull_record(&key)).map(|day| day.max(query.first));
+            let mut pulls = ImagePulls { since, ..ImagePulls::default() };
+            let days = since.map_or(1..=0, |since| since.0..=query.last.0);
+            for day in days.rev().map(Day) {
                 for entry in self.pull_records.scan_prefix(key::pull_records_of_image(day, query)) {
                     let (key, value) = entry?;
                     pulls.total += 1;
@@ -51,8 +54,6 @@ impl Index {
                     }
                 }
             }
-            let first = self.pull_records.iter().keys().next().transpose()?;
-            pulls.since = first.and_then(|key| key::day_of_pull_record(&key)).map(|day| day.max(query.first));
             Ok(pulls)
         };
         self.in_database(read).unwrap_or_default()

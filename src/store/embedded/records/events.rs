@@ -186,7 +186,8 @@ fn surplus_of(tree: &sled::Tree, holder: fn(&Event) -> Holder, max_bytes: u64) -
     let held = guarded(|| {
         let held = tree.scan_prefix(KEY_PREFIX).map(|entry| {
             let (key, value) = entry?;
-            let holder = holder(&serde_json::from_slice(&value)?);
+            // One damaged event must not keep all others from being removed.
+            let holder = serde_json::from_slice(&value).map_or_else(|_| Holder::unknown(), |event| holder(&event));
             Ok::<_, StoreError>(HeldEvent { id: id_in(&key)?, holder, bytes: (key.len() + value.len()) as u64 })
         });
         held.collect::<Result<Vec<_>, _>>()
