@@ -74,6 +74,7 @@ pub mod history;
 pub mod id;
 pub mod image_path;
 pub mod json_object;
+pub mod key_files;
 pub mod last_use;
 pub mod limits;
 pub mod list_query;

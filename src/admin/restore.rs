@@ -18,6 +18,7 @@ use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::{Directory, Record, Service, Write};
 use crate::domain::group::GroupPath;
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::key_files::{account_keys_in, signing_keys_in};
 use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
 use crate::store::atomic_file;
@@ -26,7 +27,7 @@ use crate::store::embedded::backup::Beside;
 use crate::store::embedded::export::{self, Backup, KeptEvents};
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
 use crate::store::error::OpenError;
-use crate::store::key_file::{ReplacedKeys, account_keys_in, signing_keys_in};
+use crate::store::key_file::ReplacedKeys;
 
 /// Result of a restore.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::output::{number_of, print_line};
 use super::restore::RestoreArgs;
 use crate::admin::keys::{rotate, rotate_account_keys};
 use crate::admin::reset::reset_admin;
-use crate::store::key_file::{account_keys_in, signing_keys_in};
+use crate::domain::key_files::{account_keys_in, signing_keys_in};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]

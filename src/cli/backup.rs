@@ -10,8 +10,8 @@ use super::failure::Failure;
 use super::output::{number_of, print_line, print_note};
 use crate::admin::backup::{BackedUp, Output, back_up};
 use crate::domain::chosen_setting::ChosenSetting;
+use crate::domain::key_files::{account_keys_in, signing_keys_in};
 use crate::settings::{Chosen, restored};
-use crate::store::key_file::{account_keys_in, signing_keys_in};
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::pull_records::PullRecordOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::domain::freshness::{TagClass, TagClasses, TagPattern};
+use crate::domain::key_files::{account_keys_in, signing_keys_in};
 use crate::domain::last_use::AddressDays;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
@@ -25,7 +26,6 @@ use crate::domain::token::is_like_gitlabs;
 use crate::domain::upstream::NetworkMode;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
-use crate::store::key_file::{account_keys_in, signing_keys_in};
 use crate::telemetry::TraceOptions;
 
 /// Folders, free space and the verification of stored blobs.

@@ -1,4 +1,4 @@
-//! Files of keys: where they are, and the replacement of that of the signing keys. The service reads it at a start only, so that it may be running.
+//! The replacement of the file of the signing keys. The service reads it at a start only, so that it may be running.
 //!
 //! During a restore the old keys are out of use before the identities change: a login token that they signed must not
 //! become valid again together with its credential. A process that is killed in between leaves no key file, and the
@@ -11,16 +11,6 @@ use std::path::{Path, PathBuf};
 use super::atomic_file;
 use super::data_dir::give_to_owner_of;
 use super::error::{OpenError, StoreError};
-
-/// Returns the file of the keys that sign login tokens, where the settings name no other one.
-pub fn signing_keys_in(data: &Path) -> PathBuf {
-    data.join("jwt-keys")
-}
-
-/// Returns the file of the keys for the passwords of groups' accounts, where the settings name no other one.
-pub fn account_keys_in(data: &Path) -> PathBuf {
-    data.join("account-keys")
-}
 
 /// A key file that is being replaced.
 #[derive(Debug)]
