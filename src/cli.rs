@@ -44,9 +44,9 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; with `apply --dry-run`: nothing differs
-  1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
-     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change was not
-     confirmed
+  1  the service or a registry refused, a step of `check` failed, `explain` found that a pull is refused, `bench`
+     measured nothing or received wrong content, `admin` changed nothing, `backup` or `restore` did nothing, `fsck`
+     found something broken that is not repaired, or a change was not confirmed
   2  the command line is invalid; with `apply --dry-run`: the service differs from the file
   3  the service cannot be reached
   4  the settings are invalid, the service cannot start, `fsck` cannot examine the store, or the file of `apply`, or one
@@ -72,9 +72,9 @@ enum Verb {
     Login(login::LoginArgs),
     /// Users: create, list, show, change, password, block, unblock, delete.
     User(user::UserArgs),
-    /// Groups: create, list, show, change, delete, purge.
+    /// Groups: create, list, show, change, delete, purge, and upstream-account for their accounts at registries.
     Group(group::GroupArgs),
-    /// Images that groups have cached: list, warm, delete, pin, unpin, refresh, usage.
+    /// Images that groups have cached: list, warm, delete, pin, unpin, refresh, pulls, usage.
     Cache(cache::CacheArgs),
     /// Members of a group: add, list, change, remove.
     Member(member::MemberArgs),
@@ -105,7 +105,7 @@ enum Verb {
     /// them, or by a new one.
     #[command(after_help = "Example: dependency-proxy restore --data /var/lib/dependency-proxy --from backup.json")]
     Restore(restore::RestoreArgs),
-    /// The data folder: reset the administrator's password, rotate the signing key, restore a backup.
+    /// The data folder of a service: reset (of the administrator's password), rotate-key, rotate-account-key, restore.
     Admin(admin::AdminArgs),
     /// Examine the store of a stopped service: every file against its digest, the index against the files, and what is
     /// counted against what is stored. Changes nothing, except with --repair.
@@ -116,7 +116,7 @@ enum Verb {
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
     #[command(after_help = "Example:\n\
-\x20 dependency-proxy check --group team --username ci --secret-file secrets/team-ci --image alpine:3.22")]
+\x20 dependency-proxy check --group team --username runner --secret-file secrets/team-runner --image alpine:3.22")]
     Check(check::CheckArgs),
     /// Explain whether somebody may pull through a group, by which rule, and how fresh the image is.
     Explain(explain::ExplainArgs),
@@ -124,7 +124,7 @@ enum Verb {
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
     #[command(after_help = "Example:\n\
-\x20 dependency-proxy bench --group team --image alpine:3.22 --username ci --secret-file secrets/team-ci --clients 50")]
+\x20 dependency-proxy bench --group team --image alpine:3.22 --username runner --secret-file secrets/team-runner --clients 50")]
     Bench(Box<bench::BenchArgs>),
     /// Print the lines with which a client pulls through a group: GitLab CI, containerd and others.
     Snippet(snippet::SnippetArgs),

@@ -1,5 +1,5 @@
-//! `explain`: says by which rule somebody may pull through a group or not, with which account the registry is asked, and
-//! how fresh the image is.
+//! `explain`: says by which rule somebody may pull through a group or not, with which account the registry is asked,
+//! and how fresh the image is.
 
 use clap::Args;
 use serde_json::Value;
@@ -13,8 +13,8 @@ use super::output::print_line;
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: dependency-proxy explain --group team --user bob --image ghcr.io/acme/app:1.4\n\n\
-                        Owners of the group ask about its members and tokens, administrators about anybody. The exit code is 1 if the \
-                        pull is refused.")]
+                        Owners of the group ask about its members and tokens, administrators about anybody. The exit \
+                        code is 1 if the pull is refused.")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     connection: Connection,
@@ -75,10 +75,32 @@ fn print(found: &Value) {
     let fresh = match image["fresh_seconds"].as_u64() {
         Some(seconds) => {
             let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen"));
-            let chooser = chooser.unwrap_or_default();
-            format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}")
+            asked_again(seconds, &chooser.unwrap_or_default())
         }
         None => "a digest never changes: the registry is not asked again".to_owned(),
     };
     print_line(&line("", "freshness", &fresh));
+}
+
+/// Returns how often the registry is asked about a tag that is fresh for this number of seconds.
+fn asked_again(seconds: u64, chooser: &str) -> String {
+    match seconds {
+        0 => format!("the registry is asked at every pull whether the tag has moved{chooser}"),
+        // The time of a service that contacts no registry.
+        u64::MAX => "the service is offline: no registry is asked".to_owned(),
+        _ => format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_that_is_never_fresh_or_always_is_not_explained_by_a_number() {
+        let chosen = ", as team has chosen";
+        assert!(asked_again(0, chosen).contains("at every pull") && asked_again(0, chosen).ends_with(chosen));
+        assert!(asked_again(600, "").ends_with("at most once in 600 s"));
+        assert!(!asked_again(u64::MAX, chosen).contains(chosen));
+    }
 }

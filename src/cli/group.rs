@@ -65,12 +65,12 @@ enum GroupVerb {
         /// Remove images that were not pulled for this number of days; 0: never, `inherit`: as in the group above it
         #[arg(long, value_name = "DAYS", value_parser = days_or_inherit)]
         unpulled_days: Option<Limit>,
-        /// Time for which all tags that the group pulls are fresh, such as 10m; 0: the registry is asked at every pull,
-        /// `inherit`: as in the group above it
+        /// Time for which all tags that the group pulls are fresh, such as 10m, and at most a year (8760h); 0: the
+        /// registry is asked at every pull, `inherit`: as in the group above it
         #[arg(long, value_name = "TIME", value_parser = time_or_inherit)]
         tag_freshness: Option<Limit>,
     },
-    /// Accounts of a group at upstreams, which it uses instead of those of the service
+    /// Accounts of a group at upstreams, which it uses instead of those of the service: list, set, delete, test
     UpstreamAccount(AccountArgs),
     /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks for confirmation
     #[command(after_help = "Example: dependency-proxy group delete team/ci --yes")]

@@ -22,8 +22,8 @@ pub(super) struct ServeArgs {
     /// TOML file with settings; the others have the defaults of config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Report all errors of the settings, and of the files and folders that they name, and exit. Changes nothing, and
-    /// can be used while the service runs
+    /// Report all errors of the settings, and of the files and folders that a start needs, and exit. Changes nothing,
+    /// and can be used while the service runs
     #[arg(long)]
     check: bool,
     /// Print the result of --check as JSON

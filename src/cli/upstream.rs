@@ -23,8 +23,8 @@ pub(super) struct UpstreamArgs {
 
 #[derive(Debug, Subcommand)]
 enum UpstreamVerb {
-    /// List the registries and accounts with their states: whether requests are sent, why not, and what is left of
-    /// their pull limits; for administrators
+    /// List the registries and accounts, those of groups with their group, and their states: whether requests are sent,
+    /// why not, and what is left of their pull limits; for administrators
     #[command(after_help = "Example: dependency-proxy upstream list")]
     List {
         #[command(flatten)]
@@ -50,7 +50,7 @@ enum UpstreamVerb {
     },
 }
 
-const STATES: Columns = &["upstream", "account", "state", "retry", "pulls_left", "runs_out", "because"];
+const STATES: Columns = &["upstream", "account", "group", "state", "retry", "pulls_left", "runs_out", "because"];
 
 impl UpstreamArgs {
     /// Runs the subcommand and prints its result.
@@ -74,6 +74,7 @@ async fn list(connection: &Connection) -> Result<(), Failure> {
 /// Returns the state of an account as a line of a table.
 fn row(state: &Value) -> Value {
     let mut row = state.clone();
+    row["group"] = state["account_group"].clone();
     let limit = &state["pull_limit"];
     if let (Some(left), Some(whole)) = (limit["remaining"].as_u64(), limit["limit"].as_u64()) {
         row["pulls_left"] = json!(format!("{left} of {whole}"));

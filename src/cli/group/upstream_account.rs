@@ -15,8 +15,8 @@ use super::super::output::{Columns, Output};
 /// Arguments of `group upstream-account`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Groups below use the account, too, unless they have their own. Each new password has to prove again what it \
-                        may pull: what is cached stays stored, and the registry is asked once for each image."
+    after_help = "Groups below use the account, too, unless they have their own. What is cached is served to a new \
+                  password once the registry has confirmed each image to it, and is not downloaded again."
 )]
 pub(super) struct AccountArgs {
     #[command(subcommand)]
@@ -48,16 +48,16 @@ enum AccountVerb {
     /// Delete the account of a group at an upstream: it uses that of the group above it or of the service again
     #[command(after_help = "Example: dependency-proxy group upstream-account delete team docker.io")]
     Delete {
-        /// Full path or number of the group
+        /// Full path or number of the group that has the account
         group: String,
         /// Name of the upstream
         upstream: String,
     },
-    /// Log in at an upstream with the account of a group, and print what the upstream says; the exit code is 1 if it does not
-    /// accept it
+    /// Log in at an upstream with a group's own account, and print what the upstream says; the exit code is 1 if it
+    /// does not accept it. For an account that the group has from a group above it, name that group: `list` shows it
     #[command(after_help = "Example: dependency-proxy group upstream-account test team docker.io")]
     Test {
-        /// Full path or number of the group
+        /// Full path or number of the group that has the account
         group: String,
         /// Name of the upstream
         upstream: String,
@@ -66,6 +66,9 @@ enum AccountVerb {
 
 /// The last part of the API path of the accounts of a group.
 const ACCOUNTS: &str = "upstream_accounts";
+
+/// Message of the service for a group that itself has no account at the upstream, without its status.
+const NO_ACCOUNT: &str = "Account Not Found";
 
 const COLUMNS: Columns = &["upstream", "identity", "group", "set_at", "readable", "message"];
 
@@ -84,12 +87,14 @@ impl AccountArgs {
                 Ok(Output::One(COLUMNS, api.put(&path, &body).await?))
             }
             AccountVerb::Delete { group, upstream } => {
-                api.delete(&["groups", &group, "dependency_proxy", ACCOUNTS, &upstream]).await?;
+                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream];
+                api.delete(&path).await.map_err(|failure| of_own_account(failure, &group, &upstream))?;
                 Ok(Output::Done(format!("the account of {group} at {upstream} is deleted")))
             }
             AccountVerb::Test { group, upstream } => {
                 let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream, "test"];
-                let test = api.post(&path, &json!({})).await?;
+                let test = api.post(&path, &json!({})).await;
+                let test = test.map_err(|failure| of_own_account(failure, &group, &upstream))?;
                 let message = test["message"].as_str().unwrap_or_default().to_owned();
                 match test["result"].as_str() {
                     Some("accepted" | "not_required") => Ok(Output::Done(message)),
@@ -98,6 +103,18 @@ impl AccountArgs {
             }
         }
     }
+}
+
+/// Returns the failure of a request for a group's own account. If it has none, the text says where to look.
+fn of_own_account(failure: Failure, group: &str, upstream: &str) -> Failure {
+    if !matches!(&failure, Failure::Refused { status: 404, message } if message == NO_ACCOUNT) {
+        return failure;
+    }
+    let message = format!(
+        "{group} has no account of its own at {upstream}. If it uses that of a group above it, name that group: `group \
+         upstream-account list {group}` shows it"
+    );
+    Failure::refused(404, &message)
 }
 
 fn secret(file: Option<PathBuf>) -> Result<SecretString, Failure> {
@@ -109,5 +126,17 @@ fn secret(file: Option<PathBuf>) -> Result<SecretString, Failure> {
             Err(Failure::Input(text.to_owned()))
         }
         None => piped_secret(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_inherits_an_account_is_told_to_name_the_group_that_has_it() {
+        let said = |message: &str| of_own_account(Failure::refused(404, message), "team/ci", "docker.io").to_string();
+        assert!(said("404 Account Not Found").starts_with("team/ci has no account of its own at docker.io. If"));
+        assert_eq!(said("404 Group Not Found"), "Group Not Found (404)");
     }
 }

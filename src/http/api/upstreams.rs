@@ -21,13 +21,16 @@ pub(super) async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
 
 fn view(caller: &Caller, state: &AccountState) -> Value {
     let account = Some(state.account.username()).filter(|_| state.account != Account::Anonymous);
-    let holder = state.account.of_group().and_then(|id| caller.directory.holder_of_account(id));
+    let id = state.account.of_group();
+    let holder = id.and_then(|id| caller.directory.holder_of_account(id));
+    let unreadable = id.and_then(|id| caller.state.accounts.unreadable(id));
+    let unreadable = unreadable.map(|error| format!("the password cannot be decrypted: {error}"));
     json!({
         "upstream": state.upstream,
         "account": account,
         "account_group": holder.map(|group| group.path.as_str()),
-        "state": word(state),
-        "because": state.because,
+        "state": if unreadable.is_some() { "unreadable" } else { word(state) },
+        "because": unreadable.as_ref().or(state.because.as_ref()),
         "retry_seconds": state.retry_in.map(seconds),
         "held_seconds": state.held_for.map(seconds),
         "pull_limit": state.limit.as_ref().map(|limit| limit_view(limit, state.runs_out_in)),

@@ -108,8 +108,12 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                 dt { "Asked again" }
                 dd {
                     @match image.fresh_seconds {
+                        // The time of a service that contacts no registry.
+                        Some(u64::MAX) => "never: the service is offline",
                         Some(seconds) => {
-                            "whether the tag has moved, by the first pull that is " (seconds) " s after the last answer"
+                            "whether the tag has moved, by "
+                            @if seconds == 0 { "every pull" }
+                            @else { "the first pull that is " (seconds) " s after the last answer" }
                             @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
                         },
                         None => "never: a digest stands for the same content for ever",

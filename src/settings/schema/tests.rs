@@ -107,7 +107,7 @@ fn every_key_of_the_schema_is_in_the_commented_file() {
         ("tokens", &["users", "alice", "tokens", "provisioning"]),
         ("groups", &["groups", "team"]),
         ("members", &["groups", "team", "members", "bob"]),
-        ("deploy_tokens", &["groups", "team", "deploy_tokens", "ci"]),
+        ("deploy_tokens", &["groups", "team", "deploy_tokens", "runner"]),
         ("access_tokens", &["groups", "team", "access_tokens", "provisioner"]),
     ] {
         let entry = resolved(&state, &state["$defs"][table]);

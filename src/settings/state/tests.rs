@@ -32,7 +32,7 @@ fn the_example_is_read() {
         .unwrap()
     );
     assert_eq!(team.members["bob"].access_level, Level::Developer);
-    assert_eq!(team.deploy_tokens["ci"].token.expires_at, Some(End(None)));
+    assert_eq!(team.deploy_tokens["runner"].token.expires_at, Some(End(None)));
     assert_eq!(state.file(Path::new("secrets/x")), Path::new("/etc/company/secrets/x"));
 }
 

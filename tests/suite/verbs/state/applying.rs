@@ -12,8 +12,8 @@ async fn the_example_is_applied_and_then_nothing_is_left_to_change() {
         "+ member bob of team: access_level developer, expires_at 2099-01-01",
         "+ member alice of team/ci: access_level owner",
         "~ group team: max_size none -> 50GB",
-        "+ deploy token 'ci' of team: scopes read_registry+write_registry, expires_at never, username ci, its secret is \
-         written to secrets/team-ci",
+        "+ deploy token 'runner' of team: scopes read_registry+write_registry, expires_at never, username runner, its secret \
+         is written to secrets/team-runner",
         "+ group access token 'provisioner' of team: scopes api, expires_at 2099-01-01, access_level owner, its secret is",
         "+ personal access token 'provisioning' of alice: scopes api, expires_at 2099-01-01, its secret is written to",
     ]) {
@@ -26,9 +26,9 @@ async fn the_example_is_applied_and_then_nothing_is_left_to_change() {
     assert!(says(&applied).ends_with(&format!("Done: {} changes.\n", plan.len())));
     let password = company.secret("secrets/alice.password");
     says(&verb(&company.service, "", "login --username alice --password-stdin", &password));
-    let secrets = ["team-ci", "team-provisioner", "alice-provisioning"];
+    let secrets = ["team-runner", "team-provisioner", "alice-provisioning"];
     let secrets = secrets.map(|name| company.secret(&format!("secrets/{name}")));
-    assert!(company.may_pull("team", "ci", &secrets[0]).await);
+    assert!(company.may_pull("team", "runner", &secrets[0]).await);
     says(&verb(&company.service, &secrets[1], "group show team", ""));
     says(&verb(&company.service, &secrets[2], "group show team/ci", ""));
     let said = [applied.stdout, applied.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
@@ -36,7 +36,7 @@ async fn the_example_is_applied_and_then_nothing_is_left_to_change() {
 
     assert_eq!(company.plan(EXAMPLE, ""), [] as [&str; 0]);
     assert_eq!(says(&company.apply(EXAMPLE, "")), "Nothing to change.\n", "there is nothing to confirm");
-    assert_eq!(company.secret("secrets/team-ci"), secrets[0]);
+    assert_eq!(company.secret("secrets/team-runner"), secrets[0]);
 }
 
 #[actix_rt::test]

@@ -15,8 +15,8 @@ async fn the_commands_of_the_document_do_what_it_says() {
     fs::write(company.path("company.toml"), change).unwrap();
     let output = run("A change");
     let plan = output.split("+ user alice").nth(1).unwrap();
-    assert!(plan.contains("+ deploy token 'ci' of team") && output.ends_with("Done: 7 changes.\n"), "{output}");
-    assert!(company.may_pull("team", "ci", &company.secret("secrets/ci")).await);
+    assert!(plan.contains("+ deploy token 'runner' of team") && output.ends_with("Done: 7 changes.\n"), "{output}");
+    assert!(company.may_pull("team", "runner", &company.secret("secrets/runner")).await);
     assert_eq!(run("What is removed"), "- member root of team: access_level owner\n");
     run("In CI");
     let plan: Value = serde_json::from_str(&fs::read_to_string(company.path("plan.json")).unwrap()).unwrap();
