@@ -5,7 +5,7 @@ use std::process::Command;
 use fake_registry::FakeRegistry;
 use serde_json::Value;
 
-use crate::service::{ADMIN_TOKEN, Config, Service};
+use crate::service::{ADMIN_TOKEN, Config, Service, python};
 
 #[actix_rt::test]
 async fn python_gitlab_finds_everything_as_in_gitlab_and_a_killed_service_forgets_none_of_it() {
@@ -25,10 +25,8 @@ async fn python_gitlab_finds_everything_as_in_gitlab_and_a_killed_service_forget
 
 /// Runs all checks of `tests/clients/gitlab.py`.
 fn drive(service: &Service) {
-    let python = std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON")
-        .expect("DEPENDENCY_PROXY_TEST_PYTHON names a Python that has python-gitlab; tests/run makes one");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/gitlab.py");
-    let mut command = Command::new(python);
+    let mut command = Command::new(python());
     let driven = command.arg(script).arg(service.url()).env("GITLAB_ADMIN_TOKEN", ADMIN_TOKEN).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&driven.stdout), String::from_utf8_lossy(&driven.stderr));
     assert!(driven.status.success(), "in {out}\n{err}");

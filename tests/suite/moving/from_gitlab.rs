@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::service::{ADMIN_TOKEN, Config, Group};
+use crate::service::{ADMIN_TOKEN, Config, Group, python};
 
 const PULL: [&str; 2] = ["read_registry", "write_registry"];
 const OLD_SECRET: &str = "gldt-a-secret-of-gitlab-7";
@@ -29,9 +29,7 @@ impl Scene {
 
     /// Runs the script as the document does, with these options.
     fn run(&self, options: &[&str]) -> Output {
-        let python = std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON")
-            .expect("DEPENDENCY_PROXY_TEST_PYTHON names a Python that has python-gitlab; tests/run makes one");
-        Command::new(python)
+        Command::new(python())
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/config/moving/from_gitlab.py"))
             .args(["--from", &self.gitlab.url(), "--to", &self.service.url(), "--secrets"])
             .arg(&self.secrets)
@@ -196,7 +194,7 @@ async fn the_commands_of_the_document_print_a_plan_and_carry_it_out() {
     let [commands] = blocks("Copying groups from a GitLab", "sh")[..] else { panic!("one block") };
     let scene = Scene::start();
     fill(&scene.gitlab).await;
-    let python = std::env::var("DEPENDENCY_PROXY_TEST_PYTHON").unwrap();
+    let python = python().into_string().unwrap();
     let commands = commands
         .replace("python3 config/", &format!("{python} {}/config/", env!("CARGO_MANIFEST_DIR")))
         .replace("https://gitlab.example.com", &scene.gitlab.url())

@@ -173,6 +173,12 @@ fn binary() -> OsString {
     std::env::var_os("DEPENDENCY_PROXY_TEST_BINARY").unwrap_or_else(built)
 }
 
+/// Returns the Python that has the packages of `tests/requirements.txt`.
+pub fn python() -> OsString {
+    std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON")
+        .expect("tests/run makes one, and names it in DEPENDENCY_PROXY_TEST_PYTHON")
+}
+
 fn spawn(config: &Path, variables: &[(String, String)]) -> Spawned {
     try_spawn(config, variables).unwrap_or_else(|(_, log)| panic!("it did not start: {log}"))
 }

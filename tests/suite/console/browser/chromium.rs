@@ -171,11 +171,10 @@ fn metrics(width: u32) -> Value {
 
 /// Returns the script of axe-core, which is a file of a Python package of the tests.
 fn axe_core() -> String {
-    let python = std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     // Not imported, because it needs what is not installed.
     let find = "import importlib.util as all; \
                 print(all.find_spec('axe_playwright_python').submodule_search_locations[0])";
-    let output = Command::new(python).args(["-c", find]).output().unwrap();
+    let output = Command::new(crate::service::python()).args(["-c", find]).output().unwrap();
     let folder = String::from_utf8(output.stdout).unwrap();
     std::fs::read_to_string(PathBuf::from(folder.trim()).join("axe.min.js")).expect("tests/run installs axe-core")
 }
