@@ -9,13 +9,17 @@
 //! tied to the numbers of groups: an administrator who deletes a group and creates it again, as provisioning does,
 //! means the path.
 
+mod transfer;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use self::transfer::transfer;
+use self::transfer::{move_paths, owner};
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
-use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::group::{Group, GroupCacheLimits, GroupPath, Visibility};
 use crate::domain::id::{GroupId, UserId};
@@ -106,10 +110,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
     builder.put(Record::Group(group.clone()));
     let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
     if level < Some(AccessLevel::Owner) && directory.user(new.creator).is_some() {
-        let user = new.creator;
-        let level = AccessLevel::Owner;
-        let membership = Membership { group: group.id, user, level, expires_at: None, created_at: now, made_by: None };
-        builder.put(Record::Membership(membership));
+        builder.put(Record::Membership(owner(group.id, new.creator, now)));
     }
     Ok(builder.finish(group))
 }
@@ -148,17 +149,7 @@ pub fn update(
     check_cache(group.cache)?;
     check_text(&group.name, &group.description)?;
     if group.path != old.path {
-        for moved in within(directory, &old.path) {
-            check_account(
-                directory,
-                upstreams,
-                by,
-                Some(&moved.path),
-                &moved_path(&moved.path, &old.path, &group.path)?,
-            )?;
-        }
-        check_free(directory, &group.path, Some(id))?;
-        move_below(directory, &mut builder, &old.path, &group.path)?;
+        move_paths(directory, upstreams, &mut builder, (old, &group.path), by)?;
     }
     builder.put(Record::Group(group.clone()));
     Ok(builder.finish(group))
@@ -276,26 +267,6 @@ fn check_covers_children(directory: &Directory, id: GroupId, visibility: Visibil
         return Err(CommandError::invalid("visibility_level", reason));
     }
     Ok(())
-}
-
-fn move_below(
-    directory: &Directory,
-    builder: &mut ChangeBuilder,
-    from: &GroupPath,
-    to: &GroupPath,
-) -> Result<(), CommandError> {
-    for group in within(directory, from).filter(|group| group.path != *from) {
-        let path = moved_path(&group.path, from, to)?;
-        builder.put(Record::Group(Group { path, ..Group::clone(group) }));
-    }
-    Ok(())
-}
-
-/// Returns the new path of a group at `path`, which is `from` or below it, when `from` becomes `to`.
-fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<GroupPath, CommandError> {
-    let below = &path.as_str()[from.as_str().len()..];
-    let moved = format!("{to}{below}").parse();
-    moved.map_err(|_| CommandError::invalid("path", "is too long for the groups below it"))
 }
 
 /// Checks that the user is an administrator if the path `to` gives the use of an account that `from` does not.
