@@ -68,39 +68,49 @@ fn print(found: &Value) {
         &format!("{} is pulled from {} {account}{holder}", text(&image["name"]), text(&image["upstream"])),
     ));
     let cached = match image["cached"]["state"].as_str() {
-        Some(state) => format!("{state}, last pulled at {}", text(&image["cached"]["last_pulled_at"])),
+        Some(state) => {
+            let tag = image["cached"]["tag"].as_str().filter(|_| is_digest(image));
+            let by_tag = tag.map(|tag| format!(" by the tag {tag}")).unwrap_or_default();
+            format!("{state}{by_tag}, last pulled at {}", text(&image["cached"]["last_pulled_at"]))
+        }
         None => "not cached: a pull needs the registry".to_owned(),
     };
     print_line(&line("", "cache", &cached));
-    let fresh = match image["fresh_seconds"].as_u64() {
-        Some(seconds) => {
-            let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen"));
-            asked_again(seconds, &chooser.unwrap_or_default())
-        }
-        None => "a digest never changes: the registry is not asked again".to_owned(),
-    };
-    print_line(&line("", "freshness", &fresh));
+    print_line(&line("", "freshness", &freshness(image)));
 }
 
-/// Returns how often the registry is asked about a tag that is fresh for this number of seconds.
-fn asked_again(seconds: u64, chooser: &str) -> String {
-    match seconds {
-        0 => format!("the registry is asked at every pull whether the tag has moved{chooser}"),
-        // The time of a service that contacts no registry.
-        u64::MAX => "the service is offline: no registry is asked".to_owned(),
-        _ => format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}"),
+/// Returns how often the registry is asked about an image that is cached.
+fn freshness(image: &Value) -> String {
+    let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen")).unwrap_or_default();
+    match image["fresh_seconds"].as_u64() {
+        Some(0) => format!("the registry is asked at every pull whether the tag has moved{chooser}"),
+        Some(seconds) => {
+            format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}")
+        }
+        None if is_digest(image) => "a digest never changes: the registry is not asked again".to_owned(),
+        None => "the service is offline: no registry is asked".to_owned(),
     }
+}
+
+fn is_digest(image: &Value) -> bool {
+    image["name"].as_str().is_some_and(|name| name.contains('@'))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_tag_that_is_never_fresh_or_always_is_not_explained_by_a_number() {
-        let chosen = ", as team has chosen";
-        assert!(asked_again(0, chosen).contains("at every pull") && asked_again(0, chosen).ends_with(chosen));
-        assert!(asked_again(600, "").ends_with("at most once in 600 s"));
-        assert!(!asked_again(u64::MAX, chosen).contains(chosen));
+        let of = |name: &str, seconds: Option<u64>, group: Option<&str>| {
+            freshness(&json!({"name": name, "fresh_seconds": seconds, "fresh_group": group}))
+        };
+        let always = of("app:1", Some(0), Some("team"));
+        assert!(always.contains("at every pull") && always.ends_with(", as team has chosen"), "{always}");
+        assert!(of("app:1", Some(600), None).ends_with("at most once in 600 s"));
+        assert_eq!(of("app:1", None, Some("team")), "the service is offline: no registry is asked");
+        assert!(of("app@sha256:0", None, None).starts_with("a digest never changes"));
     }
 }

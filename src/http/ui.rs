@@ -19,6 +19,7 @@
 //! | `/-/account...` | the password, the personal access tokens and the sessions of the user | [`account`] |
 //! | `.../audit` | who changed what in a group, and what was refused | [`audit`] |
 //! | `/-/groups/new` | the form for a new group | [`new_group`] |
+//! | `/-/api` | the calls of the REST API, for everyone | [`api_reference`] |
 //! | `/-/admin...` | for administrators: overview, groups by size, users, audit log | [`admin`] |
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
@@ -35,6 +36,7 @@
 mod account;
 mod address;
 mod admin;
+mod api_reference;
 mod assets;
 mod audit;
 mod chart;
@@ -119,6 +121,7 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         .service(
             page(new_group::ADDRESS, WITH_FORM).route(get().to(new_group::show)).route(post().to(new_group::create)),
         )
+        .service(page(api_reference::ADDRESS, FORMLESS).route(get().to(api_reference::show)))
         .service(page("/-/users/{name}", FORMLESS).route(get().to(user::show)))
         .service(page("/-/assets/{name}", FORMLESS).route(get().to(assets::show)))
         .service(

@@ -137,6 +137,26 @@ async fn owners_ask_about_members_and_tokens_of_their_group_and_members_about_no
 }
 
 #[actix_rt::test]
+async fn a_digest_is_cached_by_its_tag_and_not_cached_if_nobody_has_pulled_it() {
+    let app = Image::single(&[Layer::random(100, 1)]);
+    let Started { hub: _hub, service, client, .. } = &scenario().start().await;
+    let explain = async |image: &str| {
+        let path = format!("/groups/team/dependency_proxy/explain?user=root&image={image}");
+        let answer = service.api("GET", &path, Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["image"].clone()
+    };
+    let by_digest = format!("app@{}", app.digest());
+    assert_eq!(explain(&by_digest).await["cached"], Value::Null);
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    let explained = explain(&by_digest).await;
+    assert_eq!(explained["name"], format!("library/app@{}", app.digest()));
+    let cached = &explained["cached"];
+    assert_eq!((&cached["tag"], &cached["digest"]), (&json!("1"), &json!(app.digest())), "{explained}");
+    assert_eq!(explained["fresh_seconds"], Value::Null);
+}
+
+#[actix_rt::test]
 async fn the_verb_prints_each_rule_and_fails_for_a_pull_that_is_refused() {
     let Started { hub: _hub, service, team, .. } = &scenario().start().await;
     let bob = service.user("bob", "bob-has-a-password").await;

@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod api_description;
 mod audit;
 mod backup;
 mod blobs;
@@ -47,5 +48,6 @@ mod sending;
 mod service;
 mod small_disk;
 mod soak;
+mod terraform;
 mod upstream_client;
 mod verbs;

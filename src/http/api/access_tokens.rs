@@ -4,12 +4,15 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::answer::{Day, Time};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::params::Params;
@@ -19,48 +22,132 @@ use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{NewCredential, NewToken};
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::last_use::{AddressUse, MAX_ADDRESSES};
+use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 
 /// Default lifetime of an access token. The same as GitLab's.
 const LIFE_DAYS: i64 = 365;
 
+/// A personal or group access token in GitLab's representation.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AccessToken")]
+pub(super) struct AccessTokenView {
+    id: u64,
+    name: String,
+    description: String,
+    revoked: bool,
+    /// True while it is neither revoked nor expired.
+    active: bool,
+    /// The time when its present secret was made.
+    created_at: Time,
+    #[schemars(schema_with = "scopes_schema")]
+    scopes: Scopes,
+    /// The user as which it acts; for a group access token its bot.
+    // Only a deploy token has none, and that is not shown as an access token.
+    #[schemars(with = "u64")]
+    user_id: Option<u64>,
+    /// The day from which it is no longer valid; `null`: it has no end.
+    expires_at: Option<Day>,
+    /// The end of the secret that a rotation replaced, while that is valid.
+    old_secret_expires_at: Option<Time>,
+    #[serde(flatten)]
+    bot: Option<BotView>,
+    #[serde(flatten)]
+    last_use: LastUseView,
+}
+
+/// The fields that only a group access token has.
+#[derive(Serialize, JsonSchema)]
+struct BotView {
+    /// The access level of its bot, `null` if that is no member any more; absent for a personal access token.
+    access_level: Option<u8>,
+    /// Absent for a personal access token.
+    #[schemars(extend("const" = "group"))]
+    resource_type: &'static str,
+    /// The group; absent for a personal access token.
+    resource_id: u64,
+}
+
+/// The last use of a token, with any of its secrets.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LastUseView {
+    /// The time of the last use; `null`: none is known.
+    last_used_at: Option<Time>,
+    /// The addresses from which it was last used, the latest first.
+    #[schemars(with = "Vec<String>")]
+    last_used_ips: Vec<IpAddr>,
+    /// The same addresses with their times.
+    last_used_from: Vec<AddressUseView>,
+}
+
+/// The last use of a token from one address.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AddressUse")]
+struct AddressUseView {
+    #[schemars(with = "String")]
+    ip_address: IpAddr,
+    last_used_at: Time,
+}
+
+/// A token with its secret, in the response to the request that made the secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}WithSecret")]
+pub(super) struct WithSecret<T> {
+    #[serde(flatten)]
+    shown: T,
+    /// The secret, which is in no later response.
+    token: String,
+}
+
 /// Returns an access token in GitLab's representation.
-pub(super) fn view(caller: &Caller, token: &Token) -> Value {
-    let mut shown = json!({
-        "id": token.id,
-        "name": token.name,
-        "description": token.description,
-        "revoked": token.revoked_at.is_some(),
-        "active": token.is_active(caller.now),
-        "created_at": format!("{:.3}", token.created_at),
-        "scopes": token.scopes,
-        "user_id": token.user(),
-        "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
-        "old_secret_expires_at": old_secret_end(caller, token),
-    });
-    if let TokenOwner::Group { group, bot } = token.owner {
-        let membership = caller.state.identities.directory().membership(group, bot).cloned();
-        shown["access_level"] = json!(membership.map(|membership| membership.level));
-        shown["resource_type"] = json!("group");
-        shown["resource_id"] = json!(group);
+pub(super) fn view(caller: &Caller, token: &Token) -> AccessTokenView {
+    AccessTokenView {
+        id: token.id.0,
+        name: token.name.clone(),
+        description: token.description.clone(),
+        revoked: token.revoked_at.is_some(),
+        active: token.is_active(caller.now),
+        created_at: Time(token.created_at),
+        scopes: token.scopes.clone(),
+        user_id: token.user().map(|user| user.0),
+        expires_at: token.expires_at.map(Day),
+        old_secret_expires_at: old_secret_end(caller, token),
+        bot: bot(caller, token),
+        last_use: LastUseView::of(caller, token),
     }
-    with_last_use(shown, caller, token)
 }
 
-/// Adds the secret to a representation, for the response to the request that created it.
-pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
-    shown["token"] = json!(secret.expose_secret());
-    shown
+fn bot(caller: &Caller, token: &Token) -> Option<BotView> {
+    let TokenOwner::Group { group, bot } = token.owner else { return None };
+    // The bot of a new token is not in the directory that the caller began with.
+    let directory = caller.state.identities.directory();
+    let access_level = directory.membership(group, bot).map(|membership| membership.level.into());
+    Some(BotView { access_level, resource_type: "group", resource_id: group.0 })
 }
 
-/// Adds to a representation when a token was last used, with any of its secrets, and from where, the latest first.
-pub(super) fn with_last_use(mut shown: Value, caller: &Caller, token: &Token) -> Value {
-    let uses = last_address_uses(caller, token);
-    let from = |one: &AddressUse| json!({"ip_address": one.address, "last_used_at": format!("{:.3}", one.at)});
-    shown["last_used_at"] = json!(last_use(caller, token).map(|at| format!("{at:.3}")));
-    shown["last_used_ips"] = uses.iter().map(|one| json!(one.address)).collect();
-    shown["last_used_from"] = uses.iter().map(from).collect();
-    shown
+/// Returns the schema of the scopes of a token.
+pub(super) fn scopes_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}})
+}
+
+impl LastUseView {
+    /// Returns the last use of a token.
+    pub(super) fn of(caller: &Caller, token: &Token) -> Self {
+        let uses = last_address_uses(caller, token);
+        let from = |one: &AddressUse| AddressUseView { ip_address: one.address, last_used_at: Time(one.at) };
+        Self {
+            last_used_at: last_use(caller, token).map(Time),
+            last_used_ips: uses.iter().map(|one| one.address).collect(),
+            last_used_from: uses.iter().map(from).collect(),
+        }
+    }
+}
+
+impl<T> WithSecret<T> {
+    /// Adds the secret to the representation of a token.
+    pub(super) fn of(shown: T, secret: &SecretString) -> Self {
+        Self { shown, token: secret.expose_secret().to_owned() }
+    }
 }
 
 /// Returns the time when a token was last used, with any of its secrets.
@@ -84,8 +171,8 @@ fn credentials(token: &Token) -> impl Iterator<Item = CredentialId> {
 }
 
 /// Returns the end of the secret that a rotation replaced, while it is still valid.
-pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
-    token.old_secret_end(caller.now).map(|end| format!("{end:.3}"))
+pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<Time> {
+    token.old_secret_end(caller.now).map(Time)
 }
 
 /// Generates a secret of this kind. Returns it with the data that is stored of it.

@@ -6,20 +6,24 @@
 //! values, and `change`, `from` and `to` are those of the only one. An event that is a sum of several has `count` and
 //! `last_at`.
 
-use actix_web::{HttpResponse, web};
+mod view;
 
+use actix_web::web;
+
+use self::view::EventView;
+use super::answer::{Body, Found, KeysetPage};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::pagination::keyset::Part;
 use super::params::{Params, number};
 use crate::domain::audit::Event;
-use crate::domain::audit::json::{self, SERVICE, SERVICE_ID};
+use crate::domain::audit::json::{SERVICE, SERVICE_ID};
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventQuery};
 use crate::domain::id::{EventId, GroupId, UserId};
 use crate::domain::limits::MAX_NAME_CHARS;
 
 /// Handles `GET /audit_events`.
-pub(super) async fn list(caller: Caller, part: Part, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, part: Part, params: Params) -> Result<KeysetPage<EventView>, ApiError> {
     caller.authority().administrator()?;
     let entity = entity(&params)?;
     respond(&caller, &part, filter(&params, entity)?).await
@@ -31,30 +35,33 @@ pub(super) async fn of_group(
     path: web::Path<String>,
     part: Part,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<KeysetPage<EventView>, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?.id;
     respond(&caller, &part, filter(&params, Some(EntityFilter::Group(Some(group))))?).await
 }
 
 /// Handles `GET /audit_events/:id`.
-pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Found<EventView>, ApiError> {
     caller.authority().administrator()?;
     one(&caller, &path, |_| true).await
 }
 
 /// Handles `GET /groups/:id/audit_events/:event`.
-pub(super) async fn show_of_group(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show_of_group(
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<Found<EventView>, ApiError> {
     let group: GroupId = caller.authority().group(&path.0, Right::Own)?.id;
     one(&caller, &path.1, |event| event.entity.group() == Some(group)).await
 }
 
-async fn one(caller: &Caller, id: &str, is_visible: impl Fn(&Event) -> bool) -> Result<HttpResponse, ApiError> {
+async fn one(caller: &Caller, id: &str, is_visible: impl Fn(&Event) -> bool) -> Result<Found<EventView>, ApiError> {
     let id = EventId(number("id", id)?);
     let event = caller.state.audit.event(caller.user.id, id).await?.filter(is_visible).ok_or(ApiError::NothingThere)?;
-    Ok(HttpResponse::Ok().json(json::event(id, &event)))
+    Ok(Body(EventView::of(id, &event)))
 }
 
-async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<HttpResponse, ApiError> {
+async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<KeysetPage<EventView>, ApiError> {
     let query = EventQuery {
         filter,
         ascending: part.ascending,
@@ -64,9 +71,9 @@ async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<Ht
         counted: !part.is_keyset,
     };
     let found = caller.state.audit.events(caller.user.id, query).await?;
-    let shown = found.events.iter().map(|(id, event)| json::event(*id, event)).collect();
+    let shown = found.events.iter().map(|(id, event)| EventView::of(*id, event)).collect();
     if !part.is_keyset {
-        return Ok(part.page.part(&caller.base_url, found.total, shown));
+        return Ok(part.page.part(&caller.base_url, found.total, shown).into());
     }
     let last = found.events.last().filter(|_| found.more).map(|(id, _)| id.0);
     Ok(part.respond(&caller.base_url, last, shown))

@@ -4,23 +4,26 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::access_tokens::{self, new_secret, old_secret_end, with_last_use, with_secret};
+use super::access_tokens::{self, LastUseView, WithSecret, new_secret, old_secret_end};
+use super::answer::{Body, Created, Found, ListPage, NoContent, Time};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
-use super::rotations::{extended, instead_of, rotated_deploy_token};
+use super::rotations::{Changed, Rotated, extended, instead_of, rotated_deploy_token};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::group::Group;
 use crate::domain::id::{GroupId, TokenId};
+use crate::domain::scope::Scopes;
 use crate::domain::token::{Token, TokenOwner};
 
 type GroupAndToken = web::Path<(String, String)>;
@@ -29,8 +32,34 @@ type GroupAndToken = web::Path<(String, String)>;
 const MIN_BROUGHT_CHARS: usize = 20;
 const MAX_BROUGHT_CHARS: usize = 1024;
 
+/// A deploy token in GitLab's representation.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeployToken")]
+pub(super) struct DeployTokenView {
+    id: u64,
+    name: String,
+    /// The user name that must be sent with it.
+    // Only tokens of other kinds have none, and they are not shown as deploy tokens.
+    #[schemars(with = "String")]
+    username: Option<String>,
+    /// The time from which it is no longer valid; `null`: it has no end.
+    expires_at: Option<Time>,
+    #[schemars(schema_with = "access_tokens::scopes_schema")]
+    scopes: Scopes,
+    revoked: bool,
+    expired: bool,
+    /// The end of the secret that a rotation replaced, while that is valid.
+    old_secret_expires_at: Option<Time>,
+    #[serde(flatten)]
+    last_use: LastUseView,
+}
+
 /// Handles `POST /groups/:id/deploy_tokens`.
-pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Created<WithSecret<DeployTokenView>>, ApiError> {
     let brought = params.secret("token");
     let brings = brought.as_ref().is_ok_and(Option::is_some);
     let own = caller.may(move |caller| {
@@ -51,7 +80,7 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         edit::create_deploy(caller.directory, group.id, username, new, &caller.terms())
     };
     let token = caller.change("deploy token created", own, create).await?;
-    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+    Ok(Body(WithSecret::of(view(&caller, &token), &secret)))
 }
 
 /// Handles `GET /groups/:id/deploy_tokens`.
@@ -60,57 +89,69 @@ pub(super) async fn list(
     path: web::Path<String>,
     page: Page,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<DeployTokenView>, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?.id;
     listed(&caller, &page, &params, |of| of == group)
 }
 
 /// Handles `GET /deploy_tokens`.
-pub(super) async fn list_all(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list_all(
+    caller: Caller,
+    page: Page,
+    params: Params,
+) -> Result<ListPage<DeployTokenView>, ApiError> {
     caller.authority().administrator()?;
     listed(&caller, &page, &params, |_| true)
 }
 
 /// Handles `GET /groups/:id/deploy_tokens/:token_id`.
-pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<Found<DeployTokenView>, ApiError> {
     let token = found(&caller.authority(), &path)?;
-    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+    Ok(Body(view(&caller, &token)))
 }
 
 /// Handles `POST /groups/:id/deploy_tokens/:token_id/rotate`. GitLab has no such route.
-pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate(
+    caller: Caller,
+    path: GroupAndToken,
+    params: Params,
+) -> Result<Found<Rotated<DeployTokenView>>, ApiError> {
     let token = caller.may(move |caller| changeable(caller, &path))?;
     rotated_deploy_token(&caller, token, &params, view).await
 }
 
 /// Handles `PUT /groups/:id/deploy_tokens/:token_id`, which changes the expiry. GitLab has no such route.
-pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn extend(
+    caller: Caller,
+    path: GroupAndToken,
+    params: Params,
+) -> Result<Found<Changed<DeployTokenView>>, ApiError> {
     let token = caller.may(move |caller| changeable(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
 /// Handles `DELETE /groups/:id/deploy_tokens/:token_id`.
-pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<NoContent, ApiError> {
     let token = caller.may(move |caller| found(caller, &path))?;
     revoked(&caller, token).await
 }
 
-fn view(caller: &Caller, token: &Token) -> Value {
+fn view(caller: &Caller, token: &Token) -> DeployTokenView {
     let username = match &token.owner {
-        TokenOwner::Deploy { username, .. } => Some(username),
+        TokenOwner::Deploy { username, .. } => Some(username.clone()),
         TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
     };
-    let shown = json!({
-        "id": token.id,
-        "name": token.name,
-        "username": username,
-        "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
-        "scopes": token.scopes,
-        "revoked": token.revoked_at.is_some(),
-        "expired": token.expires_at.is_some_and(|end| end <= caller.now),
-        "old_secret_expires_at": old_secret_end(caller, token),
-    });
-    with_last_use(shown, caller, token)
+    DeployTokenView {
+        id: token.id.0,
+        name: token.name.clone(),
+        username,
+        expires_at: token.expires_at.map(Time),
+        scopes: token.scopes.clone(),
+        revoked: token.revoked_at.is_some(),
+        expired: token.expires_at.is_some_and(|end| end <= caller.now),
+        old_secret_expires_at: old_secret_end(caller, token),
+        last_use: LastUseView::of(caller, token),
+    }
 }
 
 fn listed(
@@ -118,7 +159,7 @@ fn listed(
     page: &Page,
     params: &Params,
     is_of: impl Fn(GroupId) -> bool,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<DeployTokenView>, ApiError> {
     let active = params.flag("active")?;
     let fits = |token: &Token| matches!(token.owner, TokenOwner::Deploy { group, .. } if is_of(group));
     let wanted = |token: &&Arc<Token>| fits(token) && active.is_none_or(|active| active == token.is_active(caller.now));

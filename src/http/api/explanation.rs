@@ -1,13 +1,15 @@
 //! `/groups/:id/dependency_proxy/explain`: who may pull an image through a group, by which rule, with which account at the
 //! registry, and how fresh it is.
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use actix_web::web;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::answer::{Body, Found};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
-use super::image_view as view;
+use super::image_view::{self as view, ImageView};
 use super::params::Params;
 use crate::actors::images::ShownImage;
 use crate::domain::access::AccessLevel;
@@ -18,6 +20,7 @@ use crate::domain::image_path::ImageName;
 use crate::domain::origin::Origin;
 use crate::domain::policy;
 use crate::domain::reference::Reference;
+use crate::domain::upstream::NetworkMode;
 
 /// An explanation of a pull.
 pub(in crate::http) struct Explanation {
@@ -39,19 +42,91 @@ pub(in crate::http) struct ExplainedImage {
     pub(in crate::http) account_group: Option<String>,
     /// The path of the group that has chosen how long tags are fresh; `None`: the settings of the service say so.
     pub(in crate::http) fresh_group: Option<String>,
-    /// Time for which it is served without asking the registry, in seconds; `None` for a digest, which never changes.
-    pub(in crate::http) fresh_seconds: Option<u64>,
-    /// The image as the group has cached it with this account.
+    /// The time at which its registry is asked about it again.
+    pub(in crate::http) revalidation: Revalidation,
+    /// The image as the group has cached it with this account; for a digest that was pulled only by tags, one of these.
     pub(in crate::http) cached: Option<ShownImage>,
+}
+
+impl ExplainedImage {
+    /// Returns the tag by which a digest is cached.
+    pub(in crate::http) fn tag_of_digest(&self) -> Option<&str> {
+        match &self.cached.as_ref()?.image.key.reference {
+            Reference::Tag(tag) if self.revalidation == Revalidation::Needless => Some(tag.as_str()),
+            Reference::Tag(_) | Reference::Digest(_) => None,
+        }
+    }
+}
+
+/// The time at which a registry is asked again about an image that is cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Revalidation {
+    /// By the first pull this number of seconds after the last answer.
+    After(u64),
+    /// Never, because a digest stands for the same content for ever.
+    Needless,
+    /// Never, because the service is offline.
+    Offline,
+}
+
+/// An explanation of a pull.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
+pub(super) struct ExplanationView {
+    /// True if the pull is allowed.
+    allowed: bool,
+    /// The finding of each rule, in the order in which a pull meets them.
+    steps: Vec<StepView>,
+    /// The image; `null` if none was named.
+    image: Option<ExplainedImageView>,
+}
+
+/// A rule and its finding.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplanationStep")]
+struct StepView {
+    /// The rule as a word.
+    rule: &'static str,
+    /// True if it allows the pull.
+    holds: bool,
+    /// Its finding as a sentence.
+    sentence: String,
+}
+
+/// The way in which an image is pulled through a group.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedImage")]
+struct ExplainedImageView {
+    /// The image with its tag or digest.
+    name: String,
+    /// The host of its registry.
+    upstream: String,
+    /// The user name at the registry; `null`: without an account.
+    account: Option<String>,
+    /// The path of the group that has the account; `null`: it is one of the service, or none.
+    account_group: Option<String>,
+    /// The seconds for which the tag is served after the registry has confirmed it, until a pull has it confirmed
+    /// again. `null`: the registry is never asked again, because it is a digest, which never changes, or because the
+    /// service is offline.
+    fresh_seconds: Option<u64>,
+    /// The path of the group that has chosen how long tags are fresh; `null`: the settings of the service say so.
+    fresh_group: Option<String>,
+    /// The image as the group has cached it with this account; for a digest that was pulled only by tags, the image of
+    /// one of these. `null`: it is not cached.
+    cached: Option<ImageView>,
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/explain`. Owners ask about members and tokens of their group,
 /// administrators about anybody.
-pub(super) async fn show(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Found<ExplanationView>, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?.id;
     let (username, image) = (params.required_text("user")?, params.text("image")?);
     let explanation = of(&caller, group, &username, image.as_deref()).await?;
-    Ok(HttpResponse::Ok().json(shown(&caller, group, &explanation)))
+    Ok(Body(shown(&caller, group, explanation)))
 }
 
 /// Explains whether this user, or the token with this user name, may pull from a group, and how an image is pulled.
@@ -94,41 +169,45 @@ fn may_ask(caller: &Caller, group: &Group, puller: &Puller) -> bool {
 
 async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<ExplainedImage, ApiError> {
     let upstreams = caller.state.upstreams.load_full();
-    let ImageName { upstream, repository, reference } = ImageName::parse(image, &upstreams)
+    let image = ImageName::parse(image, &upstreams)
         .map_err(|error| ApiError::Invalid { field: "image", reason: format!("is not one: {error}") })?;
+    let cached = image_changes::find_with_tags(caller, group.id, &image).await?;
+    let ImageName { upstream, repository, reference } = image;
     let origin = upstreams.origin(upstream, repository, &group.path);
     let is_tag = matches!(reference, Reference::Tag(_));
     let choices = upstreams.choices();
     let account_group = choices.account(&origin.upstream, &group.path).map(|(holder, _)| holder.to_string());
     let fresh_group = choices.tag_freshness(&group.path).filter(|_| is_tag).map(|(chooser, _)| chooser.to_string());
-    let fresh_seconds = is_tag.then(|| upstreams.freshness(&origin, &reference, &group.path).time_to_live.as_secs());
-    let name = origin.name_of(&reference);
-    let cached = match image_changes::find(caller, group.id, &name).await {
-        Ok(found) => found.into_iter().find(|one| one.image.key.origin == origin),
-        Err(error) if image_changes::is_missing(&error) => None,
-        Err(error) => return Err(error),
+    let revalidation = if !is_tag {
+        Revalidation::Needless
+    } else if upstreams.mode() == NetworkMode::Offline {
+        Revalidation::Offline
+    } else {
+        Revalidation::After(upstreams.freshness(&origin, &reference, &group.path).time_to_live.as_secs())
     };
-    Ok(ExplainedImage { origin, name, account_group, fresh_group, fresh_seconds, cached })
+    let name = origin.name_of(&reference);
+    let cached = cached.into_iter().find(|one| one.image.key.origin == origin);
+    Ok(ExplainedImage { origin, name, account_group, fresh_group, revalidation, cached })
 }
 
-fn shown(caller: &Caller, group: GroupId, explanation: &Explanation) -> Value {
-    let step = |step: &Step| json!({"rule": step.rule, "holds": step.holds, "sentence": step.sentence});
+fn shown(caller: &Caller, group: GroupId, explanation: Explanation) -> ExplanationView {
     let days = policy::unpulled_days(&caller.directory, group, caller.state.unpulled_days);
-    let image = explanation.image.as_ref().map(|image| {
-        let account = Some(image.origin.account.username()).filter(|name| !name.is_empty());
-        json!({
-            "name": image.name,
-            "upstream": image.origin.upstream,
-            "account": account,
-            "account_group": image.account_group,
-            "fresh_seconds": image.fresh_seconds,
-            "fresh_group": image.fresh_group,
-            "cached": image.cached.as_ref().map(|one| view::image(one, days, caller.now)),
-        })
-    });
-    json!({
-        "allowed": explanation.allowed,
-        "steps": explanation.steps.iter().map(step).collect::<Vec<_>>(),
-        "image": image,
-    })
+    let step = |Step { rule, holds, sentence }| StepView { rule, holds, sentence };
+    let image = |image: ExplainedImage| ExplainedImageView {
+        account: Some(image.origin.account.username()).filter(|name| !name.is_empty()).map(str::to_owned),
+        upstream: image.origin.upstream.to_string(),
+        name: image.name,
+        account_group: image.account_group,
+        fresh_seconds: match image.revalidation {
+            Revalidation::After(seconds) => Some(seconds),
+            Revalidation::Needless | Revalidation::Offline => None,
+        },
+        fresh_group: image.fresh_group,
+        cached: image.cached.map(|one| view::image(&one, days, caller.now)),
+    };
+    ExplanationView {
+        allowed: explanation.allowed,
+        steps: explanation.steps.into_iter().map(step).collect(),
+        image: explanation.image.map(image),
+    }
 }

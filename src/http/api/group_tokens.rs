@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 
-use super::access_tokens::{self, Filter, described, view, with_secret};
+use super::access_tokens::{self, AccessTokenView, Filter, WithSecret, described, view};
+use super::answer::{Body, Created, Found, ListPage, NoContent};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
-use super::rotations::{extended, instead_of, rotated};
+use super::rotations::{Changed, Rotated, extended, instead_of, rotated};
 use crate::auth::secret::Kind;
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::token as edit;
@@ -22,7 +23,11 @@ use crate::domain::token::{Token, TokenOwner};
 type GroupAndToken = web::Path<(String, String)>;
 
 /// Handles `POST /groups/:id/access_tokens`.
-pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Created<WithSecret<AccessTokenView>>, ApiError> {
     let own = caller.may(move |caller| {
         let group = caller.group(&path, Right::Own)?;
         match caller.user.bot_of {
@@ -35,7 +40,7 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
     let create =
         move |caller: &Authority<'_>, group| edit::create_group(caller.directory, group, level, new, &caller.terms());
     let token = caller.change("group access token created", own, create).await?;
-    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+    Ok(Body(WithSecret::of(view(&caller, &token), &secret)))
 }
 
 /// Handles `GET /groups/:id/access_tokens`.
@@ -44,7 +49,7 @@ pub(super) async fn list(
     path: web::Path<String>,
     page: Page,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<AccessTokenView>, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?.id;
     let filter = Filter::read(&params)?;
     let fits = |token: &&Arc<Token>| is_of(token, group) && filter.fits(token, caller.now);
@@ -54,13 +59,17 @@ pub(super) async fn list(
 }
 
 /// Handles `GET /groups/:id/access_tokens/:token_id`.
-pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<Found<AccessTokenView>, ApiError> {
     let token = find(&caller.authority(), &path)?;
-    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+    Ok(Body(view(&caller, &token)))
 }
 
 /// Handles `POST /groups/:id/access_tokens/:token_id/rotate`.
-pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate(
+    caller: Caller,
+    path: GroupAndToken,
+    params: Params,
+) -> Result<Found<Rotated<AccessTokenView>>, ApiError> {
     let token = caller.may(move |caller| changeable(caller, &path))?;
     rotated(&caller, token, &params).await
 }
@@ -70,7 +79,7 @@ pub(super) async fn rotate_self(
     caller: Caller,
     path: web::Path<String>,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Found<Rotated<AccessTokenView>>, ApiError> {
     let own = caller.may(move |caller| {
         let group = caller.group(&path, Right::See)?.id;
         let own = caller.token()?;
@@ -80,13 +89,17 @@ pub(super) async fn rotate_self(
 }
 
 /// Handles `PUT /groups/:id/access_tokens/:token_id`, which changes the expiry.
-pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn extend(
+    caller: Caller,
+    path: GroupAndToken,
+    params: Params,
+) -> Result<Found<Changed<AccessTokenView>>, ApiError> {
     let token = caller.may(move |caller| changeable(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
 /// Handles `DELETE /groups/:id/access_tokens/:token_id`. The bot is deleted, too.
-pub(super) async fn revoke(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+pub(super) async fn revoke(caller: Caller, path: GroupAndToken) -> Result<NoContent, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     revoked(&caller, token).await
 }

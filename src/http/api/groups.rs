@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use actix_web::web;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::answer::{Accepted, Body, Created, Found, ListPage, Message, Time};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
@@ -18,8 +20,57 @@ use crate::domain::directory::Directory;
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
 
+/// A group in GitLab's representation. A setting that is `null` is inherited from the group above or from the service.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
+pub(super) struct GroupView {
+    id: u64,
+    web_url: String,
+    name: String,
+    path: String,
+    description: String,
+    #[schemars(extend("enum" = ["private", "internal", "public"]))]
+    visibility: &'static str,
+    full_name: String,
+    full_path: String,
+    parent_id: Option<u64>,
+    avatar_url: (),
+    created_at: Time,
+    /// Whether the group may pull; groups below inherit it.
+    dependency_proxy_enabled: Option<bool>,
+    /// The quota of what the group has cached.
+    dependency_proxy_max_bytes: Option<u64>,
+    /// The days after its last pull after which an image goes; 0: never.
+    dependency_proxy_unpulled_days: Option<u32>,
+    /// The time for which tags are fresh.
+    dependency_proxy_tag_freshness_seconds: Option<u32>,
+    #[serde(flatten)]
+    without_effect: WithoutEffect,
+}
+
+/// Settings of groups in GitLab that mean nothing here, with the values that its Terraform provider assumes: it would
+/// otherwise change each group again at every run.
+#[derive(Serialize, JsonSchema)]
+struct WithoutEffect {
+    default_branch_protection: u8,
+    lfs_enabled: bool,
+    project_creation_level: &'static str,
+    subgroup_creation_level: &'static str,
+    two_factor_grace_period: u8,
+}
+
+impl WithoutEffect {
+    const ASSUMED: Self = Self {
+        default_branch_protection: 2,
+        lfs_enabled: true,
+        project_creation_level: "maintainer",
+        subgroup_creation_level: "owner",
+        two_factor_grace_period: 48,
+    };
+}
+
 /// Handles `POST /groups`.
-pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(caller: Caller, params: Params) -> Result<Created<GroupView>, ApiError> {
     params.require(&["name", "path"])?;
     let parent = params.number("parent_id")?;
     may_create_in(&caller.authority(), parent)?;
@@ -32,7 +83,7 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         creator: caller.user.id,
     };
     let group = make(&caller, new).await?;
-    Ok(HttpResponse::Created().json(view(&caller, &group)))
+    Ok(Body(view(&caller, &group)))
 }
 
 /// Creates a group.
@@ -57,7 +108,7 @@ fn may_create_in(caller: &Authority<'_>, parent: Option<u64>) -> Result<(), ApiE
 }
 
 /// Handles `GET /groups`.
-pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<ListPage<GroupView>, ApiError> {
     let top_level = params.is_true("top_level_only")?;
     let groups = chosen(&caller, &params, |group| !top_level || group.parent.is_none())?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
@@ -69,7 +120,7 @@ pub(super) async fn subgroups(
     path: web::Path<String>,
     page: Page,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<GroupView>, ApiError> {
     let parent = caller.authority().group(&path, Right::See)?;
     let groups = chosen(&caller, &params, |group| group.parent == Some(parent.id))?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
@@ -81,20 +132,24 @@ pub(super) async fn descendants(
     path: web::Path<String>,
     page: Page,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<GroupView>, ApiError> {
     let top = caller.authority().group(&path, Right::See)?;
     let groups = chosen(&caller, &params, |group| group.id != top.id && group.path.is_within(&top.path))?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
 /// Handles `GET /groups/:id`.
-pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Found<GroupView>, ApiError> {
     let group = caller.authority().group(&path, Right::See)?;
-    Ok(HttpResponse::Ok().json(view(&caller, &group)))
+    Ok(Body(view(&caller, &group)))
 }
 
 /// Handles `PUT /groups/:id`.
-pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn update(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Found<GroupView>, ApiError> {
     let part = params.text("path")?;
     let own = caller.may(move |caller| {
         let group = caller.group(&path, Right::Own)?;
@@ -126,11 +181,33 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
     };
     let (group, vacated) = caller.change("group changed", own, update).await?;
     warn_of_vacated(&caller, &vacated);
-    Ok(HttpResponse::Ok().json(view(&caller, &group)))
+    Ok(Body(view(&caller, &group)))
+}
+
+/// Handles `POST /groups/:id/transfer`: moves the group below that of `group_id`, or without it to the top.
+pub(super) async fn transfer(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Created<GroupView>, ApiError> {
+    let parent = params.number("group_id")?;
+    let own = caller.may(move |caller| {
+        let group = caller.group(&path, Right::Own)?.id;
+        may_create_in(caller, parent).map(|()| group)
+    })?;
+    let transfer = move |caller: &Authority<'_>, id| {
+        let place = (id, parent.map(GroupId));
+        let upstreams = caller.state.upstreams.load();
+        let edit = edit::transfer(caller.directory, &upstreams, place, caller.user.id, &caller.terms());
+        with_vacated(caller.directory, edit)
+    };
+    let (group, vacated) = caller.change("group transferred", own, transfer).await?;
+    warn_of_vacated(&caller, &vacated);
+    Ok(Body(view(&caller, &group)))
 }
 
 /// Handles `DELETE /groups/:id`.
-pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Accepted<Message>, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     let delete = move |caller: &Authority<'_>, id| {
         with_vacated(caller.directory, edit::delete(caller.directory, id, caller.now))
@@ -140,13 +217,13 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
     for group in deleted {
         caller.state.purge.start(group).await;
     }
-    Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+    Ok(Body(Message::ACCEPTED))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/cache` (<https://docs.gitlab.com/api/dependency_proxy/>).
-pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Accepted<Message>, ApiError> {
     image_changes::clear(&caller, image_changes::named(&caller, &path)?).await?;
-    Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+    Ok(Body(Message::ACCEPTED))
 }
 
 /// Adds the paths to the result of an edit at which there is no group any more.
@@ -181,28 +258,29 @@ fn check_move(caller: &Authority<'_>, group: &Group, part: Option<&str>) -> Resu
     }
 }
 
-fn view(caller: &Caller, group: &Group) -> Value {
+fn view(caller: &Caller, group: &Group) -> GroupView {
     let above = group.parent.into_iter().flat_map(|parent| caller.directory.lineage(parent));
     let mut names: Vec<&str> =
         std::iter::once(&group.name).chain(above.map(|above| &above.name)).map(String::as_str).collect();
     names.reverse();
-    json!({
-        "id": group.id,
-        "web_url": format!("{}/groups/{}", caller.base_url, group.path),
-        "name": group.name,
-        "path": group.path.last_part(),
-        "description": group.description,
-        "visibility": group.visibility.as_str(),
-        "full_name": names.join(" / "),
-        "full_path": group.path.as_str(),
-        "parent_id": group.parent,
-        "avatar_url": null,
-        "created_at": format!("{:.3}", group.created_at),
-        "dependency_proxy_enabled": group.proxy_enabled,
-        "dependency_proxy_max_bytes": group.cache.max_bytes,
-        "dependency_proxy_unpulled_days": group.cache.unpulled_days,
-        "dependency_proxy_tag_freshness_seconds": group.cache.tag_freshness_seconds,
-    })
+    GroupView {
+        id: group.id.0,
+        web_url: format!("{}/groups/{}", caller.base_url, group.path),
+        name: group.name.clone(),
+        path: group.path.last_part().to_owned(),
+        description: group.description.clone(),
+        visibility: group.visibility.as_str(),
+        full_name: names.join(" / "),
+        full_path: group.path.to_string(),
+        parent_id: group.parent.map(|parent| parent.0),
+        avatar_url: (),
+        created_at: Time(group.created_at),
+        dependency_proxy_enabled: group.proxy_enabled,
+        dependency_proxy_max_bytes: group.cache.max_bytes,
+        dependency_proxy_unpulled_days: group.cache.unpulled_days,
+        dependency_proxy_tag_freshness_seconds: group.cache.tag_freshness_seconds,
+        without_effect: WithoutEffect::ASSUMED,
+    }
 }
 
 /// Returns the value for a parameter that is `null` or empty: none of the group's own.

@@ -17,35 +17,37 @@ use crate::domain::reference::Reference;
 const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more than half of the maximum size of the cache \
                                (storage.max_bytes): unpin others first";
 
+const OTHER_ACCOUNT: &str = "The image was pulled with another account than the group has now; pull it again";
+
 /// Maximum number of images of a digest that are examined for tags.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
-/// Has the registry confirm what a tag stands for.
+/// Has the registry confirm what a tag stands for. Returns the image as it is then. Images of accounts that the group
+/// does not use any more are left as they are.
 ///
 /// # Errors
 /// The caller is no owner, there is no such image, or the registry does not confirm it.
-pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &str) -> Result<(), ApiError> {
+pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &str) -> Result<ShownImage, ApiError> {
     let (group, path) = permitted(caller, group)?;
-    for found in find(caller, group, image).await? {
-        check_account(caller, group, &found)?;
-        let name = view::name(&found);
-        let mut change = CacheChange {
-            name: "cached_image_refreshed",
-            what: "image refreshed",
-            group: (group, &path),
-            image: Some(&name),
-            changes: Vec::new(),
-        };
-        caller.log_image(change.what, change.group, &name);
-        if let Err(error) = caller.state.images.refresh(&found.image).await {
-            let error = error.into();
-            caller.record_failure(&change, &error).await;
-            return Err(error);
-        }
-        change.changes = digest_change(caller, &found).await;
-        caller.record_cache(&change).await?;
+    let before = of_present_account(caller, group, find(caller, group, image).await?)?;
+    let name = view::name(&before);
+    let mut change = CacheChange {
+        name: "cached_image_refreshed",
+        what: "image refreshed",
+        group: (group, &path),
+        image: Some(&name),
+        changes: Vec::new(),
+    };
+    caller.log_image(change.what, change.group, &name);
+    if let Err(error) = caller.state.images.refresh(&before.image).await {
+        let error = error.into();
+        caller.record_failure(&change, &error).await;
+        return Err(error);
     }
-    Ok(())
+    let after = find_again(caller, &before).await;
+    change.changes = after.iter().filter_map(|after| digest_change(&before, after)).collect();
+    caller.record_cache(&change).await?;
+    after
 }
 
 /// Pins an image, or ends that.
@@ -126,19 +128,49 @@ pub(super) fn parse(caller: &Caller, name: &str) -> Result<ImageName, ApiError> 
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the
 /// digest of a tag with a sentence that names the tag.
 pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
-    let ImageName { upstream, repository, reference } = parse(caller, name)?;
+    let image = parse(caller, name)?;
+    let found = find_with_tags(caller, group, &image).await?;
+    match found.first() {
+        None => Err(ApiError::NotFound("Image")),
+        Some(first) if first.image.key.reference != image.reference => {
+            let mut names: Vec<String> = found.iter().map(view::name).collect();
+            // A tag is there once for each account.
+            names.dedup();
+            Err(ApiError::ByTag(names.join(" and ")))
+        }
+        Some(_) => Ok(found),
+    }
+}
+
+/// Returns a group's image of this name, once for each account with which it was pulled; for a digest that was pulled
+/// only by tags, the images of these tags.
+pub(super) async fn find_with_tags(
+    caller: &Caller,
+    group: GroupId,
+    image: &ImageName,
+) -> Result<Vec<ShownImage>, ApiError> {
+    let ImageName { upstream, repository, reference } = image;
     let images = &caller.state.images;
     let found = images.find(group, (upstream.clone(), repository.clone(), reference.clone())).await?;
+    let Reference::Digest(digest) = reference else { return Ok(found) };
     if !found.is_empty() {
         return Ok(found);
     }
-    let Reference::Digest(digest) = reference else { return Err(ApiError::NotFound("Image")) };
-    let is_of_repository =
-        |one: &ShownImage| one.image.key.origin.upstream == upstream && one.image.key.origin.repository == repository;
     let of_digest = ImageQuery { search: Some(digest.to_string()), limit: MAX_TAGS_OF_DIGEST, ..ImageQuery::default() };
-    let tagged = images.list(group, of_digest).await?.images.into_iter().filter(is_of_repository);
-    let names: Vec<String> = tagged.map(|one| view::name(&one)).collect();
-    if names.is_empty() { Err(ApiError::NotFound("Image")) } else { Err(ApiError::ByTag(names.join(" and "))) }
+    let mut tagged = images.list(group, of_digest).await?.images;
+    tagged.retain(|one| {
+        let origin = &one.image.key.origin;
+        (&origin.upstream, &origin.repository) == (upstream, repository)
+    });
+    Ok(tagged)
+}
+
+/// Returns an image as it is now.
+async fn find_again(caller: &Caller, before: &ShownImage) -> Result<ShownImage, ApiError> {
+    let ImageKey { group, origin, reference } = before.image.key.clone();
+    let name = (origin.upstream.clone(), origin.repository.clone(), reference);
+    let found = caller.state.images.find(group, name).await?;
+    found.into_iter().find(|one| one.image.key.origin == origin).ok_or(ApiError::NotFound("Image"))
 }
 
 fn field(field: &str, from: Option<Value>, to: Option<Value>) -> FieldChange {
@@ -146,27 +178,21 @@ fn field(field: &str, from: Option<Value>, to: Option<Value>) -> FieldChange {
 }
 
 /// Returns the digest of an image before and after a refresh, if the tag has moved.
-async fn digest_change(caller: &Caller, before: &ShownImage) -> Vec<FieldChange> {
-    let ImageKey { group, origin, reference } = before.image.key.clone();
-    let name = (origin.upstream.clone(), origin.repository.clone(), reference);
-    let found = caller.state.images.find(group, name).await.unwrap_or_default();
-    let after = found.iter().find(|one| one.image.key.origin == origin);
-    let moved = after.filter(|after| after.image.digest != before.image.digest);
+fn digest_change(before: &ShownImage, after: &ShownImage) -> Option<FieldChange> {
     let text = |image: &ShownImage| Some(image.image.digest.to_string().into());
-    moved.map(|after| field("digest", text(before), text(after))).into_iter().collect()
+    (after.image.digest != before.image.digest).then(|| field("digest", text(before), text(after)))
 }
 
-/// Fails if the group would not pull this image with the same account now, or may not pull at all.
-fn check_account(caller: &Caller, group: GroupId, found: &ShownImage) -> Result<(), ApiError> {
+/// Returns the image of the account with which the group would pull it now. Fails if it was pulled only with others, or
+/// if the group may not pull at all.
+fn of_present_account(caller: &Caller, group: GroupId, found: Vec<ShownImage>) -> Result<ShownImage, ApiError> {
     let directory = caller.state.identities.directory();
     let group = directory.group(group).ok_or(ApiError::NotFound("Group"))?;
     check_switched_on(caller, &directory, group.id)?;
-    let origin = &found.image.key.origin;
     let upstreams = caller.state.upstreams.load();
-    if upstreams.origin(origin.upstream.clone(), origin.repository.clone(), &group.path) != *origin {
-        return Err(ApiError::Refused(
-            "The image was pulled with another account than the group has now; pull it again",
-        ));
-    }
-    Ok(())
+    let is_present = |one: &ShownImage| {
+        let origin = &one.image.key.origin;
+        upstreams.origin(origin.upstream.clone(), origin.repository.clone(), &group.path) == *origin
+    };
+    found.into_iter().find(is_present).ok_or(ApiError::Refused(OTHER_ACCOUNT))
 }

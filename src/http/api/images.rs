@@ -1,13 +1,13 @@
 //! `/groups/:id/dependency_proxy/images`: the images that a group has cached. Members list them; owners delete and pin
 //! them. An image is named in the path as it is pulled, such as `alpine:3.22` or `ghcr.io/acme/app@sha256:...`.
 
-use actix_web::{HttpResponse, web};
-use serde_json::Value;
+use actix_web::web;
 
+use super::answer::{Body, Found, ListPage, NoContent};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_changes as changes;
-use super::image_view as view;
+use super::image_view::{self as view, ImageView, ImageWithHistory};
 use super::pagination::Page;
 use super::params::Params;
 use crate::actors::images::{ImageOrder, ImageQuery, ShownImage, StateFilter, going_before};
@@ -22,7 +22,7 @@ pub(super) async fn list(
     path: web::Path<String>,
     page: Page,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<ImageView>, ApiError> {
     let group = of_member(&caller.authority(), &path)?;
     let order = match params.text("order_by")?.as_deref() {
         None | Some("name") => ImageOrder::Name,
@@ -64,19 +64,21 @@ pub(super) async fn list(
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/images/:image`.
-pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<Found<ImageWithHistory>, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
     let found = changes::find(&caller, group, &path.1).await?;
-    let mut image = shown(&caller, group, &found[0]);
-    image["history"] = view::history(&caller.state.images.earlier(&found[0].image).await?);
-    Ok(HttpResponse::Ok().json(image))
+    let history = view::history(&caller.state.images.earlier(&found[0].image).await?);
+    Ok(Body(ImageWithHistory { image: shown(&caller, group, &found[0]), history }))
 }
 
 /// Handles `POST /groups/:id/dependency_proxy/refresh/:image`: has the registry confirm the tag now.
-pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<ImageView>, ApiError> {
     let group = changes::named(&caller, &path.0)?;
-    changes::refresh(&caller, group, &path.1).await?;
-    Ok(HttpResponse::Ok().json(shown(&caller, group, &changes::find(&caller, group, &path.1).await?[0])))
+    let refreshed = changes::refresh(&caller, group, &path.1).await?;
+    Ok(Body(shown(&caller, group, &refreshed)))
 }
 
 /// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor
@@ -85,17 +87,17 @@ pub(super) async fn update(
     caller: Caller,
     path: web::Path<(String, String)>,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Found<ImageView>, ApiError> {
     let group = changes::named(&caller, &path.0)?;
     let pinned = params.flag("pinned")?.ok_or_else(|| ApiError::Parameter("pinned is missing".to_owned()))?;
     changes::pin(&caller, group, &path.1, pinned).await?;
-    Ok(HttpResponse::Ok().json(shown(&caller, group, &changes::find(&caller, group, &path.1).await?[0])))
+    Ok(Body(shown(&caller, group, &changes::find(&caller, group, &path.1).await?[0])))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/images/:image`. The next pull downloads the image again.
-pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) -> Result<NoContent, ApiError> {
     changes::delete(&caller, changes::named(&caller, &path.0)?, &path.1).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 /// Fails if the group may not pull at present.
@@ -114,7 +116,7 @@ pub(super) fn of_member(caller: &Authority<'_>, group: &str) -> Result<GroupId, 
     caller.level(group.id).map(|_| group.id).ok_or(ApiError::Forbidden)
 }
 
-fn shown(caller: &Caller, group: GroupId, image: &ShownImage) -> Value {
+fn shown(caller: &Caller, group: GroupId, image: &ShownImage) -> ImageView {
     let days = policy::unpulled_days(&caller.directory, group, caller.state.unpulled_days);
     view::image(image, days, caller.now)
 }

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
+use super::answer::{Body, Found};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::params::Params;
@@ -25,7 +26,7 @@ use crate::domain::token::{Token, TokenOwner};
 const MAX_NAMES: usize = 20;
 
 /// The objects that a change takes away besides the one that it is about, by name.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::http) struct Lost {
     pub(in crate::http) groups: Names,
     pub(in crate::http) users: Names,
@@ -37,54 +38,67 @@ pub(in crate::http) struct Lost {
 }
 
 /// The names of objects of one kind.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::http) struct Names {
+    /// The number of all of them.
     pub(in crate::http) total: usize,
-    /// The first of them.
+    /// The first of them, at most 20.
     pub(in crate::http) names: Vec<String>,
 }
 
+/// The objects that go with a group, with what it and the groups below it have cached.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LostWithGroup")]
+pub(super) struct LostWithGroupView {
+    #[serde(flatten)]
+    lost: Lost,
+    /// `null` if the index of the cache cannot be read.
+    cache: Option<HoldingsView>,
+}
+
+/// The tags and the bytes that groups have cached.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Holdings")]
+pub(super) struct HoldingsView {
+    /// The number of tags, counted once for each group.
+    tags: usize,
+    /// The size of the manifests and blobs, each content counted once.
+    bytes: u64,
+}
+
 /// Handles `GET /groups/:id/deletion`.
-pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<Found<LostWithGroupView>, ApiError> {
     let top = caller.authority().group(&path, Right::Own)?.id;
     let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
     let mut loss = Loss::of(&caller.directory, &writes, caller.now);
     loss.groups.remove(&top);
-    let mut shown = json!(Lost::of(&caller.directory, &loss));
-    shown["cache"] = cache(caller.state.purge.holdings(groups).await);
-    Ok(HttpResponse::Ok().json(shown))
+    let lost = Lost::of(&caller.directory, &loss);
+    Ok(Body(LostWithGroupView { lost, cache: holdings(&caller, groups).await }))
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/cache`. Groups below it are not counted.
-pub(super) async fn of_cache(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let group: GroupId = caller.authority().group(&path, Right::Own)?.id;
-    Ok(HttpResponse::Ok().json(cache(caller.state.purge.holdings(vec![group]).await)))
+pub(super) async fn of_cache(caller: Caller, path: web::Path<String>) -> Result<Found<Option<HoldingsView>>, ApiError> {
+    let group = caller.authority().group(&path, Right::Own)?.id;
+    Ok(Body(holdings(&caller, vec![group]).await))
 }
 
 /// Handles `GET /users/:id/deletion`.
-pub(super) async fn of_user(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn of_user(caller: Caller, path: web::Path<String>, params: Params) -> Result<Found<Lost>, ApiError> {
     let deleted = users::deletable(&caller.authority(), &path)?;
     let lost = of_deletion(&caller.authority(), deleted, params.is_true("hard_delete")?)?;
-    Ok(HttpResponse::Ok().json(lost))
+    Ok(Body(lost))
 }
 
 /// Handles `GET /personal_access_tokens/:id/revocation`.
-pub(super) async fn of_token(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn of_token(caller: Caller, path: web::Path<String>) -> Result<Found<Lost>, ApiError> {
     let token = personal_tokens::find(&caller.authority(), &path)?;
-    of_revocation(&caller, &token)
+    Ok(Body(of_revoked(&caller.authority(), token.id)?))
 }
 
 /// Handles `GET /groups/:id/access_tokens/:token_id/revocation`.
-pub(super) async fn of_group_token(
-    caller: Caller,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn of_group_token(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<Lost>, ApiError> {
     let token = group_tokens::find(&caller.authority(), &path)?;
-    of_revocation(&caller, &token)
-}
-
-fn of_revocation(caller: &Caller, revoked: &Token) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(of_revoked(&caller.authority(), revoked.id)?))
+    Ok(Body(of_revoked(&caller.authority(), token.id)?))
 }
 
 /// Returns what goes with a user who is deleted; with `force` also the only owner of a group.
@@ -198,6 +212,7 @@ fn named(token: &Arc<Token>, username: impl Fn(UserId) -> String, path: impl Fn(
     }
 }
 
-fn cache(holdings: Option<Holdings>) -> Value {
-    holdings.map_or(Value::Null, |Holdings { tags, bytes }| json!({"tags": tags, "bytes": bytes}))
+async fn holdings(caller: &Caller, groups: Vec<GroupId>) -> Option<HoldingsView> {
+    let Holdings { tags, bytes } = caller.state.purge.holdings(groups).await?;
+    Some(HoldingsView { tags, bytes })
 }

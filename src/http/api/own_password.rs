@@ -4,16 +4,17 @@
 
 use std::net::IpAddr;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use secrecy::SecretString;
 
+use super::answer::{Body, Found};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::own_token;
 use super::params::Params;
 use super::state::ApiState;
 use super::user_changes::hashed;
-use super::users::full;
+use super::users::{UserView, full};
 use crate::domain::commands::CommandError;
 use crate::domain::commands::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
@@ -26,14 +27,14 @@ pub(super) async fn change(
     request: HttpRequest,
     state: web::Data<ApiState>,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Found<UserView>, ApiError> {
     let caller = caller(&request, state).await?;
     caller.may(owner_of_a_password)?;
     let required = |name: &str| params.secret(name)?.ok_or_else(|| ApiError::Parameter(format!("{name} is missing")));
     let (current, new) = (required("current_password")?, required("password")?);
     let address = caller.state.public_url.client(&request);
     let user = replace(&caller, (current, new), address).await?;
-    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+    Ok(Body(full(&user, &caller.base_url)))
 }
 
 /// Replaces the `current` password of the caller, which is verified first, by a `new` one.

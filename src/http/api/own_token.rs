@@ -3,9 +3,10 @@
 //! for one. GitLab has this path, too (<https://docs.gitlab.com/api/user_tokens/>), for callers that are
 //! authenticated in other ways.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 
-use super::access_tokens::{described, view, with_secret};
+use super::access_tokens::{AccessTokenView, WithSecret, described, view};
+use super::answer::{Body, Created};
 use super::caller::{Authority, Caller, Needed};
 use super::error::ApiError;
 use super::params::Params;
@@ -19,14 +20,14 @@ pub(super) async fn create(
     request: HttpRequest,
     state: web::Data<ApiState>,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Created<WithSecret<AccessTokenView>>, ApiError> {
     let caller = by_password(&request, state).await?;
     let user = caller.may(|caller| Ok(caller.user.id))?;
     let (new, secret) = described(&params, Kind::Personal)?;
     let create =
         move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
     let token = caller.change("personal access token created by password", user, create).await?;
-    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+    Ok(Body(WithSecret::of(view(&caller, &token), &secret)))
 }
 
 /// Returns the caller whose user name and password are in `Authorization: Basic`.

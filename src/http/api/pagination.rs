@@ -7,8 +7,9 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use serde_json::Value;
+use serde::Serialize;
 
+use super::answer::ListPage;
 use super::error::ApiError;
 
 const DEFAULT_PER_PAGE: usize = 20;
@@ -24,7 +25,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Responds with this page of the items. `show` is called only for those on the page.
-    pub(super) fn of<T>(&self, base_url: &str, items: &[T], show: impl Fn(&T) -> Value) -> HttpResponse {
+    pub(super) fn of<T, V: Serialize>(&self, base_url: &str, items: &[T], show: impl Fn(&T) -> V) -> ListPage<V> {
         let shown = items.iter().skip(self.skipped()).take(self.per_page).map(show).collect();
         self.part(base_url, items.len(), shown)
     }
@@ -40,12 +41,12 @@ impl Page {
     }
 
     /// Responds with the items of this page of a list that has this number of items.
-    pub(super) fn part(&self, base_url: &str, total: usize, shown: Vec<Value>) -> HttpResponse {
+    pub(super) fn part<V: Serialize>(&self, base_url: &str, total: usize, shown: Vec<V>) -> ListPage<V> {
         let pages = total.div_ceil(self.per_page).max(1);
         let next = (self.number < pages).then(|| self.number + 1);
         let previous = (1 < self.number && self.number <= pages + 1).then(|| self.number - 1);
         let text = |number: Option<usize>| number.map(|number| number.to_string()).unwrap_or_default();
-        HttpResponse::Ok()
+        let response = HttpResponse::Ok()
             .insert_header(("X-Total", total.to_string()))
             .insert_header(("X-Total-Pages", pages.to_string()))
             .insert_header(("X-Per-Page", self.per_page.to_string()))
@@ -53,7 +54,8 @@ impl Page {
             .insert_header(("X-Next-Page", text(next)))
             .insert_header(("X-Prev-Page", text(previous)))
             .insert_header(("Link", self.links(base_url, previous, next, pages)))
-            .json(shown)
+            .json(shown);
+        ListPage::of(response)
     }
 
     fn links(&self, base_url: &str, previous: Option<usize>, next: Option<usize>, last: usize) -> String {
@@ -107,7 +109,7 @@ mod tests {
 
     fn headers(query: &str, total: usize) -> Vec<String> {
         let items: Vec<usize> = (0..total).collect();
-        let response = read("/api/v4/groups/a%2Fb/members", query).unwrap().of("http://h", &items, |n| (*n).into());
+        let response = read("/api/v4/groups/a%2Fb/members", query).unwrap().of("http://h", &items, |n| *n).response();
         let header = |name| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         ["X-Total", "X-Total-Pages", "X-Page", "X-Next-Page", "X-Prev-Page", "Link"].map(header).into()
     }

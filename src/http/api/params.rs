@@ -18,29 +18,34 @@ use crate::domain::scope::{Scope, Scopes};
 use crate::http::form_body::{self, BodyFault};
 
 /// The parameters of one request. It has no `Debug`, because they may contain secrets.
-pub(crate) struct Params(Map<String, Value>);
+pub(crate) struct Params {
+    values: Map<String, Value>,
+    /// The names that the description of the endpoint has. A build for tests stops at a handler that reads another.
+    #[cfg(debug_assertions)]
+    described: Option<&'static [&'static str]>,
+}
 
 impl Params {
     /// Fails unless all of these parameters exist; the error names the missing ones.
     pub(super) fn require(&self, names: &[&str]) -> Result<(), ApiError> {
         let missing: Vec<String> =
-            names.iter().filter(|name| !self.0.contains_key(**name)).map(|name| format!("{name} is missing")).collect();
+            names.iter().filter(|name| self.value(name).is_none()).map(|name| format!("{name} is missing")).collect();
         if missing.is_empty() { Ok(()) } else { Err(ApiError::Parameter(missing.join(", "))) }
     }
 
     /// Returns whether this parameter exists and is `null` or empty.
     pub(super) fn is_blank(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
+        self.value(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
     }
 
     /// Returns whether this parameter exists and is JSON's `null`.
     pub(super) fn is_null(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(Value::is_null)
+        self.value(name).is_some_and(Value::is_null)
     }
 
     /// Returns a text. A number is accepted, too.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
-        match self.0.get(name) {
+        match self.value(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
@@ -65,7 +70,7 @@ impl Params {
 
     /// Returns a boolean.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        if let Some(Value::Bool(flag)) = self.0.get(name) {
+        if let Some(Value::Bool(flag)) = self.value(name) {
             return Ok(Some(*flag));
         }
         match self.filled(name)?.as_deref().map(str::to_ascii_lowercase).as_deref() {
@@ -114,7 +119,7 @@ impl Params {
 
     /// Returns several texts: from an array, from `name[]` once for each, or from one text with commas.
     pub(super) fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
-        match self.0.get(name) {
+        match self.value(name) {
             Some(Value::Array(items)) => {
                 let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| ApiError::malformed(name));
                 items.iter().map(text).collect()
@@ -131,7 +136,7 @@ impl Params {
         let mut params = Map::new();
         add_pairs(&mut params, query.as_bytes())?;
         if body.is_empty() {
-            return Ok(Self(params));
+            return Ok(Self::of(params));
         }
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/x-www-form-urlencoded" => add_pairs(&mut params, body)?,
@@ -145,7 +150,21 @@ impl Params {
                 return Err(ApiError::Parameter(text));
             }
         }
-        Ok(Self(params))
+        Ok(Self::of(params))
+    }
+
+    fn of(values: Map<String, Value>) -> Self {
+        Self {
+            values,
+            #[cfg(debug_assertions)]
+            described: None,
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        #[cfg(debug_assertions)]
+        assert!(self.described.is_none_or(|names| names.contains(&name)), "'{name}' is not in the description");
+        self.values.get(name)
     }
 }
 
@@ -158,13 +177,18 @@ impl FromRequest for Params {
         let query = request.query_string().to_owned();
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_ascii_lowercase();
+        #[cfg(debug_assertions)]
+        let described = super::endpoints::parameters_of(request);
         Box::pin(async move {
             let body = body.await.map_err(|fault| match fault {
                 BodyFault::TooLarge => ApiError::TooLarge,
                 BodyFault::TooSlow => ApiError::TooSlow,
                 BodyFault::Broken => ApiError::Parameter("the body could not be read".to_owned()),
             })?;
-            Self::read(&query, &content_type, &body)
+            let params = Self::read(&query, &content_type, &body)?;
+            #[cfg(debug_assertions)]
+            let params = Self { described, ..params };
+            Ok(params)
         })
     }
 }

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 
-use super::access_tokens::{Filter, described, view, with_secret};
+use super::access_tokens::{AccessTokenView, Filter, WithSecret, described, view};
+use super::answer::{Body, Created, Found, ListPage, NoContent};
 use super::caller::{AnyScope, Authority, Caller, Permission};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
-use super::rotations::{extended, rotated};
+use super::rotations::{Changed, Rotated, extended, rotated};
 use super::users;
 use crate::auth::secret::Kind;
 use crate::domain::commands::token as edit;
@@ -19,7 +20,11 @@ use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::Token;
 
 /// Handles `POST /users/:id/personal_access_tokens`.
-pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Created<WithSecret<AccessTokenView>>, ApiError> {
     let owner = caller.may(move |caller| {
         let user = users::find(caller, &path)?.id;
         caller.administrator_or(user).map(|()| user)
@@ -28,11 +33,11 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
     let create =
         move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
     let token = caller.change("personal access token created", owner, create).await?;
-    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+    Ok(Body(WithSecret::of(view(&caller, &token), &secret)))
 }
 
 /// Handles `GET /personal_access_tokens`.
-pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<ListPage<AccessTokenView>, ApiError> {
     let requested = params.number("user_id")?.map(UserId);
     if !caller.user.admin && requested.is_some_and(|user| user != caller.user.id) {
         return Err(ApiError::Unauthorized);
@@ -47,55 +52,63 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
 }
 
 /// Handles `GET /personal_access_tokens/:id`.
-pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Found<AccessTokenView>, ApiError> {
     let token = find(&caller.authority(), &path)?;
-    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+    Ok(Body(view(&caller, &token)))
 }
 
 /// Handles `GET /personal_access_tokens/self`, with any scope.
-pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<Found<AccessTokenView>, ApiError> {
     let token = caller.authority().token()?;
-    Ok(HttpResponse::Ok().json(view(&caller, token)))
+    Ok(Body(view(&caller, token)))
 }
 
 /// Handles `POST /personal_access_tokens/:id/rotate`.
-pub(super) async fn rotate(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Found<Rotated<AccessTokenView>>, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     rotated(&caller, token, &params).await
 }
 
 /// Handles `POST /personal_access_tokens/self/rotate`.
-pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<Found<Rotated<AccessTokenView>>, ApiError> {
     let token = caller.may(|caller| caller.token().cloned())?;
     rotated(&caller, token, &params).await
 }
 
 /// Handles `PUT /personal_access_tokens/:id`, which changes the expiry.
-pub(super) async fn extend(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn extend(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Found<Changed<AccessTokenView>>, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
 /// Handles `DELETE /personal_access_tokens/:id`.
-pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<NoContent, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     revoked(&caller, token).await
 }
 
 /// Handles `DELETE /personal_access_tokens/self`, with any scope.
-pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
+pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<NoContent, ApiError> {
     let token = caller.may(|caller| caller.token().cloned())?;
     revoked(&caller, token).await
 }
 
 /// Revokes the token of the permission.
-pub(super) async fn revoked<D>(caller: &Caller, token: Permission<D, Arc<Token>>) -> Result<HttpResponse, ApiError>
+pub(super) async fn revoked<D>(caller: &Caller, token: Permission<D, Arc<Token>>) -> Result<NoContent, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
     let revoke = move |caller: &Authority<'_>, token: Arc<Token>| edit::revoke(caller.directory, token.id, caller.now);
     caller.change("token revoked", token, revoke).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 /// Returns the token with the number in a path, if it acts as the caller or the caller is an administrator.

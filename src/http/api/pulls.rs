@@ -3,9 +3,13 @@
 //! digest after a tag has records for both. Records are there for as long as the settings say, whether or not the image
 //! is still cached. GitLab has no such route.
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use std::net::IpAddr;
 
+use actix_web::web;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::answer::{self, ListPage, Time};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
@@ -16,12 +20,37 @@ use crate::domain::image_path::ImageName;
 use crate::domain::policy;
 use crate::domain::pull_record::{Day, PullRecord};
 
+/// The pulls of an image by one credential on one day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PullRecord")]
+pub(super) struct PullRecordView {
+    /// The day in UTC.
+    date: answer::Day,
+    /// The number of pulls. Those from one address within a minute count as one.
+    pulls: u64,
+    last_pulled_at: Time,
+    /// `null` for a deploy token and for an anonymous caller.
+    user_id: Option<u64>,
+    /// The user name at that time; `null` for an anonymous caller.
+    username: Option<String>,
+    /// `null` for a password and for an anonymous caller.
+    token_id: Option<u64>,
+    token_name: Option<String>,
+    /// True if the credential is still valid; `null` for an anonymous caller.
+    credential_active: Option<bool>,
+    /// The last addresses, the latest first.
+    #[schemars(with = "Vec<String>")]
+    ip_addresses: Vec<IpAddr>,
+    /// True if there were other addresses before.
+    more_ip_addresses: bool,
+}
+
 /// Handles `GET /groups/:id/dependency_proxy/pulls/:image`.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<(String, String)>,
     page: Page,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ListPage<PullRecordView>, ApiError> {
     let group = caller.authority().group(&path.0, Right::Own)?.id;
     let found = find(&caller, group, &path.1, (page.skipped(), page.per_page())).await?;
     if found.total == 0 {
@@ -57,18 +86,18 @@ pub(in crate::http) fn is_valid(caller: &Caller, credential: CredentialId) -> bo
     known.is_some_and(|known| policy::identify(&caller.directory, known, caller.now).is_ok())
 }
 
-fn view(caller: &Caller, day: Day, credential: Option<CredentialId>, record: &PullRecord) -> Value {
+fn view(caller: &Caller, day: Day, credential: Option<CredentialId>, record: &PullRecord) -> PullRecordView {
     let PullRecord { puller, count, last, addresses, more_addresses } = record;
-    json!({
-        "date": day.start().strftime("%Y-%m-%d").to_string(),
-        "pulls": count,
-        "last_pulled_at": format!("{last:.3}"),
-        "user_id": puller.user,
-        "username": puller.name,
-        "token_id": puller.token,
-        "token_name": puller.token_name,
-        "credential_active": credential.map(|credential| is_valid(caller, credential)),
-        "ip_addresses": addresses.iter().rev().collect::<Vec<_>>(),
-        "more_ip_addresses": more_addresses,
-    })
+    PullRecordView {
+        date: answer::Day(day.start()),
+        pulls: *count,
+        last_pulled_at: Time(*last),
+        user_id: puller.user.map(|user| user.0),
+        username: puller.name.clone(),
+        token_id: puller.token.map(|token| token.0),
+        token_name: puller.token_name.clone(),
+        credential_active: credential.map(|credential| is_valid(caller, credential)),
+        ip_addresses: addresses.iter().rev().copied().collect(),
+        more_ip_addresses: *more_addresses,
+    }
 }

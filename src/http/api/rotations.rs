@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::access_tokens::{new_secret, view, with_secret};
+use super::access_tokens::{AccessTokenView, WithSecret, new_secret, view};
+use super::answer::{Body, Found};
 use super::caller::{Authority, Caller, Permission, Right};
 use super::error::ApiError;
 use super::losses::Lost;
@@ -26,13 +27,27 @@ use crate::domain::token::{Token, TokenOwner};
 /// Lifetime of a rotated access token if the request states no expiry. The same as GitLab's.
 const ROTATED_LIFE_DAYS: i64 = 7;
 
+/// A token whose end may have changed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Changed{T}")]
+pub(super) struct Changed<T> {
+    #[serde(flatten)]
+    token: T,
+    /// The other tokens and the memberships whose ends that brought forward; absent if there are none.
+    #[serde(skip_serializing_if = "Lost::is_empty")]
+    brought_forward: Lost,
+}
+
+/// A token with the secret that a rotation has given it.
+pub(super) type Rotated<T> = WithSecret<Changed<T>>;
+
 /// Rotates the access token of the permission and responds with it. Without `overlap` it is replaced at once, as in
 /// GitLab.
 pub(super) async fn rotated<D>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
     params: &Params,
-) -> Result<HttpResponse, ApiError>
+) -> Result<Found<Rotated<AccessTokenView>>, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
@@ -42,12 +57,12 @@ where
 }
 
 /// Rotates the deploy token of the permission and responds with it.
-pub(super) async fn rotated_deploy_token<D>(
+pub(super) async fn rotated_deploy_token<D, V>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
     params: &Params,
-    view: fn(&Caller, &Token) -> Value,
-) -> Result<HttpResponse, ApiError>
+    view: fn(&Caller, &Token) -> V,
+) -> Result<Found<Rotated<V>>, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
@@ -58,12 +73,12 @@ where
 
 /// Changes the expiry of the token of the permission, keeps its secret, and responds with it. With `null` the token
 /// has no end any more.
-pub(super) async fn extended<D>(
+pub(super) async fn extended<D, V>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
     params: &Params,
-    view: fn(&Caller, &Token) -> Value,
-) -> Result<HttpResponse, ApiError>
+    view: fn(&Caller, &Token) -> V,
+) -> Result<Found<Changed<V>>, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
@@ -80,8 +95,9 @@ where
         rotation::extend(caller.directory, token.id, end, &caller.terms()).map(|change| with_others(caller, change))
     };
     let old = token.granted.expires_at;
-    let (token, others) = caller.change_named(token, extend, move |(token, _)| what_changed(old, token)).await?;
-    Ok(HttpResponse::Ok().json(beside(&others, view(caller, &token))))
+    let (token, brought_forward) =
+        caller.change_named(token, extend, move |(token, _)| what_changed(old, token)).await?;
+    Ok(Body(Changed { token: view(caller, &token), brought_forward }))
 }
 
 /// Returns the name in the log of a change of a token's end from `old`.
@@ -93,18 +109,19 @@ fn what_changed(old: Option<Timestamp>, token: &Token) -> &'static str {
     }
 }
 
-async fn with_new_secret<D>(
+async fn with_new_secret<D, V>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
     ending: Option<Ending>,
     overlap: Overlap,
-    view: fn(&Caller, &Token) -> Value,
-) -> Result<HttpResponse, ApiError>
+    view: fn(&Caller, &Token) -> V,
+) -> Result<Found<Rotated<V>>, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
-    let (token, others, secret) = rotate(caller, token, ending, overlap).await?;
-    Ok(HttpResponse::Ok().json(with_secret(beside(&others, view(caller, &token)), &secret)))
+    let (token, brought_forward, secret) = rotate(caller, token, ending, overlap).await?;
+    let changed = Changed { token: view(caller, &token), brought_forward };
+    Ok(Body(WithSecret::of(changed, &secret)))
 }
 
 /// Rotates the token of the permission. Returns it with its new secret, and the others whose ends that brought forward.
@@ -130,14 +147,6 @@ where
     };
     let (token, others) = caller.change("token rotated", token, rotate).await?;
     Ok((token, others, secret))
-}
-
-/// Adds the names of the other tokens and of the memberships whose ends a change brought forward, if there are any.
-fn beside(others: &Lost, mut shown: Value) -> Value {
-    if !others.is_empty() {
-        shown["brought_forward"] = json!(others);
-    }
-    shown
 }
 
 /// Adds to a change of a token the others whose ends it brings forward.

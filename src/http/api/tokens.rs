@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use actix_web::web;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::access_tokens::{Filter, old_secret_end, with_last_use};
+use super::access_tokens::{self, Filter, LastUseView, old_secret_end};
+use super::answer::{Body, Found, ListPage, Time};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
@@ -15,10 +17,56 @@ use super::params::{Params, number};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
 use crate::domain::id::{TokenId, UserId};
+use crate::domain::scope::Scopes;
 use crate::domain::token::{Token, TokenOwner};
 
+/// A token of any kind.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub(super) struct TokenView {
+    id: u64,
+    name: String,
+    description: String,
+    kind: TokenKind,
+    /// The path of its group; `null` for a personal access token.
+    group: Option<String>,
+    /// The number of its group; `null` for a personal access token.
+    group_id: Option<u64>,
+    /// The user name with which it logs in; `null` for a group access token, which works with any.
+    username: Option<String>,
+    /// The user as which it acts; `null` for a deploy token.
+    user_id: Option<u64>,
+    #[schemars(schema_with = "access_tokens::scopes_schema")]
+    scopes: Scopes,
+    /// The access level of its bot in the group; only for a group access token.
+    access_level: Option<u8>,
+    /// True while it is neither revoked nor expired.
+    active: bool,
+    revoked: bool,
+    revoked_at: Option<Time>,
+    /// The time when its present secret was made.
+    created_at: Time,
+    /// The user who made it, as a phrase if that is no user name; `null` if that is not known.
+    created_by: Option<String>,
+    /// The time from which it is no longer valid; `null`: it has no end.
+    expires_at: Option<Time>,
+    /// The end of the secret that a rotation replaced, while that is valid.
+    old_secret_expires_at: Option<Time>,
+    #[serde(flatten)]
+    last_use: LastUseView,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum TokenKind {
+    Personal,
+    Group,
+    Deploy,
+}
+
 /// Handles `GET /tokens`. `find` selects the tokens with exactly this number, name or user name.
-pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<ListPage<TokenView>, ApiError> {
     let (filter, wanted) = (Filter::read(&params)?, params.text("find")?);
     let authority = caller.authority();
     let fits = |token: &&Arc<Token>| {
@@ -33,11 +81,11 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
 }
 
 /// Handles `GET /tokens/:id`.
-pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Found<TokenView>, ApiError> {
     let id = TokenId(number("id", &path)?);
     let token = caller.directory.token(id).cloned().or_else(|| deleted(&caller.directory, id));
     let token = token.filter(|token| sees(&caller.authority(), token)).ok_or(ApiError::NothingThere)?;
-    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+    Ok(Body(view(&caller, &token)))
 }
 
 /// Returns the deleted token of a group with this number, as a revoked one.
@@ -67,39 +115,32 @@ fn username(caller: &Caller, token: &Token) -> Option<String> {
     }
 }
 
-fn view(caller: &Caller, token: &Token) -> Value {
+fn view(caller: &Caller, token: &Token) -> TokenView {
     let group = token.group().and_then(|group| caller.directory.group(group));
-    let membership = match token.owner {
-        TokenOwner::Group { group, bot } => caller.directory.membership(group, bot),
-        TokenOwner::Personal { .. } | TokenOwner::Deploy { .. } => None,
+    let (kind, membership) = match token.owner {
+        TokenOwner::Personal { .. } => (TokenKind::Personal, None),
+        TokenOwner::Group { group, bot } => (TokenKind::Group, caller.directory.membership(group, bot)),
+        TokenOwner::Deploy { .. } => (TokenKind::Deploy, None),
     };
-    let shown = json!({
-        "id": token.id,
-        "name": token.name,
-        "description": token.description,
-        "kind": kind(token),
-        "group": group.map(|group| group.path.as_str()),
-        "group_id": token.group(),
-        "username": username(caller, token),
-        "user_id": token.user(),
-        "scopes": token.scopes,
-        "access_level": membership.map(|membership| membership.level),
-        "active": token.is_active(caller.now),
-        "revoked": token.revoked_at.is_some(),
-        "revoked_at": token.revoked_at.map(|at| format!("{at:.3}")),
-        "created_at": format!("{:.3}", token.created_at),
-        "created_by": token.created_by.map(|user| creator(caller, user)),
-        "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
-        "old_secret_expires_at": old_secret_end(caller, token),
-    });
-    with_last_use(shown, caller, token)
-}
-
-fn kind(token: &Token) -> &'static str {
-    match token.owner {
-        TokenOwner::Personal { .. } => "personal",
-        TokenOwner::Group { .. } => "group",
-        TokenOwner::Deploy { .. } => "deploy",
+    TokenView {
+        id: token.id.0,
+        name: token.name.clone(),
+        description: token.description.clone(),
+        kind,
+        group: group.map(|group| group.path.to_string()),
+        group_id: token.group().map(|group| group.0),
+        username: username(caller, token),
+        user_id: token.user().map(|user| user.0),
+        scopes: token.scopes.clone(),
+        access_level: membership.map(|membership| membership.level.into()),
+        active: token.is_active(caller.now),
+        revoked: token.revoked_at.is_some(),
+        revoked_at: token.revoked_at.map(Time),
+        created_at: Time(token.created_at),
+        created_by: token.created_by.map(|user| creator(caller, user)),
+        expires_at: token.expires_at.map(Time),
+        old_secret_expires_at: old_secret_end(caller, token),
+        last_use: LastUseView::of(caller, token),
     }
 }
 

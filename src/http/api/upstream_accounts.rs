@@ -1,11 +1,13 @@
 //! `/groups/:id/dependency_proxy/upstream_accounts`: the accounts of a group at upstreams, for its owners. The names of
 //! the fields are those of GitLab (`identity`, `secret`). A password is never returned.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::answer::{Body, Found, NoContent, Time};
 use super::caller::{Authority, Caller, Right, owner_of};
 use super::error::ApiError;
 use super::params::Params;
@@ -33,11 +35,63 @@ pub(in crate::http) struct UsedAccount {
     pub(in crate::http) unreadable: Option<String>,
 }
 
+/// An account that a group uses at a registry, without its password.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UpstreamAccount")]
+pub(super) struct UpstreamAccountView {
+    /// The host of the registry.
+    upstream: String,
+    /// The user name.
+    identity: String,
+    /// The path of the group that has it: the group itself, or one above it.
+    group: String,
+    /// True if a group above has it.
+    inherited: bool,
+    /// The time at which the password was set.
+    #[schemars(with = "Time")]
+    set_at: Timestamp,
+    /// True if the password can be decrypted.
+    readable: bool,
+    /// The reason why the password cannot be decrypted; `null` if it can.
+    message: Option<String>,
+}
+
+/// The result of the test of an account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UpstreamAccountTest")]
+pub(super) struct TestView {
+    /// The host of the registry.
+    upstream: String,
+    result: TestWord,
+    /// The result as a sentence, with what the registry says.
+    message: String,
+}
+
+/// The result of the test of an account in one word.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum TestWord {
+    /// The registry accepts it.
+    Accepted,
+    /// The registry refuses it.
+    Refused,
+    /// The registry requires no login, and was not sent the password.
+    NotRequired,
+    /// The limit of the registry is reached.
+    Limited,
+    /// The registry cannot be reached, or did not respond in time.
+    Unreachable,
+    /// The registry fails, or sends an invalid response.
+    Failed,
+    /// No request was sent.
+    NotTried,
+}
+
 /// Handles `GET /groups/:id/dependency_proxy/upstream_accounts`.
-pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<Found<Vec<UpstreamAccountView>>, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?;
-    let accounts: Vec<Value> = used(&caller, &caller.directory, &group).iter().map(view).collect();
-    Ok(HttpResponse::Ok().json(accounts))
+    Ok(Body(used(&caller, &caller.directory, &group).into_iter().map(view).collect()))
 }
 
 /// Handles `PUT /groups/:id/dependency_proxy/upstream_accounts/:upstream`.
@@ -45,7 +99,7 @@ pub(super) async fn set_one(
     caller: Caller,
     path: web::Path<(String, String)>,
     params: Params,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Found<UpstreamAccountView>, ApiError> {
     let (group, upstream) = path.into_inner();
     let group = caller.authority().group(&group, Right::Own)?.id;
     params.require(&["identity", "secret"])?;
@@ -53,26 +107,27 @@ pub(super) async fn set_one(
     set(&caller, group, &upstream, username, password).await?;
     let directory = caller.state.identities.directory();
     let account = directory.group(group).and_then(|group| {
-        let account = group.upstream_accounts.get(upstream.as_str())?.clone();
-        Some(shown(&caller, group, upstream.parse().ok()?, account, false))
+        let (upstream, account) = group.upstream_accounts.get_key_value(upstream.as_str())?;
+        Some(shown(&caller, group, upstream.clone(), account.clone(), false))
     });
-    Ok(HttpResponse::Ok().json(account.as_ref().map(view)))
+    // Another request may have removed it meanwhile.
+    Ok(Body(view(account.ok_or(ApiError::NotFound("Account"))?)))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/upstream_accounts/:upstream`.
-pub(super) async fn remove_one(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn remove_one(caller: Caller, path: web::Path<(String, String)>) -> Result<NoContent, ApiError> {
     let (group, upstream) = path.into_inner();
     let group = caller.authority().group(&group, Right::Own)?.id;
     remove(&caller, group, &upstream).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 /// Handles `POST /groups/:id/dependency_proxy/upstream_accounts/:upstream/test`.
-pub(super) async fn test_one(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn test_one(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<TestView>, ApiError> {
     let (group, upstream) = path.into_inner();
     let group = caller.authority().group(&group, Right::Own)?.id;
     let AccountTest { result, sentence } = test(&caller, group, &upstream).await?;
-    Ok(HttpResponse::Ok().json(json!({"upstream": upstream, "result": result.as_str(), "message": sentence})))
+    Ok(Body(TestView { upstream, result: word(result), message: sentence }))
 }
 
 /// Returns the accounts that a group uses, and those of its own at upstreams that are not configured any more.
@@ -164,14 +219,26 @@ fn shown(
     UsedAccount { upstream, account, holder: holder.path.to_string(), inherited, unreadable }
 }
 
-fn view(used: &UsedAccount) -> Value {
-    json!({
-        "upstream": used.upstream,
-        "identity": used.account.username,
-        "group": used.holder,
-        "inherited": used.inherited,
-        "set_at": used.account.set_at.to_string(),
-        "readable": used.unreadable.is_none(),
-        "message": used.unreadable,
-    })
+fn view(used: UsedAccount) -> UpstreamAccountView {
+    UpstreamAccountView {
+        upstream: used.upstream.to_string(),
+        identity: used.account.username,
+        group: used.holder,
+        inherited: used.inherited,
+        set_at: used.account.set_at,
+        readable: used.unreadable.is_none(),
+        message: used.unreadable,
+    }
+}
+
+fn word(result: TestResult) -> TestWord {
+    match result {
+        TestResult::Accepted => TestWord::Accepted,
+        TestResult::Refused => TestWord::Refused,
+        TestResult::NotRequired => TestWord::NotRequired,
+        TestResult::Limited => TestWord::Limited,
+        TestResult::Unreachable => TestWord::Unreachable,
+        TestResult::Failed => TestWord::Failed,
+        TestResult::NotTried => TestWord::NotTried,
+    }
 }

@@ -2,59 +2,114 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::answer::{Body, Found};
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 
-/// Handles `GET /dependency_proxy/upstreams`. Contains no secrets.
-pub(super) async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
-    caller.authority().administrator()?;
-    let states = caller.state.upstream.states().await;
-    let states: Vec<Value> = states.iter().map(|state| view(&caller, state)).collect();
-    Ok(HttpResponse::Ok().json(states))
+/// The state of an account at a registry, or of pulls from it without an account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UpstreamState")]
+pub(super) struct StateView {
+    /// The host of the registry.
+    upstream: String,
+    /// The user name of the account; `null` without an account.
+    account: Option<String>,
+    /// The path of the group that has the account; `null` if the account is of the settings.
+    account_group: Option<String>,
+    state: StateWord,
+    /// The last failure, if there was one since the last success, or the reason why the password is unreadable.
+    because: Option<String>,
+    /// The time until the next request tries whether the registry works again.
+    retry_seconds: Option<u64>,
+    /// The time for which requests are held because the pull limit is reached.
+    held_seconds: Option<u64>,
+    /// The pull limit; `null` if the registry reports none.
+    pull_limit: Option<PullLimitView>,
 }
 
-fn view(caller: &Caller, state: &AccountState) -> Value {
-    let account = Some(state.account.username()).filter(|_| state.account != Account::Anonymous);
+/// The state of an account in one word.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum StateWord {
+    /// The service contacts no registry.
+    Offline,
+    /// The pull limit is reached: requests wait.
+    LimitReached,
+    /// Requests are sent.
+    Working,
+    /// A request finds out whether the registry works again.
+    TriedAgain,
+    /// No requests are sent for a time after failures.
+    Failing,
+    /// The password of the account cannot be decrypted.
+    Unreadable,
+}
+
+/// The pull limit of an account, as the registry last reported it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PullLimit")]
+struct PullLimitView {
+    /// The number of pulls in a window.
+    limit: u64,
+    /// The number of pulls that are left.
+    remaining: u64,
+    /// The length of the window; `null` if the registry does not report it.
+    window_seconds: Option<u64>,
+    /// The client that the registry counts: an address, or the id of an account; `null` if it does not report it.
+    source: Option<String>,
+    /// The time until no pull is left, at the rate of the last minutes; `null` if that is not known.
+    runs_out_seconds: Option<u64>,
+}
+
+/// Handles `GET /dependency_proxy/upstreams`. Contains no secrets.
+pub(super) async fn list(caller: Caller) -> Result<Found<Vec<StateView>>, ApiError> {
+    caller.authority().administrator()?;
+    let states = caller.state.upstream.states().await;
+    Ok(Body(states.into_iter().map(|state| view(&caller, state)).collect()))
+}
+
+fn view(caller: &Caller, state: AccountState) -> StateView {
     let id = state.account.of_group();
     let holder = id.and_then(|id| caller.directory.holder_of_account(id));
     let unreadable = id.and_then(|id| caller.state.accounts.unreadable(id));
     let unreadable = unreadable.map(|error| format!("the password cannot be decrypted: {error}"));
-    json!({
-        "upstream": state.upstream,
-        "account": account,
-        "account_group": holder.map(|group| group.path.as_str()),
-        "state": if unreadable.is_some() { "unreadable" } else { word(state) },
-        "because": unreadable.as_ref().or(state.because.as_ref()),
-        "retry_seconds": state.retry_in.map(seconds),
-        "held_seconds": state.held_for.map(seconds),
-        "pull_limit": state.limit.as_ref().map(|limit| limit_view(limit, state.runs_out_in)),
-    })
-}
-
-fn word(state: &AccountState) -> &'static str {
-    match state.health() {
-        AccountHealth::Offline => "offline",
-        AccountHealth::LimitReached => "limit_reached",
-        AccountHealth::Working => "working",
-        AccountHealth::TriedAgain => "tried_again",
-        AccountHealth::Failing => "failing",
+    StateView {
+        account: (state.account != Account::Anonymous).then(|| state.account.username().to_owned()),
+        account_group: holder.map(|group| group.path.to_string()),
+        state: if unreadable.is_some() { StateWord::Unreadable } else { word(state.health()) },
+        upstream: state.upstream.to_string(),
+        because: unreadable.or(state.because),
+        retry_seconds: state.retry_in.map(seconds),
+        held_seconds: state.held_for.map(seconds),
+        pull_limit: state.limit.map(|limit| limit_view(limit, state.runs_out_in)),
     }
 }
 
-fn limit_view(limit: &LimitReport, runs_out_in: Option<Duration>) -> Value {
-    json!({
-        "limit": limit.limit,
-        "remaining": limit.remaining,
-        "window_seconds": limit.window.map(seconds),
-        "source": limit.source,
-        "runs_out_seconds": runs_out_in.map(seconds),
-    })
+fn word(health: AccountHealth) -> StateWord {
+    match health {
+        AccountHealth::Offline => StateWord::Offline,
+        AccountHealth::LimitReached => StateWord::LimitReached,
+        AccountHealth::Working => StateWord::Working,
+        AccountHealth::TriedAgain => StateWord::TriedAgain,
+        AccountHealth::Failing => StateWord::Failing,
+    }
+}
+
+fn limit_view(limit: LimitReport, runs_out_in: Option<Duration>) -> PullLimitView {
+    PullLimitView {
+        limit: limit.limit,
+        remaining: limit.remaining,
+        window_seconds: limit.window.map(seconds),
+        source: limit.source,
+        runs_out_seconds: runs_out_in.map(seconds),
+    }
 }
 
 fn seconds(time: Duration) -> u64 {

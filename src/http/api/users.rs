@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use actix_web::web;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::answer::{Body, Created, Found, ListPage, NoContent, Time};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
@@ -15,8 +17,54 @@ use crate::domain::commands::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::user::{User, Username};
 
+/// The fields of a user that every user sees.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UserBasic")]
+pub(super) struct BasicUserView {
+    id: u64,
+    username: String,
+    name: String,
+    state: UserState,
+    /// Always `false`: too many failed logins lock no user.
+    locked: bool,
+    avatar_url: (),
+    web_url: String,
+}
+
+/// A user, with the fields that only administrators and the user see.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub(super) struct UserView {
+    #[serde(flatten)]
+    basic: BasicUserView,
+    /// The email address that an administrator entered; empty if there is none.
+    email: String,
+    is_admin: bool,
+    /// True if the user acts for a group access token.
+    bot: bool,
+    created_at: Time,
+}
+
+/// A user with the fields that the caller sees.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum SeenUserView {
+    All(UserView),
+    Basic(BasicUserView),
+}
+
+/// The state of a user: of one who is blocked, neither the password nor any token is accepted.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum UserState {
+    Active,
+    Blocked,
+}
+
 /// Handles `POST /users`.
-pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(caller: Caller, params: Params) -> Result<Created<UserView>, ApiError> {
     caller.authority().administrator()?;
     params.require(&["name", "username"])?;
     let (password, none) = (params.secret("password")?, params.is_true("force_random_password")?);
@@ -32,11 +80,11 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         password: hashed(&caller, password.filter(|_| !none)).await?,
     };
     let user = user_changes::create(&caller, new).await?;
-    Ok(HttpResponse::Created().json(full(&user, &caller.base_url)))
+    Ok(Body(full(&user, &caller.base_url)))
 }
 
 /// Handles `GET /users`.
-pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<ListPage<SeenUserView>, ApiError> {
     let filter = Filter::read(&params, caller.user.admin)?;
     let mut users: Vec<Arc<User>> = caller.directory.users().filter(|user| filter.fits(user)).cloned().collect();
     match params.text("order_by")?.as_deref() {
@@ -51,18 +99,22 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
 }
 
 /// Handles `GET /users/:id`.
-pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Found<SeenUserView>, ApiError> {
     let user = find(&caller.authority(), &path)?;
-    Ok(HttpResponse::Ok().json(seen_by(&caller, &user)))
+    Ok(Body(seen_by(&caller, &user)))
 }
 
 /// Handles `GET /user`.
-pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(full(&caller.user, &caller.base_url)))
+pub(super) async fn current(caller: Caller) -> Result<Found<UserView>, ApiError> {
+    Ok(Body(full(&caller.user, &caller.base_url)))
 }
 
 /// Handles `PUT /users/:id`.
-pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn update(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Found<UserView>, ApiError> {
     let id = id(&path)?;
     let user = caller.may(move |caller| administered(caller, id))?;
     let change = UserChange {
@@ -74,25 +126,25 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
     };
     let update = move |caller: &Authority<'_>, id| edit::update(caller.directory, id, change);
     let user = caller.change("user changed", user, update).await?;
-    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+    Ok(Body(full(&user, &caller.base_url)))
 }
 
 /// Handles `POST /users/:id/block`.
-pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<Created<bool>, ApiError> {
     user_changes::block(&caller, id(&path)?).await?;
-    Ok(HttpResponse::Created().json(true))
+    Ok(Body(true))
 }
 
 /// Handles `POST /users/:id/unblock`.
-pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<Created<bool>, ApiError> {
     user_changes::unblock(&caller, id(&path)?).await?;
-    Ok(HttpResponse::Created().json(true))
+    Ok(Body(true))
 }
 
 /// Handles `DELETE /users/:id`.
-pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<NoContent, ApiError> {
     user_changes::delete(&caller, id(&path)?, params.is_true("hard_delete")?).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 /// Returns the user with the number in a path.
@@ -108,31 +160,36 @@ fn id(text: &str) -> Result<UserId, ApiError> {
 }
 
 /// Returns the fields of a user that every caller may see.
-pub(super) fn basic(user: &User, base_url: &str) -> Value {
-    json!({
-        "id": user.id,
-        "username": user.username,
-        "name": user.name,
-        "state": if user.blocked { "blocked" } else { "active" },
-        "locked": false,
-        "avatar_url": null,
-        "web_url": format!("{base_url}/-/users/{}", user.username),
-    })
+pub(super) fn basic(user: &User, base_url: &str) -> BasicUserView {
+    BasicUserView {
+        id: user.id.0,
+        username: user.username.to_string(),
+        name: user.name.clone(),
+        state: if user.blocked { UserState::Blocked } else { UserState::Active },
+        locked: false,
+        avatar_url: (),
+        web_url: format!("{base_url}/-/users/{}", user.username),
+    }
 }
 
 /// Returns all fields of a user, for administrators and the user.
-pub(super) fn full(user: &User, base_url: &str) -> Value {
-    let mut shown = basic(user, base_url);
-    shown["email"] = json!(user.email);
-    shown["is_admin"] = json!(user.admin);
-    shown["bot"] = json!(user.bot_of.is_some());
-    shown["created_at"] = json!(format!("{:.3}", user.created_at));
-    shown
+pub(super) fn full(user: &User, base_url: &str) -> UserView {
+    UserView {
+        basic: basic(user, base_url),
+        email: user.email.clone(),
+        is_admin: user.admin,
+        bot: user.bot_of.is_some(),
+        created_at: Time(user.created_at),
+    }
 }
 
-fn seen_by(caller: &Caller, user: &User) -> Value {
+fn seen_by(caller: &Caller, user: &User) -> SeenUserView {
     let all = caller.user.admin || caller.user.id == user.id;
-    if all { full(user, &caller.base_url) } else { basic(user, &caller.base_url) }
+    if all {
+        SeenUserView::All(full(user, &caller.base_url))
+    } else {
+        SeenUserView::Basic(basic(user, &caller.base_url))
+    }
 }
 
 /// Returns the user with the number in a path, if the caller may delete that user.

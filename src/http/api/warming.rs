@@ -1,9 +1,12 @@
 //! `/groups/:id/dependency_proxy/warm`: jobs that pull images into the cache of a group before anyone requests them.
 //! Owners start and end them; members see them.
 
-use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use actix_web::web;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::answer::{Accepted, Body, Found, NoContent, Time};
 use super::caller::{CacheChange, Caller, Right};
 use super::error::ApiError;
 use super::images::{check_switched_on, of_member};
@@ -13,8 +16,74 @@ use crate::domain::group::Group;
 use crate::domain::image_path::ImageName;
 use crate::domain::platform::Platform;
 
+/// A job that pulls images into the cache of a group.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WarmingJob")]
+pub(super) struct JobView {
+    id: u64,
+    #[schemars(with = "Time")]
+    created_at: Timestamp,
+    state: JobState,
+    /// The images, in the order in which they were given.
+    images: Vec<JobImageView>,
+}
+
+/// The state of a job; `cancelled` if it was ended before all images were pulled.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "WarmingJobState")]
+enum JobState {
+    Running,
+    Cancelled,
+    Ended,
+}
+
+/// An image of a job.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WarmingImage")]
+struct JobImageView {
+    /// The image as it was given.
+    image: String,
+    state: JobImageState,
+    /// The reason why it is held or has failed, as a sentence; `null` in other states.
+    message: Option<String>,
+    /// Its blobs, as far as they are known. Those of several images may be the same.
+    layers: Vec<LayerView>,
+}
+
+/// The state of an image of a job.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "WarmingImageState")]
+enum JobImageState {
+    Waiting,
+    Running,
+    /// It is tried again later.
+    Held,
+    /// All of it is cached.
+    Done,
+    Failed,
+}
+
+/// A blob of an image of a job.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WarmingLayer")]
+struct LayerView {
+    digest: String,
+    /// The length in bytes; `null` where it is not known.
+    length: Option<u64>,
+    /// The bytes that have arrived.
+    received: u64,
+    /// True if all of it is cached.
+    done: bool,
+}
+
 /// Handles `POST /groups/:id/dependency_proxy/warm` with `images` and, where not all are wanted, `platforms`.
-pub(super) async fn start(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+pub(super) async fn start(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<Accepted<JobView>, ApiError> {
     let group = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let names = params.list("images")?;
@@ -39,25 +108,24 @@ pub(super) async fn start(caller: Caller, path: web::Path<String>, params: Param
     let listed = names.join(", ");
     caller.change_cache(&CacheChange { name, what, group, image: Some(&listed), changes: Vec::new() }, start).await?;
     let job = caller.state.warming.job(id, number).ok_or(ApiError::NotFound("Job"))?;
-    Ok(HttpResponse::Accepted().json(view(&job)))
+    Ok(Body(view(job)))
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/warm`: the jobs of the group, ended ones for an hour.
-pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<Found<Vec<JobView>>, ApiError> {
     let group = of_member(&caller.authority(), &path)?;
-    let jobs: Vec<Value> = caller.state.warming.jobs_of(group).iter().map(view).collect();
-    Ok(HttpResponse::Ok().json(jobs))
+    Ok(Body(caller.state.warming.jobs_of(group).into_iter().map(view).collect()))
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/warm/:job`.
-pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<JobView>, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
     let job = caller.state.warming.job(group, number("job", &path.1)?).ok_or(ApiError::NotFound("Job"))?;
-    Ok(HttpResponse::Ok().json(view(&job)))
+    Ok(Body(view(job)))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/warm/:job`: ends the job. What it has pulled stays.
-pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) -> Result<NoContent, ApiError> {
     let (group, job) = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let (group, path) = caller.decide_again(own)?;
@@ -65,7 +133,7 @@ pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) ->
         let (name, what, image) = ("cache_warming_cancelled", "warming of images cancelled", format!("job {job}"));
         let (group, image) = ((group, path.as_str()), Some(image.as_str()));
         caller.record_cache(&CacheChange { name, what, group, image, changes: Vec::new() }).await?;
-        Ok(HttpResponse::NoContent().finish())
+        Ok(NoContent)
     } else {
         Err(ApiError::NotFound("Job"))
     }
@@ -88,34 +156,30 @@ fn image(caller: &Caller, group: &Group, name: &str) -> Result<WarmImage, ApiErr
     Ok(WarmImage { name: name.to_owned(), origin, reference, freshness })
 }
 
-fn view(job: &JobProgress) -> Value {
+fn view(job: JobProgress) -> JobView {
     let state = match (job.running, job.cancelled) {
-        (true, _) => "running",
-        (false, true) => "cancelled",
-        (false, false) => "ended",
+        (true, _) => JobState::Running,
+        (false, true) => JobState::Cancelled,
+        (false, false) => JobState::Ended,
     };
-    json!({
-        "id": job.number,
-        "created_at": job.created_at.to_string(),
-        "state": state,
-        "images": job.images.iter().map(image_view).collect::<Vec<_>>(),
-    })
+    let images = job.images.into_iter().map(image_view).collect();
+    JobView { id: job.number, created_at: job.created_at, state, images }
 }
 
-fn image_view(image: &ImageProgress) -> Value {
-    let (state, message) = match &image.state {
-        ImageState::Waiting => ("waiting", None),
-        ImageState::Running => ("running", None),
+fn image_view(image: ImageProgress) -> JobImageView {
+    let (state, message) = match image.state {
+        ImageState::Waiting => (JobImageState::Waiting, None),
+        ImageState::Running => (JobImageState::Running, None),
         ImageState::Held { because, time } => {
-            ("held", Some(format!("{because}; tried again after {} s", time.as_secs())))
+            (JobImageState::Held, Some(format!("{because}; tried again after {} s", time.as_secs())))
         }
-        ImageState::Done => ("done", None),
-        ImageState::Failed(sentence) => ("failed", Some(sentence.clone())),
+        ImageState::Done => (JobImageState::Done, None),
+        ImageState::Failed(sentence) => (JobImageState::Failed, Some(sentence)),
     };
-    let layers: Vec<Value> = image.layers.iter().map(layer_view).collect();
-    json!({ "image": image.name, "state": state, "message": message, "layers": layers })
+    JobImageView { image: image.name, state, message, layers: image.layers.iter().map(layer_view).collect() }
 }
 
-fn layer_view(layer: &LayerProgress) -> Value {
-    json!({ "digest": layer.digest, "length": layer.length, "received": layer.received, "done": layer.done })
+fn layer_view(layer: &LayerProgress) -> LayerView {
+    let LayerProgress { digest, length, received, done } = *layer;
+    LayerView { digest: digest.to_string(), length, received, done }
 }

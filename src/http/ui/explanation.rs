@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use crate::domain::group::Group;
 use crate::http::api::ApiError;
-use crate::http::api::explanation::{self, ExplainedImage, Explanation};
+use crate::http::api::explanation::{self, ExplainedImage, Explanation, Revalidation};
 use crate::http::query::value_in;
 
 /// Shows the page: the form, and the answer if the address asks something.
@@ -107,22 +107,24 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                 }
                 dt { "Asked again" }
                 dd {
-                    @match image.fresh_seconds {
-                        // The time of a service that contacts no registry.
-                        Some(u64::MAX) => "never: the service is offline",
-                        Some(seconds) => {
+                    @match image.revalidation {
+                        Revalidation::Offline => "never: the service is offline",
+                        Revalidation::After(seconds) => {
                             "whether the tag has moved, by "
                             @if seconds == 0 { "every pull" }
                             @else { "the first pull that is " (seconds) " s after the last answer" }
                             @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
                         },
-                        None => "never: a digest stands for the same content for ever",
+                        Revalidation::Needless => "never: a digest stands for the same content for ever",
                     }
                 }
                 dt { "Cached" }
                 dd {
                     @match &image.cached {
-                        Some(cached) => (state(visitor, group, cached)),
+                        Some(cached) => {
+                            (state(visitor, group, cached))
+                            @if let Some(tag) = image.tag_of_digest() { span.under { "by the tag " (tag) } }
+                        }
                         None => "no: a pull needs the registry",
                     }
                 }

@@ -75,7 +75,7 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
         }
         Some("unpin") => (image_changes::pin(caller, group.id, name, false).await, "Unpinned."),
         Some("refresh") => {
-            (image_changes::refresh(caller, group.id, name).await, "The registry has confirmed the tag.")
+            (image_changes::refresh(caller, group.id, name).await.map(drop), "The registry has confirmed the tag.")
         }
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };

@@ -131,7 +131,7 @@ fn foot(frame: &Frame) -> Markup {
     html! {
         footer {
             div.foot {
-                span { "dependency-proxy " (env!("CARGO_PKG_VERSION")) }
+                span { "dependency-proxy " (env!("CARGO_PKG_VERSION")) " · " a href="/-/api" { "API" } }
                 span { "As of " (frame.at.strftime("%H:%M:%S UTC on %-d %B %Y")) }
             }
         }

@@ -1,5 +1,7 @@
 //! `network_mode = "offline"`: no registry is contacted, and errors say so.
 
+use serde_json::Value;
+
 use super::{REVALIDATE_ALWAYS, Scene};
 use crate::service::eventually;
 
@@ -23,6 +25,9 @@ async fn what_is_cached_is_served_without_a_registry_and_the_rest_is_refused_wit
     assert_eq!(scene.client.blob("team", "alpine", scene.image.digest()).await.status, 503);
     assert_eq!(scene.client.get("/v2/team/dependency_proxy/containers/alpine/tags/list").await.status, 503);
     assert_eq!(scene.hub.requests().total(), 0);
+    let explain = "/groups/team/dependency_proxy/explain?user=root&image=alpine";
+    let explained = scene.service.api("GET", explain, Value::Null).await.json();
+    assert_eq!(explained["image"]["fresh_seconds"], Value::Null, "no pull asks the registry: {explained}");
     assert!(scene.service.log().contains("proxy.network_mode is offline"));
 }
 

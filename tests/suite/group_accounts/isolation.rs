@@ -87,6 +87,27 @@ async fn what_another_account_has_cached_is_requested_again_and_is_there_again_o
 }
 
 #[actix_rt::test]
+async fn a_refresh_is_one_of_the_image_of_the_present_account() {
+    let scene = Scene::start(LONG_TTL).await;
+    let images = [7, 8].map(|seed| Image::single(&[Layer::random(5_000, seed)]));
+    scene.hub.push_image("library/app", "1", &images[0]);
+    is(&scene.b.manifest("b", "app", "1").await, &images[0], "miss");
+    scene.set("b", "robot-b", OTHER).await;
+    let refresh = async || scene.service.api("POST", "/groups/b/dependency_proxy/refresh/app:1", Value::Null).await;
+    let refused = refresh().await;
+    assert!(refused.status == 403 && refused.text().contains("pull it again"), "{}", refused.text());
+    assert_eq!(scene.b.manifest("b", "app", "1").await.status, 200);
+    scene.hub.push_image("library/app", "1", &images[1]);
+    let refreshed = refresh().await;
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text());
+    let image = refreshed.json();
+    assert_eq!((&image["account"], &image["digest"]), (&json!("robot-b"), &json!(images[1].digest())), "{image}");
+    let listed = scene.service.api("GET", "/groups/b/dependency_proxy/images", Value::Null).await.json();
+    assert_eq!((&listed[0]["account"], &listed[0]["digest"]), (&Value::Null, &json!(images[0].digest())), "{listed}");
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[actix_rt::test]
 async fn a_new_password_opens_nothing_before_upstream_has_accepted_it() {
     let scene = Scene::with_accounts(LONG_TTL).await;
     is(&scene.a.manifest("a", "private/a", "1").await, &scene.image_a, "miss");

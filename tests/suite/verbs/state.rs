@@ -10,7 +10,7 @@ mod schemas;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use fake_registry::FakeRegistry;
 use serde_json::Value;

@@ -5,9 +5,10 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::{Page, read, url};
+use crate::http::api::answer::KeysetPage;
 use crate::http::api::error::ApiError;
 
 /// The requested part of a list whose items have ascending numbers.
@@ -24,7 +25,12 @@ pub(crate) struct Part {
 
 impl Part {
     /// Responds with these items, of which the last one has the number `last` if others follow it.
-    pub(in crate::http::api) fn respond(&self, base_url: &str, last: Option<u64>, shown: Vec<Value>) -> HttpResponse {
+    pub(in crate::http::api) fn respond<V: Serialize>(
+        &self,
+        base_url: &str,
+        last: Option<u64>,
+        shown: Vec<V>,
+    ) -> KeysetPage<V> {
         let mut response = HttpResponse::Ok();
         response.insert_header(("X-Per-Page", self.page.per_page.to_string()));
         if let Some(last) = last {
@@ -32,7 +38,7 @@ impl Part {
             let next = url(base_url, &self.page.path, &self.page.others, &own);
             response.insert_header(("Link", format!("<{next}>; rel=\"next\"")));
         }
-        response.json(shown)
+        KeysetPage::of(response.json(shown))
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
     fn the_next_page_has_the_same_filters_and_begins_after_the_last_item() {
         let part = read_part("/api/v4/audit_events", "cursor=9&pagination=keyset&sort=asc&per_page=2&a=b%20c").unwrap();
         assert_eq!((part.cursor, part.ascending, part.is_keyset), (Some(9), true, true));
-        let link = |last| part.respond("http://h", last, Vec::new()).headers().get("Link").cloned();
+        let link = |last| part.respond::<u64>("http://h", last, Vec::new()).response().headers().get("Link").cloned();
         let next = "http://h/api/v4/audit_events?pagination=keyset&sort=asc&a=b+c&cursor=11&per_page=2";
         assert_eq!(link(Some(11)).unwrap(), format!("<{next}>; rel=\"next\""));
         assert_eq!(link(None), None);

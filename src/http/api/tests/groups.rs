@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::company::{Body, assert_response, company, secret_of};
 use crate::auth::secret;
+use crate::domain::access::AccessLevel;
 use crate::domain::directory::Credential;
 use crate::domain::id::{GroupId, UserId};
 
@@ -96,6 +97,39 @@ async fn a_group_is_renamed_only_by_those_who_could_create_one_there() {
     }
     let taken = company.call("owner", "PUT", "/groups/2", Body::Form("path=hidden")).await;
     assert_response(&taken, 400, json!({"message": {"path": ["has already been taken"]}}));
+}
+
+#[actix_web::test]
+async fn a_group_is_transferred_with_those_below_it_by_owners_of_both() {
+    let company = company();
+    let transfer = async |who, group: &str, to: &str| {
+        company.call(who, "POST", &format!("/groups/{group}/transfer"), Body::Form(to)).await
+    };
+    company.call("admin", "POST", "/groups", Body::Form("name=target&path=target")).await;
+    let target = company.call("admin", "GET", "/groups/target", Body::Nothing).await.body["id"].to_string();
+    let below = format!("group_id={target}");
+    assert_eq!(transfer("owner", "team", &below).await.status.as_u16(), 404, "the owner does not see the target");
+    for (group, to, reason) in [
+        ("team", "group_id=2", "a group cannot be moved below itself"),
+        ("team", "group_id=1", "a group cannot be moved below itself"),
+        ("team%2Fci", "group_id=1", "the group is already below that group"),
+        ("team", "", "the group is already at the top"),
+    ] {
+        let refused = transfer("admin", group, to).await;
+        assert_response(&refused, 400, json!({"message": {"group_id": [reason]}}));
+    }
+    let moved = transfer("admin", "team", &below).await;
+    assert_eq!((moved.status.as_u16(), &moved.body["full_path"]), (201, &json!("target/team")), "{}", moved.body);
+    assert_eq!(moved.body["parent_id"].to_string(), target);
+    assert_eq!(company.call("guest", "GET", "/groups/target%2Fteam%2Fci", Body::Nothing).await.body["id"], 2);
+
+    // A group that had its owners from above has one after it came to the top.
+    let top = transfer("admin", "2", "").await;
+    assert_eq!((&top.body["full_path"], &top.body["parent_id"]), (&json!("ci"), &Value::Null));
+    assert_eq!(transfer("owner", "1", "").await.status.as_u16(), 403, "only administrators assign names at the top");
+    let directory = company.directory();
+    let owners = directory.members(GroupId(2)).filter(|member| member.level == AccessLevel::Owner).count();
+    assert_eq!(owners, 1);
 }
 
 /// The settings of upstreams name groups by their paths. A free path must not be taken in order to use the account.

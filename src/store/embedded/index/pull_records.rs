@@ -41,8 +41,8 @@ impl Index {
             let first = self.pull_records.iter().keys().next().transpose()?;
             let since = first.and_then(|key| key::day_of_pull_record(&key)).map(|day| day.max(query.first));
             let mut pulls = ImagePulls { since, ..ImagePulls::default() };
-            let days = since.map_or(1..=0, |since| since.0..=query.last.0);
-            for day in days.rev().map(Day) {
+            let days = since.into_iter().flat_map(|since| (since.0..=query.last.0).rev());
+            for day in days.map(Day) {
                 for entry in self.pull_records.scan_prefix(key::pull_records_of_image(day, query)) {
                     let (key, value) = entry?;
                     pulls.total += 1;

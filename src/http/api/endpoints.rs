@@ -1,0 +1,97 @@
+//! All endpoints of the API: its routes, and what its description says about them.
+
+mod accounts;
+mod audit;
+mod deploy_tokens;
+mod group_tokens;
+mod groups;
+mod images;
+mod members;
+mod personal_tokens;
+mod service;
+mod settings;
+mod statistics;
+mod tokens;
+mod users;
+
+use actix_web::{Resource, Scope, web};
+
+use super::endpoint::Endpoint;
+use super::error::ApiError;
+
+/// The endpoints of one subject.
+pub(in crate::http::api) struct Section {
+    /// The subject, for people.
+    pub(in crate::http::api) title: &'static str,
+    /// The endpoints, in the order in which a reader needs them.
+    pub(in crate::http::api) endpoints: Vec<Endpoint>,
+}
+
+/// Returns all endpoints by their subjects.
+pub(in crate::http::api) fn all() -> Vec<Section> {
+    let section = |title, endpoints| Section { title, endpoints };
+    vec![
+        section("Users", users::all()),
+        section("Groups", groups::all()),
+        section("Members", members::all()),
+        section("Personal access tokens", personal_tokens::all()),
+        section("Group access tokens", group_tokens::all()),
+        section("Deploy tokens", deploy_tokens::all()),
+        section("Tokens of all kinds", tokens::all()),
+        section("Cached images", images::all()),
+        section("Sizes and traffic", statistics::all()),
+        section("Registries and their accounts", accounts::all()),
+        section("Audit events", audit::all()),
+        section("Settings", settings::all()),
+        section("Service", service::all()),
+    ]
+}
+
+/// Returns the routes of all endpoints below `/api/v4`. A path that there is not is refused, and a method that a path does
+/// not have. Endpoints of one path follow one another.
+pub(in crate::http::api) fn scope() -> Scope {
+    let mut paths: Vec<Vec<Endpoint>> = Vec::new();
+    for endpoint in all().into_iter().flat_map(|section| section.endpoints) {
+        match paths.last_mut() {
+            Some(same) if same[0].path == endpoint.path => same.push(endpoint),
+            _ => paths.push(vec![endpoint]),
+        }
+    }
+    let scope = web::scope("/api/v4").default_service(web::to(no_route));
+    paths.into_iter().fold(scope, |scope, endpoints| scope.service(resource(endpoints)))
+}
+
+/// Returns the resource of the endpoints of one path.
+fn resource(endpoints: Vec<Endpoint>) -> Resource {
+    let mut allowed: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    let allowed = allowed.join(", ");
+    let refuse = move || std::future::ready(Err::<&'static str, _>(ApiError::MethodNotAllowed(allowed.clone())));
+    let resource = web::resource(endpoints[0].path).default_service(web::to(refuse));
+    endpoints.into_iter().fold(resource, |resource, endpoint| resource.route(endpoint.route))
+}
+
+/// Returns the names of the parameters of the endpoint that a request matches.
+#[cfg(debug_assertions)]
+pub(in crate::http::api) fn parameters_of(request: &actix_web::HttpRequest) -> Option<&'static [&'static str]> {
+    use std::collections::HashMap;
+    use std::sync::LazyLock;
+
+    use actix_web::http::Method;
+
+    static NAMES: LazyLock<HashMap<(String, String), Vec<&'static str>>> = LazyLock::new(|| {
+        let names = |endpoint: Endpoint| {
+            let names = endpoint.parameters.iter().map(|parameter| parameter.name).collect();
+            ((endpoint.method.to_string(), format!("/api/v4{}", endpoint.path)), names)
+        };
+        all().into_iter().flat_map(|section| section.endpoints).map(names).collect()
+    });
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    NAMES.get(&(method.to_string(), request.match_pattern()?)).map(Vec::as_slice)
+}
+
+async fn no_route() -> Result<&'static str, ApiError> {
+    Err(ApiError::NoRoute)
+}

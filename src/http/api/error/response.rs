@@ -1,0 +1,185 @@
+//! The responses to requests that were not carried out. This is the API's only place that maps failures to status codes.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Value, json};
+
+use super::{ApiError, seconds};
+use crate::actors::policy_evaluator::ChangeError;
+use crate::domain::commands::{CommandError, Resource};
+use crate::http::refusals::{Refused, WRONG_SECRET};
+
+const FULL: &str = "507 Insufficient Storage - the disk that holds the identities (storage.data_dir) is full: the change was not made; \
+                    free some space there and try again";
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status();
+        let mut response = HttpResponse::build(status);
+        if let Some(wait) = self.wait() {
+            response.insert_header((RETRY_AFTER, wait.to_string()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            response.insert_header((ALLOW, allowed.as_str()));
+        }
+        // The rest of the body is not read.
+        if matches!(self, Self::TooLarge | Self::TooSlow) {
+            response.force_close();
+        }
+        let mut response = response.json(self.body());
+        self.refused().attach(&mut response);
+        response
+    }
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NoRoute | Self::NotAtRegistry(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Failed(failure) => match failure {
+                ChangeError::Refused(error) => edit_status(error),
+                ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
+                ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::Busy
+            | Self::TooManyJobs
+            | Self::TooManyLists
+            | Self::TooManyAuditLists
+            | Self::Cache(_)
+            | Self::Audit(_)
+            | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
+            Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// Returns the data of this refusal for the log.
+    pub(in crate::http) fn refused(&self) -> Refused {
+        let sentence =
+            if let Self::Failed(ChangeError::Refused(error)) = self { error.to_string() } else { self.to_string() };
+        let mut refused = Refused::new(self.reason(), sentence);
+        if let Self::Failed(ChangeError::Store(reason)) = self {
+            refused.details = Some(reason.clone());
+        }
+        refused
+    }
+
+    /// Returns the time in whole seconds after which the same request may be carried out, if that is known.
+    pub(in crate::http) fn wait(&self) -> Option<u64> {
+        if let Self::TooManyLogins(wait) | Self::TooManyChanges(wait) = self {
+            return Some(seconds(wait));
+        }
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+
+    /// Returns the label under which it is counted.
+    pub(in crate::http) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::InsufficientScope(_) => "scopes",
+            Self::Forbidden => "no_access",
+            Self::Refused(_) => "refused",
+            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
+            Self::WrongPassword => WRONG_SECRET,
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed(_) => "wrong_method",
+            Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
+            Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
+            Self::Failed(ChangeError::Refused(_)) => "refused",
+            Self::Failed(ChangeError::Busy)
+            | Self::Busy
+            | Self::TooManyJobs
+            | Self::TooManyLists
+            | Self::TooManyAuditLists => "busy",
+            Self::Failed(ChangeError::Full | ChangeError::Store(_))
+            | Self::Cache(_)
+            | Self::Audit(_)
+            | Self::CacheFull
+            | Self::NoSizes => "store",
+            Self::NotRefreshed(_) => "upstream_failed",
+            Self::TooManyLogins(_) => "too_many_failures",
+            Self::TooManyChanges(_) => "too_many_changes",
+        }
+    }
+
+    fn body(&self) -> Value {
+        match self {
+            Self::InvalidToken(text) => json!({"error": "invalid_token", "error_description": text}),
+            Self::InsufficientScope(scope) => {
+                json!({"error": "insufficient_scope", "error_description": self.to_string(), "scope": scope})
+            }
+            Self::Parameter(_) | Self::NoRoute | Self::MethodNotAllowed(_) | Self::TooLarge | Self::TooSlow => {
+                json!({"error": self.to_string()})
+            }
+            Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+            Self::WrongPassword => json!({"message": {"current_password": ["is invalid"]}}),
+            Self::Failed(failure) => match failure {
+                ChangeError::Refused(error) => edit_body(error),
+                ChangeError::Busy => {
+                    json!({"message": "503 Service Unavailable - too many changes at once, try again"})
+                }
+                ChangeError::Full => json!({"message": FULL}),
+                ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
+            },
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::Refused(_)
+            | Self::NotFound(_)
+            | Self::ByTag(_)
+            | Self::NothingThere
+            | Self::Busy
+            | Self::TooManyJobs
+            | Self::TooManyLists
+            | Self::TooManyAuditLists
+            | Self::Cache(_)
+            | Self::Audit(_)
+            | Self::CacheFull
+            | Self::NotAtRegistry(_)
+            | Self::NoSizes
+            | Self::NotRefreshed(_)
+            | Self::TooManyLogins(_)
+            | Self::TooManyChanges(_) => json!({"message": self.to_string()}),
+        }
+    }
+}
+
+fn edit_status(error: &CommandError) -> StatusCode {
+    match error {
+        CommandError::Missing(_) => StatusCode::NOT_FOUND,
+        CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        CommandError::Conflict(_) => StatusCode::CONFLICT,
+        CommandError::Forbidden | CommandError::Refused(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+fn edit_body(error: &CommandError) -> Value {
+    match error {
+        CommandError::Missing(thing @ (Resource::User | Resource::Group)) => {
+            json!({"message": format!("404 {thing} Not Found")})
+        }
+        CommandError::Missing(Resource::Member | Resource::Token) => json!({"message": "404 Not found"}),
+        CommandError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+        CommandError::Conflict(text) => json!({"message": text}),
+        CommandError::Forbidden => json!({"message": error.to_string()}),
+        CommandError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
+    }
+}
