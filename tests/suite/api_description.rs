@@ -7,6 +7,7 @@ use std::process::Command;
 use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
+use crate::documents::{API, blocks, run_as_administrator};
 use crate::service::{ADMIN_TOKEN, Config, Service, python};
 
 /// Operations that cannot succeed here: they need the password, a caller that is a group access token, or an account that
@@ -42,6 +43,17 @@ async fn no_response_is_other_than_described() {
     assert!(never.is_empty(), "these never succeeded: {never:?}");
     let calls: u64 = results.values().flat_map(BTreeMap::values).sum();
     assert!(calls > 2_000, "{calls} calls");
+}
+
+#[test]
+fn the_calls_of_the_document_answer() {
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
+    let [calls] = blocks(API, "Calling it", "sh")[..] else { panic!("one block") };
+    let calls = calls.replace("http://localhost:8080", &service.url()).replace("curl -s", "curl -sf -w '\\n'");
+    let said = String::from_utf8(run_as_administrator(&service, &calls).stdout).unwrap();
+    let answers: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2, "{said}");
+    assert!(answers[0].is_array() && answers[1]["openapi"] == "3.1.1", "{said}");
 }
 
 /// Runs schemathesis, which has to find nothing. Returns the number of responses by operation and status.

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::service::{ADMIN_TOKEN, Service};
 
+pub const API: &str = include_str!("../../docs/api.md");
 pub const OPERATING: &str = include_str!("../../docs/operating.md");
 pub const FILES: &str = include_str!("../../docs/files.md");
 pub const MOVING: &str = include_str!("../../docs/moving.md");

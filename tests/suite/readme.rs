@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use fake_registry::{FakeRegistry, Image, Layer, Listener};
 
-use crate::documents::{FILES, MOVING, OPERATING};
+use crate::documents::{API, FILES, MOVING, OPERATING};
 
 const README: &str = include_str!("../../README.md");
 const ALERTS: &str = include_str!("../../config/monitoring/alerts.yml");
@@ -111,7 +111,7 @@ fn the_files_that_it_names_are_there() {
 
 #[test]
 fn the_verbs_and_options_that_its_sentences_name_exist() {
-    let texts = [README, OPERATING, MOVING, FILES, ALERTS].concat();
+    let texts = [README, OPERATING, MOVING, FILES, API, ALERTS].concat();
     let commands: Vec<String> = texts
         .split(['`', '\n'])
         .filter(|code| code.starts_with("dependency-proxy "))
