@@ -56,12 +56,12 @@ pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &st
 /// The caller is no owner, there is no such image, or the pinned images would take too much of the cache.
 pub(in crate::http) async fn pin(caller: &Caller, group: GroupId, image: &str, pinned: bool) -> Result<(), ApiError> {
     let (group, path) = permitted(caller, group)?;
-    for found in find(caller, group, image).await? {
+    // One that is as wanted already has no event.
+    for found in find(caller, group, image).await?.into_iter().filter(|found| found.image.pinned != pinned) {
         let name = view::name(&found);
         let (event, what) =
             if pinned { ("cached_image_pinned", "image pinned") } else { ("cached_image_unpinned", "image unpinned") };
-        let before = found.image.pinned;
-        let changes = vec![field("pinned", Some(before.into()), Some(pinned.into()))];
+        let changes = vec![field("pinned", Some((!pinned).into()), Some(pinned.into()))];
         let change = CacheChange { name: event, what, group: (group, &path), image: Some(&name), changes };
         let pin = async {
             match caller.state.images.pin(&found.image, pinned).await? {

@@ -28,7 +28,12 @@ pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpRes
             " is OpenAPI 3.1."
         }
         nav aria-label="Subjects" {
-            ul.inline { @for section in &sections { li { a href={ "#" (id(section)) } { (section.title) } } } }
+            p {
+                @for (number, section) in sections.iter().enumerate() {
+                    @if number > 0 { " · " }
+                    a href={ "#" (id(section)) } { (section.title) }
+                }
+            }
         }
         @for one in &sections { (section(one)) }
     };
@@ -49,7 +54,7 @@ fn endpoint(endpoint: &ListedEndpoint) -> Markup {
     html! {
         details.fold {
             summary { code { b { (endpoint.method) } " " (endpoint.path) } " " span.soft { (endpoint.summary) } }
-            p { (endpoint.summary) ". For " (endpoint.access) ". Answers " (statuses.join(", ")) "." }
+            p { "For " (endpoint.access) ". Responds with " (statuses.join(", ")) "." }
             @if !endpoint.parameters.is_empty() { (parameters(&endpoint.parameters)) }
         }
     }
