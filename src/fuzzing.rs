@@ -3,17 +3,17 @@
 
 use crate::{auth, domain, http, settings, upstream};
 
-/// A tag or a digest.
+/// Tests a tag or a digest.
 pub fn references(bytes: &[u8]) {
     domain::reference::properties::hold(bytes);
 }
 
-/// A digest.
+/// Tests a digest.
 pub fn digests(bytes: &[u8]) {
     domain::digest::properties::hold(bytes);
 }
 
-/// A list of scopes: one on each line, or in JSON.
+/// Tests a list of scopes: one on each line, or in JSON.
 pub fn scopes(bytes: &[u8]) {
     domain::scope::properties::hold(bytes);
 }
@@ -28,12 +28,13 @@ pub fn link_headers(bytes: &[u8]) {
     upstream::properties::of_link_headers(bytes);
 }
 
-/// A manifest, an index or a configuration.
+/// Tests a manifest, an index or a configuration.
 pub fn manifests(bytes: &[u8]) {
     domain::manifest::properties::hold(bytes);
 }
 
-/// A field `Range` on the first line, a field `Content-Range` on the second, the length of the content on the third.
+/// Tests a field `Range` on the first line, a field `Content-Range` on the second, the length of the content on the
+/// third.
 pub fn ranges(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let mut lines = text.splitn(3, '\n');
@@ -48,12 +49,12 @@ pub fn forwarded_headers(bytes: &[u8]) {
     http::properties::of_forwarded_headers(bytes);
 }
 
-/// A file of settings.
+/// Tests a file of settings.
 pub fn configuration(bytes: &[u8]) {
     settings::properties::hold(bytes);
 }
 
-/// A login token, a part of one, or the claims of one.
+/// Tests a login token, a part of one, or the claims of one.
 pub fn jwts(bytes: &[u8]) {
     static KNOWN: std::sync::LazyLock<Option<auth::jwt::properties::Known>> =
         std::sync::LazyLock::new(auth::jwt::properties::Known::new);

@@ -54,8 +54,8 @@ pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryStat
 pub(crate) use send_queue::SendQueue;
 pub(crate) use ui::{Console, SessionTimes, Sessions};
 
-/// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which parses them itself: actix's path
-/// patterns would be matched anew at every pull.
+/// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which
+/// parses them itself: actix's path patterns would be matched anew at every pull.
 pub(crate) fn configure(config: &mut web::ServiceConfig, console: bool) {
     config
         .route("/healthz", get().to(health::alive))
@@ -70,7 +70,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, console: bool) {
         .default_service(web::route().to(registry::handle));
 }
 
-/// Route for `GET`, and for `HEAD`, which is the same without a body (RFC 9110, section 9.3.2).
+/// Returns the route for `GET`, and for `HEAD`, which is the same without a body (RFC 9110, section 9.3.2).
 pub(crate) fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

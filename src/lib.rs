@@ -51,12 +51,12 @@
 //!
 //! ## A route
 //!
-//! 1. [`http`]: `http::configure`; `http::api::configure` for a route below `/api/v4`, `http::ui::configure` for a page,
-//!    and `http::ui::address` for a page of a group.
+//! 1. [`http`]: `http::configure`; `http::api::configure` for a route below `/api/v4`, `http::ui::configure` for a
+//!    page, and `http::ui::address` for a page of a group.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page
-//!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`. Any
-//!    other route that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls
+//!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`.
+//!    Any other route that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls
 //!    `http::api::problems`.
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
 //! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
@@ -92,7 +92,8 @@
 //! ## What is stored in another way
 //!
 //! 1. [`store`] `layout`: an upgrade for folders of the present layout. Its number follows from the number of upgrades.
-//! 2. `store::embedded::fsck` and `store::embedded::index::examination`: what `fsck` expects of the files and the index.
+//! 2. `store::embedded::fsck` and `store::embedded::index::examination`: what `fsck` expects of the files and the
+//!    index.
 //! 3. `actors::blob_cache::verifier`: the scrub of a running service.
 //!
 //! ## A setting
@@ -137,7 +138,7 @@
 //! | event, audit trail | record of who changed what, or of what was refused; all of them |
 //! | quota | maximum size of all stored content, or of what one group holds |
 //! | pin | mark of an image, by its group: it is neither evicted nor removed for its age or for a quota |
-//! | evict | remove files of stored content to make room; links and tags stay, so that the next pull downloads them again |
+//! | evict | remove files of stored content to free space; links and tags stay, so that the next pull downloads them again |
 //! | trim | remove links of a group that holds more than its quota |
 //! | removal | removal of single images from a group, and of the content that only they name |
 //! | purge | removal of everything that a group has cached |
@@ -157,7 +158,7 @@
 //! | chunk | bytes in memory on their way to a client |
 //! | file range | part of a file on its way to a client, which `sendfile(2)` sends |
 //! | spool | the folder of downloads that are not verified yet |
-//! | actor | the owner of a piece of changing state |
+//! | actor | the owner of mutable state |
 //! | handle | the only access to an actor that other code has |
 //!
 //! # Layers and allowed dependencies

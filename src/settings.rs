@@ -3,7 +3,8 @@
 //! is refused with its key and the file and line, or the variable, that set it. Secrets are never printed, neither
 //! by `Debug` nor in an error.
 //!
-//! [`state`] reads the state file of `apply` in the same way, and [`settings_schema`] asks the reader what it accepts.
+//! [`state`] reads the state file of `apply` in the same way, and [`settings_schema`] finds out what the reader
+//! accepts.
 //!
 //! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
 //! file of a key but not its line.
@@ -100,8 +101,9 @@ impl Settings {
         Self::load_checked(file, environment, |_| Vec::new())
     }
 
-    /// The same, refused also for what `check` finds wrong with the use of their values. All errors are found at
-    /// once: where a value is wrong by itself, the others are checked beside its default.
+    /// Loads the settings as [`Self::load`] does, and refuses also what `check` finds wrong with the use of their
+    /// values. All errors are found at once: where a value is wrong by itself, the others are checked beside its
+    /// default.
     pub fn load_checked(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -118,7 +120,7 @@ impl Settings {
     ) -> Result<Self, SettingsErrors> {
         let (mut defaults, mut tree, mut errors) = layered(file, environment)?;
         let unreadable = secrets::load_secret_files(&mut tree);
-        // Removes the empty `..._file` keys only: no default names a file, so that this cannot fail.
+        // Removes the empty `..._file` keys only: no default names a file, so this cannot fail.
         secrets::load_secret_files(&mut defaults);
         let known = unreadable.iter().filter_map(|fault| secrets::secret_beside(&fault.path)).collect();
         errors.extend(unreadable.into_iter().map(SettingsError::from));

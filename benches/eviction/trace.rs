@@ -14,8 +14,8 @@ pub(crate) struct Trace {
 struct Random(u64);
 
 impl Trace {
-    /// Images by a power law: 4,000 images of four layers of 1 to 256 MiB; the popularity of the image with rank `n` is
-    /// `1 / n`. Every hundred pulls some ranks change, so that what was popular becomes less so.
+    /// Returns pulls of images by a power law: 4,000 images of four layers of 1 to 256 MiB; the popularity of the image
+    /// with rank `n` is `1 / n`. Every hundred pulls some ranks change, so that what was popular becomes less so.
     pub(crate) fn power_law() -> Self {
         const IMAGES: usize = 4_000;
         let mut random = Random(1);
@@ -38,10 +38,10 @@ impl Trace {
         Self { name: "power law, 4,000 images", reads, caches: [40, 80, 160, 320] }
     }
 
-    /// A CI fleet: nine of ten jobs pull one of twelve base images, whose layers are as large as those of common images
-    /// (alpine to CUDA), a few of them far more often than the others. One of ten pulls the image of a build: a base
-    /// and two layers of its own, which is pulled one to three times and never again. A base image moves every 2,000
-    /// jobs.
+    /// Returns the pulls of a CI fleet: nine of ten jobs pull one of twelve base images, whose layers are as large as
+    /// those of common images (alpine to CUDA), a few of them far more often than the others. One of ten pulls the
+    /// image of a build: a base and two layers of its own, which is pulled one to three times and never again. A base
+    /// image moves every 2,000 jobs.
     pub(crate) fn ci_fleet() -> Self {
         const BASES: [&[u64]; 12] = [
             &[48, 23, 63, 202, 20],

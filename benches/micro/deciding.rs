@@ -42,7 +42,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Cases: name, token, group path, and the expected decision.
+/// Returns the cases: name, token, group path, and the expected decision.
 fn cases() -> [(&'static str, u64, String, bool); 4] {
     let top = people::group_of(USER);
     [

@@ -39,10 +39,10 @@ fn open(kind: Kind, entries: u64) -> Index {
     index
 }
 
-/// Returns true where entry `number` exists.
+/// Look-up that returns true where entry `number` exists.
 type LookUp = fn(&Index, number: u64) -> bool;
 
-/// Cases: name, whether the entry exists, and the look-up.
+/// Returns the cases: name, whether the entry exists, and the look-up.
 fn cases(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
     match kind {
         Kind::Links => [

@@ -157,7 +157,8 @@ impl<H: Copy + Eq + Hash> SharedLimit<H> {
         Self { all: AdmissionLimit::new(queue, permits), shares: Shares::new(queue, each) }
     }
 
-    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all, or all of the holder, are in use.
+    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all, or all of the holder, are in
+    /// use.
     pub(crate) fn try_acquire(&self, holder: H) -> Option<SharedPermit<H>> {
         let share = self.shares.try_acquire(holder)?;
         Some(SharedPermit { _permit: self.all.try_acquire()?, _share: share })

@@ -1,6 +1,6 @@
-//! The audit trail beside the changes, whose events the policy evaluator writes: reading it, what is kept of it, a file
-//! of it, and sums of what happens without a change, such as refusals. No actor: sums are counted in memory, and the
-//! Janitor writes and prunes.
+//! The audit trail, apart from the events of changes, which the policy evaluator writes: reads events, removes old
+//! ones, appends them to a file, and sums up what happens without a change, such as refusals. It is no actor: sums are
+//! counted in memory, and the Janitor writes them and removes old events.
 
 mod file;
 mod sums;
@@ -109,8 +109,8 @@ impl AuditTrail {
         Ok((share, self.0.readers.acquire(late).await.ok_or(AuditError::Busy)?))
     }
 
-    /// Counts something that is no change. It is written with all that are alike, a minute after the first of them. What
-    /// happens in the last minute before a crash is lost.
+    /// Counts something that is no change. It is written with all that are alike, a minute after the first of them.
+    /// Counts of the last minute before a crash are lost.
     pub fn note(&self, occurrence: Occurrence, now: Timestamp) {
         self.0.sums.note(occurrence, now);
     }

@@ -1,6 +1,6 @@
-//! The accounts of groups at upstreams, with their passwords: follows the directory of identities, decrypts the passwords
-//! that are new, and publishes the upstreams with what groups have chosen as one snapshot. A pull reads that snapshot
-//! alone: it decrypts nothing and sends no message.
+//! The accounts of groups at upstreams, with their passwords: follows the directory of identities, decrypts the
+//! passwords that are new, and publishes the upstreams with what groups have chosen as one snapshot. A pull reads that
+//! snapshot alone: it decrypts nothing and sends no message.
 //!
 //! The accounts reach the client of upstreams before the snapshot names them, and both are done before a change is
 //! acknowledged: the next pull uses the new account.
@@ -56,7 +56,7 @@ struct Known {
 pub type LoginSink = Box<dyn Fn(Vec<GroupLogin>) + Send + Sync>;
 
 impl GroupAccounts {
-    /// Creates the accounts without any. `world` is the snapshot of the upstreams, which this alone replaces.
+    /// Creates the handle, without any account. `world` is the snapshot of the upstreams, which this alone replaces.
     pub fn new(keys: SealingKeys, logins: LoginSink, world: Arc<ArcSwap<Upstreams>>) -> Self {
         let configured = Upstreams::clone(&world.load());
         let state = State { configured, choices: Arc::default(), known: HashMap::new() };

@@ -122,8 +122,8 @@ pub enum Cause {
     },
     /// Upstream did not respond in time.
     TimedOut,
-    /// Upstream, or a gateway in front of it, reports an error of its own: a 5xx status, or a 4xx status
-    /// that asks to try again later.
+    /// Upstream, or a gateway in front of it, reports an error of its own: a 5xx status, or a 4xx status that means
+    /// that the client may try again later.
     ServerError {
         /// Upstream's HTTP status.
         status: u16,
@@ -223,8 +223,8 @@ impl Cause {
         matches!(self, Self::Denied { .. } | Self::Refused { status: 402 | 410 | 451, .. })
     }
 
-    /// Returns true if the same request may succeed a little later. A reached limit is not meant, which ends at a time
-    /// of its own.
+    /// Returns true if the same request may succeed a little later. False for a reached limit, which ends at a time of
+    /// its own.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::RealmFailed { .. }
@@ -270,7 +270,7 @@ impl PullFailure {
     /// Returns the time that a client should wait before its next request, where a later request may succeed.
     pub fn retry_after(&self) -> Duration {
         if let Cause::RateLimited { retry_after, .. } = self.cause {
-            // Rounded up: a client that waits as long is not too early.
+            // Rounded up, so that a client that waits for this time is not too early.
             Duration::from_secs(retry_after.map_or(60, |wait| wait.as_secs_f64().ceil() as u64))
         } else if matches!(self.cause, Cause::Reserved(_) | Cause::Offline) {
             Duration::from_secs(300)

@@ -1,6 +1,6 @@
-//! Who pulled which image, from where: counted in memory by credential and day, written to the index every few seconds.
-//! A pull of the same credential from the same address is counted once a minute. Within that minute its further
-//! requests take no lock and allocate nothing; the first takes the lock of one shard.
+//! Records of who pulled which image, and from where: counted in memory by credential and day, written to the index
+//! every few seconds. A pull of the same credential from the same address is counted once a minute. Within that minute
+//! its further requests take no lock and allocate nothing; the first takes the lock of one shard.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ use crate::store::images::PullKey;
 #[derive(Clone)]
 pub struct PullRecords(Arc<Inner>);
 
-/// What is kept of who pulled images: keys of `[audit]`.
+/// Limits of the records of who pulled images: keys of `[audit]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct PullRecordOptions {
     /// Number of days for which records are kept; 0: nothing is recorded.
@@ -128,7 +128,7 @@ impl PullRecords {
     }
 }
 
-/// Counts pulls of which nobody can be told any more who made them, because there are too many records.
+/// Counts pulls without a record of who made them, because there are too many records.
 pub(super) fn note_dropped(pulls: u64) {
     metrics::counter!("dependency_proxy_pull_records_dropped_total").increment(pulls);
 }

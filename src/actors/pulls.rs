@@ -21,7 +21,7 @@ struct Inner {
     /// Repeated pulls within one minute skip the mutex.
     counted: OncePerSecond<16_384>,
     hasher: RandomState,
-    /// Who pulled.
+    /// Records of who pulled.
     records: PullRecords,
 }
 
@@ -29,7 +29,7 @@ struct Inner {
 const MAX_UNWRITTEN: usize = 100_000;
 
 impl PullCounts {
-    /// Creates it without pulls. Who pulled is recorded in `records`.
+    /// Creates the counts, without pulls. `records` gets who pulled.
     pub fn new(records: PullRecords) -> Self {
         let (unwritten, counted) = (Mutex::default(), OncePerSecond::default());
         Self(Arc::new(Inner { unwritten, counted, hasher: RandomState::new(), records }))

@@ -15,7 +15,7 @@ pub(super) struct SingleFlight<K, T> {
     limit: usize,
 }
 
-/// Returns a recent outcome once more, as long as its content is still in memory.
+/// Function that returns a recent outcome once more, as long as its content is still in memory.
 pub(super) type Recall<T> = Box<dyn Fn() -> Option<T> + Send>;
 
 /// The role of a caller that needs an outcome.
@@ -79,7 +79,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         for waiter in self.waiters.remove(key).unwrap_or_default() {
             drop(waiter.send(outcome.clone()));
         }
-        // The clock of the runtime, by which callers state since when they wait.
+        // The clock of the runtime, as in the times from which callers wait.
         let now = tokio::time::Instant::now().into_std();
         self.forget_before(now.checked_sub(RECENT_TTL));
         self.recent.insert(key.clone(), (now, recall));

@@ -1,4 +1,4 @@
-//! Login tokens: who gets one, and what one stands for.
+//! Login tokens: issues them, and identifies the callers who present them.
 //!
 //! | file | content |
 //! |---|---|

@@ -56,9 +56,9 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Minimum time between two log lines of the same image.
 const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Time for which content that was not stored is remembered: longer than a day, so that an image that is pulled once a
-/// day is known for what it is. Content that is stored meanwhile is forgotten at once.
+/// day is not forgotten. Content that is stored meanwhile is forgotten at once.
 const UNSTORED_TTL: Duration = Duration::from_secs(36 * 60 * 60);
-/// Interval at which what is older is forgotten.
+/// Interval at which older entries are removed.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of images that are remembered. Further images are not logged until some of these are forgotten.
 const MAX_IMAGES: usize = 1_000;
@@ -101,8 +101,8 @@ impl UnstoredReports {
         }
     }
 
-    /// Remembers content that would not be stored, as if it had been reported, and writes the log line of its image. It
-    /// is counted, and warned of, when it is requested.
+    /// Remembers content that would not be stored, as if it had been reported, and writes the log line of its image.
+    /// The counter and the warning follow when it is requested.
     pub(super) fn expect(&self, reason: Unstored, image: &Origin, contents: &[Digest]) {
         let now = Instant::now();
         let mut last = self.last();
@@ -114,8 +114,9 @@ impl UnstoredReports {
         }
     }
 
-    /// Returns true if some content of this image was last not stored, and `contents` has it. Without any contents,
-    /// as for an index, all that belongs to the image counts. `contents` is called only if it matters.
+    /// Returns true if some content of this image that `contents` has was not stored when it was last requested.
+    /// Without any contents, as for an index, all that belongs to the image counts. `contents` is called only if it
+    /// matters.
     pub(super) fn concerns(&self, image: &Origin, contents: impl FnOnce() -> Vec<Digest>) -> bool {
         if !self.any.load(Ordering::Relaxed) || !self.remembers(image) {
             return false;

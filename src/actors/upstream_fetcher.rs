@@ -9,7 +9,7 @@
 //! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
-//! | [`account_test`] | what upstream says about an account, for people |
+//! | [`account_test`] | the test of an account, for people |
 //! | [`states`] | states of upstreams, for people and metrics |
 //! | [`traced`] | the spans of requests in traces |
 //! | [`backoffs`] | recent failures by upstream, account and repository |

@@ -1,6 +1,6 @@
 //! Backup of a data folder: identities, settings and, if wanted, secrets. It takes no lock, so that a service can run
-//! on the folder. It reads files on this machine instead of asking the service, because then neither identities nor
-//! keys cross the network, no token can request them, and it works while the service is stopped.
+//! on the folder. It reads files on this machine instead of requesting the data from the service, because then neither
+//! identities nor keys cross the network, no token can request them, and it works while the service is stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -69,8 +69,8 @@ fn way_out(error: &StoreError) -> &'static str {
 }
 
 /// Backs up the identities below `data` with these settings, beside the service that may be running there. Every change
-/// that was acknowledged before is in it. `key_files` are the files of the signing keys and of the keys of groups' accounts,
-/// if they are wanted; `program` is the version of this program. Blocks.
+/// that was acknowledged before is in it. `key_files` are the files of the signing keys and of the keys of groups'
+/// accounts, if they are wanted; `program` is the version of this program. Blocks.
 ///
 /// # Errors
 /// There are no identities, a file cannot be read, or the backup cannot be written. A file that was there is unchanged.

@@ -1,5 +1,5 @@
 //! Examination and repair of a store that no service has open. [`store::embedded::fsck`](crate::store::embedded::fsck)
-//! has what is examined.
+//! defines what is examined.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! The signing keys, and the keys of groups' accounts: reading, and rotation. The service reads its key files at a start
-//! only, so that it may be running.
+//! The signing keys, and the keys of groups' accounts: reading, and rotation. The service reads its key files at a
+//! start only, so that it may be running.
 
 use std::path::{Path, PathBuf};
 

@@ -57,8 +57,8 @@ pub enum Keys {
     OfBackup,
     /// A new one.
     New,
-    /// None: there was no such file beside the identities that were replaced, so that the settings of the service
-    /// probably name another one.
+    /// None: there was no such file beside the replaced identities, so the settings of the service probably name
+    /// another file.
     Elsewhere,
     /// None, because they could not be written for this reason. The next start creates one.
     Missing(OpenError),
@@ -206,8 +206,8 @@ impl PlannedRestore {
         }
     }
 
-    /// Replaces the present identities with the backup, and keeps them aside. Replaces the signing keys in `key_file`, and
-    /// adds the keys of groups' accounts to `account_key_file`.
+    /// Replaces the present identities with the backup, and keeps them aside. Replaces the signing keys in `key_file`,
+    /// and adds the keys of groups' accounts to `account_key_file`.
     ///
     /// # Errors
     /// The data folder cannot be written. The present identities are still in place then. If the disk is not full, the
@@ -240,7 +240,8 @@ impl PlannedRestore {
     }
 }
 
-/// Returns the audit event of the restore of this change. Events since the backup stay in the folder that is kept aside.
+/// Returns the audit event of the restore of this change. Events since the backup stay in the folder that is kept
+/// aside.
 fn restored(change: u64) -> Event {
     let what = ("identities_restored", "identities restored from a backup");
     let target = Target { kind: "Backup".into(), id: Some(change), name: format!("change {change}") };
@@ -250,7 +251,7 @@ fn restored(change: u64) -> Event {
 /// Writes the settings of a backup to a new file, which only its owner can read if it `has_secrets`.
 ///
 /// # Errors
-/// Something has the name, or the file cannot be written.
+/// There is something at this path, or the file cannot be written.
 pub fn write_settings(path: &Path, text: &str, has_secrets: bool) -> Result<(), RestoreError> {
     let written = atomic_file::write_new(path, text.as_bytes(), if has_secrets { 0o600 } else { 0o644 });
     written.map_err(|error| RestoreError::Settings { path: path.to_owned(), error })

@@ -83,7 +83,7 @@ pub fn digest(secret: &str) -> Digest {
     sha256::digest(secret.as_bytes())
 }
 
-/// Returns the form of this string. The form does not tell whether the secret is known.
+/// Returns the form of this string. The form does not show whether the secret is known.
 pub fn form(secret: &str) -> Form {
     if is_like_gitlabs(secret) {
         return Form::Gitlab;

@@ -1,4 +1,4 @@
-//! `apply`: makes a running service as a state file says, and shows the changes before.
+//! `apply`: changes a running service to the state of a state file, and shows the changes before.
 
 mod carry_out;
 mod change;

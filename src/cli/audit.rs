@@ -130,7 +130,7 @@ impl Trail {
 
     /// Prints the last events, and each new one as it comes.
     async fn follow(&self, lines: usize, as_json: bool) -> Result<(), Failure> {
-        // One is needed to know where new ones begin.
+        // At least one event is needed, to know after which number new ones begin.
         let mut events = self.latest(lines.max(1)).await?;
         let mut last = number(events.first()).unwrap_or_default();
         events.truncate(lines);

@@ -26,8 +26,8 @@ pub(super) struct BackupArgs {
     /// standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Include the keys that sign login tokens and the secrets of accounts at upstreams, and the keys that decrypt those
-    /// of groups' accounts
+    /// Include the keys that sign login tokens and the secrets of accounts at upstreams, and the keys that decrypt
+    /// those of groups' accounts
     #[arg(long)]
     with_keys: bool,
     /// Print what is in the backup as JSON to standard output; needs --output

@@ -193,8 +193,8 @@ async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<V
     each(images, if pinned { "pinned" } else { "no longer pinned" }, change).await
 }
 
-/// Does the same with each image, and returns the results. The failure of one of several names it, and those that are
-/// done before it.
+/// Calls this for each image, and returns the results. A failure names its image, and the images before it that are
+/// done, if there are several.
 async fn each<T>(
     images: &[Image],
     done: &str,
@@ -215,7 +215,7 @@ async fn each<T>(
 async fn usage(api: &Api) -> Result<Output, Failure> {
     let groups = api.list(&["dependency_proxy", "groups"], &[]).await?;
     let mut rows: Vec<Value> = groups.iter().map(|group| sizes_row(&group["full_path"], group)).collect();
-    // Only administrators see the whole store.
+    // Fails for others: only administrators may read the statistics of the whole store.
     if let Ok(store) = api.show(&["dependency_proxy", "statistics"]).await {
         rows.push(sizes_row(&json!("(stored, each once)"), &store));
     }

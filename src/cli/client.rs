@@ -216,7 +216,7 @@ impl Api {
             let status = reply.status;
             return Err(match message {
                 Some(message) => Failure::refused(status, &message),
-                // That of a load balancer, for a service that is away.
+                // The response of a load balancer, for a service that is not running.
                 None if matches!(status, 502..=504) => Failure::refused(status, "the service does not respond"),
                 None => Failure::Foreign(self.base.to_string()),
             });

@@ -127,8 +127,8 @@ pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Fai
     create_secret_file(file, secret.expose_secret()).map_err(failed)
 }
 
-/// Writes a text, with a newline, to a new file that only this user of the machine can read, and to the disk. Fails where
-/// something has the name, which is left unchanged, or the file cannot be written.
+/// Writes a text, with a newline, to a new file that only this user of the machine can read, and to the disk. Fails
+/// where there is something at this path, which is left unchanged, or the file cannot be written.
 pub(super) fn create_secret_file(file: &Path, text: &str) -> io::Result<()> {
     let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     let written = opened.write_all(format!("{text}\n").as_bytes()).and_then(|()| opened.sync_all());
@@ -145,8 +145,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))
 }
 
-/// The secret of a text of one line. A secret of several lines could not be entered at a login; the lines are rather
-/// two secrets, or a secret and something else.
+/// Returns the secret in a text of one line. Refuses several lines: such a secret could not be entered at a login, and
+/// the lines are rather two secrets, or a secret and something else.
 fn secret(text: &str) -> Result<SecretString, &'static str> {
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("contains no secret"),

@@ -1,5 +1,5 @@
-//! `explain`: says by which rule somebody may pull through a group or not, with which account the registry is asked,
-//! and how fresh the image is.
+//! `explain`: prints the rule by which somebody may pull through a group or not, the account with which the registry is
+//! used, and how fresh the image is.
 
 use clap::Args;
 use serde_json::Value;
@@ -79,7 +79,7 @@ fn print(found: &Value) {
     print_line(&line("", "freshness", &freshness(image)));
 }
 
-/// Returns how often the registry is asked about an image that is cached.
+/// Returns how often a cached image is revalidated at the registry, as text.
 fn freshness(image: &Value) -> String {
     let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen")).unwrap_or_default();
     match image["fresh_seconds"].as_u64() {

@@ -44,7 +44,7 @@ pub(super) enum Failure {
         /// The group.
         group: String,
     },
-    /// An upstream does not accept an account, or could not be asked. The text is its answer.
+    /// An upstream does not accept an account, or could not be reached. The text is the result of the test.
     #[error("{0}")]
     AccountTest(String),
     /// `bench` measured nothing, or received wrong content.

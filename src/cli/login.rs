@@ -44,7 +44,7 @@ impl LoginArgs {
         Ok(())
     }
 
-    /// A token ends at the beginning of a day.
+    /// Returns the day at whose beginning the token ends.
     fn last_day(&self) -> Result<Date, Failure> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let end = today.checked_add(Span::new().days(i64::from(self.days) + 1));

@@ -48,7 +48,7 @@ pub(super) struct RestoreArgs {
     /// Replace the identities of this installation by those of another one, which is refused otherwise
     #[arg(long)]
     from_another_installation: bool,
-    /// Print the result as JSON; what is told before is printed to standard error
+    /// Print the result as JSON; all other output goes to standard error
     #[arg(long)]
     json: bool,
 }

@@ -15,7 +15,7 @@ use super::failure::Failure;
 #[derive(Debug)]
 pub(super) struct SecretFile(PathBuf);
 
-/// What is at the path of a secret.
+/// State of the file of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Present {
     /// Nothing.

@@ -29,24 +29,25 @@ struct Failed {
 pub enum Circuit {
     /// They are.
     Closed,
-    /// The next one tries whether upstream works again.
+    /// The next request tries whether upstream works again.
     HalfOpen,
-    /// Those that something stale can stand in for are not sent; after several failures others are not, either.
+    /// Requests for which stale content can be served instead are not sent; after several failures, others are not
+    /// sent, either.
     Open,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Number of failures in a row after which requests that nothing can stand in for are refused, too. Fewer may be bad
-/// luck: the next request may well succeed.
+/// Number of failures in a row after which requests without stale content are refused, too. Fewer may be bad luck: the
+/// next request may well succeed.
 const FAILURES_OF_AN_OUTAGE: u32 = 3;
 /// Maximum time after a failure for which such requests are refused: a client fails meanwhile, although upstream may
 /// work again.
 const MAX_REFUSAL: Duration = Duration::from_secs(5);
 
 impl Backoff {
-    /// Returns true if a request may be sent now that something stale can stand in for. After a failure only one
-    /// caller at a time gets true, until that caller has reported the result.
+    /// Returns true if a request for which stale content can be served instead may be sent now. After a failure only
+    /// one caller at a time gets true, until that caller has reported the result.
     pub fn try_request(&mut self, now: Instant) -> bool {
         match &mut self.failed {
             None => true,
@@ -64,7 +65,7 @@ impl Backoff {
         self.failed.filter(in_outage).is_none_or(|failed| now >= failed.last + failed.pause.min(MAX_REFUSAL))
     }
 
-    /// Returns whether requests are sent, and the end of the pause; `None` if the last request did not fail.
+    /// Returns the state of the circuit, and the end of the pause; `None` if the last request did not fail.
     pub fn circuit(&self, now: Instant) -> Option<(Circuit, Instant)> {
         let end = self.failed.map(|failed| failed.at + failed.pause)?;
         Some(if now < end { (Circuit::Open, end) } else { (Circuit::HalfOpen, now) })

@@ -69,7 +69,8 @@ pub const FETCH: Duration = Duration::from_secs(60);
 /// Time after which a probe without a result no longer holds up the next one: longer than any request takes.
 pub const PROBE: Duration = Duration::from_secs(90);
 
-/// Time after which orchestrators kill a process that was told to stop (Kubernetes' `terminationGracePeriodSeconds`).
+/// Time after which orchestrators kill a process to which they have sent the signal to stop (Kubernetes'
+/// `terminationGracePeriodSeconds`).
 pub const KILL: Duration = Duration::from_secs(30);
 
 /// Default of the setting `shutdown_timeout`.

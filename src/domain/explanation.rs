@@ -64,7 +64,7 @@ impl Puller {
         }
     }
 
-    /// Returns how this one is called, to tell it from others with its user name.
+    /// Returns a description that distinguishes this one from others with the same user name.
     pub fn described(&self, directory: &Directory) -> String {
         match self {
             Self::Person(user) => format!("the user {}", user.username),

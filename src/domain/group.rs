@@ -45,10 +45,10 @@ pub struct GroupCacheLimits {
     /// Maximum size in bytes; `None`: no maximum but that of the whole store.
     pub max_bytes: Option<u64>,
     /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group,
-    /// and for a top-level group as the settings say.
+    /// and for a top-level group as in the settings.
     pub unpulled_days: Option<u32>,
     /// Time to live of all tags that the group pulls, in seconds; 0: they are revalidated at every pull; `None`: as in
-    /// the parent group, and for a top-level group as the settings say.
+    /// the parent group, and for a top-level group as in the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag_freshness_seconds: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Where the files of keys are, unless the settings name others.
+//! Default paths of the key files, for settings that name no others.
 
 use std::path::{Path, PathBuf};
 

@@ -29,8 +29,8 @@ pub enum Account {
     Anonymous,
     /// The configured credentials with this user name at the upstream.
     Username(String),
-    /// The account of a group. The id alone tells accounts apart: two groups may have the same user name with different
-    /// passwords, and only upstream knows whether both are the same account there.
+    /// The account of a group. The id alone distinguishes accounts: two groups may have the same user name with
+    /// different passwords, and only upstream knows whether both are the same account there.
     OfGroup {
         /// The id, which is new with each password.
         id: AccountId,

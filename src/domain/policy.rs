@@ -203,7 +203,7 @@ pub fn proxy_enabled(directory: &Directory, group: GroupId) -> bool {
 }
 
 /// Returns the number of days after its last pull after which an image of this group is removed; `None`: never. The
-/// nearest group that says so decides, starting with the group itself, and else `default`. 0 is never.
+/// nearest group with a number of its own decides, starting with the group itself, and else `default`. 0 is never.
 pub fn unpulled_days(directory: &Directory, group: GroupId, default: u32) -> Option<u32> {
     let days = directory.lineage(group).find_map(|group| group.cache.unpulled_days).unwrap_or(default);
     Some(days).filter(|days| *days > 0)

@@ -15,7 +15,7 @@ pub struct LimitReport {
     pub remaining: u64,
     /// Length of the window, where upstream reports it.
     pub window: Option<Duration>,
-    /// Whom upstream counts: an address, or the id of an account.
+    /// The client that upstream counts: an address, or the id of an account.
     pub source: Option<String>,
 }
 
@@ -51,7 +51,7 @@ const MAX_STRETCH: f64 = 100.0;
 /// Age of a report after which revalidations are sent again: one of them reports what is left by then.
 const RECENT: Duration = Duration::from_secs(5 * 60);
 
-/// Age of a report without a window after which it says nothing.
+/// Age of a report without a window after which it is ignored.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// Time over which the number of pulls is measured.

@@ -70,7 +70,7 @@ impl Throttle {
         self.running = self.running.saturating_sub(1);
         match outcome {
             Outcome::Limited(wait) => self.limited(wait, now),
-            // A response to a request that was sent before the limit was reached says nothing.
+            // A response to a request that was sent before the limit was reached shows nothing about it.
             Outcome::Passed if self.closed_until(now).is_none() => {
                 self.max = self.max.map(|max| max * 2).filter(|max| *max < MANY);
                 self.pause = FIRST_PAUSE;

@@ -41,8 +41,8 @@ pub struct Token {
     /// `commands::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<TokenId>,
-    /// The time at which the end was last changed without a new secret; `None` if it never was. Tells which of two ends
-    /// of a token is the newer one.
+    /// The time at which the end was last changed without a new secret; `None` if it never was. It shows which of two
+    /// ends of a token is the newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_changed_at: Option<Timestamp>,
     /// The user who created the token, who may be deleted since; `None` for the first tokens and for those of earlier

@@ -1,8 +1,8 @@
 //! The configured upstream registries, the account for each pull from them, and the freshness of their tags, with what
 //! groups have chosen. No other registry is contacted.
 //!
-//! The account of a pull is that of the group itself, or of the nearest group above it that has one at the upstream; else
-//! the first one in the settings whose rule matches; else none.
+//! The account of a pull is that of the group itself, or of the nearest group above it that has one at the upstream;
+//! else the first one in the settings whose rule matches; else none.
 //!
 //! Contains no secret.
 

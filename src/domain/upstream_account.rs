@@ -1,8 +1,8 @@
 //! Accounts of groups at upstreams, as the directory stores them: the secret is sealed with a key that is not in the
 //! store. Contains no secret in clear text.
 //!
-//! Each password has an id of its own, and links, tags, negative entries, tokens and backoffs belong to that id. Who
-//! replaces the password of an account may not be the one who knew the old one, and a user name proves nothing: some
+//! Each password has an id of its own, and links, tags, negative entries, tokens and backoffs belong to that id. The
+//! person who replaces the password of an account need not have known the old one, and a user name proves nothing: some
 //! registries accept any user name with a token. So a new password opens nothing that upstream has served to the old
 //! one before upstream has served it again. Nothing is downloaded again for that.
 
@@ -46,7 +46,7 @@ pub struct SealedSecret {
     pub sealed: String,
 }
 
-/// What a sealed secret belongs to. It can be opened for nothing else.
+/// The group, upstream and account that a sealed secret belongs to. It can be opened for no others.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding<'a> {
     /// The group.
@@ -65,7 +65,7 @@ impl UpstreamAccount {
         Account::OfGroup { id: self.id, username: self.username.clone() }
     }
 
-    /// Returns what the secret belongs to, if this group has the account at this upstream.
+    /// Returns the binding of the secret, if this group has the account at this upstream.
     pub fn binding<'a>(&'a self, group: GroupId, upstream: &'a UpstreamName) -> Binding<'a> {
         Binding { group, upstream, id: self.id, username: &self.username }
     }

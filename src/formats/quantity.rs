@@ -88,8 +88,8 @@ pub fn limit_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D:
     Ok(Some(bytes(from)?).filter(|bytes| *bytes > 0))
 }
 
-/// Reads a number of bytes as [`bytes()`] does, for a key whose name does not say bytes. Refuses a number without a
-/// unit, unless it is zero.
+/// Reads a number of bytes as [`bytes()`] does, for a key whose name does not contain `bytes`. Refuses a number without
+/// a unit, unless it is zero.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Liveness and readiness. Both are open to everyone, and say only whether the service is alive or ready;
+//! Liveness and readiness. Both are open to everyone, and show only whether the service is alive or ready;
 //! administrators also get its problems.
 
 use std::sync::atomic::Ordering;

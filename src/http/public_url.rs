@@ -1,7 +1,7 @@
-//! The URL by which clients reach this service: the configured one, or else the one that the request names. Headers
-//! of a trusted proxy take precedence over the request's own. Where several proxies have added values, the first is
-//! that of the proxy that the client sees. A client whose value a proxy passes on changes the URL in its own response
-//! only.
+//! The URL by which clients reach this service: the configured one, or else the one that the request names. Headers of
+//! a trusted proxy take precedence over the request's own. Where several proxies have added values, the first is that
+//! of the proxy that the client sees. If a proxy passes on the value of a client, that client changes the URL in its
+//! own response only.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,7 +23,7 @@ pub(crate) struct PublicUrl {
     warned: Arc<Mutex<HashSet<IpAddr>>>,
 }
 
-/// Maximum number of peers that are warned about. So many different ones are clients, not a proxy that the settings
+/// Maximum number of peers that are warned about. A larger number of peers are clients, not proxies that the settings
 /// lack.
 const MAX_WARNED_PEERS: usize = 100;
 
@@ -101,7 +101,7 @@ impl PublicUrl {
 }
 
 /// Returns true for a host, with or without a port, that clients can connect to: an authority may have a user name, a
-/// port beyond 65535, or what is neither a name nor an address.
+/// port beyond 65535, or a host that is neither a name nor an address.
 fn is_host_of_url(authority: &Authority) -> bool {
     !authority.as_str().contains('@') && Url::parse(&format!("http://{authority}/")).is_ok()
 }

@@ -1,5 +1,5 @@
-//! Logging of refusals: one line with the id that the client got, and a count by reason; and sums for the audit trail. The line is written when
-//! the response exists, so that successful requests do no work for it.
+//! Logging of refusals: one line with the id that the client got, and a count by reason; and sums for the audit trail.
+//! The line is written when the response exists, so that successful requests do no work for it.
 
 mod allowance;
 mod audited;
@@ -51,7 +51,7 @@ pub(super) struct FailedPull {
     pub(super) ms: u64,
 }
 
-/// The decision which refusals are written to the log. Shared by all threads; cheap to clone.
+/// The limits that decide which refusals are written to the log. Shared by all threads; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Refusals(Arc<Mutex<Allowances>>);
 

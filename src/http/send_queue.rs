@@ -49,8 +49,8 @@ enum State {
     #[default]
     Empty,
     FileRange(FileRange, Counter),
-    /// A response was dropped in the middle of a file range. The client could not tell what follows from the rest
-    /// of it, so the connection must be closed.
+    /// A response was dropped in the middle of a file range. The client could not distinguish what follows from the
+    /// rest of it, so the connection must be closed.
     Cut,
 }
 

@@ -30,7 +30,8 @@ pub fn run(
     })
 }
 
-/// Starts a thread with an event loop for what must not delay pulls: the threads that serve them get the processor first.
+/// Starts a thread with an event loop for what must not delay pulls: the threads that serve them get the processor
+/// first.
 #[expect(clippy::expect_used, reason = "without its threads the service cannot start")]
 pub(super) fn low_priority_arbiter() -> ArbiterHandle {
     let runtime = || {
@@ -45,8 +46,8 @@ pub(super) fn low_priority_arbiter() -> ArbiterHandle {
 /// Maximum number of threads for the blocking work of that event loop.
 const LOW_PRIORITY_BLOCKING_THREADS: usize = 4;
 
-/// Has the present thread run when no other is ready (sched(7), `SCHED_IDLE`). A higher nice value is not enough: with it
-/// a thread ends its time slice of some milliseconds before one that has work again.
+/// Has the present thread run when no other is ready (sched(7), `SCHED_IDLE`). A higher nice value is not enough: with
+/// it a thread ends its time slice of some milliseconds before one that has work again.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     {

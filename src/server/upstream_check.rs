@@ -112,7 +112,7 @@ impl<F: FnMut(&UpstreamStep)> Steps<F> {
 }
 
 impl Check<'_> {
-    /// Runs the steps until one fails after which the others make no sense.
+    /// Runs the steps until one fails on which all later ones depend.
     async fn run(&self, steps: &mut Steps<impl FnMut(&UpstreamStep)>) {
         if !steps.step("DNS", self.resolve().await) {
             return;

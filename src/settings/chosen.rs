@@ -14,7 +14,7 @@ use super::secrets::{SECRETS, UNREADABLE_SECRET, secret_of, set};
 use super::{SettingsError, SettingsErrors, layered, read_file, upstreams};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 
-/// The chosen settings, and where they place what a backup contains.
+/// The chosen settings, and the files in which they place what a backup contains.
 #[derive(Debug)]
 pub struct Chosen {
     /// The settings, in the order of the file.

@@ -1,6 +1,6 @@
 //! Finds all faults of a tree of settings, not only the first: remedies a fault, and reads and validates the tree
-//! again. A remedy changes as little as possible, because nothing is known of what it removes. Settings that were read
-//! after a fault serve only to find more faults.
+//! again. A remedy changes as little as possible, because faults in what it removes are not found. Settings that were
+//! read after a fault serve only to find more faults.
 
 use std::collections::HashSet;
 
@@ -25,9 +25,9 @@ pub(super) struct Fault {
 pub(super) enum Remedy {
     /// The default replaces the value.
     Default,
-    /// The list loses the item with this index. Others in it may be wrong, too.
+    /// The item with this index is removed from the list. Other items may be wrong, too.
     WithoutItem(usize),
-    /// The value may be right, and lacks this key beside it, which gets a text in its place.
+    /// The value may be right, but needs this key beside it, which gets a substitute.
     StandIn(&'static str),
 }
 

@@ -1,6 +1,6 @@
-//! JSON schemas of the settings and of the state file. They are made by the reader itself: it is given one value after
-//! another for each key, and says which types, texts and keys it accepts. Descriptions and defaults are those of the
-//! commented files, so that there is no second list of keys.
+//! JSON schemas of the settings and of the state file. They are made by the reader itself: it reads one value after
+//! another for each key, and its errors show which types, texts and keys it accepts. Descriptions and defaults are
+//! those of the commented files, so that there is no second list of keys.
 
 mod comments;
 
@@ -70,7 +70,7 @@ struct Maker {
     accepts: fn(&Node) -> Result<(), Refused>,
     /// The commented file.
     written: Node,
-    /// What a file overrides; `None`: nothing.
+    /// The defaults that a file overrides; `None`: there are none.
     defaults: Option<Node>,
     comments: Comments,
     /// The schemas of the entries of tables whose keys are chosen, by the names of these tables.
@@ -110,7 +110,7 @@ impl Maker {
         Json::Object(schema)
     }
 
-    /// Returns true unless the reader says that this is not the type of the key.
+    /// Returns true unless the reader reports that this is not the type of the key.
     fn takes(&self, tree: &Node, path: &[String], value: Value) -> bool {
         !matches!(self.fault(tree, path, value), Some(fault) if fault.kind == Kind::Type && fault.path == path)
     }
@@ -212,7 +212,7 @@ impl Maker {
     }
 }
 
-/// Returns the schema of a text, from what the reader says of one that is no value.
+/// Returns the schema of a text, from the reader's fault for a text that is no valid value.
 fn text_of(kind: Option<Kind>) -> Json {
     match kind {
         Some(Kind::Variant(names)) => json!({ "enum": names }),

@@ -1,6 +1,6 @@
 //! The state file: users, groups, members and tokens as TOML, which `apply` brings about and `export` writes.
 //! `config/company.toml` is an example with every key. It is read as the settings are, and all that is wrong with it is
-//! found at once. What a running service thinks of it is not known here.
+//! found at once. It is not compared with a running service here.
 
 mod check;
 mod entries;
@@ -79,7 +79,7 @@ fn read(mut tree: Node) -> (RawState, Vec<SettingsError>) {
             Err(fault) => fault,
         };
         let (path, remedy) = (fault.path.clone(), fault.remedy);
-        // A table that lacks what was wrong in it has been reported.
+        // A fault of a table from which a wrong value was removed is a consequence of that one, which was reported.
         if !removed.iter().any(|below| below.starts_with(&path)) {
             errors.push(fault.into());
         }

@@ -1,9 +1,9 @@
-//! A file to which audit events are appended, one line each, and how far it is. Opened anew for each part, so that
-//! another program may rename it at any time.
+//! A file to which audit events are appended, one line each, and its position: the last event in it. Opened anew for
+//! each part, so that another program may rename it at any time.
 //!
-//! How far it is has two witnesses: a small file in the data folder, written after each part, and the number in the
-//! last whole line. After a crash between the two the later one counts, so that no event is written twice, unless the
-//! file was also renamed in that moment.
+//! The position is recorded twice: in a small file in the data folder, written after each part, and by the number in
+//! the last whole line. After a crash between the two writes the higher number counts, so that no event is written
+//! twice, unless the file was also renamed in that moment.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ pub struct AuditFile {
     position: PathBuf,
 }
 
-/// The part of a line that says how far the file is.
+/// The part of a line that has the number of its event.
 #[derive(Deserialize)]
 struct Numbered {
     id: EventId,
@@ -81,7 +81,7 @@ impl AuditFile {
         let (end, _) = last_line(&mut file)?;
         remove_rest(&mut file, end)?;
         if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
-            // A part of them would be repeated.
+            // Otherwise the lines that were written would be repeated.
             let _ = file.set_len(end);
             return Err(error);
         }

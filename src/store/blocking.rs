@@ -30,7 +30,7 @@ pub(crate) mod scheduled {
     use futures::future::LocalBoxFuture;
     use tokio::task::{JoinHandle, spawn_local};
 
-    /// Returns what the next work waits for.
+    /// Function that returns the future for which the next work waits.
     pub(crate) type Turns = Box<dyn Fn() -> LocalBoxFuture<'static, ()>>;
 
     thread_local! {

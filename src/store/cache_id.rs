@@ -38,7 +38,7 @@ struct Place {
 enum Relation {
     /// It is the same.
     Same,
-    /// The index does not say from which it was built: it is new, or older than this file.
+    /// The index has no record of the folder from which it was built: it is new, or older than such records.
     Unknown,
     /// It is another one.
     Other,
@@ -53,8 +53,8 @@ const OWN_DISK: &str = "on a disk of its own";
 
 impl CacheFolder {
     /// Identifies the cache folder, marks it if it is new, and upgrades it to the present layout. Logs if it is not the
-    /// one from which the index was built. What cannot be read or written is logged, and fails nothing: at worst the
-    /// index is rebuilt once more.
+    /// one from which the index was built. A file that cannot be read or written is logged, and is no error: at worst
+    /// the index is rebuilt once more.
     ///
     /// # Errors
     ///

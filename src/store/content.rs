@@ -39,7 +39,8 @@
 //!
 //! [`record_files`](ContentStore::record_files), [`evict`](ContentStore::evict) and
 //! [`reconcile`](ContentStore::reconcile) get the blobs of this machine: they read the changes that its
-//! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and [`BlobFiles`](super::blobs::BlobFiles) share one `Usage`.
+//! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and
+//! [`BlobFiles`](super::blobs::BlobFiles) share one `Usage`.
 
 mod files;
 mod grant;

@@ -111,7 +111,7 @@ pub enum OpenError {
     Unmounted {
         /// The folder.
         folder: PathBuf,
-        /// The file that tells where the cache was.
+        /// The file with the path at which the cache was.
         known: PathBuf,
     },
     /// A newer program has written the folder.

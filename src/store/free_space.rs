@@ -44,7 +44,7 @@ impl FreeSpace {
         Ok(u64::try_from(self.balance()?).unwrap_or(0))
     }
 
-    /// Returns the number of bytes that the cache may still write; less than zero if it should have written fewer, or
+    /// Returns the number of bytes that the cache may still write; negative if it has written more than it may, or
     /// others have filled the disk.
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 //! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
 //!
 //! There is one writer of changes, the policy evaluator, which waits for each commit before the next. The other
-//! operations may run beside it. Nothing blocks the calling thread, unless it says so.
+//! operations may run beside it. Nothing blocks the calling thread, unless stated otherwise.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -92,8 +92,8 @@ impl IdentityStore {
         self.run(move |store| store.event(id)).await
     }
 
-    /// Removes audit events that are not to be kept: some of those that are too old, and all for which there is no space.
-    /// Returns their numbers; there may be more as long as there were some.
+    /// Removes audit events that are not to be kept: some of those that are too old, and all for which there is no
+    /// space. Returns their numbers; there may be more as long as there were some.
     ///
     /// # Errors
     ///

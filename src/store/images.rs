@@ -68,7 +68,7 @@ pub struct ImageQuery {
     pub limit: usize,
 }
 
-/// Selection of images by what the caches in memory, or the clock, say of them.
+/// Selection of images by their state in the caches in memory, or by the time of their last pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Only {
     /// Complete images that are not pinned and that nobody has pulled since this time.
@@ -251,6 +251,7 @@ pub struct Removal {
     /// Images that were pulled since this time, or are pinned, stay; `None`: all go.
     #[serde(default)]
     pub unpulled_since: Option<Timestamp>,
-    /// What the images are and name: links to it go, unless another image of the group names it.
+    /// The digests of the images and of what they name. Links to them are removed, unless another image of the group
+    /// names them.
     pub digests: Vec<Digest>,
 }

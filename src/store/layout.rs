@@ -30,7 +30,7 @@ pub(super) const CACHE: Layout =
     Layout { file: "cache.layout", way_out: "set storage.cache_dir to another, empty folder", upgrades: &[] };
 
 impl Layout {
-    /// Number of the layout that this program writes.
+    /// Returns the number of the layout that this program writes.
     fn latest(&self) -> u64 {
         self.upgrades.len() as u64 + 1
     }

@@ -89,8 +89,8 @@ impl SpoolFile {
     }
 
     /// Allocates disk space for these bytes, which are about to be written, without changing the length of the file
-    /// (fallocate(2), `FALLOC_FL_KEEP_SIZE`): this is faster than an allocation by each write. An error is ignored:
-    /// not every file system can, and the writes show what does not fit.
+    /// (fallocate(2), `FALLOC_FL_KEEP_SIZE`): this is faster than an allocation by each write. An error is ignored: not
+    /// every file system supports it, and the writes fail if there is no space.
     pub fn allocate(&self, range: Range<u64>) {
         let _ = self.file.allocate(range);
     }

@@ -16,7 +16,7 @@ use super::error::StoreError;
 /// A folder with the copy, which lives as long as this value.
 pub(super) struct TemporaryCopy {
     folder: TempDir,
-    /// The folder itself, locked: it tells that its process lives.
+    /// The folder itself, locked: the lock shows that its process is running.
     _lock: File,
 }
 
@@ -58,8 +58,8 @@ impl TemporaryCopy {
     }
 }
 
-/// Returns a new folder, locked. Until it is locked, another process may take it for an abandoned one; then it makes
-/// the next.
+/// Returns a new folder, locked. Until it is locked, another process may take it for an abandoned one; then this
+/// function makes another one.
 fn locked_folder(temporary: &Path) -> io::Result<(TempDir, File)> {
     loop {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(temporary)?;
@@ -76,7 +76,7 @@ fn locked_folder(temporary: &Path) -> io::Result<(TempDir, File)> {
 fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        // Of the entry itself, not of what a symbolic link of another user names.
+        // Metadata of the entry itself, not of the target of a symbolic link, which another user may have made.
         let is_own =
             || entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw());
         if is_copy
@@ -84,8 +84,8 @@ fn remove_abandoned(folder: &Path) {
             && let Ok(folder) = File::open(entry.path())
             && is_unlocked(&folder)
         {
-            // Locked while it is removed, so that a process that has just made it notices. The next copy tries it
-            // again.
+            // Locked while it is removed, so that a process that has just made it notices. If the removal fails, the
+            // next copy tries again.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -87,7 +87,7 @@ impl Default for Usage {
 }
 
 impl Usage {
-    /// Returns what keeps the store from being closed during a change.
+    /// Returns the changes under way, for which the end of the store waits.
     pub(in crate::store) fn closing(&self) -> &Closing {
         &self.0.closing
     }
@@ -157,8 +157,8 @@ impl Usage {
         (self.totals(), changes.clone())
     }
 
-    /// Replaces the totals by others, if neither they nor the changes are different from a snapshot. Returns whether
-    /// that was done. No other thread may count files that are known from before meanwhile.
+    /// Replaces the totals by others, if neither they nor the changes differ from a snapshot. Returns whether that was
+    /// done. No other thread may count files that are known from before meanwhile.
     pub(in crate::store) fn correct(&self, snapshot: &(Totals, HashMap<Digest, FileChange>), by: Totals) -> bool {
         let changes = self.changes();
         let is_same = self.totals() == snapshot.0 && *changes == snapshot.1;

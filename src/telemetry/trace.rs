@@ -2,7 +2,7 @@
 //! settings name none, no span is made, and a request costs one look at whether there is a collector.
 //!
 //! A span belongs to the task that works for it: [`TraceParent::during`] marks it as the present one for each poll of a
-//! future, and who sends a message to an actor adds [`TraceParent::present`] to it.
+//! future, and the sender of a message to an actor adds [`TraceParent::present`] to it.
 
 mod collector;
 
@@ -138,7 +138,7 @@ impl TraceParent {
 
     /// Does the work with this span as the present one.
     pub fn during<F: Future>(this: Option<Self>, work: F) -> impl Future<Output = F::Output> {
-        // No async function, whose future would have the work twice. Without a span it is the work alone.
+        // Not an async function: its future would contain the work twice. Without a span it is the work alone.
         let Some(parent) = this else { return Either::Left(work) };
         let mut work = Box::pin(work);
         Either::Right(std::future::poll_fn(move |cx| {

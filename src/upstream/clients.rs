@@ -116,8 +116,7 @@ fn empty(options: &UpstreamOptions, key: &'static str) -> SetupError {
     SetupError { upstream: options.name.clone(), key, reason: String::new() }
 }
 
-/// Returns the host names of the proxies that may be used. The operator has chosen them, so that they need not be
-/// public.
+/// Returns the host names of the proxies that may be used. The operator has chosen them, so they need not be public.
 fn proxy_hosts(configured: &HttpProxy) -> Vec<String> {
     const VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let urls = match configured {

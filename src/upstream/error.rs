@@ -44,7 +44,8 @@ pub enum UpstreamError {
     /// No connection, or no response, within the configured time.
     #[error("upstream did not respond in time")]
     TimedOut,
-    /// Upstream reports an error of its own: a 5xx status, or a 4xx status that asks to try again later.
+    /// Upstream reports an error of its own: a 5xx status, or a 4xx status that means that the client may try again
+    /// later.
     #[error("upstream fails: {0}")]
     ServerError(HttpFailure),
     /// The storage to which upstream redirected refused content that upstream had granted: the signed address may

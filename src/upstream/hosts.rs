@@ -41,7 +41,7 @@ impl Hosts {
         Self { home: base.clone(), base, auth, redirect }
     }
 
-    /// Creates the hosts of a mirror of the upstream at `home`: the credentials are still that one's.
+    /// Creates the hosts of a mirror of the upstream at `home`: the credentials are still those of that upstream.
     pub(super) fn of_mirror(mirror: Url, home: Url, auth: Vec<HostPort>, redirect: Vec<HostPort>) -> Self {
         Self { home, ..Self::new(mirror, auth, redirect) }
     }

@@ -40,7 +40,7 @@ pub struct UpstreamOptions {
     pub tag_freshness: Duration,
 }
 
-/// Limits, timeouts and the way to a registry: the keys of `[upstream_defaults]`, which each upstream may have, too.
+/// Limits, timeouts and connection of a registry: the keys of `[upstream_defaults]`, which each upstream may have, too.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ConnectionOptions {
     /// Maximum number of concurrent downloads, and, counted separately, of concurrent short requests.

@@ -155,7 +155,7 @@ impl Refusal {
 }
 
 impl Drop for RefusedAccounts {
-    /// An account that is not configured any more does not count as refused.
+    /// Resets the gauges: an account that is not configured any more does not count as refused.
     fn drop(&mut self) {
         let all = self.refused.get_mut().unwrap_or_else(PoisonError::into_inner);
         let present = all.iter().filter(|(_, known)| known.present).map(|(key, _)| key.clone());

@@ -96,7 +96,7 @@ impl RegistryClient {
         if !client.transport.hosts.may_have_credentials(&mirror) {
             (client.accounts, client.has_accounts) = (Accounts::none(options.name.clone()), false);
         }
-        // What a mirror reports says nothing about the limit at upstream.
+        // A limit that a mirror reports is not the one at upstream.
         Ok(Self { repeats: false, budgets: None, ..client })
     }
 

@@ -17,8 +17,8 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 
 /// Returns the response if it is a success, and converts any other into an error. A refusal by the storage behind a
-/// redirect is not a decision of the registry. Error messages of upstream that repeat one of `passwords`, which are read
-/// for a failure only, are dropped.
+/// redirect is not a decision of the registry. Error messages of upstream that repeat one of `passwords`, which are
+/// read for a failure only, are dropped.
 ///
 /// # Errors
 ///

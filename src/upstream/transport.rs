@@ -41,7 +41,7 @@ pub(super) struct Request<'a> {
     pub(super) headers: HeaderMap,
     /// `Authorization`, sent only to the place of the first hop.
     pub(super) authorization: Option<HeaderValue>,
-    /// Returns the `Authorization` for a place to which a redirect leads, if there is one.
+    /// Function that returns the `Authorization` for a place to which a redirect leads, if there is one.
     pub(super) elsewhere: &'a (dyn Fn(&Place) -> Option<HeaderValue> + Sync),
 }
 

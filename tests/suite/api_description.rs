@@ -1,5 +1,5 @@
-//! The description of the API, against the API itself: schemathesis makes requests from it, also wrong ones, and finds no
-//! server error and no response that the description does not allow.
+//! The description of the API, against the API itself: schemathesis makes requests from it, also wrong ones, and finds
+//! no server error and no response that the description does not allow.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::documents::{API, blocks, run_as_administrator};
 use crate::service::{ADMIN_TOKEN, Config, Service, python};
 
-/// Operations that cannot succeed here: they need the password, a caller that is a group access token, or an account that
-/// no request before has changed.
+/// Operations that cannot succeed here: they need the password, a caller that is a group access token, or an account
+/// that no request before has changed.
 const REFUSED_ALWAYS: [&str; 4] = [
     "PUT /user",
     "POST /user/personal_access_tokens",

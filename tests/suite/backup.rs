@@ -38,7 +38,7 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Restores a backup, and returns what is printed.
+/// Restores a backup, and returns the output.
 fn restored(data: &Path, from: &Path, options: &[&str]) -> String {
     let output = restore(data, from, options);
     assert!(output.status.success(), "{output:?}");

@@ -1,4 +1,4 @@
-//! The web console as a browser without a script uses it: pages, sessions, forms, and who sees what.
+//! The web console as a browser without a script uses it: pages, sessions, forms, and the pages that each user may see.
 
 mod addresses;
 mod admin;

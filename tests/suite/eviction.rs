@@ -1,5 +1,5 @@
-//! The quota of the store: what is seldom read makes room for what is pulled, and whatever was evicted is fetched
-//! again.
+//! The quota of the store: content that is seldom read is evicted for content that is pulled, and is fetched again when
+//! it is pulled.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ async fn a_full_cache_goes_on_caching_and_keeps_what_is_read_often() {
         }
     }
     assert_eq!(pull(&scene, 0).await.header("x-cache"), "hit", "it is read often");
-    // Becomes a hit once its link is written.
+    // The blob is a hit once its link is written.
     scene.client.stored_blob("team", "app", image(39).layers()[0].digest()).await;
     assert_eq!(scene.hub.requests().of(Kind::BlobDownload), 40, "nothing was passed through");
     // What was evicted is fetched again, and stored again.
@@ -144,7 +144,7 @@ async fn on_a_disk_of_its_own_the_cache_makes_room_until_what_must_stay_free_is_
         assert!(free.f_bavail * free.f_frsize >= 7 * MIB, "after image {number}: {} blocks", free.f_bavail);
     }
     assert_eq!(scene.hub.requests().of(Kind::BlobDownload), 60);
-    // Becomes a hit once its link is written.
+    // The blob is a hit once its link is written.
     scene.client.stored_blob("team", "app", image(59).layers()[0].digest()).await;
     assert!(!scene.service.log().contains("without being stored"));
 }
@@ -213,7 +213,7 @@ async fn sizes_are_known_after_a_restart_and_also_without_the_index() {
         scene.client.stored_blob("team", "app", image(number).layers()[0].digest()).await;
     }
     let stored = async |service: &Service| {
-        // They are missing for some seconds after a start.
+        // The metrics are missing for some seconds after a start.
         let of = async |name: &str| metric(service, &format!("dependency_proxy_stored_{name}")).await;
         (of("bytes").await, of("blobs").await, of("manifests").await)
     };

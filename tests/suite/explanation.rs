@@ -1,4 +1,4 @@
-//! `explain`: by verb, API and page, with the rule that decides.
+//! `explain`: by subcommand, API and page, with the rule that decides.
 
 use std::process::Command;
 

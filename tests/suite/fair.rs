@@ -1,5 +1,5 @@
-//! Fairness among groups: what one group requests, in whatever number, leaves its turn to a request of another, and a
-//! client that reads nothing takes nothing from others.
+//! Fairness among groups: however many requests one group sends, a request of another gets its turn, and a client that
+//! reads nothing takes nothing from others.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Scene {
         metric(&self.service, sample).await
     }
 
-    /// Returns the images whose manifests upstream was asked for, in order.
+    /// Returns the images whose manifests were requested from upstream, in order.
     fn fetched(&self) -> Vec<String> {
         let requests = self.hub.requests();
         let gets = requests.iter().filter(|request| request.kind == Kind::ManifestGet && !request.refused);

@@ -1,5 +1,5 @@
-//! `fsck` on the folders of a stopped service: it reports exactly what is broken, changes nothing unless told to, and
-//! repairs so that what was whole is served as before and what was broken is fetched again.
+//! `fsck` on the folders of a stopped service: it reports exactly what is broken, and changes nothing without
+//! `--repair`. After a repair, what was whole is served as before, and what was broken is fetched again.
 
 mod damages;
 mod index;
@@ -159,7 +159,7 @@ fn flip(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// All files below a folder, with their content and the time of their last change.
+/// Returns all files below a folder, with their content and the time of their last change.
 fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let file = |path: PathBuf| {
         let seen = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());

@@ -1,4 +1,5 @@
-//! Accounts of groups at upstreams: what each group sees with its own, who may set one, and where its password is.
+//! Accounts of groups at upstreams: the content that each group gets with its own account, who may set one, and the
+//! files that contain its password.
 
 mod isolation;
 mod keys;

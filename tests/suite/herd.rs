@@ -29,7 +29,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A service with one group that has pulled the manifest of an image with these layers.
+    /// Starts a service with one group that has pulled the manifest of an image with these layers.
     async fn of(layers: &[Layer]) -> Self {
         let image = Image::single(layers);
         let scenario = Scenario::new().image("library/app", "1", &image);

@@ -1,4 +1,4 @@
-//! The images that a group has cached: what lists say of them, and that deleting one removes what only it needs.
+//! The images that a group has cached: their properties in lists, and that deleting one removes what only it needs.
 
 mod age;
 mod deletion;

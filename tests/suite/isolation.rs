@@ -49,7 +49,7 @@ impl Member {
         assert_eq!((blob.status, blob.body.as_ref()), (200, self.layer().bytes().as_slice()));
     }
 
-    /// Cannot get any of the other's image, whatever the request.
+    /// Checks that it cannot get any of the other's image, whatever the request.
     async fn has_nothing_of(&self, other: &Self) {
         for reference in ["latest", other.image.digest()] {
             let manifest = self.manifest(other, reference).await;
@@ -197,7 +197,7 @@ async fn a_link_is_made_where_upstream_says_yes_and_the_bytes_are_not_fetched_ag
     let asked = company.hub.requests();
     assert_eq!((asked.of(Kind::ManifestGet), asked.blob_downloads(b.layer().digest())), (0, 0));
     assert_eq!(a.blob("private/a", b.layer().digest()).await.header("x-cache"), "hit");
-    // Only in that repository and only with that account.
+    // The link is valid only for that repository and that account.
     assert_eq!(a.blob("private/b", b.layer().digest()).await.status, 403);
 }
 

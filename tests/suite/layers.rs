@@ -15,7 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
     // Neither the store nor upstream.
     ("http", &["actors", "auth", "domain", "telemetry"]),
-    // With formats each of these two reads its own keys of the settings.
+    // Each of these two layers uses `formats` to read its own keys of the settings.
     ("actors", &["upstream", "store", "auth", "domain", "telemetry", "formats"]),
     ("upstream", &["domain", "formats"]),
     ("store", &["auth", "domain"]),

@@ -116,7 +116,7 @@ async fn clients_of_one_group_that_read_nothing_leave_memory_to_those_of_another
         assert_eq!((answer.status, answer.body == image.bytes()), (200, true), "{tag}: {}", answer.text());
     }
     assert!(started.elapsed() < Duration::from_secs(10), "it waited for the other group");
-    // No client of the first group reads, so that its further requests wait for the group's share in vain.
+    // No client of the first group reads, so its further requests wait for the group's share in vain.
     for answer in join_all(waiting).await {
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{}", answer.text());

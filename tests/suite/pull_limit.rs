@@ -1,4 +1,4 @@
-//! The pull limit of an upstream: requests that wait for it, and what gives way as it is nearly reached.
+//! The pull limit of an upstream: requests that wait for it, and requests that are not sent when it is nearly reached.
 
 use std::time::Duration;
 

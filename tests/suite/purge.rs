@@ -52,7 +52,7 @@ impl Scene {
         files(&self.service.data().join("cache/groups").join(group.id.to_string())).len()
     }
 
-    /// Only the content of `one` is removed; shared content stays available to the other group.
+    /// Checks that only the content of `one` is removed, and shared content stays available to the other group.
     async fn only_ones_cache_goes(&self) {
         until(|| !self.has(&self.own) && self.small_files(&self.one.0) == 0).await;
         assert!(self.layers(&self.shared).iter().all(|(kind, digest)| is_stored(&self.service, kind, digest)));

@@ -82,7 +82,7 @@ async fn under_pulls_revocations_evictions_faults_and_kills_nothing_is_wrong_and
 }
 
 impl Soak {
-    /// True once the time has passed and everything has happened, or something was wrong.
+    /// Returns true once the time has passed and everything has happened, or something was wrong.
     fn is_over(&self) -> bool {
         let now = Instant::now();
         let is_late = now >= self.end && (self.report.missing().is_none() || now >= self.end + MAX_OVERTIME);
@@ -100,7 +100,8 @@ impl Soak {
         }
     }
 
-    /// Once upstream works again, everything that was acknowledged holds, and everything can be pulled and is stored.
+    /// Checks that, once upstream works again, everything that was acknowledged holds, and everything can be pulled and
+    /// is stored.
     async fn end(&self) {
         if self.report.has_violations() {
             return;

@@ -1,12 +1,13 @@
-//! The requests of Terraform's GitLab provider for users, groups, memberships and tokens, as the provider sends them: it
-//! creates resources, reads them at the next run and finds no difference, changes them, moves a group, and deletes them.
+//! The requests of Terraform's GitLab provider for users, groups, memberships and tokens, as the provider sends them:
+//! it creates resources, reads them at the next run and finds no difference, changes them, moves a group, and deletes
+//! them.
 
 use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
 use crate::service::{Answer, Config, Service};
 
-/// The settings of groups that the provider sends, whether or not its file has them.
+/// Returns the settings of groups that the provider sends, whether or not its file has them.
 fn of_every_group() -> Value {
     json!({
         "require_two_factor_authentication": false, "two_factor_grace_period": 48, "project_creation_level": "maintainer",

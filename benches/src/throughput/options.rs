@@ -59,7 +59,8 @@ impl Options {
         rows
     }
 
-    /// "Direct" is no server and is always measured: the others are compared with it.
+    /// Returns true if this server is to be measured. "Direct" is no server and is always measured, because the others
+    /// are compared with it.
     fn measures(&self, kind: Kind) -> bool {
         self.servers.is_empty() || kind == Kind::Direct || self.servers.contains(&kind)
     }

@@ -13,7 +13,7 @@ use crate::store::blocking::blocking;
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
 
-/// The file, and how far it is.
+/// The file, and the state of writing it.
 pub(super) struct EventFile {
     file: AuditFile,
     state: Mutex<State>,
@@ -21,7 +21,7 @@ pub(super) struct EventFile {
 
 #[derive(Default)]
 struct State {
-    /// The last event that was appended; `None` if that has to be found out.
+    /// The last event that was appended; `None` if it has to be read from the file.
     position: Option<EventId>,
     /// Time since which the file cannot be written.
     failing_since: Option<Timestamp>,
@@ -36,8 +36,8 @@ impl EventFile {
         Self { file, state: Mutex::default() }
     }
 
-    /// Appends the events that the file lacks. One warning says that it cannot be written, and one line that it can be
-    /// again.
+    /// Appends the events that the file lacks. Logs one warning when it cannot be written, and one line when it can be
+    /// written again.
     ///
     /// # Errors
     ///

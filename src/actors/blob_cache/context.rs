@@ -23,7 +23,7 @@ use crate::telemetry::LineLimit;
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
 const MAX_WRONG_CLAIMS: usize = 1_000;
 
-/// Returns the quota of a group in bytes; `None` if it has none.
+/// Function that returns the quota of a group in bytes; `None` if it has none.
 pub type GroupQuotas = Arc<dyn Fn(GroupId) -> Option<u64> + Send + Sync>;
 
 /// Shared context of all downloads. Only the permits, the reports and the remembered wrong lengths change.

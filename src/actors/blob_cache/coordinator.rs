@@ -178,7 +178,7 @@ impl Handler<DownloadEnded> for BlobCache {
     }
 }
 
-/// Returns the downloads that are under way.
+/// Requests the downloads that are under way.
 #[derive(Message)]
 #[rtype(result = "Vec<RunningDownload>")]
 pub(super) struct ListDownloads;

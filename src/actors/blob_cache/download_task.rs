@@ -199,7 +199,8 @@ impl<'a> DownloadTask<'a> {
         let size = self.machine.readable();
         let (files, digest) = (shared.files.clone(), key.digest);
         let committed = spawn_blocking(move || {
-            // Never counted twice: other content would be evicted for it.
+            // Its bytes must not be counted both as a download's and as a stored blob's: other content would be evicted
+            // for them.
             let spooled = writer.into_spooled();
             files.commit(spooled, &digest)
         });
@@ -221,7 +222,8 @@ impl<'a> DownloadTask<'a> {
         })
     }
 
-    /// Logs why the download failed. If no client got the head of a response, the refusal of each says it.
+    /// Logs why the download failed. Where no client got the head of a response, the line of each refusal has the
+    /// reason already, and this line is for debugging only.
     fn log_failure(&self, error: &BlobError) {
         let BlobKey { origin, digest } = &self.order.key;
         if self.progress.borrow().accepted.is_none() {
@@ -231,7 +233,7 @@ impl<'a> DownloadTask<'a> {
         }
     }
 
-    /// Returns whether a line about a download of this image may be written, with the number of those left out.
+    /// Returns the number of lines left out before, if a line about a download of this image may be written now.
     fn admit_line(&self) -> Option<LeftOut> {
         static LINES: LineLimit<Origin> = LineLimit::new();
         LINES.admit(&self.order.key.origin)

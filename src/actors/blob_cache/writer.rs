@@ -57,8 +57,8 @@ impl Writer {
                 return Err(End::Unstored);
             }
         };
-        // Of several downloads at once, only those begin that fit together. One that does not fit counts for nothing:
-        // its length may be a manifest's invention.
+        // Of several downloads at once, only those begin that fit together. One that does not fit is not counted,
+        // because the length that a manifest states may be invented.
         let counted = shared.files.usage().spool(if expected <= free_space { expected } else { 0 });
         let limits = Limits { max_length: shared.options.max_blob_bytes, group_quota, free_space };
         let (hashing, is_failed, written, reserved) = Default::default();

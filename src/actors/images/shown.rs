@@ -47,7 +47,7 @@ pub struct ShownPage {
 /// A state by which lists are filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateFilter {
-    /// See [`ImageState::Stale`]; without those that are going.
+    /// See [`ImageState::Stale`]; without images that count as [`Self::Going`].
     Stale,
     /// See [`ImageState::Arriving`].
     Arriving,
@@ -58,7 +58,7 @@ pub enum StateFilter {
 /// Time before its removal from which on an image counts as going.
 const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Returns the time since which an image must have been pulled so that it is not going; `None`: images are not removed
+/// Returns the time before which an image must have been pulled last to count as going; `None`: images are not removed
 /// for their age. `unpulled_days` is the number of days after its last pull after which an image is removed, if at all.
 pub fn going_before(unpulled_days: Option<u32>, now: Timestamp) -> Option<Timestamp> {
     let days = SignedDuration::from_hours(24 * i64::from(unpulled_days?));
@@ -73,8 +73,8 @@ impl ShownImage {
         self.image.last_pulled_at.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok()
     }
 
-    /// Returns the time of the removal, if that is the most important thing to say of this image: it is within 7 days,
-    /// and the image is complete.
+    /// Returns the time of the removal, if it is shown as the state of the image: it is within 7 days, and the image is
+    /// complete.
     pub fn going_at(&self, unpulled_days: Option<u32>, now: Timestamp) -> Option<Timestamp> {
         let is_complete = matches!(self.state, ImageState::Fresh | ImageState::Stale { .. });
         self.expires_at(unpulled_days).filter(|at| is_complete && at.duration_since(now) < GOING)

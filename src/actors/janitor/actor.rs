@@ -51,8 +51,8 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 /// long stop there is time to pull.
 const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// Interval at which links are removed to what no image names. The first time is with the first removal of images, so
-/// that it happens also where the service is restarted every day.
+/// Interval at which links to content that no image names are removed. The first such removal is with the first removal
+/// of images, so that it also happens where the service is restarted every day.
 const UNNAMED_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
 
 /// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
@@ -123,7 +123,7 @@ impl Janitor {
         actix_rt::spawn(async move {
             match parts.purge(group).await {
                 Ok(files) => tracing::info!(group = path, group_id = group.0, files, "a group's cache was purged"),
-                // The next start goes on with it.
+                // The next start continues the purge.
                 Err(StoreError::Closed) => {}
                 Err(error) => {
                     tracing::warn!(group = path, group_id = group.0, %error, "a group's cache could not be purged");

@@ -86,7 +86,7 @@ impl Parts {
         self.trims.ended(began, Instant::now());
         let orphans = trimmed?;
         self.forget_and_remove(surplus.keys().copied(), &orphans).await?;
-        // Pulls go on meanwhile: only where nothing could be removed is it because of pins.
+        // Pulls add links meanwhile, so a group that is still over its quota is full of pins only if it holds no less.
         let left = self.surplus(&quotas).await?;
         for (group, _) in left.into_iter().filter(|(group, left)| surplus.get(group).is_some_and(|was| left >= was)) {
             self.trims.set_full_of_pins(group);

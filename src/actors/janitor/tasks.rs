@@ -50,15 +50,16 @@ pub struct Parts {
     pub content: ContentStore,
     /// The blobs on disk.
     pub files: BlobFiles,
-    /// Makes room for new content.
+    /// Evicts content, so that there is space for new content.
     pub evictor: Evictor,
     /// Pulls of images.
     pub pulls: PullCounts,
-    /// Who pulled images.
+    /// Records of who pulled which image.
     pub pull_records: PullRecords,
     /// Traffic of groups.
     pub traffic: TrafficCounts,
-    /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
+    /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
+    /// 0: never.
     pub unpulled_days: u32,
     /// Held while removals of images are completed.
     pub completing: Arc<Mutex<()>>,
@@ -130,7 +131,7 @@ impl Parts {
         self.forget_links(group);
         self.remove_orphans(&orphans).await?;
         self.content.end_purge(group).await?;
-        // What was pulled meanwhile has gone, too.
+        // Links that pulls added meanwhile were removed, too.
         self.forget_links(group);
         Ok(orphans.len())
     }
@@ -169,7 +170,7 @@ impl Parts {
         }
     }
 
-    /// Removes records of who pulled that are older than the settings say.
+    /// Removes records of who pulled that are older than the settings allow.
     ///
     /// # Errors
     ///
@@ -213,7 +214,7 @@ impl Parts {
         let _running = self.completing.lock().await;
         let mut completed = Ok(());
         for removal in self.content.removals().await? {
-            // One that fails does not keep the others.
+            // One that fails does not prevent the others.
             completed = completed.and(self.complete_removal(removal).await);
         }
         completed

@@ -129,7 +129,7 @@ impl CachedManifests {
         }
     }
 
-    /// Returns this manifest for a client of the group, once the group's share of memory has room for it.
+    /// Returns this manifest for a client of the group, once the group's share of memory has space for it.
     ///
     /// # Errors
     ///
@@ -184,8 +184,8 @@ impl CachedManifests {
         self.read(request.group, digest, length).await
     }
 
-    /// Returns true if the group gets a granted link: another group with the same account saw the tag move that this
-    /// group has pulled, too, and upstream would have served it the same.
+    /// Grants a link, and returns true, if this group has pulled the tag before, and another group with the same
+    /// account has seen it move: upstream would have served this group the same manifest.
     async fn is_allowed(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
         let (Some(entry), Some(leased), Some(_)) = (found.tag, manifest, found.pulled) else { return false };
         self.grant_tag(request, entry, &leased.manifest).await

@@ -50,7 +50,7 @@ struct HeadCompleted((ManifestKey, bool), SharedOutcome<ManifestHead>);
 #[rtype(result = "()")]
 struct ManifestFetched(ManifestKey, SharedOutcome<Fetched>);
 
-/// Maximum number of negative entries. Without it, a client that asks for names at random would fill the memory.
+/// Maximum number of negative entries. Without it, a client that requests random names would fill the memory.
 const MAX_ABSENT: usize = 10_000;
 
 impl ManifestCache {

@@ -169,7 +169,7 @@ impl<T: Into<CollectError>> From<T> for Invalid {
 }
 
 impl Invalid {
-    /// Returns what this shows about upstream. Content that is no manifest is all the same what upstream has.
+    /// Returns what this shows about upstream. Upstream works even if the content that it has is no manifest.
     fn verdict(&self) -> Verdict {
         match self {
             Self::Collect(CollectError::Upstream(error)) => Verdict::Failed(error.clone()),

@@ -124,7 +124,7 @@ impl ManifestCacheHandle {
         self.0.actor.do_send(ForgetUpstreams(upstreams));
     }
 
-    /// Returns why a tag was served stale, if it was since upstream last confirmed it.
+    /// Returns the reason why a tag was served stale since upstream last confirmed it; `None` if it was not.
     pub fn stale_because(&self, origin: &Origin, tag: &Tag) -> Option<String> {
         let cause = self.0.cache.stale_because(origin, tag)?;
         let failure =

@@ -203,7 +203,7 @@ impl Pull<'_> {
         };
         let mut shared = fetch(self.since()).await?;
         // The fetch failed because the share of another group is in use: of memory, or of upstream's pull limit. This
-        // group's share may have room.
+        // group's share may be free.
         let may_differ = |cause: &Cause| matches!(cause, Cause::NoMemory | Cause::Reserved(_));
         if shared.coalesced
             && let Some(cause) = shared.outcome.as_ref().err().filter(|cause| may_differ(cause)).cloned()

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::keys::TagKey;
 use crate::domain::deadlines;
 
-/// Tags that are being revalidated, or were a short time ago without success. Cheap to clone; clones share their state.
+/// Tags that are being revalidated, or whose revalidation failed a short time ago. Cheap to clone; clones share their
+/// state.
 #[derive(Clone, Default)]
 pub(super) struct Revalidations(Arc<Mutex<HashMap<TagKey, Instant>>>);
 

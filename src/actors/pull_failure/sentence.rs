@@ -7,7 +7,7 @@ use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;
 
 impl PullFailure {
-    /// Returns the cause as a sentence that says what to do, where there is something.
+    /// Returns the cause as a sentence that states what to do, where something can be done.
     pub(super) fn sentence(&self) -> String {
         let (reason, image) = (self.reason(), &self.image);
         match &self.cause {
@@ -40,7 +40,7 @@ impl PullFailure {
         }
     }
 
-    /// Returns the cause as a sentence that does not say whether an older copy could be served.
+    /// Returns the cause as a sentence that does not mention older copies.
     pub fn reason(&self) -> String {
         let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
         match cause {

@@ -89,7 +89,7 @@ impl TokenIssuerHandle {
     ) -> Result<Identity, Refusal> {
         match login::by_token(directory, username, secret.expose_secret(), Timestamp::now())? {
             Login::Token(identity) => Ok(identity),
-            // Verifying a password takes longer than a pull may, and is limited: that is for logins.
+            // Verifying a password takes longer than a pull may, and is limited: passwords are for logins only.
             Login::PerhapsPassword => Err(Refusal::PasswordAtRegistry),
         }
     }

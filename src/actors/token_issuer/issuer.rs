@@ -56,7 +56,7 @@ impl TokenIssuer {
         PasswordLogin { username, password, address }: PasswordLogin,
         me: Addr<Self>,
     ) -> Result<impl Future<Output = Result<CredentialId, PasswordError>> + use<>, PasswordError> {
-        // No user can have such a name: there is nothing to guess, and nothing of its length to be remembered.
+        // No user can have such a name: there is nothing to guess, and a text of any length must not be kept in memory.
         let name: Username = username.parse().map_err(|_| PasswordError::Wrong)?;
         let user = self.policy.directory().user_named(name.as_str()).cloned();
         let stored = user.and_then(|user| user.password.clone());
@@ -144,7 +144,7 @@ impl Drop for TokenIssuer {
     }
 }
 
-/// Returns the number of passwords that are being checked or wait.
+/// Requests the number of passwords that are being checked or wait.
 #[cfg(test)]
 #[derive(Message)]
 #[rtype(result = "usize")]

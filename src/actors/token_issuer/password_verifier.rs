@@ -190,9 +190,9 @@ impl PasswordVerifier {
         Proof(proof)
     }
 
-    /// Accepts a remembered password; `None` for any other. After too many failures it is accepted only at an address at
-    /// which it was before: whoever guesses elsewhere must not learn, in spite of the limit, that a guess is right, and
-    /// one machine with a wrong password must not lock out the others behind its address.
+    /// Accepts a remembered password; `None` for any other. After too many failures it is accepted only at an address
+    /// at which it was before: whoever guesses elsewhere must not learn, in spite of the limit, that a guess is right,
+    /// and one machine with a wrong password must not lock out the others behind its address.
     fn remembered_outcome(
         &mut self,
         proof: &Proof,
@@ -240,8 +240,8 @@ impl PasswordVerifier {
 
     /// Checks a password on a blocking thread, once a permit is free, and reports back by message.
     fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Addr<TokenIssuer>, now: Instant) {
-        // Counted as a failure until it succeeds: otherwise as many passwords as can wait at once could be tried
-        // before the first failure counts.
+        // Counted as a failure until it succeeds: otherwise all passwords that can wait at once could be tried before
+        // the first failure counts.
         let counted = (check.address, check.username.clone());
         self.by_address.record(counted.0, now);
         self.by_user.record(counted.clone(), now);

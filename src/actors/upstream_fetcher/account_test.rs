@@ -1,4 +1,4 @@
-//! Tests of accounts: what upstream says about an account now, in words. Shows no password.
+//! Tests of accounts: a login at upstream, and its result in words. Shows no password.
 
 use super::handle::UpstreamHandle;
 use super::request::TryAccount;
@@ -8,12 +8,12 @@ use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::upstream::{Login, RealmError, UpstreamError};
 
-/// What upstream says about an account.
+/// Result of the test of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountTest {
     /// The result.
     pub result: TestResult,
-    /// The result as a sentence, with what upstream says.
+    /// The result as a sentence, with upstream's message.
     pub sentence: String,
 }
 

@@ -97,7 +97,7 @@ impl Backoffs {
         }
     }
 
-    /// Returns whether requests with this account are sent, the end of the pause, and the last failure; `None` after a
+    /// Returns the state of the circuit of this account, the end of the pause, and the last failure; `None` after a
     /// success. Failures that count against a repository alone are left out.
     pub(super) fn failing(
         &self,

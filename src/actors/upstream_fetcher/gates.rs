@@ -1,6 +1,6 @@
 //! Gates for the requests of each account: while upstream's limit is reached (429) they wait here for a bounded time,
-//! and then pass a few at a time. Groups take turns. So that no task waits across threads, a gate is used on one
-//! thread.
+//! and then pass a few at a time. Groups take turns. A gate is used on one thread only, so that no task waits for
+//! another thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

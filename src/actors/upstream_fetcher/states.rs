@@ -37,7 +37,7 @@ pub struct AccountState {
     pub runs_out_in: Option<Duration>,
 }
 
-/// What people need to know first of an account at an upstream.
+/// Health of an account at an upstream: its most important state, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountHealth {
     /// The service contacts no upstream.

@@ -1,12 +1,12 @@
 //! The span of a request to a registry, or to its mirrors: from its permit until the response begins. Redirects and
-//! requests for tokens are parts of it. It has no `traceparent` for the registry: that one is not ours, and learns
-//! nothing of who pulls.
+//! requests for tokens are parts of it. The registry gets no `traceparent`: it belongs to others, and must learn
+//! nothing about who pulls.
 
 use super::request::UpstreamRequest;
 use crate::telemetry::{TraceParent, TraceSpan};
 use crate::upstream::{HttpFailure, UpstreamError};
 
-/// What the span of a request says of it before it is sent.
+/// Properties of a request that its span gets before it is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Traced {
     /// The span of the pull.

@@ -31,7 +31,7 @@ pub(super) struct ImageTask<'a> {
 /// Number of blobs of an image that are pulled at the same time.
 const LAYERS_AT_ONCE: usize = 3;
 
-/// Time after which it is looked again whether enough is left of a pull limit.
+/// Interval at which the rest of a pull limit is checked while it is too small.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum time for which a manifest or blob waits for a pull limit. That of Docker Hub is for six hours.
@@ -66,7 +66,7 @@ impl ImageTask<'_> {
         let top = self.manifest(reference.clone()).await?;
         let mut blobs = top.blobs();
         let children = self.children(&top);
-        // Its share of memory may be needed for the next ones.
+        // Dropped early: the next manifests may need its share of memory.
         drop(top);
         if blobs.is_empty() && children.is_empty() {
             return Err(format!("{} has no manifest for these platforms", self.named(&reference)));

@@ -46,7 +46,8 @@ impl Known {
         self.claims_are_checked(bytes);
     }
 
-    /// Asserts that a genuine token is refused once the byte at this place, counted around, is another.
+    /// Asserts that a genuine token is refused if the byte at this place, modulo the length, is replaced by another
+    /// one.
     pub(crate) fn holds_without_byte(&self, place: usize, other: u8) {
         let mut bytes = self.token.clone().into_bytes();
         let place = place % bytes.len();

@@ -25,7 +25,7 @@ pub(super) struct Executor<'a> {
 pub(super) struct Outcome {
     /// Number of changes that were made.
     pub(super) done: usize,
-    /// Why the next one was not made.
+    /// The reason why the next one was not made.
     pub(super) failure: Option<Failure>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Executor<'a> {
                 let renewed =
                     api.post(&[&segments(&path)[..], &["rotate"]].concat(), &Value::Object(body.clone())).await?;
                 file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)))?;
-                // Without an end, an access token gets one by its rotation.
+                // A rotation without an end gives an access token a default one.
                 if !body.contains_key("expires_at") && !matches!(owner, Owner::Deploy(_)) {
                     api.put(&segments(&path), &json!({ "expires_at": null })).await?;
                 }
@@ -117,7 +117,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// Creates a user. A generated password is in its file before: the file of a user who is not created is removed.
+    /// Creates a user. A generated password is written to its file before, and the file is removed if the user is not
+    /// created.
     async fn create_user(
         &mut self,
         username: &str,
@@ -187,8 +188,8 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Removes the files of the changes from this one on, which are not made. That of a token whose first secret was never
-/// written stays, because it is the mark of that.
+/// Removes the files of the changes from this one on, which are not made. The file of a token whose first secret was
+/// never written stays, because it marks that.
 fn discard(changes: &[Change], files: &[Option<SecretFile>], first: usize) {
     for (change, file) in changes.iter().zip(files).skip(first) {
         if !matches!(change.step, Step::RenewToken { .. }) {

@@ -12,12 +12,12 @@ pub(super) struct Change {
     pub(super) what: String,
     /// The fields that change, in the words of the file.
     pub(super) fields: Vec<Field>,
-    /// What else the line says.
+    /// A remark at the end of the line.
     pub(super) note: Option<String>,
     pub(super) step: Step,
 }
 
-/// What happens to an object.
+/// Kind of a change of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Create,

@@ -1,5 +1,5 @@
-//! The plan of `apply`: the changes after which a service is as a state file says, in the order in which they can be
-//! made, and everything for which they could not be made.
+//! The plan of `apply`: the changes after which a service has the state of a state file, in the order in which they can
+//! be made, and all reasons why they cannot be made.
 
 mod groups;
 mod tokens;
@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::settings::state::StateFile;
 use crate::settings::{SettingsError, SettingsErrors};
 
-/// What is compared, and what is found.
+/// The comparison of a service with a state file, and its findings.
 pub(super) struct Plan<'a> {
     file: &'a StateFile,
     service: &'a Service,
@@ -36,7 +36,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// The service refused a request, or everything for which the changes could not be made.
+    /// The service refused a request, or the changes cannot be made; the error has all reasons.
     pub(super) async fn make(
         api: &Api,
         file: &'a StateFile,

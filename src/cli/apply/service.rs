@@ -1,4 +1,4 @@
-//! What a running service has of the users and groups of a state file.
+//! The users and groups of a running service that a state file names.
 
 use std::collections::BTreeMap;
 

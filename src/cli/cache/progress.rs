@@ -54,7 +54,7 @@ impl Shown {
                 ));
                 bar.set_prefix(digest.chars().take(DIGEST_CHARS).collect::<String>());
                 let bar = all.insert_before(summary, bar);
-                // The speed is that since now.
+                // The speed is measured from now on.
                 bar.set_position(received);
                 bar.reset_eta();
                 self.blobs.insert(digest.to_owned(), bar);
@@ -62,7 +62,7 @@ impl Shown {
         }
     }
 
-    /// Prints a line when the state of an image changes to one that a person wants to know.
+    /// Prints a line when an image has ended or failed, or waits.
     fn tell(&mut self, image: &Value) {
         let text = |field: &str| image[field].as_str().unwrap_or_default();
         let (name, state) = (text("image"), text("state"));
@@ -73,7 +73,7 @@ impl Shown {
         let message = if text("message").is_empty() { String::new() } else { format!(": {}", text("message")) };
         let line = printable(&format!("{state} {name}{message}"));
         match &self.terminal {
-            // A line above the bars.
+            // Printed above the bars.
             Some((all, _)) => drop(all.println(line)),
             None => print_note(&line),
         }

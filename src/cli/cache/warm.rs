@@ -1,4 +1,4 @@
-//! `cache warm`: has the service pull images before anyone requests them, and shows how far it is.
+//! `cache warm`: has the service pull images before anyone requests them, and shows its progress.
 
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -95,7 +95,7 @@ fn read_list(list: &PathBuf) -> Result<Vec<Image>, Failure> {
     named.map(image).collect()
 }
 
-/// Shows how far a job is until it ends, and returns its last state. Ctrl-C ends the job.
+/// Shows the progress of a job until it ends, and returns its last state. Ctrl-C ends the job.
 async fn wait(api: &Api, path: [&str; 4], number: &str) -> Result<Value, Failure> {
     let [groups, group, proxy, warm] = path;
     let path = [groups, group, proxy, warm, number];

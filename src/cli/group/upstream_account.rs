@@ -105,7 +105,8 @@ impl AccountArgs {
     }
 }
 
-/// Returns the failure of a request for a group's own account. If it has none, the text says where to look.
+/// Returns the failure of a request for a group's own account. If it has none, the text names the command that lists
+/// the accounts it uses.
 fn of_own_account(failure: Failure, group: &str, upstream: &str) -> Failure {
     if !matches!(&failure, Failure::Refused { status: 404, message } if message == NO_ACCOUNT) {
         return failure;

@@ -47,7 +47,7 @@ pub struct EventQuery {
     pub filter: EventFilter,
     /// True for the oldest first.
     pub ascending: bool,
-    /// The event after which the part begins, in its order; `None`: with the first.
+    /// The event after which the part begins, in its order; `None`: the part begins with the first event.
     pub from: Option<EventId>,
     /// Number of events that are skipped.
     pub skip: usize,

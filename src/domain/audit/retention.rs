@@ -1,8 +1,9 @@
 //! The events that are kept: how long, and whose oldest ones go first where there are too many.
 //!
-//! Space is shared by the holders of events, so that nobody can remove the events of others by making many of their own:
-//! the service, all users and all groups are parts, each user is one, and each group with those below it. Where there is no
-//! space, the largest part loses its oldest event; but where none has more than a sixteenth, the oldest event of all goes.
+//! Space is shared by the holders of events, so that nobody can remove the events of others by making many of their
+//! own: the service, all users and all groups are parts, each user is one, and each group with those below it. Where
+//! there is no space, the largest part loses its oldest event; but where none has more than a sixteenth, the oldest
+//! event of all goes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,7 +50,8 @@ pub struct HeldEvent {
     pub bytes: u64,
 }
 
-/// Number of parts of one size that are small: of no more than these, none loses an event to the others.
+/// Divisor for the share of all events, in bytes, up to which a part is small. Where all parts are small, the oldest
+/// event of all is removed.
 const SMALL_PARTS: u64 = 16;
 
 impl Holder {
@@ -99,8 +101,8 @@ struct Part {
     own: VecDeque<HeldEvent>,
     own_bytes: u64,
     within: BTreeMap<String, Part>,
-    /// The parts of this one that have events, by size, then by the age of their oldest event. `None` names the events of
-    /// the holder alone.
+    /// The parts of this one that have events, by size, then by the age of their oldest event. `None` names the events
+    /// of the holder alone.
     by_size: BTreeSet<(u64, Reverse<EventId>, Option<String>)>,
     /// The same parts by the age of their oldest event.
     by_age: BTreeSet<(EventId, Option<String>)>,

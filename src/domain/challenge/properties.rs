@@ -2,7 +2,7 @@
 
 use super::{Challenge, choose, parse};
 
-/// Asserts that each line, as a field, has no other challenges than it names, that what they say comes from the field,
+/// Asserts that each line, as a field, has no other challenges than it names, that their values come from the field,
 /// and that a challenge written with quotes is read back.
 pub(crate) fn hold(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };

@@ -5,9 +5,9 @@
 //! the group is created there, is renamed, or moves with a group above it. Below a group that has the account its
 //! owners are free, because they gain nothing.
 //!
-//! A path is reserved whether or not a group exists there, so it stays reserved after a deletion. Accounts are not
-//! tied to the numbers of groups: an administrator who deletes a group and creates it again, as provisioning does,
-//! means the path.
+//! A path is reserved whether or not a group exists there, so it stays reserved after a deletion. Accounts are not tied
+//! to the numbers of groups, because an administrator who deletes a group and creates it again, as provisioning does,
+//! expects it to have the same accounts.
 
 mod transfer;
 
@@ -69,8 +69,8 @@ pub struct GroupChange {
     /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`:
     /// as in the parent group.
     pub unpulled_days: Option<Option<u32>>,
-    /// Time to live of the tags that the group pulls, in seconds, at most [`MAX_TAG_FRESHNESS_SECONDS`]; `Some(None)`: as
-    /// in the parent group.
+    /// Time to live of the tags that the group pulls, in seconds, at most [`MAX_TAG_FRESHNESS_SECONDS`]; `Some(None)`:
+    /// as in the parent group.
     pub tag_freshness_seconds: Option<Option<u32>>,
 }
 

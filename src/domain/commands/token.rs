@@ -172,8 +172,8 @@ fn bot(
     Ok(User { email: format!("{text}@noreply.localhost"), bot_of: Some(group), ..user })
 }
 
-/// Returns a new token, if the limits and its maker allow it, and makes room for it in the change, to which the caller
-/// adds it. `replaced` is a token that ends now.
+/// Returns a new token, if the limits and its maker allow it, and adds to the change the removal of ended tokens beyond
+/// the maximum. The caller adds the token to the change. `replaced` is a token that ends now.
 ///
 /// # Errors
 /// Fails if a field is not valid, the secret is taken, a limit is reached, or the end is later than allowed.

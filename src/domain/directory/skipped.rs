@@ -1,5 +1,5 @@
 //! Numbers below a counter that were never assigned: a restore skips some, so that no new record gets a number that is
-//! known elsewhere. They tell a record that was deleted here from one that was created elsewhere.
+//! known elsewhere. They distinguish a record that was deleted here from one that was created elsewhere.
 
 use std::ops::RangeInclusive;
 

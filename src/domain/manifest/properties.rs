@@ -37,7 +37,7 @@ pub(crate) fn hold(bytes: &[u8]) {
     }
 }
 
-/// Returns what stands in the fields `digest` of the objects in this value.
+/// Returns the values of the fields `digest` of all objects in this value.
 fn digests(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(digests).collect(),

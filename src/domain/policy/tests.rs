@@ -57,7 +57,7 @@ fn the_nearest_group_that_says_so_decides_after_how_many_days_images_go() {
     assert_eq!([days(&never, 1, 90), days(&never, 7, 90)], [Some(30), None]);
 }
 
-/// A directory in which Alice is a member of `team` until the given end.
+/// Returns a directory in which Alice is a member of `team` until the given end.
 fn directory(until: Option<&str>) -> Directory {
     let membership = Membership {
         group: GroupId(1),

@@ -26,7 +26,7 @@ fn token(id: u8) -> Token {
     Token::new(TokenId(id.into()), owner, format!("token-{id}"), Scopes::pull(), secret, now())
 }
 
-/// A directory with users 1 to 5 and tokens 1 to 5.
+/// Returns a directory with users 1 to 5 and tokens 1 to 5.
 fn backup() -> Directory {
     let service = Record::Service(Service { last_user: 5, last_token: 5, ..Service::default() });
     let users = (1..=5).map(|id| Record::User(user(id.into(), id)));
@@ -34,8 +34,8 @@ fn backup() -> Directory {
     Directory::from_records(std::iter::once(service).chain(users).chain(tokens))
 }
 
-/// The same directory later: user 2 is blocked, 3 is deleted and 4 has another password; token 2 is revoked, 3 is
-/// deleted with a tombstone, 4 is deleted without one, and 5 has ended early.
+/// Returns the same directory at a later time: user 2 is blocked, 3 is deleted and 4 has another password; token 2 is
+/// revoked, 3 is deleted with a tombstone, 4 is deleted without one, and 5 has ended early.
 fn present() -> Directory {
     let mut present = backup();
     let ended = now() - 1.hour();

@@ -199,7 +199,7 @@ pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, Secret
     Ok((new, secret))
 }
 
-/// Returns the deleted tokens of these groups, as revoked ones, if the request asks for them with `include_deleted`.
+/// Returns the deleted tokens of these groups, as revoked ones, if the request includes them with `include_deleted`.
 /// GitLab's clients must not find a token that they deleted.
 ///
 /// # Errors

@@ -1,4 +1,5 @@
-//! Responses of the API whose type says status and body, so that the description of an endpoint is that of its handler.
+//! Responses of the API whose type states status and body, so that the description of an endpoint is that of its
+//! handler.
 
 mod page;
 mod time;
@@ -54,7 +55,7 @@ pub(in crate::http::api) enum Pages {
     NumberedOrKeyset,
 }
 
-/// The body of an answer to a request whose work goes on afterwards, as in GitLab.
+/// The body of the response to a request whose work continues in the background, as in GitLab.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http::api) struct Message {
     message: Cow<'static, str>,

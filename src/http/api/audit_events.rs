@@ -1,10 +1,10 @@
 //! `/audit_events` and `/groups/:id/audit_events`: who changed what, and what was refused
 //! (<https://docs.gitlab.com/api/audit_events/>). Administrators see all events, owners those of their group.
 //!
-//! Differences from GitLab: `author`, `author_id` and `event_name` select events, too. `entity_type` is `User`, `Group` or
-//! `Gitlab::Audit::InstanceScope`. Numbers are not consecutive. In `details`, `changes` has every changed field with its
-//! values, and `change`, `from` and `to` are those of the only one. An event that is a sum of several has `count` and
-//! `last_at`.
+//! Differences from GitLab: `author`, `author_id` and `event_name` select events, too. `entity_type` is `User`, `Group`
+//! or `Gitlab::Audit::InstanceScope`. Numbers are not consecutive. In `details`, `changes` has every changed field with
+//! its values, and `change`, `from` and `to` are those of the only one. An event that is a sum of several has `count`
+//! and `last_at`.
 
 mod view;
 

@@ -15,7 +15,7 @@ use super::endpoint::parameter::Parameter;
 use super::endpoint::{Access, Endpoint};
 use super::endpoints;
 
-/// Refusals of every request: of its parameters, and of a body that is too slow or too large.
+/// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow or too large.
 const OF_ALL: [u16; 3] = [400, 408, 413];
 
 /// Refusals of a request that changes something, besides these.

@@ -1,5 +1,5 @@
-//! An endpoint of the API: a method on a path, its handler, and what the description says about it. The response is
-//! described by the type that the handler returns.
+//! An endpoint of the API: a method on a path, its handler, and its description. The response is described by the type
+//! that the handler returns.
 
 pub(in crate::http::api) mod parameter;
 
@@ -17,9 +17,9 @@ pub(in crate::http::api) struct Endpoint {
     pub(in crate::http::api) method: Method,
     /// The path below `/api/v4`, as actix-web matches it.
     pub(in crate::http::api) path: &'static str,
-    /// What it does: a sentence without its full stop.
+    /// Its effect: a sentence without its full stop.
     pub(in crate::http::api) summary: &'static str,
-    /// Who may call it.
+    /// The callers that it accepts.
     pub(in crate::http::api) access: Access,
     /// The parameters besides those in the path, and those of pages.
     pub(in crate::http::api) parameters: &'static [Parameter],
@@ -31,7 +31,7 @@ pub(in crate::http::api) struct Endpoint {
     pub(in crate::http::api) route: Route,
 }
 
-/// Who may call an endpoint.
+/// The callers that an endpoint accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http::api) enum Access {
     /// Everyone, without a credential.
@@ -98,7 +98,7 @@ impl Endpoint {
         Self { summary, ..self }
     }
 
-    /// States who may call it. Without it: users with a token.
+    /// States the callers that it accepts. Without this call: users with a token.
     pub(in crate::http::api) fn by(self, access: Access) -> Self {
         Self { access, ..self }
     }

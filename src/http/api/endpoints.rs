@@ -1,4 +1,4 @@
-//! All endpoints of the API: its routes, and what its description says about them.
+//! All endpoints of the API: its routes and their descriptions.
 
 mod accounts;
 mod audit;
@@ -47,7 +47,7 @@ pub(in crate::http::api) fn all() -> Vec<Section> {
     ]
 }
 
-/// Returns the routes of all endpoints below `/api/v4`. A path that there is not is refused, and a method that a path does
+/// Returns the routes of all endpoints below `/api/v4`. Unknown paths are refused, and so are methods that a path does
 /// not have. Endpoints of one path follow one another.
 pub(in crate::http::api) fn scope() -> Scope {
     let mut paths: Vec<Vec<Endpoint>> = Vec::new();

@@ -1,5 +1,5 @@
-//! `/groups/:id/dependency_proxy/explain`: who may pull an image through a group, by which rule, with which account at the
-//! registry, and how fresh it is.
+//! `/groups/:id/dependency_proxy/explain`: who may pull an image through a group, by which rule, with which account at
+//! the registry, and how fresh it is.
 
 use actix_web::web;
 use schemars::JsonSchema;
@@ -40,9 +40,9 @@ pub(in crate::http) struct ExplainedImage {
     pub(in crate::http) name: String,
     /// The path of the group that has the account; `None`: it is one of the service, or none.
     pub(in crate::http) account_group: Option<String>,
-    /// The path of the group that has chosen how long tags are fresh; `None`: the settings of the service say so.
+    /// The path of the group that has chosen how long tags are fresh; `None`: the settings of the service decide.
     pub(in crate::http) fresh_group: Option<String>,
-    /// The time at which its registry is asked about it again.
+    /// The time of its next revalidation at its registry.
     pub(in crate::http) revalidation: Revalidation,
     /// The image as the group has cached it with this account; for a digest that was pulled only by tags, one of these.
     pub(in crate::http) cached: Option<ShownImage>,
@@ -58,10 +58,10 @@ impl ExplainedImage {
     }
 }
 
-/// The time at which a registry is asked again about an image that is cached.
+/// The time at which a cached image is revalidated at its registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Revalidation {
-    /// By the first pull this number of seconds after the last answer.
+    /// By the first pull this number of seconds after the last response.
     After(u64),
     /// Never, because a digest stands for the same content for ever.
     Needless,
@@ -106,10 +106,10 @@ struct ExplainedImageView {
     /// The path of the group that has the account; `null`: it is one of the service, or none.
     account_group: Option<String>,
     /// The seconds for which the tag is served after the registry has confirmed it, until a pull has it confirmed
-    /// again. `null`: the registry is never asked again, because it is a digest, which never changes, or because the
-    /// service is offline.
+    /// again. `null`: it is never confirmed again, because it is a digest, which never changes, or because the service
+    /// is offline.
     fresh_seconds: Option<u64>,
-    /// The path of the group that has chosen how long tags are fresh; `null`: the settings of the service say so.
+    /// The path of the group that has chosen how long tags are fresh; `null`: the settings of the service decide.
     fresh_group: Option<String>,
     /// The image as the group has cached it with this account; for a digest that was pulled only by tags, the image of
     /// one of these. `null`: it is not cached.

@@ -146,7 +146,7 @@ pub(in crate::http) fn with_token(caller: &Authority<'_>, writes: &[Write], id: 
     loss
 }
 
-/// Passes on a change, if exactly what it takes away was confirmed. `mark` is that of what was shown.
+/// Passes on a change, if what it takes away is exactly what was confirmed. `mark` is the mark of what was shown.
 ///
 /// # Errors
 /// The change takes away something else, or was refused.

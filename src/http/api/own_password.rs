@@ -40,7 +40,8 @@ pub(super) async fn change(
 /// Replaces the `current` password of the caller, which is verified first, by a `new` one.
 ///
 /// # Errors
-/// The caller has no password, the current one is wrong, there were too many failed logins, or the new one is not valid.
+/// The caller has no password, the current one is wrong, there were too many failed logins, or the new one is not
+/// valid.
 pub(in crate::http) async fn replace(
     caller: &Caller,
     (current, new): (SecretString, SecretString),

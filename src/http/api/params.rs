@@ -20,7 +20,7 @@ use crate::http::form_body::{self, BodyFault};
 /// The parameters of one request. It has no `Debug`, because they may contain secrets.
 pub(crate) struct Params {
     values: Map<String, Value>,
-    /// The names that the description of the endpoint has. A build for tests stops at a handler that reads another.
+    /// The names in the description of the endpoint. A debug build panics if the handler reads another one.
     #[cfg(debug_assertions)]
     described: Option<&'static [&'static str]>,
 }

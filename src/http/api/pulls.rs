@@ -1,7 +1,7 @@
 //! `/groups/:id/dependency_proxy/pulls/:image`: who pulled an image, when and from where, for owners of the group and
 //! administrators, because addresses are personal data. An image is named as it is pulled; a client that requests a
-//! digest after a tag has records for both. Records are there for as long as the settings say, whether or not the image
-//! is still cached. GitLab has no such route.
+//! digest after a tag has records for both. Records are kept for the time in the settings, whether or not the image is
+//! still cached. GitLab has no such route.
 
 use std::net::IpAddr;
 
@@ -54,7 +54,7 @@ pub(super) async fn list(
     let group = caller.authority().group(&path.0, Right::Own)?.id;
     let found = find(&caller, group, &path.1, (page.skipped(), page.per_page())).await?;
     if found.total == 0 {
-        // An image that nobody pulled lately is something else than one that there is not.
+        // An image without recent pulls has an empty list; one that does not exist is an error.
         image_changes::find(&caller, group, &path.1).await?;
     }
     let shown =

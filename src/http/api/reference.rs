@@ -22,9 +22,9 @@ pub(in crate::http) struct ListedEndpoint {
     pub(in crate::http) method: String,
     /// The path, from `/api/v4` on.
     pub(in crate::http) path: String,
-    /// What it does: a sentence without its full stop.
+    /// Its effect: a sentence without its full stop.
     pub(in crate::http) summary: &'static str,
-    /// Who may call it.
+    /// The callers that it accepts.
     pub(in crate::http) access: &'static str,
     /// The parameters besides those in the path.
     pub(in crate::http) parameters: Vec<ListedParameter>,
@@ -36,9 +36,9 @@ pub(in crate::http) struct ListedEndpoint {
 pub(in crate::http) struct ListedParameter {
     /// The name.
     pub(in crate::http) name: &'static str,
-    /// What it contains.
+    /// Its content.
     pub(in crate::http) kind: String,
-    /// What it means: a sentence without its full stop.
+    /// Its meaning: a sentence without its full stop.
     pub(in crate::http) meaning: &'static str,
     /// True if it must be there.
     pub(in crate::http) required: bool,

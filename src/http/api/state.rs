@@ -50,9 +50,10 @@ pub(crate) struct ApiState {
     pub(crate) upstream: Arc<dyn UpstreamStates>,
     /// The accounts of groups at upstreams.
     pub(crate) accounts: GroupAccounts,
-    /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
+    /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
+    /// 0: never.
     pub(crate) unpulled_days: u32,
-    /// Number of days for which is kept who pulled an image; 0: nothing is recorded.
+    /// Number of days for which records of who pulled an image are kept; 0: nothing is recorded.
     pub(crate) pull_days: u32,
     /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,

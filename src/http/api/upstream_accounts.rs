@@ -63,7 +63,7 @@ pub(super) struct TestView {
     /// The host of the registry.
     upstream: String,
     result: TestWord,
-    /// The result as a sentence, with what the registry says.
+    /// The result as a sentence, with the registry's message.
     message: String,
 }
 

@@ -125,8 +125,8 @@ pub(super) fn find(caller: &Authority<'_>, id: UserId) -> Result<Arc<User>, ApiE
     caller.directory.user(id).cloned().ok_or(ApiError::NotFound("User"))
 }
 
-/// Returns this user, if the caller is another administrator. Fails with `refusal` if it is the caller: some changes are
-/// not allowed to oneself.
+/// Returns this user, if the caller is another administrator. Fails with `refusal` if it is the caller: some changes
+/// are not allowed to oneself.
 fn other(caller: &Authority<'_>, id: UserId, refusal: &'static str) -> Result<UserId, ApiError> {
     let user = administered(caller, id)?;
     if user == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user) }

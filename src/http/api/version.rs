@@ -1,5 +1,5 @@
-//! `/version` and `/metadata` (<https://docs.gitlab.com/api/version/>, <https://docs.gitlab.com/api/metadata/>), which GitLab's
-//! clients call first: some of them decide by the version which calls they may make.
+//! `/version` and `/metadata` (<https://docs.gitlab.com/api/version/>, <https://docs.gitlab.com/api/metadata/>), which
+//! GitLab's clients call first: some of them decide by the version which calls they may make.
 
 use schemars::JsonSchema;
 use serde::Serialize;

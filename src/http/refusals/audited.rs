@@ -1,5 +1,5 @@
-//! Refusals in the audit trail: failed logins, and requests that a caller has no right to. They are summed up, so that a
-//! refusal writes nothing. What upstream refuses, and what does not exist, is no refusal of this service.
+//! Refusals in the audit trail: failed logins, and requests that a caller has no right to. They are summed up, so that
+//! a refusal writes nothing. What upstream refuses, and what does not exist, is no refusal of this service.
 
 use std::net::IpAddr;
 

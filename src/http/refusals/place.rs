@@ -86,7 +86,7 @@ impl Place {
     }
 }
 
-/// Returns the path of the group that the REST API is asked for by its number or its path.
+/// Returns the path of the group that a request to the REST API names by its number or its path.
 fn group_of_api(reference: &str, directory: &Directory) -> String {
     let by_path = || reference.parse().ok().and_then(|path| directory.group_at(&path));
     let found = reference.parse().map_or_else(|_| by_path(), |id| directory.group(GroupId(id)));

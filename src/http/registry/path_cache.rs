@@ -1,6 +1,6 @@
-//! Cache of parsed request paths: clients request few distinct ones, thousands of machines the same ones. The
-//! meaning of a path depends on the configured upstreams and on what groups have chosen for their pulls, which are one
-//! snapshot, and says nothing about access.
+//! Cache of parsed request paths: clients request few distinct ones, thousands of machines the same ones. The meaning
+//! of a path depends on the configured upstreams and on what groups have chosen for their pulls, which are one
+//! snapshot, and grants no access.
 
 use std::cell::RefCell;
 use std::rc::Rc;

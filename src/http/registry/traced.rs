@@ -56,7 +56,7 @@ pub(super) fn end(mut span: TraceSpan, request: &HttpRequest, state: &RegistrySt
     }
 }
 
-/// Returns the cache outcome: that of the header `X-Cache`, or `refused` for who may not pull, or `failed`.
+/// Returns the cache outcome: that of the header `X-Cache`, or `refused` for a caller who may not pull, or `failed`.
 fn outcome(response: &HttpResponse) -> &'static str {
     let word = response.headers().get(&X_CACHE).and_then(|value| value.to_str().ok());
     let known = word.and_then(|word| CacheStatus::LABELS.into_iter().find(|label| *label == word));

@@ -52,7 +52,8 @@ pub(super) async fn change_password(
     Ok(response)
 }
 
-/// Handles `GET /-/account/sessions`, to which signing in again may lead: the sessions are on the page of the account.
+/// Handles `GET /-/account/sessions`, an address to which a new sign-in may redirect: the sessions are on the page of
+/// the account.
 pub(super) async fn show_sessions(_visitor: Visitor) -> HttpResponse {
     see("/-/account")
 }

@@ -32,7 +32,7 @@ enum Page<'a> {
     Settings,
     /// The audit trail: changes and refusals.
     Audit,
-    /// Whether somebody may pull, and why.
+    /// The explanation whether somebody may pull, and why.
     Explanation,
 }
 

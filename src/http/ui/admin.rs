@@ -40,7 +40,7 @@ enum AdminPage {
     Sessions(UserId),
 }
 
-/// Returns true for a request that a page of its own accord repeats, so that no person needs to be there.
+/// Returns true for a request that a page repeats by itself, so that it does not prove that a person is there.
 pub(super) fn reloads_itself(request: &HttpRequest) -> bool {
     request.path().trim_end_matches('/') == ADMIN && query_value(request, overview::RELOAD).is_some()
 }

@@ -1,4 +1,5 @@
-//! `/-/api`: the endpoints of the API, for people. Everyone may read it: it says nothing about this service but its version.
+//! `/-/api`: the endpoints of the API, for people. Everyone may read it: it shows nothing of this service but its
+//! version.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};

@@ -39,8 +39,8 @@ impl Asset {
     }
 }
 
-/// Handles `GET /-/assets/<digest>-<name>`. With another digest it is the file of another version of this program, in a
-/// page that is still open: the present one is better than none, and is not kept.
+/// Handles `GET /-/assets/<digest>-<name>`. Another digest comes from a page of another version of this program that is
+/// still open: it gets the present file, which is better than none, and which the browser does not keep.
 pub(super) async fn show(wanted: web::Path<String>) -> HttpResponse {
     let named = |asset: &&&Asset| wanted.ends_with(asset.name);
     let Some(asset) = [&*STYLE, &*SCRIPT, &*ICON].iter().find(named).copied() else {

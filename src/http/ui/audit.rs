@@ -59,7 +59,7 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
     }
 }
 
-/// Returns the events that the address asks for. What it cannot ask for is none, not all.
+/// Returns the filter in the query of the address. A value that is not valid selects no events, not all.
 fn wanted(entity: Option<EntityFilter>, who: &str, query: &str) -> Result<EventQuery, Problem> {
     if who.len() > MAX_NAME_BYTES {
         return Err(Problem::at_field("who", &format!("cannot be longer than {MAX_NAME_BYTES} bytes")));

@@ -1,5 +1,5 @@
-//! Traffic, as pages show it: tiles with sums, and the chart of pulls by hour. There what came from the cache stands
-//! above the line, what did not hangs below it, at one scale.
+//! Traffic, as pages show it: tiles with sums, and the chart of pulls by hour. In the chart, pulls from the cache are
+//! above the line, and all others are below it, at one scale.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ pub(super) const HOURS: u32 = 24;
 
 /// Space between the bars above and below the line, in percent of the height.
 const GAP: f64 = 3.0;
-/// Least height of a bar in percent: one pull can be seen beside a thousand.
+/// Minimum height of a bar in percent, so that one pull can be seen beside a thousand.
 const LEAST: f64 = 2.0;
 /// Width of a bar in percent of the width of its hour.
 const BAR: f64 = 0.76;

@@ -1,4 +1,4 @@
-//! The confirmation before the cache of a group is cleared, which wants the group's path typed, and its start.
+//! The confirmation before the cache of a group is cleared, for which the group's path has to be typed, and its start.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -34,7 +34,7 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     Ok(visitor.done("The cache is being cleared.", &back))
 }
 
-/// `typed` is a path that was typed and is not that of the group.
+/// Shows the form. `typed` is a path that was typed and is not that of the group.
 async fn content(visitor: &Visitor, group: &Group, typed: Option<&str>) -> Markup {
     let totals = visitor.caller.state.images.totals().await.ok().flatten();
     let totals = totals.map(|all| all.get(&group.id).copied().unwrap_or_default());

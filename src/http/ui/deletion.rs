@@ -66,7 +66,7 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
     let group = visitor.own_group(path)?;
     let names: Vec<&str> = form.values("image").collect();
     check(visitor, names.len())?;
-    // All of them first, so that a name that is none changes nothing.
+    // All names are checked first, so that an invalid one changes nothing.
     for name in &names {
         match image_changes::find(&visitor.caller, group.id, name).await {
             Err(error) if !image_changes::is_missing(&error) => return Err(visitor.refused(&error)),
@@ -76,7 +76,7 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
     let count = number_of(names.len() as u64, "image");
     for name in names {
         match image_changes::delete(&visitor.caller, group.id, name).await {
-            // Somebody else was faster.
+            // Somebody else has deleted it meanwhile.
             Err(error) if image_changes::is_missing(&error) => {}
             deleted => deleted.map_err(|error| visitor.refused(&error))?,
         }

@@ -1,5 +1,5 @@
-//! The page that says whether somebody may pull an image through a group, and why: for its owners, about its members
-//! and tokens; for administrators, about anybody.
+//! The page that explains whether somebody may pull an image through a group, and why: for its owners, about its
+//! members and tokens; for administrators, about anybody.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -18,7 +18,7 @@ use crate::http::api::ApiError;
 use crate::http::api::explanation::{self, ExplainedImage, Explanation, Revalidation};
 use crate::http::query::value_in;
 
-/// Shows the page: the form, and the answer if the address asks something.
+/// Shows the page: the form, and the explanation if the query of the address names somebody.
 pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
     let value = |name: &str| value_in(query, name).unwrap_or_default().trim().to_owned();

@@ -1,5 +1,5 @@
-//! Failures of the console, as pages that say what is wrong and what to do. The console's only place that maps failures
-//! to status codes.
+//! Failures of the console, as pages that state what is wrong and what to do. The console's only place that maps
+//! failures to status codes.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     AdministratorsOnly { username: String },
     /// The group has no such image. The fields are the path of the group and the name of the image.
     NoImage { path: String, image: String },
-    /// There is no such token, or not any more. The field is the address of the list.
+    /// There is no such token, or it no longer exists. The field is the address of the list.
     NoToken { list: String },
     /// There is no page with this address.
     NoPage,
@@ -53,7 +53,7 @@ pub(super) enum Kind {
     Forged,
     /// A form cannot be used. The field is the reason, as a sentence.
     Invalid(String),
-    /// A rule or a failure prevents it. The sentence says which.
+    /// A rule or a failure prevents it, which the sentence names.
     Refused {
         status: StatusCode,
         /// The label under which it is counted.

@@ -1,5 +1,5 @@
-//! Fields of forms: each has a label, a hint, the sentence about what is wrong with it, and keeps what was typed. And
-//! choices, each with what it means.
+//! Fields of forms: each has a label, a hint and the sentence about what is wrong with it, and keeps the text that was
+//! typed. Choices have a text with their meaning.
 
 use maud::{Markup, Render, html};
 
@@ -10,9 +10,9 @@ use super::problem::{Problem, id_of};
 pub(super) struct Field<'a> {
     name: &'static str,
     label: &'a str,
-    /// What can be typed; empty: no hint.
+    /// The hint about valid values; empty: none.
     hint: &'a str,
-    /// What was typed before.
+    /// The text that was typed before.
     value: &'a str,
     kind: FieldKind<'a>,
     required: bool,

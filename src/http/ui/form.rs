@@ -46,7 +46,8 @@ impl Form {
     ///
     /// # Errors
     ///
-    /// Fails if the form does not have it: what it means to leave the field empty may be much.
+    /// Fails if the form does not have it. It must not count as empty, because an empty field may have a far-reaching
+    /// effect.
     pub(super) fn present(&self, field: &'static str) -> Result<&str, ApiError> {
         let missing = || ApiError::Invalid { field, reason: "is missing".to_owned() };
         self.value(field).map(str::trim).ok_or_else(missing)
@@ -100,7 +101,7 @@ impl FromRequest for Form {
     }
 }
 
-/// Returns true if the browser says that a page of another site sent this request (Fetch Metadata, section 2.4; RFC
+/// Returns true if the browser reports that a page of another site sent this request (Fetch Metadata, section 2.4; RFC
 /// 6454, section 7). `host` is that of this service. A proxy in front may have changed `Host`, so only an origin that
 /// differs from all names counts.
 pub(super) fn is_of_another_site(request: &HttpRequest, host: &str) -> bool {

@@ -63,7 +63,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str, query: &str)
     Ok(page::show(&visitor.frame(), &format!("{name} in {}", group.path), &content))
 }
 
-/// Carries out what a form of the page wants, and leads back to it.
+/// Carries out a form of the page, and redirects back to it.
 pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;

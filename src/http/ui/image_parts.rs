@@ -7,7 +7,7 @@ use super::words::{number_of, share, size};
 use crate::actors::images::{ImageParts, LayerPart, PlatformPart};
 
 /// Shows the parts. `prefix` is what stands before a digest in the name of an image, and `wanted` the digest of the
-/// platform whose layers are asked for.
+/// platform whose layers are requested.
 pub(super) fn show(parts: &ImageParts, prefix: &str, wanted: &str) -> Markup {
     let chosen = parts.platforms.iter().find(|part| part.digest.to_string() == wanted).or(parts.platforms.first());
     html! {

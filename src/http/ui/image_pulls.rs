@@ -1,5 +1,5 @@
-//! Who pulled an image, on its page, for owners of the group: a line for each credential and day, with the last
-//! addresses.
+//! Records of who pulled an image, on its page, for owners of the group: a line for each credential and day, with the
+//! last addresses.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::pull_record::{Day, PullRecord};
 use crate::http::api::pulls;
 
-/// Maximum number of lines. The API and the verb have the others.
+/// Maximum number of lines. The API and the subcommand show the others.
 const LINES: usize = 50;
 
 /// Shows who pulled the image with this name.

@@ -137,7 +137,7 @@ pub(super) fn changes(visitor: &Visitor, group: &Group, ShownImage { image, .. }
     }
 }
 
-/// Returns the address of the page that asks before an image is deleted.
+/// Returns the address of the page that asks for confirmation before an image is deleted.
 pub(super) fn delete_address(group: &Group, image: &str) -> String {
     let query = serde_urlencoded::to_string([("image", image)]).unwrap_or_default();
     format!("{}/delete?{query}", address::of_group(group.path.as_str()))

@@ -1,6 +1,6 @@
-//! Admission limits of the console: how many requests are made into pages at a time, of which one person gets no more
-//! than a share. What may wait for passwords to be hashed or for a registry has limits of its own, so that it keeps
-//! nobody from seeing a page.
+//! Admission limits of the console: the number of pages that are made at a time, of which one person gets no more than
+//! a share. Requests that may wait for passwords to be hashed or for a registry have limits of their own, so that they
+//! do not prevent others from seeing a page.
 
 use std::net::IpAddr;
 use std::time::Instant;

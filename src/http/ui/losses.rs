@@ -1,5 +1,5 @@
-//! What a change takes away besides the thing that it is about: shown before it is made, confirmed by the form, and
-//! named after it.
+//! Losses: the objects that a change takes away besides the one that it is about. They are shown before it is made,
+//! confirmed by the form, and named after it.
 
 use maud::{Markup, html};
 
@@ -24,7 +24,7 @@ pub(super) fn facts(lost: &Lost) -> Markup {
     }
 }
 
-/// Returns the objects as a sentence without its end, such as `1 token ('laptop' of bob)`; empty for none.
+/// Returns the objects as a sentence without a full stop, such as `1 token ('laptop' of bob)`; empty for none.
 pub(super) fn sentence(lost: &Lost) -> String {
     let kinds =
         [(&lost.groups, "group"), (&lost.users, "user"), (&lost.members, "membership"), (&lost.tokens, "token")];

@@ -1,5 +1,5 @@
-//! The members of a group: who can pull from it, and from which group they have that. Its owners add, change and remove
-//! them.
+//! The members of a group: who can pull from it, and the group from which they have that right. Its owners add, change
+//! and remove them.
 
 mod list;
 
@@ -80,7 +80,7 @@ pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage, query: &str
     Ok(page::show(&visitor.frame(), &format!("Members of {}", group.path), &content))
 }
 
-/// Carries out what the form of a page wants, and leads to the list. A form that is refused is shown again.
+/// Carries out the form of a page, and redirects to the list. A form that is refused is shown again.
 pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;

@@ -21,7 +21,7 @@ pub(super) struct Frame {
     pub(super) at: Timestamp,
     /// The user; `None`: nobody is signed in.
     pub(super) user: Option<SignedIn>,
-    /// A sentence about what the form before this page has done.
+    /// The result of the form before this page, as a sentence.
     pub(super) done: Option<String>,
 }
 
@@ -103,7 +103,7 @@ fn bar(frame: &Frame) -> Markup {
             div.top {
                 a.mark href="/" {
                     svg aria-hidden="true" { use href="#i-mark" {} }
-                    // Where it is hidden, in a narrow window, the link has another name.
+                    // The text is hidden in a narrow window, so the link has a name of its own.
                     @if frame.user.is_some() {
                         span.word { (frame.host) } span.unseen { ", your groups" }
                     } @else {

@@ -8,7 +8,7 @@ use crate::http::query::value_in;
 /// Number of things on a page.
 pub(super) const PER_PAGE: usize = 20;
 
-/// Maximum number of the page, so that its first thing has a number.
+/// Maximum number of a page, so that the number of its first item does not overflow.
 const MAX_PAGE: usize = 1_000_000;
 
 /// A page of a list whose length is known.
@@ -18,14 +18,14 @@ pub(super) struct Numbered<'a> {
     pub(super) page: usize,
     /// Number of things in the whole list.
     pub(super) total: usize,
-    /// What they are, in the plural.
+    /// Their name, in the plural.
     pub(super) things: &'a str,
 }
 
-/// The part of a list that the query of an address asks for: a search, and a page of what it finds.
+/// The part of a list that the query of an address requests: a search, and a page of its results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
-    /// What names must contain, in small letters; empty: anything.
+    /// The text that names must contain, in lower case; empty: any name fits.
     pub(super) search: String,
     /// The page, from 0.
     page: usize,
@@ -34,7 +34,7 @@ pub(super) struct Part {
 /// A link with its words.
 pub(super) type Link<'a> = (&'a str, String);
 
-/// Returns the number of the page that the query of an address asks for, from 0.
+/// Returns the number of the page that the query of an address requests, from 0.
 pub(super) fn page_in(query: &str) -> usize {
     value_in(query, "page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, MAX_PAGE) - 1
 }
@@ -79,7 +79,7 @@ impl Part {
         }
     }
 
-    /// Shows the way to the other pages of the `total` things that were found, if there are any.
+    /// Shows the links to the other pages of the `total` things that were found, if there are any.
     pub(super) fn links(&self, base: &str, total: usize, things: &str) -> Markup {
         let to = |page| format!("{base}{}", query_of(&[("q", &self.search), ("page", &page_value(page))]));
         html! {
@@ -89,7 +89,7 @@ impl Part {
 }
 
 impl Numbered<'_> {
-    /// Shows which part of the list this is, and the way to the others. `to` returns the address of a page.
+    /// Shows which part of the list this is, and the links to the others. `to` returns the address of a page.
     pub(super) fn show(&self, to: impl Fn(usize) -> String) -> Markup {
         let first = self.page.saturating_mul(PER_PAGE);
         let last = self.total.min(first.saturating_add(PER_PAGE));
@@ -104,7 +104,7 @@ impl Numbered<'_> {
     }
 }
 
-/// Shows the way to the pages before and after the present one.
+/// Shows the links to the pages before and after the present one.
 pub(super) fn links(before: Option<Link<'_>>, words: Option<&str>, after: Option<Link<'_>>) -> Markup {
     html! {
         nav.pages aria-label="Pages of the list" {

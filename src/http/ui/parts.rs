@@ -19,7 +19,7 @@ pub(super) fn icon(name: &str) -> Markup {
     html! { svg.icon aria-hidden="true" { use href={ "#i-" (name) } {} } }
 }
 
-/// Returns a small button that copies `text`; `label` says what that is.
+/// Returns a small button that copies `text`; `label` states what that is.
 pub(super) fn copy_button(text: &str, label: &str) -> Markup {
     html! { button.copy.tiny type="button" data-copy=(text) aria-label=(label) title=(label) { (icon("copy")) } }
 }

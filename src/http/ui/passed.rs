@@ -53,10 +53,10 @@ impl PassedRequest {
 }
 
 impl PassedResponse {
-    /// Collects a response, with what is said of it in the log. Returns `None` if its body fails.
+    /// Collects a response, with the properties that the log has of it. Returns `None` if its body fails.
     pub(super) async fn of(response: ServiceResponse<impl MessageBody>) -> Option<Self> {
         let (request, response) = response.into_parts();
-        // Pages know sessions only: a header that names somebody proves nothing.
+        // Pages identify people by sessions only: a header that names somebody proves nothing.
         let subject = request.extensions_mut().remove().unwrap_or_default();
         let (mut response, body) = response.into_parts();
         let refused = response.extensions_mut().remove();

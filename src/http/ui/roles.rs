@@ -23,7 +23,7 @@ pub(super) fn options(chosen: &str) -> Markup {
 ///
 /// # Errors
 ///
-/// Fails if it is the number of none.
+/// Fails if no role has this number.
 pub(super) fn chosen(number: &str) -> Result<AccessLevel, ApiError> {
     let level = number.parse::<u8>().ok().and_then(|number| AccessLevel::try_from(number).ok());
     level.ok_or_else(|| ApiError::Invalid { field: "access_level", reason: "is unknown".to_owned() })

@@ -1,5 +1,5 @@
-//! The sessions of a user: in which browsers somebody is signed in, on the user's own page and, for administrators, on
-//! one of its own. Each can be ended, and all others together.
+//! The sessions of a user: the browsers in which somebody is signed in, on the user's own page and, for administrators,
+//! on a separate one. Each can be ended, and all others together.
 
 use std::time::{Duration, Instant};
 

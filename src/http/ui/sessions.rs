@@ -39,7 +39,7 @@ pub(super) struct Session {
     pub(super) form_secret: [u8; form_token::SECRET_BYTES],
     started: Instant,
     used: Instant,
-    /// What a form has done, as a sentence for the next page.
+    /// The result of a form, as a sentence for the next page.
     done: Option<String>,
 }
 
@@ -113,14 +113,14 @@ impl Sessions {
         Some(session.clone())
     }
 
-    /// Returns the password of the session with this secret, which is not used by that.
+    /// Returns the password of the session with this secret. That does not count as a use of the session.
     pub(super) fn credential(&self, secret: &str, now: Instant) -> Option<CredentialId> {
         let sessions = self.lock();
         let session = sessions.get(&sha256::digest(secret.as_bytes()))?;
         self.is_valid(session, now).then_some(session.credential)
     }
 
-    /// Keeps a sentence about what a form has done for the next page of the session.
+    /// Keeps a sentence with the result of a form for the next page of the session.
     pub(super) fn note_done(&self, secret: &str, sentence: String) {
         if let Some(session) = self.lock().get_mut(&sha256::digest(secret.as_bytes())) {
             session.done = Some(sentence);

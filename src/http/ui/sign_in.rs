@@ -79,11 +79,12 @@ impl Why {
 enum Failure {
     /// The form is not from this site, or incomplete.
     Form(String),
-    /// The name or the password is wrong, or the user is blocked, which is one sentence; or there are too many logins.
+    /// The name or the password is wrong, or the user is blocked, which have the same sentence; or there are too many
+    /// logins.
     Login(PasswordError),
 }
 
-/// Handles `GET /-/sign-in`. Who is signed in already is led on.
+/// Handles `GET /-/sign-in`. Redirects a visitor who is signed in already.
 pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpResponse {
     let back = query_value(&request, "return").unwrap_or_default();
     if Visitor::of(&request).is_ok() {
@@ -119,7 +120,7 @@ pub(super) async fn sign_in(
             let from = StartedFrom { address: author.address, user_agent: author.user_agent };
             let secret = state.sessions.start(credential, from, Instant::now());
             let mut response = see(&back);
-            // Fails only for a cookie that is no header, which hexadecimal digits are.
+            // Fails only for a cookie that cannot be a header, which one of hexadecimal digits can.
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
             response
         }
@@ -131,7 +132,7 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Handles `GET /-/sign-out`, to which no page leads: an address that people know from elsewhere.
+/// Handles `GET /-/sign-out`, to which no page links: people may know the address from other programs.
 pub(super) async fn confirm_sign_out(request: HttpRequest) -> HttpResponse {
     let Ok(visitor) = Visitor::of(&request) else { return super::see("/-/sign-in") };
     let content = html! {
@@ -234,7 +235,7 @@ impl Login {
     fn of(request: &HttpRequest) -> Result<Self, LoginError> {
         let host = request.app_data::<Data<ApiState>>().map(|state| state.public_url.host(request)).unwrap_or_default();
         let fields = Fields::read(request).map_err(|sentence| LoginError(sentence.to_owned()))?;
-        // Nobody is to be signed in as somebody else by a page of another site.
+        // A page of another site must not sign a visitor in as somebody else.
         if form::is_of_another_site(request, &host) {
             return Err(LoginError("The form was sent from another site. Sign in here.".to_owned()));
         }

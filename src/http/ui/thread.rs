@@ -1,5 +1,5 @@
-//! The thread that makes the pages, so that those that serve pulls do not: it has a low priority and an application of
-//! its own, to which the routes of the console pass their requests on.
+//! The thread that makes the pages, so that the threads that serve pulls need not. It has a low priority and an
+//! application of its own, to which the routes of the console pass their requests on.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -117,7 +117,8 @@ async fn make_pages(state: Data<ApiState>, mut jobs: mpsc::UnboundedReceiver<Job
     let made = map_config(app.into_factory(), |_| AppConfig::default()).new_service(()).await;
     let app = Rc::new(made.unwrap_or_else(|()| unreachable!("an application is made of routes, which cannot fail")));
     while let Some(job) = jobs.recv().await {
-        // A task for each, so that one which waits for a registry delays no other, and one that panics harms none.
+        // A task for each request, so that one that waits for a registry delays no other, and one that panics affects
+        // no other.
         spawn(make_page(app.clone(), job));
     }
 }

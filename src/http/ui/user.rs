@@ -1,4 +1,4 @@
-//! `/-/users/<name>`, the address of a user in the API: leads to the page about the user that the visitor may see.
+//! `/-/users/<name>`, the address of a user in the API: redirects to the page about the user that the visitor may see.
 
 use actix_web::{HttpResponse, web};
 

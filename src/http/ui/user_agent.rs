@@ -1,4 +1,4 @@
-//! The browser and the system that a `User-Agent` header names, in words that people know.
+//! The browser and the operating system that a `User-Agent` header names, in words that people know.
 
 /// Browsers by the word that their headers contain. Most name others, too, so the first that fits counts.
 const BROWSERS: [(&str, &str); 9] = [
@@ -28,7 +28,8 @@ const SYSTEMS: [(&str, &str); 8] = [
 /// Maximum number of characters of a program that is no known browser.
 const MAX_CHARS: usize = 40;
 
-/// Returns the browser and its system, such as `Firefox on Linux`; of another program the name that it gives itself.
+/// Returns the browser and the operating system, such as `Firefox on Linux`; for another program, the name in its
+/// header.
 pub(super) fn words(header: Option<&str>) -> String {
     let header = header.unwrap_or_default().trim();
     let named = |known: &[(&str, &'static str)]| known.iter().find(|(word, _)| header.contains(word)).map(|one| one.1);

@@ -62,7 +62,7 @@ impl Visitor {
             sessions.end(&secret);
             signed_out()
         })?;
-        // What is refused on this page is refused to this user.
+        // For the log lines of refusals on this page.
         request.extensions_mut().insert(caller.subject());
         Ok(Self { caller, host, session, secret })
     }
@@ -115,7 +115,7 @@ impl Visitor {
         self.group_at(path, |group| self.authority().level(group.id).is_some())
     }
 
-    /// Returns the group at this path. Only by its path: a path may consist of digits, which the API takes for a number.
+    /// Returns the group at this path. The API is not used for this, because it takes a path of digits for a number.
     fn group_at(&self, path: &str, is_shown: impl Fn(&Group) -> bool) -> Result<Arc<Group>, Fault> {
         let at_path = path.parse().ok().and_then(|path| self.caller.directory.group_at(&path));
         let username = || self.username().to_owned();

@@ -1,5 +1,5 @@
 //! Numbers, sizes and times as pages show them: decimal units with three digits, as Docker prints them; thousands with
-//! a comma; times as long ago, and in full where the pointer rests.
+//! a comma; times relative to now, and in full under the pointer.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ impl Idlers {
         Member { idlers: self.clone(), number, idle }
     }
 
-    /// Asks the connections that have been idle for longest to close. Returns their number.
+    /// Makes the connections that have been idle for longest close. Returns their number.
     pub(super) fn close_some(&self) -> usize {
         let known = self.0.borrow();
         let waiting = |idle: &Rc<Idle>| idle.since.get().filter(|since| since.elapsed() >= MIN_IDLE_TIME);
@@ -91,7 +91,7 @@ impl Member {
         self.idle.must_close.set(false);
     }
 
-    /// Returns whether the connection was asked to close and has not been in use since.
+    /// Returns whether the connection was selected to close and has not been in use since.
     pub(super) fn must_close(&self) -> bool {
         self.idle.must_close.get()
     }

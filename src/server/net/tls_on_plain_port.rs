@@ -1,5 +1,5 @@
 //! Detects TLS handshakes on the plain-HTTP port from their first byte, to log which setting is missing. The HTTP
-//! parser could not tell such a client from a malformed request. The connection itself is not affected.
+//! parser could not distinguish such a client from a malformed request. The connection itself is not affected.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -57,8 +57,8 @@ enum State {
     Admitted,
 }
 
-/// Time for which connections are admitted before the thread looks for new events. A turn is not interrupted, so that
-/// it may take longer.
+/// Time for which connections are admitted before the thread looks for new events. A turn is not interrupted, so it may
+/// take longer.
 const QUANTUM: Duration = Duration::from_micros(50);
 /// Assumed duration of the first turn of a connection.
 const UNKNOWN_COST: Duration = Duration::from_nanos(12_500);

@@ -1,4 +1,4 @@
-//! Search for the step at which a registry stops to respond: it does not accept a connection, is silent in the TLS
+//! Search for the step at which a registry stops responding: it does not accept a connection, is silent in the TLS
 //! handshake, or sends no response. The client of the service only reports that there was none in time.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! A table as the fields of a struct, some of which may be structs with keys of the same table. Those are read first:
-//! each takes its own keys, and tells which they are, so that a key of none of them is refused.
+//! each takes its own keys and reports them, so that a key of none of them is refused.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -20,7 +20,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields with these names, to be read from this table, which must have no other keys.
+    /// Creates the fields with these names, to be read from this table, which must have no other keys.
     pub(super) fn of(table: &'a [(String, Node)], own: &'static [&'static str]) -> Self {
         Self { table, rest: table.iter(), value: None, own, keys: own.to_vec(), is_part: false }
     }

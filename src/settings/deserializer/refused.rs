@@ -18,7 +18,7 @@ pub(in crate::settings) struct Refused {
     pub(in crate::settings) kind: Kind,
 }
 
-/// What is wrong, for a program.
+/// Kind of the fault, for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::settings) enum Kind {
     /// The value has a type that the key does not accept.

@@ -21,7 +21,7 @@ pub(in crate::settings) struct RawState {
     pub(super) groups: BTreeMap<String, GroupEntry>,
 }
 
-/// A user of the file. What is `None` is left as it is.
+/// A user of the file. Fields that are `None` are left unchanged.
 #[derive(Debug, Deserialize)]
 pub struct UserEntry {
     /// Display name.
@@ -65,7 +65,7 @@ pub struct MemberEntry {
     pub expires_at: End,
 }
 
-/// What tokens of all kinds have. What is `None` is left as it is.
+/// Properties that tokens of all kinds have. Fields that are `None` are left unchanged.
 #[derive(Debug, Deserialize)]
 pub struct TokenEntry {
     /// The scopes.
@@ -81,7 +81,7 @@ pub struct TokenEntry {
 pub struct DeployTokenEntry {
     /// The user name; `None`: any.
     pub username: Option<String>,
-    /// What tokens of all kinds have.
+    /// The properties that tokens of all kinds have.
     #[serde(rename = "*token")]
     pub token: TokenEntry,
 }
@@ -91,7 +91,7 @@ pub struct DeployTokenEntry {
 pub struct AccessTokenEntry {
     /// The access level of the bot; `None`: any.
     pub access_level: Option<Level>,
-    /// What tokens of all kinds have.
+    /// The properties that tokens of all kinds have.
     #[serde(rename = "*token")]
     pub token: TokenEntry,
 }

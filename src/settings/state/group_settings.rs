@@ -33,7 +33,7 @@ pub struct GroupSetting {
     pub key: &'static str,
     /// The field in the API.
     pub field: &'static str,
-    /// Returns the value of the file for one of the API.
+    /// Function that returns the value of the file for one of the API.
     pub written: fn(&Value) -> Value,
 }
 

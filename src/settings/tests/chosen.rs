@@ -1,4 +1,4 @@
-//! Settings in a backup: what an operator has chosen comes back as it was, and secrets only on request.
+//! Settings in a backup: chosen values are restored unchanged, and secrets are included only on request.
 
 use super::*;
 use crate::domain::chosen_setting::ChosenValue;

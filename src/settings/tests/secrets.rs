@@ -1,4 +1,4 @@
-//! Secrets: their files, and where they must not be seen.
+//! Secrets: their files, and the places where they must not appear.
 
 use super::*;
 

@@ -186,7 +186,7 @@ mod tests {
         let file = file(folder.path(), &content);
         let (whole, part) = (0..content.len() as u64, 300_000..content.len() as u64);
         let can_tell = file.is_cached(&whole).unwrap();
-        // A page that the kernel itself uses at this moment is not evicted, and is asked for again.
+        // The kernel does not evict a page that it uses at this moment, so the eviction is requested again.
         let is_evicted = (0..100).any(|_| {
             fadvise(&*file.0, 0, None, Advice::DontNeed).unwrap();
             let is_cached = file.is_cached(&part).unwrap();

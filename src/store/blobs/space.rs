@@ -67,7 +67,7 @@ impl BlobFiles {
         Ok((self.room_for_one()? / 50).min(MAX_HEADROOM_BYTES))
     }
 
-    /// Returns the number of bytes that may still be stored; less than zero if it should be fewer than there are.
+    /// Returns the number of bytes that may still be stored; negative if more is stored than may be.
     fn balance(&self) -> Result<i128, StoreError> {
         Ok(self.free_space.balance()?.min(self.balance_of_quota()?))
     }

@@ -1,4 +1,4 @@
-//! What a pull needs to know, and what it leaves: the types of lookups and grants.
+//! Types of lookups and grants: what a pull needs to know, and what it records.
 
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;

@@ -105,8 +105,8 @@ impl ContentStore {
         self.run(move |content| content.index().add_traffic(hour, &of_groups)).await
     }
 
-    /// Returns the hours from `since` on in which a group, or any, had traffic, the earliest first; nothing if the index
-    /// is damaged.
+    /// Returns the hours from `since` on in which a group, or any, had traffic, the earliest first; nothing if the
+    /// index is damaged.
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ impl ContentStore {
         self.run(move |content| content.remove_manifests(digests)).await
     }
 
-    /// Removes what records the purge of a group: its last step.
+    /// Removes the record of the purge of a group: its last step.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ pub(super) fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
 /// has written it.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     check_nearest(path).map_err(|error| refusal(path, error))?;
-    // The names of the files tell which of the two it is.
+    // The names of the files show whether it is a data folder or a cache folder.
     [layout::DATA, layout::CACHE].iter().try_for_each(|layout| layout.check(path))
 }
 

@@ -84,7 +84,7 @@ impl EmbeddedContent {
             Pulled::Digest(entry) => self.index.link(*group, origin, &entry.digest)?.is_none(),
             Pulled::Tag(..) | Pulled::Blob => false,
         };
-        // Before the link, which says afterwards that the digest is a part of something.
+        // Before the link is added: with a link, the digest would count as a part of an image.
         if let Pulled::Digest(entry) = pulled
             && is_image
         {

@@ -2,12 +2,12 @@
 //!
 //! - The events of changes are entries of the changes themselves, under `event/<number>` beside the records. So an
 //!   event is in the [journal](super::journal), the export and backups, and survives exactly if its change does.
-//! - Sums of refusals and sign-ins are in a tree of their own, only here. They are not forced to the disk, and a rebuilt
-//!   database lacks them.
+//! - Sums of refusals and sign-ins are in a tree of their own, only here. They are not forced to the disk, and a
+//!   rebuilt database lacks them.
 //!
 //! Both kinds have numbers of one sequence. A number is the time of the write in microseconds, or the last number plus
-//! one if the clock stands or goes back. Numbers are assigned and become visible in the same order, so that a reader who
-//! has seen one never misses an earlier one.
+//! one if the clock stands or goes back. Numbers are assigned and become visible in the same order, so that a reader
+//! who has seen one never misses an earlier one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

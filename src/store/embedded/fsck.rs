@@ -89,7 +89,7 @@ pub fn examine(
     let content = content::list(cache, &mut report);
     let index = index_copy::open(data, cache, &mut report)?;
     compare(cache, &content, index.as_ref(), directory.as_ref(), &mut report)?;
-    // The copy goes before the long part begins.
+    // The copy is removed before the long part begins.
     drop(index);
     content::verify_blobs(cache, &content, progress, &mut report)?;
     Ok(report)

@@ -82,7 +82,7 @@ pub struct Index {
     summaries: sled::Tree,
     /// Pulls and bytes by hour and group.
     traffic: sled::Tree,
-    /// Who pulled which image, by day, image and credential.
+    /// Records of who pulled which image, by day, image and credential.
     pull_records: sled::Tree,
     /// Size of these records in bytes, once it was counted.
     pull_record_bytes: Mutex<Option<u64>>,
@@ -133,7 +133,7 @@ impl Index {
         // One that was built just now has no records of files yet.
         let is_new = index.trust() == Trust::Checked;
         index.has_compared_files = AtomicBool::new(!was_in_use && !is_new);
-        // Without the mark an examination after a kill would call broken what the next start corrects.
+        // Without the mark, an examination after a kill would report as broken what the next start corrects.
         if let Err(error) = atomic_file::write_file(&index.folder.join(IN_USE), b"") {
             tracing::warn!(%error, "the index could not be marked as in use");
         }

@@ -1,5 +1,5 @@
-//! The way to the collector: batches with a bound, on a thread of their own, so that no pull waits for it. What does
-//! not fit is dropped. A collector that cannot be reached is logged once, and again when it is back.
+//! Export to the collector: bounded batches, on a thread of their own, so that no pull waits for it. What does not fit
+//! is dropped. One line is logged when the collector cannot be reached, and one when it can be reached again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

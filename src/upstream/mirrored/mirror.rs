@@ -248,7 +248,7 @@ impl Mirror {
 }
 
 impl Drop for Mirror {
-    /// A mirror that is not configured any more is not skipped.
+    /// Resets the gauge: a mirror that is not configured any more is not skipped.
     fn drop(&mut self) {
         self.skipped_gauge().set(0.0);
     }

@@ -37,7 +37,7 @@ use crate::upstream::token_realm;
 pub enum Login {
     /// Upstream accepts the account.
     Accepted,
-    /// Upstream requires no login, so that the account was not sent.
+    /// Upstream requires no login, so the account was not sent.
     NotRequired,
 }
 

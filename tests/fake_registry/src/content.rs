@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
 /// Generated content consists of blocks of this size, each cut from [`RANDOM`] elsewhere: no two blocks of a content
-/// are equal, so that a block in the wrong place shows.
+/// are equal, so that a block in the wrong place is noticed.
 const BLOCK_BYTES: u64 = 1 << 19;
 
 /// Distances in [`RANDOM`] between equal blocks of two seeds, and between two blocks of a seed. Both are odd: half a

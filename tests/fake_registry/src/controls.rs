@@ -7,22 +7,23 @@ use crate::pages::Pages;
 use crate::settings::{Auth, Pace};
 
 impl FakeRegistry {
-    /// Off: a plain registry that requires no token and responds with 404 for missing content.
+    /// Sets whether tokens are required. Off: a plain registry that requires none and responds with 404 for missing
+    /// content.
     pub fn require_auth(&self, on: bool) {
         self.state().settings.auth = if on { Auth::Required } else { Auth::None };
     }
 
-    /// Off: the registry serves blobs itself.
+    /// Sets whether requests for blobs are redirected. Off: the registry serves blobs itself.
     pub fn redirect_blobs(&self, on: bool) {
         self.state().settings.redirects = on;
     }
 
-    /// Off: `Range` is ignored and the whole blob sent with 200.
+    /// Sets whether ranges are served. Off: `Range` is ignored, and the whole blob is sent with 200.
     pub fn honour_ranges(&self, on: bool) {
         self.state().settings.ranges = on;
     }
 
-    /// Off: 404 for `referrers/`.
+    /// Sets whether there is a referrers API. Off: 404 for `referrers/`.
     pub fn referrers_api(&self, on: bool) {
         self.state().settings.referrers = on;
     }
@@ -63,13 +64,13 @@ impl FakeRegistry {
         self.state().settings.challenge_scope = Some(scope.to_owned());
     }
 
-    /// The realm refuses a token for a scope without a repository of this registry, as GHCR does.
+    /// Sets whether the realm refuses a token for a scope without a repository of this registry, as GHCR does.
     pub fn strict_realm(&self, on: bool) {
         self.state().settings.strict_realm = on;
     }
 
-    /// The realm responds to a request with any scope with 403, and to one without as usual, as GitLab does where
-    /// an account is valid but may not read the image.
+    /// Sets whether the realm responds to a request with any scope with 403, and to one without as usual, as GitLab
+    /// does where an account is valid but may not read the image.
     pub fn refuse_scopes(&self, on: bool) {
         self.state().settings.refuse_scopes = on;
     }

@@ -1,4 +1,4 @@
-//! The addresses from which a token was last used: in the API and in the verb, and that they survive.
+//! The addresses from which a token was last used: in the API and in the subcommand, and after a restart.
 
 use std::process::Command;
 

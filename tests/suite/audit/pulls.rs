@@ -1,4 +1,4 @@
-//! Who pulled an image: what is counted, that it survives, who sees it, and what remains of deleted tokens.
+//! Records of who pulled an image: what is counted, that it survives, who sees it, and what remains of deleted tokens.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Refusals, failed logins and sessions of the console: summed up, and written when the service stops.
+//! Refusals, failed logins and sessions of the console: they are summed up, and written when the service stops.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

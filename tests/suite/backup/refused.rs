@@ -1,4 +1,4 @@
-//! Backups that are refused, and backups that cannot be made, with the sentences that say why.
+//! Backups that are refused, and backups that cannot be made, with the sentences that state why.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Addresses that people are given or type lead to pages, and what a page gives them to do can be done.
+//! Addresses that people get or type lead to pages, and every link and form of a page can be used.
 
 use serde_json::{Value, json};
 

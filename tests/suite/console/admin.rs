@@ -50,7 +50,7 @@ async fn the_overview_shows_traffic_the_store_downloads_and_registries() {
     let pulling = actix_rt::spawn(async move { client.blob("team", "large", &digest).await });
     let is_shown = async || chief.get(ADMIN).await.text.contains("of 3.15 MB");
     eventually("the download is shown", is_shown).await;
-    // It stands still at half of its length.
+    // The download stands still at half of its length.
     let stands = async || chief.get(ADMIN).await.text.contains(r#"data-label="Speed">waiting<"#);
     eventually("the speed is shown", stands).await;
     let page = chief.get(&format!("{ADMIN}?reload=5")).await;

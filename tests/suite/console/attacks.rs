@@ -1,4 +1,4 @@
-//! Who keeps the console busy keeps nobody else from it.
+//! A client that keeps the console busy does not prevent others from using it.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::*;
 use crate::service::eventually;
 
 /// Signs in with wrong passwords, again and again, on 90 connections from another address. Returns the number of
-/// responses so far that say that the console is busy.
+/// responses so far that report that the console is busy.
 fn guess(house: &House) -> Rc<Cell<usize>> {
     let (address, busy) = (IpAddr::from([127, 0, 0, 2]), Rc::new(Cell::new(0)));
     for number in 0..90 {

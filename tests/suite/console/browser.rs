@@ -1,4 +1,5 @@
-//! The console in a real browser, headless Chromium: what a person does on its pages, and what axe-core says of each.
+//! The console in a real browser, headless Chromium: the steps of a person on its pages, and a check of each by
+//! axe-core.
 
 mod chromium;
 
@@ -11,7 +12,7 @@ use self::chromium::Chromium;
 use super::*;
 use crate::service::eventually;
 
-/// Pulls an image with skopeo. Returns what it says if it fails.
+/// Pulls an image with skopeo. Returns its output if it fails.
 fn skopeo_pull(service: &Service, username: &str, secret: &str, image: &str) -> Result<(), String> {
     let host = service.url().split_once("://").unwrap().1.to_owned();
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Changes by owners on pages: pins, refreshes, deletions and the whole cache; and who may not.
+//! Changes by owners on pages: pins, refreshes, deletions and the whole cache; and refusals for everybody else.
 
 use serde_json::Value;
 

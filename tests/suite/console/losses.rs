@@ -1,4 +1,4 @@
-//! What goes with a user or a token is named before it goes, and goes only if that was confirmed.
+//! Losses: what is removed with a user or a token is named before, and is removed only if that was confirmed.
 
 use reqwest::Method;
 use serde_json::{Value, json};

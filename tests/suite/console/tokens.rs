@@ -1,4 +1,4 @@
-//! Tokens, members and passwords on pages: what is made pulls, and what is revoked or removed does not any more.
+//! Tokens, members and passwords on pages: new ones can pull, and revoked or removed ones cannot any more.
 
 use serde_json::Value;
 

@@ -18,7 +18,7 @@ struct Pulled {
     username: String,
 }
 
-/// A service that has pulled an image, and was killed.
+/// Returns a service that has pulled an image, and was killed.
 async fn pulled_and_killed() -> Pulled {
     let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(20_000, 1)]);

@@ -39,7 +39,7 @@ pub(super) async fn tidied(cache: &Path) {
     }
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {

@@ -11,7 +11,7 @@ use crate::small_disk::SmallDisk;
 
 const MIB: u64 = 1 << 20;
 
-/// Free space that the cache leaves to the identities on the same disk, whatever `min_free` is.
+/// Free space in bytes that the cache leaves to the identities on the same disk, whatever `min_free` is.
 const MIN_FREE_BYTES: u64 = 20 * MIB;
 
 /// A service with all its data on a small disk, and a user who pulls for a group.

@@ -44,7 +44,7 @@ impl Chances {
         Duration::from_micros(self.below(end * 1000))
     }
 
-    /// splitmix64
+    /// Returns the next number (SplitMix64).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -106,7 +106,7 @@ impl Drop for Trace {
 }
 
 impl Calls {
-    /// Checks that each step occurs as a call that contains these texts, after the one before it.
+    /// Checks that each step occurs as a call that contains these texts, after the call of the step before.
     fn come_in_order(&self, steps: &[&[&str]]) {
         let mut at = 0;
         for step in steps {

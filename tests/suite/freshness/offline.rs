@@ -1,4 +1,4 @@
-//! `network_mode = "offline"`: no registry is contacted, and errors say so.
+//! `network_mode = "offline"`: no registry is contacted, and errors state that.
 
 use serde_json::Value;
 

@@ -212,7 +212,7 @@ async fn each_damage_is_reported_as_what_it_is_and_repaired_so_that_only_what_wa
     }
 }
 
-/// Checks that what is whole is served with upstream dead, and what was broken after one request.
+/// Checks that what is whole is served while upstream is down, and what was broken after one request.
 async fn is_served_again(scene: &mut Scene, damage: &Damage) {
     let client = scene.restart().await;
     scene.hub.reset_counts();

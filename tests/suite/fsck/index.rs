@@ -1,4 +1,4 @@
-//! A start without `index/`: what comes back.
+//! A start without `index/`: the entries that are rebuilt.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What groups see with accounts of their own: nothing of another account, whatever is stored.
+//! Isolation of groups with accounts of their own: they get nothing of another account, whatever is stored.
 
 use fake_registry::{Image, Kind, Layer};
 use futures::future::join_all;

@@ -1,4 +1,4 @@
-//! Owners of groups: who may set an account, what is refused, and what a test of an account says.
+//! Owners of groups: who may set an account, what is refused, and the results of tests of accounts.
 
 use fake_registry::{Kind, Listener};
 use reqwest::Method;

@@ -1,5 +1,5 @@
-//! Images that nobody pulls go after a number of days, and what no image names after one, by a clock that the test
-//! sets.
+//! Removal of images that nobody has pulled for a number of days, and after one day of what no image names, by a clock
+//! that the test sets.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ impl Clock {
         clock
     }
 
-    /// Sets the clock of the service to this number of hours from now. Its timers go on as before. The file is
-    /// replaced as a whole, because the service reads it at each look at the clock.
+    /// Sets the clock of the service to this number of hours from now. Its timers go on as before. The file is replaced
+    /// as a whole, because the service reads it each time that it reads the clock.
     fn set(&self, hours: u32) {
         let mut next = tempfile::NamedTempFile::new().unwrap();
         writeln!(next, "+{hours}h").unwrap();

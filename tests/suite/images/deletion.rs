@@ -75,7 +75,7 @@ async fn what_was_deleted_stays_deleted_after_a_kill_and_without_the_index() {
     }
     for number in 0..8 {
         assert_eq!(delete(&service, &format!("app:{number}")).await, 204);
-        // Between the steps of the removal, which goes on in the background.
+        // Kills between the steps of the removal, which continues in the background.
         tokio::time::sleep(Duration::from_millis(3 * number)).await;
         service.kill_and_restart();
         if number % 2 == 1 {

@@ -1,4 +1,4 @@
-//! Pinned images: what keeps an eviction from them.
+//! Pinned images: they are not evicted.
 
 use super::*;
 

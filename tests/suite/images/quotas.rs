@@ -1,4 +1,4 @@
-//! Quotas of groups: over one, only the links of that group go, and files that nobody else needs.
+//! Quotas of groups: where one is exceeded, only links of that group are removed, and files that no other group needs.
 
 use super::*;
 use crate::faults::is_stored;

@@ -64,7 +64,7 @@ async fn where_there_is_no_memory_for_a_request_its_client_and_the_operator_lear
     let service = Config::upstream_at("docker.io", "http://127.0.0.1:9")
         .variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "256KiB")
         .start();
-    // Two of them are all that the memory has room for.
+    // The memory is enough for two of them only.
     let unfinished = Mutex::new(Vec::new());
     eventually("the memory is in use", async || {
         let mut stream = TcpStream::connect(service.address).await.unwrap();

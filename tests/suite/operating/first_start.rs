@@ -70,7 +70,7 @@ fn serve(folder: &Path, listen: &str) -> Command {
     command
 }
 
-/// Returns its standard output. It is stopped once it listens and has printed nothing more for a while.
+/// Returns its standard output. The process is stopped once it listens and has printed nothing more for a while.
 fn told_by(mut command: Command) -> String {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();

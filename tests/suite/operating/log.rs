@@ -1,4 +1,4 @@
-//! A log that is not read, or whose reader has gone, delays nothing.
+//! Logs that are not read, or whose reader has gone, delay nothing.
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStderr;

@@ -1,4 +1,4 @@
-//! Another cache folder: the commands that move it, and what the service says of one that is new.
+//! Another cache folder: the commands that move it, and the log lines about a new one.
 
 use std::fs;
 use std::path::Path;

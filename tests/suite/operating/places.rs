@@ -1,5 +1,5 @@
-//! The group and the image of log lines: one name for each, whatever the request is refused for or served from, and one
-//! line per refused request, within the limit of lines.
+//! The group and the image of log lines: each has one name, whatever the reason of a refusal or the source of a
+//! response is, and a refused request has one line, within the limit of lines.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use crate::service::{Config, eventually};
 /// Maximum time of a start on a busy machine, beside the one second per line.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A full pipe. Writers block as long as its other end is kept.
+/// Returns a full pipe. Writers block as long as its other end is kept.
 fn full_pipe() -> (PipeReader, Stdio) {
     let (reader, mut writer) = pipe().unwrap();
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();

@@ -1,4 +1,5 @@
-//! The right to pull from a group: members of it and of the groups above it, its own tokens, administrators.
+//! The right to pull from a group: it is that of members of it and of the groups above it, of its own tokens, and of
+//! administrators.
 
 use serde_json::json;
 

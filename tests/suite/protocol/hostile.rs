@@ -174,7 +174,7 @@ async fn bodies_that_are_too_large_or_no_forms_are_4xx_json() {
     goes_on(&house).await;
 }
 
-/// A request has the rights of the moment when it began, so that it must not be held open for long.
+/// A request has the rights of the moment when it began, so it must not be held open for long.
 #[actix_rt::test]
 async fn bodies_that_do_not_arrive_are_given_up() {
     let house = House::new().await;

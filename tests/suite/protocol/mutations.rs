@@ -15,7 +15,7 @@ use crate::service::ADMIN_TOKEN;
 /// Duration without the variable, in seconds.
 const DEFAULT_SECONDS: u64 = 3;
 
-/// Minimum number of rounds of mutations, each of one of each request, however slow the machine is.
+/// Minimum number of rounds, each with one mutation of each request, however slow the machine is.
 const MIN_ROUNDS: u32 = 20;
 
 /// Texts that matter to a parser, and numbers at the limits of their types.

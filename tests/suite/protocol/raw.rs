@@ -1,4 +1,4 @@
-//! Requests as bytes, for what no HTTP library sends, and responses with their reason phrase, which no library shows.
+//! Requests as bytes, such as no HTTP library sends, and responses with their reason phrase, which no library shows.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

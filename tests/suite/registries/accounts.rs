@@ -84,7 +84,7 @@ async fn beyond_the_grace_a_cached_tag_is_refused_with_the_account_and_the_regis
     let answer = once(503, || client.manifest("team", "acme/app", "1")).await;
     let sentence = format!("{REFUSED}, and it was last accepted for acme/app:1 longer ago than cache.account_grace");
     assert!(answer.message().starts_with(&sentence), "{}", answer.message());
-    // An outage is no refusal of the account.
+    // An outage does not count as a refusal of the account.
     scene.hub.behave();
     scene.hub.down(Listener::Registry);
     let answer = once(200, || client.manifest("team", "acme/app", "1")).await;
@@ -126,7 +126,7 @@ async fn a_registry_that_refuses_a_new_token_denies_the_image_at_once() {
     }
 }
 
-/// A registry with HTTP Basic refuses a cached image with `status`, and `GET /v2/` with `ping`. Returns the status
+/// Lets a registry with HTTP Basic refuse a cached image with `status`, and `GET /v2/` with `ping`. Returns the status
 /// that the client gets.
 async fn basic_refusal(status: u16, ping: Option<u16>) -> u16 {
     let hub = FakeRegistry::start();

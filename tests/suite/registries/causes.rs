@@ -1,5 +1,5 @@
-//! One kind of error per cause: it is in the message for the client, in `check`, and in the log with the
-//! id of the request.
+//! One kind of error per cause: the same message is sent to the client, printed by `check`, and logged with the id of
+//! the request.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -39,7 +39,7 @@ impl Scene {
         Self::with_realms(own, &[], mirrors, lines).await
     }
 
-    /// The same, with mirrors whose realms are inside.
+    /// Starts the same scene, with mirrors that may refer to these realms.
     async fn with_realms(own: FakeRegistry, realms_of: &[&FakeRegistry], mirrors: &[String], lines: &str) -> Self {
         let realms: Vec<_> = [&own].iter().chain(realms_of).map(|registry| registry.host(Listener::Realm)).collect();
         let storage = own.host(Listener::Storage);
@@ -108,7 +108,7 @@ async fn what_a_mirror_does_not_have_comes_from_the_next_and_the_registry_itself
         };
         let all = [served(&first), served(&second), served(&scene.own)];
         assert_eq!(all[number], (1, 1), "{all:?}");
-        // Those before it were asked in vain, and those after it not at all.
+        // Those before it got a request in vain, and those after it got none.
         assert!(all[number + 1..].iter().all(|served| *served == (0, 0)), "{all:?}");
         assert_eq!(served(&first).0, 1);
     }

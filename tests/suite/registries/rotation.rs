@@ -165,7 +165,7 @@ async fn a_registry_with_passwords_that_refuses_the_first_with_403_gets_the_seco
     let image = Image::single(&[Layer::random(100, 1)]);
     hub.push_image("acme/app", "1", &image);
     let challenge = "Basic realm=\"registry\"";
-    // Asked without a password, then with the first, as ECR responds to an expired one; after that with the second.
+    // Requests without a password, then with the first, as ECR responds to an expired one; after that with the second.
     let refused = |kind, status| hub.on(kind).times(1).status(status).header("WWW-Authenticate", challenge);
     drop(refused(Kind::ManifestHead, 401));
     drop(refused(Kind::ManifestHead, 403));

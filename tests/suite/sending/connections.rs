@@ -106,7 +106,7 @@ async fn unfinished_requests_end_for_one_that_is_whole() {
     }
 }
 
-/// Returns true where a request with a head of 9 KB from this address is answered.
+/// Returns true where a request with a head of 9 KB from this address gets a response.
 async fn long_head_is_healthy(address: &str, scene: &Scene) -> bool {
     let mut wire = Wire { stream: Box::new(from(address, scene).await), unread: Vec::new() };
     wire.send(&HEALTH.replace("\r\n\r\n", &format!("\r\nx-long: {}\r\n\r\n", "x".repeat(9000)))).await;

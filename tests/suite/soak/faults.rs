@@ -53,7 +53,7 @@ impl Soak {
         self.hub.move_tag(&format!("library/{}", MOVING.0), MOVING.1, &product.digest);
     }
 
-    /// Cut, wrong, slow and stalled downloads, and lengths that are missing or wrong.
+    /// Injects cut, wrong, slow and stalled downloads, and lengths that are missing or wrong.
     fn fault_of_blobs(&self, chances: &mut Chances) {
         let at = chances.below(LAYER_BYTES);
         let rule = self.times(Kind::BlobDownload, chances);
@@ -71,7 +71,7 @@ impl Soak {
         };
     }
 
-    /// Refusals, pages of portals, silence and resets, of any kind of request.
+    /// Injects refusals, pages of portals, silence and resets, for any kind of request.
     fn fault_of_anything(&self, chances: &mut Chances) {
         let kinds = [Kind::ManifestGet, Kind::ManifestHead, Kind::BlobRedirect, Kind::BlobHead, Kind::Token];
         let kind = kinds[chances.below(kinds.len() as u64) as usize];

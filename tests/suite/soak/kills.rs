@@ -1,4 +1,4 @@
-//! Kills of a soak, and that everything acknowledged holds after each.
+//! Kills of a soak. After each, everything that was acknowledged holds.
 
 use tokio::time::sleep;
 
@@ -14,7 +14,7 @@ impl Soak {
             self.note_evictions().await;
             sleep(chances.moment(100)).await;
             if self.report.has_violations() {
-                // The log of this process is wanted.
+                // The process is kept, so that its log can be read.
                 return;
             }
             self.kill(&mut chances);

@@ -22,7 +22,7 @@ pub(super) struct Ledger {
     /// the response to a change has not arrived.
     pub(super) member: (u64, Token),
     pub(super) is_member: Option<bool>,
-    /// Pinned images, by the numbers of group and product, with whether they were seen stored since.
+    /// Pinned images, by the numbers of group and product, each with true if all of it was seen to be stored since.
     pub(super) pins: BTreeMap<(usize, usize), bool>,
     /// Products that were removed from the group `archive`, and not pulled since.
     pub(super) removed: BTreeSet<usize>,

@@ -81,7 +81,7 @@ impl Soak {
         true
     }
 
-    /// Gets the tag that moves: one of the images that it has stood for.
+    /// Pulls the tag that moves, and checks that it is one of the images that it has stood for.
     async fn pull_moving(&self, team: &Team) {
         let Some(client) = self.log_in(team).await else { return };
         let path = team.path(MOVING.0, &format!("manifests/{}", MOVING.1));
@@ -157,7 +157,7 @@ impl Soak {
         self.report.left.add(1);
     }
 
-    /// Requests private content of another account, by its own name and by that of an image that the group may have.
+    /// Requests private content of another account, in its own repository and in one that the group may pull.
     async fn try_what_others_have(&self, team: &Team, chances: &mut Chances) {
         let Some(client) = self.log_in(team).await else { return };
         let others: Vec<&Product> = self.products.iter().filter(|product| !product.is_for(team)).collect();

@@ -1,4 +1,4 @@
-//! `--json` of verbs whose output for people is not a table.
+//! `--json` of subcommands whose output for people is not a table.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// Runs a verb that needs no running service.
+/// Runs a subcommand that needs no running service.
 fn offline(service: &Service, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
         .args(line.split_whitespace())

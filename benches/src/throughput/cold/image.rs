@@ -27,7 +27,7 @@ const PULLS_PER_NODE: usize = 4;
 /// Sizes of ten typical layers in KiB: 32 MiB together.
 const LAYERS: [u64; 10] = [12_288, 8_192, 5_120, 3_072, 2_048, 1_024, 512, 400, 100, 12];
 
-/// All jobs at once, nothing cached. The first job verifies every digest.
+/// Runs all jobs at once, with nothing cached. The first job verifies every digest.
 pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
     lab.upstream.set_pace(SLOW);
@@ -48,7 +48,7 @@ pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
     })
 }
 
-/// All nodes at once, each starting with another image, everything cached.
+/// Runs all nodes at once, each starting with another image, with everything cached.
 pub(super) fn nodes(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
     lab.upstream.set_pace(FAST);

@@ -120,7 +120,7 @@ fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     std::thread::scope(|scope| scope.spawn(work).join().map_err(|_| io::Error::other("a thread panicked")))
 }
 
-/// Each client sends the same request again and again on a connection that it keeps.
+/// Runs clients each of which sends the same request again and again on a connection that it keeps.
 fn repeat(
     target: Target,
     clients: usize,
@@ -160,7 +160,7 @@ async fn until(
     }
 }
 
-/// Clients that are connected and do nothing.
+/// Connects clients that then do nothing.
 fn keep_silent(
     target: Target,
     manifest: &Request,

@@ -26,17 +26,17 @@ pub enum Bound {
 }
 
 impl Aim {
-    /// At least `times` the other server's figure.
+    /// Creates the aim of at least `times` the other server's figure.
     pub fn at_least(figure: Figure, times: f64, against: Kind) -> Self {
         Self { figure, against: Some(against), bound: Bound::AtLeast(times) }
     }
 
-    /// At most `times` the other server's figure.
+    /// Creates the aim of at most `times` the other server's figure.
     pub fn at_most(figure: Figure, times: f64, against: Kind) -> Self {
         Self { figure, against: Some(against), bound: Bound::AtMost(times) }
     }
 
-    /// An absolute bound.
+    /// Creates an aim with an absolute bound.
     pub fn absolute(figure: Figure, bound: Bound) -> Self {
         Self { figure, against: None, bound }
     }

@@ -13,7 +13,8 @@ use crate::domain::id::GroupId;
 use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, UpstreamError};
 
-/// Time after a successful `HEAD` within which its link is recorded: who finds no link meanwhile uses its outcome.
+/// Time after a successful `HEAD` within which its link is recorded: a request that finds no link meanwhile uses its
+/// outcome.
 const LINKING_TIME: Duration = Duration::from_secs(1);
 
 impl BlobCacheHandle {

@@ -16,9 +16,9 @@ impl BlobCacheHandle {
         self.shared.unstored.concerns(image, blobs)
     }
 
-    /// Looks which of these blobs of an image could not be stored if they were pulled now; of an index, which has none
-    /// itself, those of its stored manifests. For an image of which nothing is in memory, as after a start:
-    /// [`Self::passes_through`] knows only what was pulled since.
+    /// Finds those of these blobs of an image that could not be stored if they were pulled now, and records them for
+    /// [`Self::passes_through`], which otherwise knows only what was pulled since the start. Of an index, which has no
+    /// blobs itself, it examines those of its stored manifests.
     pub async fn look_for_unstored(&self, image: &Origin, manifest: Digest, blobs: Vec<Descriptor>) {
         let blobs = if blobs.is_empty() {
             self.shared.content.blobs_of_index(manifest).await.unwrap_or_default()
@@ -43,7 +43,7 @@ fn missing(
     blobs: &[Descriptor],
     max: Option<u64>,
 ) -> Result<(Vec<Digest>, Vec<Digest>), StoreError> {
-    // What is stored makes space for it.
+    // Stored content can be evicted for it.
     let left = files.room_for_one()?;
     let without_file = |fits: &dyn Fn(u64) -> bool| {
         let unfit = blobs.iter().filter(|blob| !fits(blob.size.unwrap_or(1).max(1)));

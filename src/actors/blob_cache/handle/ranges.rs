@@ -76,7 +76,7 @@ enum Way {
 /// Outcome of a request for ranges.
 enum Requested {
     Stream(Box<RangeStream>),
-    /// No range lies within the blob.
+    /// No range is within the blob.
     Nothing,
     /// Upstream ignores ranges.
     Ignored,

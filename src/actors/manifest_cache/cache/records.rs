@@ -69,7 +69,7 @@ impl CachedManifests {
         }
     }
 
-    /// Returns why a tag was served stale, if it was since upstream last confirmed it.
+    /// Returns the reason why a tag was served stale since upstream last confirmed it; `None` if it was not.
     pub(in crate::actors::manifest_cache) fn stale_because(&self, origin: &Origin, tag: &Tag) -> Option<Arc<Cause>> {
         self.stale.get(&TagOf(origin, tag))
     }

@@ -11,8 +11,8 @@ use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::upstream::{Login, Registry, UpstreamError};
 
-/// Logs in at upstream with an account, for no repository. No mirror is asked. Its outcome counts as that of a manifest:
-/// a refused account is spared, and one that is accepted again is used at once.
+/// Logs in at upstream with an account, for no repository. No mirror gets the request. Its outcome counts as that of a
+/// manifest: a refused account is spared, and one that is accepted again is used at once.
 #[derive(Clone, Debug)]
 pub struct TryAccount {
     /// The upstream and the account. The repository is not requested.
@@ -41,7 +41,7 @@ impl UpstreamRequest for TryAccount {
         Some(self.group)
     }
 
-    /// Somebody waits for what upstream says now.
+    /// The caller waits for upstream's present response.
     fn is_held(&self) -> bool {
         false
     }

@@ -55,7 +55,8 @@ impl Plan<'_> {
             });
             self.add_tokens(&Owner::Access(path.to_string()), access.collect(), &present.access_tokens);
         }
-        // No group is more visible than the one above: those above widen first, those below narrow first.
+        // No group may be more visible than the one above: wider settings are made from the top down, narrower ones
+        // from the bottom up.
         self.settings = wider.into_iter().chain(narrower.into_iter().rev()).collect();
         Ok(())
     }
@@ -72,7 +73,7 @@ impl Plan<'_> {
         if let Some(visibility) = visibilities.get(parent)
             && is_new(parent)
         {
-            // The caller creates that one, too, and owns it or one above it.
+            // The caller creates the group above, too, and owns it or one above it.
             return Ok(Some(Above { visibility: visibility.clone(), is_owned: true }));
         }
         let Some(group) = found(api.show(&["groups", parent]).await)? else {
@@ -126,7 +127,7 @@ impl Plan<'_> {
         for (name, wanted) in &entry.members {
             let member = present.members.get(&name.to_ascii_lowercase());
             let Some(change) = self.member_change(path, name, *wanted, member) else { continue };
-            // A group always has an owner: the others change once there is one.
+            // A group always has an owner: other members are changed after one was added.
             if wanted.access_level == Level::Owner { self.members.push(change) } else { later.push(change) }
         }
         self.members.append(&mut later);

@@ -112,7 +112,7 @@ impl Plan<'_> {
         if let Some(file) = file.filter(|file| present(file) == Present::Reserved) {
             let note = format!("a new secret, because the first was never written to {}", file.display());
             let mut body = Map::from_iter([("overlap".to_owned(), json!("0"))]);
-            // That which the change before it gives, too: a rotation has an end of its own.
+            // The end that the change before has given: a rotation sets an end, too.
             let end = entry.expires_at.map_or(before, |end| json!(end.0));
             if !end.is_null() {
                 body.insert("expires_at".to_owned(), end);

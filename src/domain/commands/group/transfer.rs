@@ -83,7 +83,7 @@ fn check_place(group: &Group, parent: Option<&Arc<Group>>) -> Result<(), Command
     }
 }
 
-/// Checks that a group with all groups below it has room below `parent`, by number and depth.
+/// Checks that a group with all groups below it fits below `parent`, by number and depth.
 fn check_room(directory: &Directory, terms: &Terms<'_>, group: &Group, parent: &Group) -> Result<(), CommandError> {
     let depth = |group: &Group| directory.lineage(group.id).count();
     let height = within(directory, &group.path).map(|below| depth(below) + 1 - depth(group)).max().unwrap_or(1);
@@ -92,7 +92,7 @@ fn check_room(directory: &Directory, terms: &Terms<'_>, group: &Group, parent: &
     }
     let top = directory.lineage(parent.id).last().map_or(&parent.path, |top| &top.path);
     let added = if group.path.is_within(top) { 0 } else { within(directory, &group.path).count() };
-    // `check_number` asks for room for one more.
+    // `check_number` checks the number for one more.
     match added {
         0 => Ok(()),
         added => check_number("subgroups", within(directory, top).count() + added - 2, terms.limits.max_subgroups),

@@ -1,6 +1,7 @@
 //! 100,000 seeded orders of events around the state machine: readers come, read and leave while upstream delivers,
-//! cuts, resumes and lies, the disk fills, and the blob is committed, evicted, or lost with the process. The machine is
-//! the real one; what surrounds it is a model. `actors::blob_cache` does the same with everything that is real.
+//! cuts, resumes and sends wrong content, the disk fills, and the blob is committed, evicted, or lost with the process.
+//! The machine is the real one; what surrounds it is a model. The tests of `actors::blob_cache` do the same with the
+//! real cache around it.
 
 use super::*;
 
@@ -54,7 +55,7 @@ impl Model {
         Self { random, length, download, file, batch, is_requested, readers, is_stored, has_ended_well, trace }
     }
 
-    /// A caller opens the blob: the stored one, the running download, or a new download.
+    /// Lets a caller open the blob: the stored one, the running download, or a new download.
     fn come(&mut self) {
         if self.is_stored {
             return;
@@ -127,7 +128,7 @@ impl Model {
         self.file.len() as u64 == self.length && self.file.iter().all(|right| *right)
     }
 
-    /// One reader reads what it may.
+    /// Lets one reader read what it may.
     fn read(&mut self) {
         let (Some(download), Some(last)) = (&self.download, self.readers.len().checked_sub(1)) else { return };
         let reader = &mut self.readers[self.random.below(last as u64 + 1) as usize];

@@ -225,8 +225,8 @@ fn refused(refusal: Refusal) -> ApiError {
     }
 }
 
-/// Returns the rule of a change that only the owners of this group may make. The group is named by its number, because a
-/// path may be that of another group at the change.
+/// Returns the rule of a change that only the owners of this group may make. The group is named by its number, because
+/// a path may be that of another group at the change.
 pub(in crate::http) fn owner_of(
     group: GroupId,
 ) -> impl Fn(&Authority<'_>) -> Result<GroupId, ApiError> + Send + 'static {

@@ -1,6 +1,6 @@
-//! Audit events of changes of what groups have cached. The cache is not in the store of identities, so that such an event
-//! cannot be in one transaction with its change: it is stored before the change begins, and a change that fails then has
-//! a second event with the reason. Only a refresh, whose result is what counts, has its event afterwards.
+//! Audit events of changes of what groups have cached. The cache is not in the store of identities, so that such an
+//! event cannot be in one transaction with its change: it is stored before the change begins, and a change that fails
+//! then has a second event with the reason. Only a refresh, whose result is what counts, has its event afterwards.
 
 use jiff::Timestamp;
 

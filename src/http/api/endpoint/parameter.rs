@@ -9,7 +9,7 @@ use crate::domain::scope::Scope;
 pub(in crate::http::api) struct Parameter {
     /// The name.
     pub(in crate::http::api) name: &'static str,
-    /// What it means: a sentence without its full stop.
+    /// Its meaning: a sentence without its full stop.
     pub(in crate::http::api) meaning: &'static str,
     /// True if it must be there.
     pub(in crate::http::api) required: bool,
@@ -18,7 +18,7 @@ pub(in crate::http::api) struct Parameter {
     kind: Kind,
 }
 
-/// What a parameter contains.
+/// Content of a parameter.
 enum Kind {
     Text,
     Secret,
@@ -34,42 +34,42 @@ enum Kind {
 }
 
 impl Parameter {
-    /// A text.
+    /// Describes a text.
     pub(in crate::http::api) const fn text(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Text)
     }
 
-    /// A text that is neither shown nor logged.
+    /// Describes a text that is neither shown nor logged.
     pub(in crate::http::api) const fn secret(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Secret)
     }
 
-    /// A whole number that is not negative.
+    /// Describes a whole number that is not negative.
     pub(in crate::http::api) const fn number(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Number)
     }
 
-    /// A whole number that is greater than 0.
+    /// Describes a whole number that is greater than 0.
     pub(in crate::http::api) const fn positive(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Positive)
     }
 
-    /// A boolean.
+    /// Describes a boolean.
     pub(in crate::http::api) const fn flag(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Flag)
     }
 
-    /// A date.
+    /// Describes a date.
     pub(in crate::http::api) const fn day(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Day)
     }
 
-    /// A date, or a date with a time (RFC 3339).
+    /// Describes a date, or a date with a time (RFC 3339).
     pub(in crate::http::api) const fn time(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Time)
     }
 
-    /// One of these texts.
+    /// Describes a text that is one of these.
     pub(in crate::http::api) const fn one_of(
         name: &'static str,
         values: &'static [&'static str],
@@ -78,7 +78,7 @@ impl Parameter {
         Self::of(name, meaning, Kind::OneOf(values))
     }
 
-    /// One of GitLab's access levels.
+    /// Describes one of GitLab's access levels.
     pub(in crate::http::api) const fn access_level(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::AccessLevel)
     }
@@ -88,7 +88,7 @@ impl Parameter {
         Self::of("scopes", meaning, Kind::Scopes)
     }
 
-    /// A list of texts.
+    /// Describes a list of texts.
     pub(in crate::http::api) const fn texts(name: &'static str, meaning: &'static str) -> Self {
         Self::of(name, meaning, Kind::Texts)
     }
@@ -127,7 +127,7 @@ impl Parameter {
         schema
     }
 
-    /// Returns the name of what it contains, for people.
+    /// Returns the name of its kind, for people.
     pub(in crate::http::api) fn kind(&self) -> String {
         match self.kind {
             Kind::Text => "text".to_owned(),

@@ -1,4 +1,5 @@
-//! The responses to requests that were not carried out. This is the API's only place that maps failures to status codes.
+//! The responses to requests that were not carried out. This is the API's only place that maps failures to status
+//! codes.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -1,4 +1,4 @@
-//! Ways to authenticate to the API, and what a caller is told whose token has ended.
+//! Ways to authenticate to the API, and the messages for a caller whose token has ended.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Secrets of tokens and passwords: shown once, brought along, rotated, and stored as hashes.
+//! Secrets of tokens and passwords: shown once, supplied by an administrator, rotated, and stored as hashes.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use secrecy::ExposeSecret;

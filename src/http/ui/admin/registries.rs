@@ -1,4 +1,4 @@
-//! The registries and the accounts there: whether they answer, and what is left of their pull limits.
+//! The registries and the accounts there: whether they respond, and what is left of their pull limits.
 
 use std::time::Duration;
 

@@ -9,9 +9,9 @@ use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{number, number_of, share, size};
 
-/// What is known about a group.
+/// The known figures of a group.
 pub(super) struct Figures {
-    /// What it has cached; `None`: the index is damaged.
+    /// The totals of its cached content; `None`: the index is damaged.
     totals: Option<GroupTotals>,
     /// Number of pinned images.
     pinned: usize,

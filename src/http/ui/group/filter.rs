@@ -94,7 +94,7 @@ async fn count(visitor: &Visitor, group: &Group, query: ImageQuery) -> Result<us
     found.map(|page| page.total).map_err(|error| visitor.refused(&error.into()))
 }
 
-/// Returns what selects the images of a filter; `None`: their state does not.
+/// Returns the state that selects the images of a filter; `None`: the filter is not one by state.
 pub(super) async fn only(visitor: &Visitor, group: &Group, filter: Filter) -> Option<Only> {
     let caller = &visitor.caller;
     let days = policy::unpulled_days(&caller.directory, group.id, caller.state.unpulled_days);

@@ -1,4 +1,4 @@
-//! The list of a group's images: what the address asks for, and the table.
+//! The list of a group's images: the part that the address requests, and the table.
 
 use maud::{Markup, html};
 
@@ -42,7 +42,7 @@ enum Column {
 }
 
 impl List {
-    /// Reads the part of the list that the query of the address asks for.
+    /// Reads the part of the list that the query of the address requests.
     pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
         let wanted = Wanted::of(query);
         let query = ImageQuery { only: only(visitor, group, wanted.filter).await, ..wanted.query() };
@@ -141,7 +141,7 @@ impl List {
     fn column(&self, base: &str, column: Column, label: &str, class: &str) -> Markup {
         let is_sorted = self.wanted.column == column;
         let direction = if self.wanted.descending { "descending" } else { "ascending" };
-        // Of numbers and times, the largest are of interest first.
+        // Numbers and times begin with the largest, which are of most interest.
         let descending = if is_sorted { !self.wanted.descending } else { column != Column::Name };
         let sorted = Wanted { column, descending, page: 0, ..self.wanted.clone() };
         html! {
@@ -197,7 +197,7 @@ impl Wanted {
         }
     }
 
-    /// Returns the query of an address that asks for the same; nothing for what is so without one.
+    /// Returns the query of an address that requests the same, without the values that are the defaults.
     fn address(&self) -> String {
         let pairs = self.pairs();
         pages::query_of(&pairs.each_ref().map(|(name, value)| (*name, value.as_str())))

@@ -1,5 +1,5 @@
-//! The accounts of a group at registries: those that it uses, each with a test, and the form that sets one. A password is
-//! never shown, nor put into the form again.
+//! The accounts of a group at registries: those that it uses, each with a test, and the form that sets one. A password
+//! is never shown, nor put into the form again.
 
 use maud::{Markup, html};
 use secrecy::SecretString;

@@ -1,4 +1,4 @@
-//! Rotation, extension and revocation of one token: a form each, and what it does.
+//! Rotation, extension and revocation of one token: the form of each, and its effect.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) fn show_rotation(visitor: &Visitor, owner: &Owner, id: TokenId) -> Re
 pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let token = owner.token(visitor, id)?;
-    // A second rotation would end the secret that the first one has promised to keep for a while.
+    // A second rotation would end the old secret, which was to stay valid for the overlap of the first one.
     if form.value("present") != Some(token.credential.to_string().as_str()) {
         let content = rotation_form(visitor, owner, &token, Some(&Problem::of_form(ROTATED)));
         return Ok(page::respond(StatusCode::CONFLICT, &visitor.frame(), "Rotate a token", &content));
@@ -55,7 +55,7 @@ pub(super) async fn rotate(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         let content = rotation_form(visitor, owner, &token, Some(&problem));
         return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Rotate a token", &content));
     };
-    // Another end has a page of its own. What has expired gets none, or the latest that is allowed.
+    // The end is changed on a page of its own. A token that has expired gets no end, or the latest that is allowed.
     let has_expired = token.expires_at.is_some_and(|at| at <= visitor.caller.now);
     let ending = has_expired.then_some(Ending::Never);
     let (of, present) = (owner.clone(), token.credential);

@@ -76,7 +76,7 @@ pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, F
     }
 }
 
-/// Checks that the form chooses of what it offers.
+/// Checks that the form has only choices that it offers.
 fn check_choices(form: &Form, owner: &Owner) -> Result<(), ApiError> {
     if let Owner::Group(_) = owner {
         form.choice("kind", &["deploy", "group"])?;
@@ -140,7 +140,7 @@ impl Typed {
     }
 
     async fn create(&self, visitor: &Visitor, owner: &Owner, new: NewToken) -> Result<Token, ApiError> {
-        // The API allows it with a secret from elsewhere, which this form does not take.
+        // The API allows it together with a supplied secret, which this form does not accept.
         if self.username.contains('$') {
             return Err(invalid("username", "cannot contain “$”"));
         }

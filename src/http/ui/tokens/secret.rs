@@ -13,7 +13,8 @@ use crate::http::ui::parts::{code, icon};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, minute};
 
-/// Shows the secret; `what` says what happened to the token, and `others` whose ends that brought forward.
+/// Shows the secret; `what` is a sentence about what happened to the token, and `others` are the objects whose ends
+/// that brought forward.
 pub(super) fn show(
     visitor: &Visitor,
     owner: &Owner,
@@ -24,7 +25,7 @@ pub(super) fn show(
     let username = match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
-        // Any name goes with it. That of the token was typed by somebody, and this one is put into commands.
+        // Such a token is accepted with any user name. Its name was typed by somebody, so it is not put into commands.
         TokenOwner::Group { .. } => "token".to_owned(),
     };
     let secret = secret.expose_secret();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A connection of this group that is ready this number of times, each for longer than a quantum. It records its
+/// Runs a connection of this group that is ready this number of times, each for longer than a quantum. It records its
 /// group, 0 if it has none.
 async fn connection(turns: Turns, group: Option<GroupId>, times: usize, order: Rc<RefCell<Vec<u64>>>) {
     let (queue, mut left) = (SendQueue::default(), times);

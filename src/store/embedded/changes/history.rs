@@ -31,8 +31,8 @@ pub(in crate::store::embedded) enum Rest {
     /// Nothing: the file is complete.
     Nothing,
     /// One incomplete line with this number of bytes. An interrupted write leaves this (bytes are missing, or are
-    /// zero), but so does damage to the last line. Only another record of the number of the last change can tell
-    /// the two apart.
+    /// zero), but so does damage to the last line. Only another record of the number of the last change can distinguish
+    /// the two.
     Torn(u64),
     /// Damage that an interrupted write cannot have caused.
     Damaged(String),

@@ -18,7 +18,7 @@ impl EmbeddedContent {
         if is_complete && !usage.has_changes() { self.index().close() } else { self.index().flush() }
     }
 
-    /// Returns what keeps the store from being closed during a change.
+    /// Returns the changes under way, for which the end of the store waits.
     pub(in crate::store) fn closing(&self) -> &Closing {
         self.manifests().usage().closing()
     }

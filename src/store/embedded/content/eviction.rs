@@ -70,7 +70,7 @@ impl EmbeddedContent {
     }
 
     /// Evicts one selection of content. Returns the files that could not be removed, with a number of reads for which
-    /// they are not the first choice again: one such file must not keep the others.
+    /// they are not the first choice again: one such file must not prevent the eviction of others.
     fn evict_selected(
         &self,
         bytes: u64,
@@ -123,7 +123,7 @@ impl EmbeddedContent {
     }
 
     fn pins(&self) -> Result<Pins, StoreError> {
-        // Before the images are read: what is pinned meanwhile is noticed.
+        // Read before the images, so that a pin that is set meanwhile is noticed.
         let changes = self.index().pin_changes();
         Ok(Pins { changes, content: self.pinned()? })
     }

@@ -56,8 +56,8 @@ impl EmbeddedContent {
         Ok(ImagePage { images: self.shown(page, blobs), total })
     }
 
-    /// Returns the images of a group of which this is true, in the order of their names. Only of those that nobody has
-    /// pulled for long, all records are read.
+    /// Returns the selected images of a group, in the order of their names. A selection by the time of the last pull
+    /// reads all records of the group, others read only those of the selected images.
     fn selected(&self, group: GroupId, only: &Only) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
         let is_recent = |record: &ImageRecord, since| record.pinned || record.last_pulled_at >= since;
         let mut all = match only {

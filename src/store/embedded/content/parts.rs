@@ -57,7 +57,7 @@ impl EmbeddedContent {
     ) -> PlatformPart {
         let (configuration, layers) = named.split_first().map_or((None, named), |(first, rest)| (Some(first), rest));
         let commands = configuration.map(|one| commands(&one.digest, blobs)).unwrap_or_default();
-        // Only where there is a command for each layer is it certain which made which.
+        // Only if there is one command for each layer is it certain which command made which layer.
         let command = |number: usize| commands.get(number).filter(|_| commands.len() == layers.len()).cloned();
         let layers = layers.iter().enumerate().map(|(number, layer)| {
             let held = self.index().held_file(image.group, &image.origin, &layer.digest);

@@ -2,8 +2,8 @@
 //! image was removed, what a tag stood for so long ago that it is not in the history, and what a removed manifest named
 //! that was too long for its summary.
 //!
-//! Everything that an image names stays, so a pull loses nothing: what it is given is named from the moment at which
-//! its image is recorded, and was read just before. Where it is not known what an image names, the links of its origin
+//! Everything that an image names stays, so a pull loses nothing: its content is named as soon as its image is
+//! recorded, and counts as just read until then. Where it is not known what an image names, the links of its origin
 //! stay.
 
 use std::collections::HashSet;
@@ -57,7 +57,7 @@ impl EmbeddedContent {
         let orphans = self.remove_links(group, origin, &mut unread, |unread| {
             self.retain_unnamed(group, origin, unread, &mut seen)?;
             unread.retain(|digest| self.index().is_unread(digest, before));
-            // A database that has failed meanwhile names too little.
+            // If the database has failed meanwhile, names may be missing.
             if !self.index().is_checked()? {
                 unread.clear();
             }
@@ -93,7 +93,7 @@ impl EmbeddedContent {
             images.push(key);
         }
         for image in images {
-            // A file is read for each image, so only where something is left.
+            // No more files of images are read once no content is left.
             if contents.is_empty() {
                 return Ok(());
             }
@@ -122,7 +122,7 @@ impl EmbeddedContent {
     /// Returns what one manifest names; nothing if the group has never pulled it, and `None` if it has and the manifest
     /// is not stored any more.
     fn names_of_one(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Names>, StoreError> {
-        // A summary of as many names may not have all.
+        // A summary with the maximum number of names may lack some.
         let is_whole = |blobs: usize, manifests: usize| blobs.max(manifests) < MAX_NAMES_OF_ONE;
         if let Some(known) = self.index().summary(digest)
             && is_whole(known.blobs.len(), known.manifests.len())

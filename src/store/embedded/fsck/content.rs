@@ -143,7 +143,7 @@ pub(super) fn entries(folder: &Path, findings: &mut Findings) -> Vec<(PathBuf, S
     }
 }
 
-/// Verifies the manifests and their descriptions, and compares what the index says of them.
+/// Verifies the manifests and their descriptions, and compares them with their summaries in the index.
 pub(super) fn verify_manifests(
     cache: &Path,
     content: &Content,

@@ -51,7 +51,7 @@ pub enum Finding {
     MissingEntry(Entry, String),
     /// The index has an entry that has no file.
     SurplusEntry(Entry, String),
-    /// The index has another entry than the file says.
+    /// The entry in the index differs from the one in the file.
     DifferingEntry(Entry, String),
     /// The recorded length of a stored file is not its length.
     Length {
@@ -62,7 +62,7 @@ pub enum Finding {
         /// The length in bytes of the file.
         found: u64,
     },
-    /// Count in the index that is not what is stored.
+    /// A count in the index differs from what is stored.
     Count {
         /// The group; `None`: the whole store.
         group: Option<GroupId>,

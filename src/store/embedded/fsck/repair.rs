@@ -113,7 +113,7 @@ fn damaged_image(finding: &Finding) -> Option<&PathBuf> {
     path.components().rev().nth(2).filter(|kind| kind.as_os_str() == "tags").map(|_| path)
 }
 
-/// Repairs what one finding says of a file. What the index says of it is corrected later.
+/// Repairs the file of one finding. Its entries in the index are corrected later.
 fn repair_file(cache: &Path, finding: &Finding, repaired: &mut Repaired) -> Result<(), StoreError> {
     match finding {
         Finding::Blob(path)
@@ -170,7 +170,7 @@ fn take(cache: &Path, path: &Path, repaired: &mut Repaired) -> Result<(), StoreE
 fn repair_leftover(cache: &Path, path: &Path, repaired: &mut Repaired) -> Result<(), StoreError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name == index_file::FORGOTTEN {
-        // A start goes on with the purge.
+        // A start continues the purge.
         return Ok(());
     }
     if damage::is_set_aside(path) {

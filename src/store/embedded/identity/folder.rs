@@ -53,10 +53,10 @@ impl EmbeddedIdentities {
         recovery::known(&Files::below(data)).service
     }
 
-    /// Creates a store with these identities and audit events below the data folder, and its export. `number` is that of
-    /// the last change in them. An existing store is moved aside; returns its new path. A process that is killed in the
-    /// middle leaves either the existing store or the new one. `before` is called before the existing store changes,
-    /// once what needs the most disk space has been written.
+    /// Creates a store with these identities and audit events below the data folder, and its export. `number` is that
+    /// of the last change in them. An existing store is moved aside; returns its new path. A process that is killed in
+    /// the middle leaves either the existing store or the new one. `before` is called before the existing store
+    /// changes, once what needs the most disk space has been written.
     ///
     /// # Errors
     ///

@@ -214,8 +214,8 @@ impl Index {
         Ok(false)
     }
 
-    /// Forgets entries that are made again: what all tags stand for and the summaries of manifests, which the files
-    /// tell, and records of files that cannot be decoded.
+    /// Removes entries that are made again from the files: what all tags stand for, the summaries of manifests, and
+    /// records of files that cannot be decoded.
     pub fn forget(&self, tags: bool, summaries: bool, records: bool) {
         self.in_database(|| {
             if tags {

@@ -81,7 +81,7 @@ impl Index {
         let record = ImageRecord {
             digest: file.entry.digest,
             cached_at: file.since(),
-            // After the loss of the index nothing is removed because nobody is known to have pulled it.
+            // After the loss of the index, an image counts as pulled now, so that it is not removed for its age.
             last_pulled_at: before.map_or_else(Timestamp::now, |before| before.last_pulled_at),
             pulls: before.map_or(0, |before| before.pulls),
             pinned: file.pinned,

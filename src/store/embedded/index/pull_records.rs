@@ -1,4 +1,4 @@
-//! Who pulled which image, by day, image and credential. In sled alone.
+//! Records of who pulled which image, by day, image and credential. In sled alone.
 
 use std::sync::{MutexGuard, PoisonError};
 

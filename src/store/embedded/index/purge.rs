@@ -42,7 +42,7 @@ impl Index {
     /// Fails if a file cannot be removed.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
         self.in_database(|| self.database.write_out());
-        // Most files go while pulls are recorded, and only the rest keeps them waiting.
+        // Most files are removed while pulls are recorded. Pulls wait only for the removal of the rest.
         index_file::remove_files(&self.groups, group)?;
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         self.forget_entries(group);

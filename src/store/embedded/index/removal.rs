@@ -3,8 +3,8 @@
 //! The steps, each of which is durable before the next begins: a note of the removal; the images themselves, after
 //! which they are neither listed nor served by their tags; the note without them, because they may be pulled again from
 //! now on; the links to what no other image of the group names. Then the content to which no group has a link is
-//! removed, and at last the note. What a note says is repeated until it is removed: at a start, and every minute
-//! (`actors::janitor`).
+//! removed, and at last the note. The removal in a note is repeated until the note is removed: at a start, and every
+//! minute (`actors::janitor`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,8 @@ impl Index {
         removal_files::remove(note, group)
     }
 
-    /// Prepares the removal of the links of a group to these contents: what takes long, while others go on.
+    /// Prepares the removal of the links of a group to these contents: does the part that takes long, without delaying
+    /// other tasks.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use crate::store::images::ImageKey;
 use crate::store::link::TagEntry;
 
 impl Index {
-    /// Returns what the database says of the image that has this file; `None` if it knows no such image.
+    /// Returns the content of this file of an image by its record in the database; `None` if there is no such record.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Index {
         let newest = tag.as_ref().map(newest).transpose()?.flatten();
         let is_it = |entry: &TagEntry| entry.digest == record.digest;
         let unknown = TagEntry { digest: record.digest, checked_at: record.cached_at, denied: false };
-        // The newest entry also tells a denial.
+        // The newest entry also shows a denial.
         let entry = newest.filter(is_it).or(pulled.filter(is_it)).unwrap_or(unknown);
         let cached_at = Some(record.cached_at);
         Ok(ImageFile { origin, tag, entry, cached_at, pinned: record.pinned, earlier: Vec::new() })

@@ -26,7 +26,8 @@ pub(in crate::store::embedded) struct ImageFile {
     /// Present content of the image. The time of its confirmation matters for a tag only.
     #[serde(flatten)]
     pub(in crate::store::embedded) entry: TagEntry,
-    /// Time since which it is that. `None` in a file of an earlier version: when it was last confirmed.
+    /// Time since which the image has this content. `None` in a file of an earlier version, for which the time of the
+    /// last confirmation counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store::embedded) cached_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -78,8 +79,8 @@ impl ImageFile {
         self.cached_at.unwrap_or(self.entry.checked_at)
     }
 
-    /// Writes the file. It can be made again by the next pull, unless it says that the image is pinned: then a power
-    /// cut does not lose it. Fails if it cannot be written.
+    /// Writes the file. It can be made again by the next pull, unless the image is pinned: then a power cut does not
+    /// lose it. Fails if it cannot be written.
     pub(in crate::store::embedded) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
         if self.pinned {
             return self.write_durably(groups, group);

@@ -28,7 +28,7 @@ pub(in crate::store::embedded) struct LinkFile {
 }
 
 impl LinkFile {
-    /// Returns true if an entry of the database says the same. Files of earlier versions do not state the length.
+    /// Returns true if an entry of the database is the same. Files of earlier versions do not state the length.
     pub(in crate::store::embedded) fn is_same(&self, known: Link) -> bool {
         known == self.link || (known.state == self.link.state && self.link.size.is_none())
     }

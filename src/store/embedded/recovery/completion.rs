@@ -62,8 +62,8 @@ impl Found {
         database: RecordsDatabase,
     ) -> Result<RecordsDatabase, StoreError> {
         let difference = database.difference(&history.records);
-        // Damaged times of last use and sums of events must not refuse a start, but pages that cannot be read would fail later: the
-        // database is rebuilt without them.
+        // Damaged times of last use and sums of events must not refuse a start, but pages that cannot be read would
+        // fail later: the database is rebuilt without them.
         let others = || database.last_used().and_then(|_| database.size_of_sums());
         let difference = match difference.and_then(|difference| others().map(|_| difference)) {
             Err(StoreError::Damaged(_)) => return rebuild_database(files, history, Some(database)),

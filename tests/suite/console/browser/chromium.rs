@@ -45,7 +45,7 @@ impl Chromium {
         let started = "ChromeDriver was started successfully on port ";
         let port =
             lines.find_map(|line| line.split_once(started).map(|(_, port)| port.trim_end_matches('.').to_owned()));
-        // What it prints later must not fill the pipe.
+        // Its later output must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
         let options = json!({"args": arguments, "binary": "/usr/bin/chromium"});
@@ -113,7 +113,8 @@ impl Chromium {
         eventually(part, async || !self.text().await.contains(part)).await;
     }
 
-    /// Returns the text of the first element of this selector. An element of a page that is being left is looked for again.
+    /// Returns the text of the first element of this selector. If the element belongs to a page that is being left, it
+    /// is looked up again.
     pub async fn text_of(&self, selector: &str) -> String {
         let mut text = None;
         eventually(selector, async || {
@@ -171,7 +172,7 @@ fn metrics(width: u32) -> Value {
 
 /// Returns the script of axe-core, which is a file of a Python package of the tests.
 fn axe_core() -> String {
-    // Not imported, because it needs what is not installed.
+    // Located without an import, because the package imports others that are not installed.
     let find = "import importlib.util as all; \
                 print(all.find_spec('axe_playwright_python').submodule_search_locations[0])";
     let output = Command::new(crate::service::python()).args(["-c", find]).output().unwrap();

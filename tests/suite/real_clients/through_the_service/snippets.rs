@@ -1,5 +1,5 @@
-//! The lines that the page of a group and `snippet` show, word for word, run with the real clients: only what stands in
-//! angle brackets is filled in, and the folders of this machine's settings are others.
+//! The lines that the page of a group and `snippet` show, word for word, run with the real clients: only the texts in
+//! angle brackets are filled in, and the folders of the machine's settings are replaced.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -27,7 +27,7 @@ impl<'a> Shell<'a> {
         let folder = tempfile::tempdir().unwrap();
         let shell = Self { scene, folder };
         shell.write("secret", &scene.token.secret);
-        // What `docker` does by itself: a registry on this machine may be without TLS.
+        // As `docker` does by itself: a registry on this machine may be without TLS.
         let host = scene.host();
         let without_tls = format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n");
         // Skopeo reads its file in the home folder only.
@@ -73,7 +73,7 @@ impl<'a> Shell<'a> {
             .env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"))
             .env("CONTAINERS_CONF", self.path("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", self.path("storage.conf"))
-            // Any file system has this one.
+            // This snapshotter works on any file system.
             .env("CONTAINERD_SNAPSHOTTER", "native")
             .env_remove("XDG_RUNTIME_DIR")
             .output()
@@ -126,7 +126,7 @@ async fn the_lines_for_podman_and_skopeo_log_in_pull_and_configure_a_mirror() {
     shell.run(&lines[1].replace("skopeo copy ", "skopeo copy --all "));
     shell.has_manifest("postgres", digest);
 
-    // What does not come from the mirror comes from nowhere.
+    // The registry itself is made unreachable, so that all content comes from the mirror.
     let mirror = lines[2].replace("location = \"docker.io\"", "location = \"127.0.0.1:1\"");
     shell.write("registries.conf", &format!("{mirror}\ninsecure = true\n"));
     shell.run("podman image rm --all --force && podman pull docker.io/library/postgres:17");
@@ -159,7 +159,7 @@ async fn the_lines_for_containerd_pull_images_of_one_registry_and_of_all() {
     let (shell, lines) = (Shell::new(&scene), lines_for(&scene, "containerd").await);
     let digest = scene.digest("library/postgres:17");
     let pull = lines[2].replace("/etc/containerd/certs.d", shell.path("certs.d").to_str().unwrap());
-    // What does not come from the service comes from nowhere.
+    // The registry itself is made unreachable, so that all content comes from the service.
     let nowhere = "server = \"http://127.0.0.1:1\"\n";
     for (hosts, folder) in [(&lines[0], "docker.io"), (&lines[1], "_default")] {
         let _ = std::fs::remove_dir_all(shell.path("certs.d"));

@@ -1,4 +1,4 @@
-//! What `apply` plans and does.
+//! Plans of `apply`, and the changes that it makes.
 
 use super::*;
 

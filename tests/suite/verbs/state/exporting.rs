@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Fills a service with everything that a state file can have, by other verbs.
+/// Fills a service with everything that a state file can have, by other subcommands.
 fn fill(company: &Company) {
     for line in [
         "user create alice --name Alice --email alice@example.com --admin",

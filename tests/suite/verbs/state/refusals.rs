@@ -1,4 +1,4 @@
-//! What `apply` refuses: everything at once, before anything is changed.
+//! Refusals of `apply`: all faults at once, before anything is changed.
 
 use super::*;
 

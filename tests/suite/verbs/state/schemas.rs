@@ -80,7 +80,7 @@ fn check(of: &str, accepted: &[&str], refused: &[&str]) {
     }
 }
 
-/// Returns for each file in TOML whether it is as the schema says.
+/// Returns for each file in TOML whether it is valid by the schema.
 fn validities(schema: &Value, files: &[&str]) -> Vec<bool> {
     let documents: Vec<Value> =
         files.iter().map(|file| serde_json::to_value(file.parse::<toml::Table>().unwrap()).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Fake upstream, which cuts connections, sends wrong content, stalls and panics as a script says.
+//! Fake upstream, which cuts connections, sends wrong content, stalls and panics according to a script.
 
 use std::collections::VecDeque;
 use std::ops::Range;

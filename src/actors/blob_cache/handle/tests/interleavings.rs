@@ -1,6 +1,6 @@
 //! The whole cache of blobs under a deterministic scheduler: thousands of different orders in which callers come, read
-//! and leave, upstream delivers, fails and lies, work on the disk is done, fails and is lost, blobs are removed and
-//! evicted, and the process is killed and started again.
+//! and leave, upstream delivers, fails and sends wrong content, work on the disk is done, fails and is lost, blobs are
+//! removed and evicted, and the process is killed and started again.
 //!
 //! It runs the real handle, actor, download task, writer and reader over a real store; only upstream is fake, and
 //! the threads for blocking work are replaced. In each interleaving:
@@ -54,7 +54,7 @@ const SEEDS_PER_STORE: u64 = 500;
 
 const THREADS: usize = 2;
 
-/// Events that must happen in many of them: otherwise the test has lost its subject.
+/// Events that must happen in many of them: otherwise the test does not cover them any more.
 const COMMON: [&str; 19] = [
     "a blob is passed on unstored",
     "a download goes on",
@@ -85,7 +85,7 @@ const MIN_COMMON: usize = 20;
 struct Shown {
     /// Hashes of their orders.
     orders: HashSet<u64>,
-    /// Number of those in which something has happened.
+    /// Number of the interleavings in which each event has happened.
     seen: BTreeMap<&'static str, usize>,
 }
 
@@ -124,7 +124,7 @@ fn no_order_of_events_stores_or_finishes_what_is_wrong_or_leaves_a_caller_withou
     assert_eq!(rare, None, "is rare: {seen:#?}");
 }
 
-/// Runs the interleavings of these seeds, and returns the seed of one that violates something.
+/// Runs the interleavings of these seeds, and returns the seed of one that violates a condition.
 fn failed(seeds: Range<u64>, shown: &Mutex<Shown>) -> Option<u64> {
     let (world, first) = (World::of(seeds.start), seeds.start);
     let mut first_order = None;
@@ -154,8 +154,8 @@ fn run(world: &World, scenario: Scenario, traced: bool) -> Run {
     })
 }
 
-/// Panics with the trace if the interleaving of this seed violates something: that of the simplest scenario with the
-/// same seed which still does.
+/// Panics if the interleaving of this seed violates a condition, with the trace of the simplest scenario of the same
+/// seed that still violates one.
 fn fail_for(seed: u64) {
     let run = |scenario: &Scenario| run(&World::of(seed), scenario.clone(), true);
     let (mut scenario, mut failed) = (Scenario::of(seed), run(&Scenario::of(seed)));

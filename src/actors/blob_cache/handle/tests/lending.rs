@@ -1,4 +1,4 @@
-//! Tests of file ranges, which are lent to the connection instead of being read.
+//! Tests of file ranges, which the connection sends from the file, so that the reader copies no bytes.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Extensions of tokens: how far, by whom, and not of what is over.
+//! Extensions of tokens: their limits, the callers who may make them, and refusals for tokens that have ended.
 
 use jiff::ToSpan;
 

@@ -1,4 +1,4 @@
-//! What a token made, and what that made: it ends with the token, however the token ends.
+//! Families of tokens: everything that a token made, directly or indirectly, ends with it, however it ends.
 
 use super::*;
 use crate::domain::id::{GroupId, UserId};

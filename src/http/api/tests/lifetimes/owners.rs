@@ -1,4 +1,5 @@
-//! Members whom a group access token made owners, and what they give and make: bound to the end of that token.
+//! Members who are owners through a group access token: the memberships that they grant and the tokens that they make
+//! end with that token.
 
 use super::*;
 use crate::domain::id::{GroupId, UserId};

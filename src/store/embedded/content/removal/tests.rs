@@ -18,7 +18,7 @@ use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::store::usage::{FileKind, StoredFile};
 
-/// One step of somebody. Numbers of groups, tags and manifests are small, so that steps meet.
+/// A step of the test. Numbers of groups, tags and manifests are small, so that steps often concern the same ones.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A pull of a tag that stands for a manifest.

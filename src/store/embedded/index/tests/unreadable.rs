@@ -25,7 +25,7 @@ fn make_unreadable(data: &Path, what: &str) {
     fs::write(folder, "no folder").unwrap();
 }
 
-/// Two groups with a link and a tag each.
+/// Creates two groups with a link and a tag each.
 fn filled(data: &Path) -> Origin {
     let (index, origin) = (Index::open(data, data).unwrap(), origin(Account::Anonymous));
     for group in [A, B] {

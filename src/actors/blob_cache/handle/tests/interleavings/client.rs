@@ -23,7 +23,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Does what this caller does, if it does not leave.
+    /// Sends the request of this caller and reads the response, unless the caller is dropped before.
     pub(super) async fn act(self, scenario: &Scenario, caller: Caller) -> Result<CacheStatus, BlobError> {
         let wanted = scenario.wanted(caller.group, caller.elsewhere);
         let done = self.request(scenario, wanted, &caller.wants).await;

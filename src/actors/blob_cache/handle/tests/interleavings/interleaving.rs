@@ -179,7 +179,8 @@ impl Interleaving<'_> {
         });
     }
 
-    /// Once upstream and the disk work again, a new group gets the blob, which is stored, and then needs no upstream.
+    /// Checks that a new group gets the blob once upstream and the disk work again, and that the blob is then stored
+    /// and needs no upstream.
     async fn last(&mut self, process: &Process) {
         self.upstream.recover();
         self.scheduler.hurry();

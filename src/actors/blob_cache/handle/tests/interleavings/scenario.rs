@@ -1,5 +1,5 @@
-//! Content of one interleaving, apart from the order: the blob, the limits, the callers, what disturbs them, and
-//! how often upstream fails. All of it follows from the seed.
+//! Content of one interleaving, apart from the order: the blob, the limits, the callers, the disturbances, and the
+//! frequency of upstream's faults. All of it follows from the seed.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) struct Scenario {
     pub(super) has_last: bool,
 }
 
-/// A caller: whose it is, what it wants, when it comes and leaves.
+/// A caller: its group, its request, and the turns at which it comes and leaves.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) group: u64,

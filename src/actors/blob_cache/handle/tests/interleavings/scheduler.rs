@@ -47,7 +47,7 @@ pub(super) struct Scheduler {
 struct State {
     waiting: Vec<Waiting>,
     random: Random,
-    /// One in this number of turns, time passes; 0: never.
+    /// Time passes at one of this number of turns; 0: at none.
     calm: u64,
     turns: usize,
     works: usize,

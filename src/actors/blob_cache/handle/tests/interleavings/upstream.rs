@@ -1,5 +1,5 @@
 //! Upstream in an interleaving: each response, chunk and failure waits for its turn. It refuses, cuts, stalls, ends
-//! early, sends wrong bytes, resumes at another offset, states wrong lengths, and panics, as the seed says.
+//! early, sends wrong bytes, resumes at another offset, states wrong lengths, and panics, as the seed determines.
 
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
