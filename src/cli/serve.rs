@@ -91,6 +91,7 @@ impl ServeArgs {
             tracing::info!("SIGHUP: no setting that can be reloaded has changed");
         } else {
             tracing::info!(applied, "SIGHUP: changed settings are applied");
+            service.note_change(&applied);
         }
         if service.serves_tls() {
             tracing::info!("SIGHUP: the certificate and its key are read again");

@@ -215,6 +215,7 @@ impl Handles {
             upstream: self.upstream.clone(),
             manifests: self.manifests.clone(),
             accounts: self.accounts.clone(),
+            audit: self.audit.clone(),
             tls: server.tls().is_some(),
         };
         let api = self.api_state(settings, upstreams.clone(), public_url.clone());

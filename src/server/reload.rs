@@ -1,11 +1,15 @@
 //! Reload of the settings in a running service: those that can change without a restart are applied together, or
 //! none of them.
 
+use jiff::Timestamp;
+
 use super::{StartError, warn_of_missing_groups};
+use crate::actors::audit::{AuditTrail, Occurrence};
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::domain::audit::{Author, Entity, Target, Who};
 use crate::settings::Settings;
 
 /// Components of a running service whose settings can be reloaded.
@@ -15,6 +19,7 @@ pub struct Reloadable {
     pub(super) manifests: ManifestCacheHandle,
     /// The accounts of groups, with the upstreams that the routes use.
     pub(super) accounts: GroupAccounts,
+    pub(super) audit: AuditTrail,
     /// True if the service has a certificate, which is read again as well.
     pub(super) tls: bool,
 }
@@ -55,5 +60,20 @@ impl Reloadable {
         self.accounts.reconfigure(world);
         self.manifests.change(settings.cache.manifests.times, changed);
         Ok(())
+    }
+
+    /// Notes for the audit trail that an operator has changed these settings.
+    pub fn note_change(&self, keys: &str) {
+        let target = Target { kind: "Settings".into(), id: None, name: keys.to_owned() };
+        let occurrence = Occurrence {
+            name: "settings_reloaded",
+            message: "settings reloaded",
+            author: Author::local(Who::Operator),
+            credential: None,
+            entity: Entity::Service,
+            target,
+            failure: None,
+        };
+        self.audit.note(occurrence, Timestamp::now());
     }
 }

@@ -7,6 +7,7 @@ mod last_use;
 mod lists;
 mod pulls;
 mod refusals;
+mod settings;
 mod verbs;
 
 use reqwest::Method;
