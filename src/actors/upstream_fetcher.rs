@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`request`] | the requests, each with the rules of its kind |
 //! | [`handle`] | [`UpstreamHandle`]: sends requests; replaces the upstreams |
-//! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
+//! | [`fetcher`] | the actor: backoff, pull limit, and what an outcome shows |
+//! | [`request_task`] | the tasks in which requests run: permit, timeout, mirrors |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`account_test`] | the test of an account, for people |
@@ -22,6 +23,7 @@ mod handle;
 mod limits;
 mod permits;
 mod request;
+mod request_task;
 mod states;
 mod traced;
 

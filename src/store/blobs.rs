@@ -1,16 +1,23 @@
 //! Committed blobs: one read-only file per blob, at `blobs/sha256/ab/<hex>` below the cache folder, named by its
 //! digest. Only [`BlobFiles::commit`] puts a file there, complete and durable. Knows nothing of access rights.
+//!
+//! | file | content |
+//! |---|---|
+//! | [`mod@file`] | the file of an open blob |
+//! | [`open`] | blobs that stay open, or in memory, because they were requested recently |
+//! | [`space`] | the space that blobs may take |
+//! | [`verifying`] | verification of stored blobs |
 
 mod file;
+mod open;
 mod space;
 mod verifying;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quick_cache::sync::Cache;
 
 use super::atomic_file;
@@ -18,15 +25,14 @@ use super::error::StoreError;
 use super::free_space::FreeSpace;
 use super::spool::SpoolFile;
 use super::usage::{FileKind, StoredFile, Usage};
-use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::min_free::MinFree;
 use crate::domain::quota::Quota;
 
 pub use self::file::BlobFile;
+use self::open::MAX_IN_MEMORY_BYTES;
+pub use self::open::{BlobContent, StoredBlob};
 pub use self::verifying::{Stamp, Verified, lower_priority};
-
-const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// All committed blobs of this machine. Cheap to clone. Its methods block, apart from [`Self::already_open`].
 #[derive(Clone, Debug)]
@@ -38,28 +44,6 @@ pub struct BlobFiles {
     /// Blobs that were requested recently: their files stay open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
-
-/// A committed blob, open for reading.
-#[derive(Clone, Debug)]
-pub struct StoredBlob {
-    /// The content.
-    pub content: BlobContent,
-    /// The length in bytes.
-    pub length: u64,
-}
-
-/// Location of the bytes of an open blob.
-#[derive(Clone, Debug)]
-pub enum BlobContent {
-    /// In the file of the blob.
-    File(BlobFile),
-    /// In memory, because the blob is small.
-    Bytes(Bytes),
-}
-
-/// Maximum length in bytes of a blob that is kept in memory instead of as an open file. Most image configurations
-/// are shorter.
-const MAX_IN_MEMORY_BYTES: u64 = 16 << 10;
 
 impl BlobFiles {
     /// Opens the blobs below this cache folder, which is created if it is missing. Keeps up to `open` of the
@@ -86,76 +70,6 @@ impl BlobFiles {
     pub fn beside_identities(mut self, data: &Path) -> Self {
         self.free_space = self.free_space.beside_identities(data);
         self
-    }
-
-    /// Opens a blob; `None` if it is not stored. A file whose length differs from `expected`, or that is empty
-    /// although the digest is not that of empty content, counts as missing: the blob is downloaded again and the
-    /// file replaced. A small blob is verified, and a damaged one is removed and counts as missing.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be opened, read or, where it is damaged, removed.
-    pub fn blob(&self, digest: &Digest, expected: Option<u64>) -> Result<Option<StoredBlob>, StoreError> {
-        if let Some(blob) = self.already_open(digest, expected) {
-            return Ok(Some(blob));
-        }
-        let file = match File::open(self.path(digest)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let metadata = file.metadata()?;
-        let length = metadata.len();
-        let whole = match expected {
-            Some(expected) => length == expected,
-            None => length > 0 || digest.hex() == EMPTY_SHA256,
-        };
-        if !whole {
-            return Ok(None);
-        }
-        let file = BlobFile::new(file);
-        let bytes = if length <= MAX_IN_MEMORY_BYTES { Some(file.read(0, length as usize)?) } else { None };
-        let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
-        // A blob of this size is cheap to verify, and from now on is served without reading the file again.
-        if bytes.as_ref().is_some_and(|bytes| sha256::digest(bytes) != *digest) {
-            let removed = self.remove_damaged(digest, &metadata)?;
-            return if removed { Ok(None) } else { self.blob(digest, expected) };
-        }
-        Ok(Some(self.keep_open(digest, &file, bytes, length)))
-    }
-
-    /// Returns a blob as [`Self::blob`] does, if its file is already open or its bytes are in memory. Does not
-    /// block.
-    pub fn already_open(&self, digest: &Digest, expected: Option<u64>) -> Option<StoredBlob> {
-        let blob = self.open.get(digest)?;
-        if blob.is_in_place() {
-            return Some(blob).filter(|blob| expected.is_none_or(|expected| expected == blob.length));
-        }
-        self.open.remove(digest);
-        None
-    }
-
-    /// Drops open files and in-memory blobs whose file was deleted from outside, so that the disk space is freed.
-    /// Brief blocking I/O.
-    pub fn close_removed(&self) {
-        // Does not block concurrent lookups meanwhile.
-        for (digest, blob) in self.open.iter() {
-            if !(blob.is_in_place() && self.path(&digest).exists()) {
-                self.open.remove(&digest);
-            }
-        }
-    }
-
-    fn keep_open(&self, digest: &Digest, file: &BlobFile, bytes: Option<Bytes>, length: u64) -> StoredBlob {
-        let content = bytes.map_or_else(|| BlobContent::File(file.clone()), BlobContent::Bytes);
-        let blob = StoredBlob { content, length };
-        self.open.insert(*digest, blob.clone());
-        // Checked after the insertion: a removal that came before it would otherwise leave the deleted file open.
-        // Later removals find the entry.
-        if !is_in_place(file, length) {
-            self.open.remove(digest);
-        }
-        blob
     }
 
     /// Makes a verified spool file the blob of this digest, replacing an equal blob that was there. Syncs the file,
@@ -221,15 +135,6 @@ impl BlobFiles {
             self.usage.removed(digest, blob_of(before.unwrap_or_default()));
         }
         Ok(removed)
-    }
-
-    /// Returns true if a client is reading the blob's file now.
-    pub fn is_being_read(&self, digest: &Digest) -> bool {
-        self.open.peek(digest).is_some_and(|blob| match &blob.content {
-            // One more for the entry itself, and one for the copy in hand.
-            BlobContent::File(file) => file.holders() > 2,
-            BlobContent::Bytes(_) => false,
-        })
     }
 
     /// Returns the digests of all committed blobs, in no particular order.
@@ -299,21 +204,6 @@ pub(super) fn for_each_file(
         }
     }
     Ok(())
-}
-
-impl StoredBlob {
-    /// Returns true if the file still has its name and length. Bytes in memory stay valid regardless of the file.
-    fn is_in_place(&self) -> bool {
-        match &self.content {
-            BlobContent::File(file) => is_in_place(file, self.length),
-            BlobContent::Bytes(_) => true,
-        }
-    }
-}
-
-/// Returns true if the open file was neither deleted nor truncated from outside.
-fn is_in_place(file: &BlobFile, length: u64) -> bool {
-    file.status().is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(length))
 }
 
 #[cfg(test)]

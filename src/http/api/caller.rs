@@ -16,15 +16,17 @@
 //!   [`super::own_token`] and [`super::own_password`]. The console has callers with a session, which stands for a
 //!   password: see [`visitor`](crate::http::ui).
 //!
-//! A request's body may arrive long after its head, and passwords wait to be hashed, so a decision that was made on
-//! the head may be out of date. Therefore a change takes a [`Permission`], and [`Caller::change`] repeats the
-//! decision on the directory that it changes, beginning with the credential. A caller who was revoked meanwhile
-//! gets 401; one who lost the right gets the refusal of the route. Reads use the snapshot on which they were
-//! decided.
+//! | file | content |
+//! |---|---|
+//! | [`authority`] | rights, decided on one directory at one time |
+//! | [`permission`] | changes, for which the right is decided again |
+//! | [`identities`] | the identities: snapshots, and the only handle for changes |
+//! | [`cache_events`] | audit events of changes of what groups have cached |
 
 mod authority;
 mod cache_events;
 mod identities;
+mod permission;
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -38,15 +40,12 @@ use jiff::Timestamp;
 pub(in crate::http) use self::authority::{Authority, Needed, Right, owner_of};
 pub(in crate::http::api) use self::cache_events::CacheChange;
 pub(crate) use self::identities::Identities;
+pub(in crate::http) use self::permission::Permission;
 use super::error::ApiError;
 use super::state::ApiState;
 use crate::actors::audit::Occurrence;
-use crate::actors::policy_evaluator::Edited;
 use crate::auth::secret;
-use crate::domain::audit::changes::Origin;
 use crate::domain::audit::{Author, Entity, Target, Who};
-use crate::domain::commands::CommandResult;
-use crate::domain::commands::summary::summary;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
@@ -79,14 +78,6 @@ const MAX_USER_AGENT_CHARS: usize = 200;
 
 /// A caller whose token may have any scope: it suffices to read and to revoke that token.
 pub(crate) struct AnyScope(pub(super) Caller);
-
-/// A right that the caller had when the head of the request arrived, with the rule that decides it. Created by
-/// [`Caller::may`].
-pub(in crate::http) struct Permission<D, G> {
-    decide: D,
-    /// The result of the rule at that time.
-    pub(super) granted: G,
-}
 
 /// Logs that a caller did something, with these fields and this message.
 macro_rules! log_of {
@@ -150,69 +141,6 @@ impl Caller {
         }
     }
 
-    /// Returns the permission for a change. `decide` is the rule of the route. Its result, such as the group in
-    /// question, is passed to the change.
-    ///
-    /// # Errors
-    /// The rule refuses the change at present.
-    pub(in crate::http) fn may<G, D>(&self, decide: D) -> Result<Permission<D, G>, ApiError>
-    where
-        D: Fn(&Authority<'_>) -> Result<G, ApiError>,
-    {
-        let granted = decide(&self.authority())?;
-        Ok(Permission { decide, granted })
-    }
-
-    /// Makes a change with its audit events, and logs its caller. The credential and the permission are decided again on the directory
-    /// that is changed, at the time of the change.
-    ///
-    /// # Errors
-    /// There are too many changes, the credential or the permission is no longer valid, the edit is refused, or it
-    /// cannot be stored.
-    pub(in crate::http) async fn change<G, D, T>(
-        &self,
-        what: &'static str,
-        permission: Permission<D, G>,
-        edit: impl FnOnce(&Authority<'_>, G) -> CommandResult<T> + Send + 'static,
-    ) -> Result<T, ApiError>
-    where
-        D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.change_named(permission, edit, |_| what).await
-    }
-
-    /// Makes a change as [`Self::change`] does. Its name in the log and in its audit events depends on the result.
-    ///
-    /// # Errors
-    /// As for [`Self::change`].
-    pub(super) async fn change_named<G, D, T>(
-        &self,
-        permission: Permission<D, G>,
-        edit: impl FnOnce(&Authority<'_>, G) -> CommandResult<T> + Send + 'static,
-        what: impl FnOnce(&T) -> &'static str + Send + 'static,
-    ) -> Result<T, ApiError>
-    where
-        D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.state.pace.admit(&self.identity)?;
-        let (state, decide) = (self.state.clone(), permission.decide);
-        let (needed, credential, author) = (self.needed, self.credential, self.author());
-        let decided = move |directory: &Directory, now| {
-            needed.decide_again(&state, (directory, now), credential, |authority| {
-                let granted = decide(authority)?;
-                let (writes, value) = edit(authority, granted).map_err(ApiError::from)?;
-                let (changes, message) = (summary(directory, &writes), what(&value));
-                let origin = Origin { author, message };
-                Ok(Edited { writes, origin, value: (value, message, changes) })
-            })
-        };
-        let (value, what, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
-        self.log(what, &changes);
-        Ok(value)
-    }
-
     /// Returns the caller as audit events name it.
     pub(in crate::http) fn author(&self) -> Author {
         Author {
@@ -250,24 +178,6 @@ impl Caller {
         self.record_cache(&CacheChange { name, what, group, image: None, changes: Vec::new() }).await?;
         self.state.purge.start(group.0).await;
         Ok(())
-    }
-
-    /// Decides a change of the cached content of a group again, on the latest snapshot, because no identity changes.
-    /// Returns the group and its path.
-    ///
-    /// # Errors
-    /// There are too many changes, or the credential or the permission is no longer valid.
-    pub(super) fn decide_again<D>(&self, permission: Permission<D, GroupId>) -> Result<(GroupId, String), ApiError>
-    where
-        D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
-    {
-        self.state.pace.admit(&self.identity)?;
-        let (directory, now) = (self.state.identities.directory(), Timestamp::now());
-        let group = self.needed.decide_again(&self.state, (&directory, now), self.credential, |authority| {
-            (permission.decide)(authority)
-        })?;
-        let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
-        Ok((group, path))
     }
 
     /// Logs that a session of this caller in the console has begun or ended, and counts it for the audit trail.

@@ -1,17 +1,22 @@
 //! `/groups`: the groups that the caller may see, and changes by their owners
 //! (<https://docs.gitlab.com/api/groups/>).
+//!
+//! | file | content |
+//! |---|---|
+//! | [`lists`] | lists of groups, with their filters and orders |
+//! | [`view`](mod@view) | the representation of a group |
 
-use std::sync::Arc;
+mod lists;
+mod view;
 
 use actix_web::web;
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use super::answer::{Accepted, Body, Created, Found, ListPage, Message, Time};
+pub(super) use self::lists::{descendants, list, subgroups};
+use self::view::{GroupView, view};
+use super::answer::{Accepted, Body, Created, Found, Message};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
-use super::pagination::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::CommandResult;
@@ -19,55 +24,6 @@ use crate::domain::commands::group::{self as edit, GroupChange, NewGroup};
 use crate::domain::directory::Directory;
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
-
-/// A group in GitLab's representation. A setting that is `null` is inherited from the group above or from the service.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Group")]
-pub(super) struct GroupView {
-    id: u64,
-    web_url: String,
-    name: String,
-    path: String,
-    description: String,
-    #[schemars(extend("enum" = ["private", "internal", "public"]))]
-    visibility: &'static str,
-    full_name: String,
-    full_path: String,
-    parent_id: Option<u64>,
-    avatar_url: (),
-    created_at: Time,
-    /// Whether the group may pull; groups below inherit it.
-    dependency_proxy_enabled: Option<bool>,
-    /// The quota of what the group has cached.
-    dependency_proxy_max_bytes: Option<u64>,
-    /// The days after its last pull after which an image goes; 0: never.
-    dependency_proxy_unpulled_days: Option<u32>,
-    /// The time for which tags are fresh.
-    dependency_proxy_tag_freshness_seconds: Option<u32>,
-    #[serde(flatten)]
-    without_effect: WithoutEffect,
-}
-
-/// Settings of groups in GitLab that mean nothing here, with the values that its Terraform provider assumes: it would
-/// otherwise change each group again at every run.
-#[derive(Serialize, JsonSchema)]
-struct WithoutEffect {
-    default_branch_protection: u8,
-    lfs_enabled: bool,
-    project_creation_level: &'static str,
-    subgroup_creation_level: &'static str,
-    two_factor_grace_period: u8,
-}
-
-impl WithoutEffect {
-    const ASSUMED: Self = Self {
-        default_branch_protection: 2,
-        lfs_enabled: true,
-        project_creation_level: "maintainer",
-        subgroup_creation_level: "owner",
-        two_factor_grace_period: 48,
-    };
-}
 
 /// Handles `POST /groups`.
 pub(super) async fn create(caller: Caller, params: Params) -> Result<Created<GroupView>, ApiError> {
@@ -105,37 +61,6 @@ fn may_create_in(caller: &Authority<'_>, parent: Option<u64>) -> Result<(), ApiE
         Some(id) => caller.group(&id.to_string(), Right::Own).map(drop),
         None => caller.administrator(),
     }
-}
-
-/// Handles `GET /groups`.
-pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<ListPage<GroupView>, ApiError> {
-    let top_level = params.is_true("top_level_only")?;
-    let groups = chosen(&caller, &params, |group| !top_level || group.parent.is_none())?;
-    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
-}
-
-/// Handles `GET /groups/:id/subgroups`.
-pub(super) async fn subgroups(
-    caller: Caller,
-    path: web::Path<String>,
-    page: Page,
-    params: Params,
-) -> Result<ListPage<GroupView>, ApiError> {
-    let parent = caller.authority().group(&path, Right::See)?;
-    let groups = chosen(&caller, &params, |group| group.parent == Some(parent.id))?;
-    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
-}
-
-/// Handles `GET /groups/:id/descendant_groups`.
-pub(super) async fn descendants(
-    caller: Caller,
-    path: web::Path<String>,
-    page: Page,
-    params: Params,
-) -> Result<ListPage<GroupView>, ApiError> {
-    let top = caller.authority().group(&path, Right::See)?;
-    let groups = chosen(&caller, &params, |group| group.id != top.id && group.path.is_within(&top.path))?;
-    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
 /// Handles `GET /groups/:id`.
@@ -258,31 +183,6 @@ fn check_move(caller: &Authority<'_>, group: &Group, part: Option<&str>) -> Resu
     }
 }
 
-fn view(caller: &Caller, group: &Group) -> GroupView {
-    let above = group.parent.into_iter().flat_map(|parent| caller.directory.lineage(parent));
-    let mut names: Vec<&str> =
-        std::iter::once(&group.name).chain(above.map(|above| &above.name)).map(String::as_str).collect();
-    names.reverse();
-    GroupView {
-        id: group.id.0,
-        web_url: format!("{}/groups/{}", caller.base_url, group.path),
-        name: group.name.clone(),
-        path: group.path.last_part().to_owned(),
-        description: group.description.clone(),
-        visibility: group.visibility.as_str(),
-        full_name: names.join(" / "),
-        full_path: group.path.to_string(),
-        parent_id: group.parent.map(|parent| parent.0),
-        avatar_url: (),
-        created_at: Time(group.created_at),
-        dependency_proxy_enabled: group.proxy_enabled,
-        dependency_proxy_max_bytes: group.cache.max_bytes,
-        dependency_proxy_unpulled_days: group.cache.unpulled_days,
-        dependency_proxy_tag_freshness_seconds: group.cache.tag_freshness_seconds,
-        without_effect: WithoutEffect::ASSUMED,
-    }
-}
-
 /// Returns the value for a parameter that is `null` or empty: none of the group's own.
 fn none<T>(params: &Params, name: &str) -> Option<Option<T>> {
     params.is_blank(name).then_some(None)
@@ -295,33 +195,4 @@ fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {
         visibility.ok_or_else(|| ApiError::invalid_value("visibility"))
     };
     params.text("visibility")?.map(named).transpose()
-}
-
-/// Returns the groups that the caller may see and that match the filters of a list, in its order.
-fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Result<Vec<Arc<Group>>, ApiError> {
-    let authority = caller.authority();
-    let search = params.text("search")?.unwrap_or_default().to_lowercase();
-    let found = |group: &Group| group.name.to_lowercase().contains(&search) || group.path.last_part().contains(&search);
-    let owned = params.is_true("owned")?.then_some(AccessLevel::Owner);
-    let wanted = owned.max(params.level("min_access_level")?);
-    let visibility = visibility(params)?;
-    let joined_only = params.flag("all_available")? == Some(false);
-    let mut groups: Vec<Arc<Group>> = caller
-        .directory
-        .groups()
-        .filter(|group| fits(group) && authority.sees(group) && found(group))
-        .filter(|group| visibility.is_none_or(|visibility| visibility == group.visibility))
-        .filter(|group| !joined_only || authority.own_level(group.id).is_some())
-        .filter(|group| wanted.is_none() || authority.own_level(group.id) >= wanted)
-        .cloned()
-        .collect();
-    match params.text("order_by")?.as_deref() {
-        Some("id") => {}
-        Some("path") => groups.sort_by(|a, b| a.path.cmp(&b.path)),
-        _ => groups.sort_by_key(|group| group.name.to_lowercase()),
-    }
-    if params.text("sort")?.as_deref() == Some("desc") {
-        groups.reverse();
-    }
-    Ok(groups)
 }

@@ -35,6 +35,12 @@ pub(super) enum FieldKind<'a> {
     Password,
     /// A password that is chosen here.
     NewPassword,
+    /// A password of an account elsewhere, of any length. It is set here, not checked.
+    PasswordElsewhere,
+    /// A whole number.
+    Whole,
+    /// A number, with decimals if it needs them.
+    Decimal,
     /// A day; the field is the first one that can be chosen, or empty.
     Day(&'a str),
 }
@@ -108,8 +114,8 @@ impl<'a> Field<'a> {
             problem,
             html! {
                 input id=(id) class=[self.short.then_some("short")] name=(self.name) type=[self.kind.input_type()]
-                    autocomplete=[self.kind.autocomplete()] autocapitalize=[plain.then_some("none")]
-                    spellcheck=[plain.then_some("false")] required[self.required]
+                    inputmode=[self.kind.input_mode()] autocomplete=[self.kind.autocomplete()]
+                    autocapitalize=[plain.then_some("none")] spellcheck=[plain.then_some("false")] required[self.required]
                     minlength=[least] maxlength=[most.or(self.max_chars)]
                     min=[Some(from).filter(|from| !from.is_empty())] value=[self.kind.is_shown().then_some(self.value)]
                     aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)];
@@ -154,10 +160,19 @@ impl<'a> Field<'a> {
 impl FieldKind<'_> {
     fn input_type(self) -> Option<&'static str> {
         match self {
-            Self::Text | Self::Identifier => None,
+            Self::Text | Self::Identifier | Self::Whole | Self::Decimal => None,
             Self::Email => Some("email"),
-            Self::Password | Self::NewPassword => Some("password"),
+            Self::Password | Self::NewPassword | Self::PasswordElsewhere => Some("password"),
             Self::Day(_) => Some("date"),
+        }
+    }
+
+    fn input_mode(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => Some("numeric"),
+            Self::Decimal => Some("decimal"),
+            Self::Text | Self::Identifier | Self::Email | Self::Day(_) => None,
+            Self::Password | Self::NewPassword | Self::PasswordElsewhere => None,
         }
     }
 
@@ -165,13 +180,13 @@ impl FieldKind<'_> {
         match self {
             Self::Text | Self::Identifier | Self::Email => Some("off"),
             Self::Password => Some("current-password"),
-            Self::NewPassword => Some("new-password"),
-            Self::Day(_) => None,
+            Self::NewPassword | Self::PasswordElsewhere => Some("new-password"),
+            Self::Whole | Self::Decimal | Self::Day(_) => None,
         }
     }
 
     fn is_shown(self) -> bool {
-        !matches!(self, Self::Password | Self::NewPassword)
+        !matches!(self, Self::Password | Self::NewPassword | Self::PasswordElsewhere)
     }
 }
 

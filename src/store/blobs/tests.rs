@@ -1,6 +1,9 @@
 //! Tests of stored blobs: what is found, kept open and in memory, and what is damaged.
 
+use std::fs::File;
+
 use super::*;
+use crate::auth::sha256;
 use crate::store::spool::Spool;
 
 const DIGEST: Digest = Digest::from_bytes([7; 32]);

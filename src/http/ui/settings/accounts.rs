@@ -10,6 +10,7 @@ use crate::domain::group::Group;
 use crate::http::api::ApiError;
 use crate::http::api::upstream_accounts::{self as accounts, UsedAccount};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
@@ -139,29 +140,15 @@ fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Proble
         form.stack method="post" action=(action(group)) {
             (token_field(visitor))
             input type="hidden" name="section" value=(SET);
-            div.field {
-                label for="upstream" { "Registry" }
-                (Problem::at(problem, "upstream"))
-                select #upstream name="upstream"
-                    aria-invalid=[Problem::invalid(problem, "upstream")] aria-describedby=[Problem::description(problem, "upstream", "")] {
-                    @for name in upstreams.names() {
-                        option value=(name) selected[name.as_str() == typed.upstream] { (name) }
-                    }
+            (Field::new("upstream", "Registry").of_options(problem, html! {
+                @for name in upstreams.names() {
+                    option value=(name) selected[name.as_str() == typed.upstream] { (name) }
                 }
-            }
-            div.field {
-                label for="identity" { "User name there" }
-                (Problem::at(problem, "identity"))
-                input #identity name="identity" autocomplete="off" autocapitalize="none" spellcheck="false" value=(typed.identity)
-                    aria-invalid=[Problem::invalid(problem, "identity")] aria-describedby=[Problem::description(problem, "identity", "")];
-            }
-            div.field {
-                label for="secret" { "Password or access token" }
-                p.hint #secret-is { "It is encrypted, and never shown. Each new password has to prove again what it may pull" }
-                (Problem::at(problem, "secret"))
-                input #secret type="password" name="secret" autocomplete="new-password"
-                    aria-invalid=[Problem::invalid(problem, "secret")] aria-describedby=[Problem::description(problem, "secret", "secret-is")];
-            }
+            }))
+            (Field::new("identity", "User name there").kind(FieldKind::Identifier).value(&typed.identity).show(problem))
+            (Field::new("secret", "Password or access token").kind(FieldKind::PasswordElsewhere)
+                .hint("It is encrypted, and never shown. Each new password has to prove again what it may pull")
+                .show(problem))
             button { "Save the account" }
         }
     }

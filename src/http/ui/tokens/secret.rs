@@ -4,7 +4,8 @@ use actix_web::HttpResponse;
 use maud::html;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Owner, may};
+use super::Owner;
+use super::list::may;
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::losses::Lost;
 use crate::http::ui::losses;

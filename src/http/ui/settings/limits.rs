@@ -1,0 +1,98 @@
+//! The quota of a group, and the number of days after which images go that nobody pulls.
+
+use maud::{Markup, html};
+
+use super::{Shown, action, saved};
+use crate::domain::commands::group::GroupChange;
+use crate::domain::group::Group;
+use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::{Field, FieldKind};
+use crate::http::ui::form::Form;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::size;
+
+/// The form of this part of the page.
+pub(super) const SECTION: &str = "limits";
+
+/// The fields of the form, as they were typed.
+pub(super) struct Typed {
+    quota: String,
+    days: String,
+}
+
+/// Number of bytes of the unit of the quota.
+const GB: f64 = 1e9;
+
+/// Maximum quota that can be typed, in GB.
+const MAX_QUOTA_GB: f64 = 1e9;
+
+/// Saves the form. Returns the group and what to show.
+pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown), Fault> {
+    let limits = Typed::new(form, group);
+    let wanted = limits.change();
+    saved(&form.visitor, group, wanted, |shown| Shown { limits, ..shown }).await
+}
+
+/// Shows the form.
+pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
+    let present = group.cache.max_bytes.map(|bytes| format!(". It is {} now", size(bytes))).unwrap_or_default();
+    let quota_hint = format!("Such as 50. Empty: none but that of the whole store{present}");
+    let days_label = "Remove images that nobody pulled for this number of days";
+    html! {
+        div.split {
+            div {
+                h2 { "Space and age" }
+                p.soft { "Over the quota, what this group has not read for the longest time goes first. Pinned images stay." }
+            }
+            form.column.stack method="post" action=(action(group)) {
+                (token_field(visitor))
+                input type="hidden" name="section" value=(SECTION);
+                (Field::new("quota", "Quota in GB").kind(FieldKind::Decimal).short().hint(&quota_hint)
+                    .value(&typed.quota).show(problem))
+                (Field::new("days", days_label).kind(FieldKind::Whole).short()
+                    .hint("Such as 90; 0: never. Empty: as in the group above, or the service")
+                    .value(&typed.days).show(problem))
+                button { "Save space and age" }
+            }
+        }
+    }
+}
+
+impl Typed {
+    /// Returns the fields with what the group has.
+    pub(super) fn of(group: &Group) -> Self {
+        let quota = group.cache.max_bytes.map(|bytes| (bytes as f64 / GB).to_string()).unwrap_or_default();
+        Self { quota, days: group.cache.unpulled_days.map(|days| days.to_string()).unwrap_or_default() }
+    }
+
+    /// Reads the fields. An empty one means no limit; one that is missing stays as it is.
+    fn new(form: &Form, group: &Group) -> Self {
+        let present = Self::of(group);
+        let typed = |name: &str| form.value(name).map(|text| text.trim().to_owned());
+        Self { quota: typed("quota").unwrap_or(present.quota), days: typed("days").unwrap_or(present.days) }
+    }
+
+    fn change(&self) -> Result<GroupChange, Problem> {
+        let max_cache_bytes = match self.quota.as_str() {
+            "" => None,
+            typed => Some(
+                typed
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|gb| *gb > 0.0 && *gb <= MAX_QUOTA_GB)
+                    .ok_or_else(|| Problem::at_field("quota", "is not a number of GB such as 50 or 0.5"))?,
+            ),
+        };
+        let unpulled_days = match self.days.as_str() {
+            "" => None,
+            typed => Some(typed.parse::<u32>().map_err(|_| Problem::at_field("days", "is not a number of days"))?),
+        };
+        Ok(GroupChange {
+            max_cache_bytes: Some(max_cache_bytes.map(|gb| (gb * GB).round() as u64)),
+            unpulled_days: Some(unpulled_days),
+            ..GroupChange::default()
+        })
+    }
+}

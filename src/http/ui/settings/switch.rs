@@ -1,0 +1,65 @@
+//! The switch of a group: whether it pulls.
+
+use maud::{Markup, html};
+
+use super::{Shown, action, saved};
+use crate::domain::commands::group::GroupChange;
+use crate::domain::group::Group;
+use crate::domain::policy;
+use crate::http::ui::fault::Fault;
+use crate::http::ui::fields::Choice;
+use crate::http::ui::form::Form;
+use crate::http::ui::parts::token_field;
+use crate::http::ui::problem::Problem;
+use crate::http::ui::visitor::Visitor;
+
+/// The form of this part of the page.
+pub(super) const SECTION: &str = "proxy";
+
+/// Saves the form. Returns the group and what to show.
+pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown), Fault> {
+    saved(&form.visitor, group, wanted(form), |shown| shown).await
+}
+
+/// Shows the form.
+pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
+    let directory = &visitor.caller.directory;
+    let switched = visitor.caller.state.is_switched_on(directory);
+    let above = match group.parent {
+        Some(parent) => switched && policy::proxy_enabled(directory, parent),
+        None => switched,
+    };
+    let inherited = format!("It is {} there", if above { "on" } else { "off" });
+    let choices = [
+        ("inherit", "As in the group above, or the service", inherited.as_str(), group.proxy_enabled.is_none()),
+        ("on", "On", "Whatever the group above says", group.proxy_enabled == Some(true)),
+        ("off", "Off", "Also in groups below, unless they say otherwise", group.proxy_enabled == Some(false)),
+    ];
+    html! {
+        div.split {
+            div { h2 { "Dependency proxy" } p.soft { "Off: every pull is refused with a sentence that says so. What is cached stays." } }
+            form.column.stack method="post" action=(action(group)) {
+                (token_field(visitor))
+                input type="hidden" name="section" value=(SECTION);
+                fieldset {
+                    legend.unseen { "Dependency proxy" }
+                    @for (value, label, meaning, is_chosen) in choices {
+                        (Choice::radio("proxy", value, label).chosen(is_chosen).show(meaning))
+                    }
+                }
+                button { "Save the switch" }
+            }
+        }
+    }
+}
+
+fn wanted(form: &Form) -> Result<GroupChange, Problem> {
+    let unknown = || Problem::at_field("proxy", "is none of those that can be chosen");
+    let proxy_enabled = match form.value("proxy") {
+        Some("on") => Some(true),
+        Some("off") => Some(false),
+        Some("inherit") => None,
+        _ => return Err(unknown()),
+    };
+    Ok(GroupChange { proxy_enabled: Some(proxy_enabled), ..GroupChange::default() })
+}

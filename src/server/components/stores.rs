@@ -1,0 +1,54 @@
+//! The stores of a server.
+
+use std::path::Path;
+
+use crate::server::StartError;
+use crate::settings::Settings;
+use crate::store::atomic_file::TempFileSweep;
+use crate::store::blobs::BlobFiles;
+use crate::store::content::ContentStore;
+use crate::store::data_dir::DataDir;
+use crate::store::embedded::content::EmbeddedContent;
+use crate::store::embedded::identity::EmbeddedIdentities;
+use crate::store::embedded::index::Index;
+use crate::store::error::OpenError;
+use crate::store::free_space::FreeSpace;
+use crate::store::identities::IdentityStore;
+use crate::store::manifests::ManifestStore;
+use crate::store::spool::Spool;
+use crate::store::usage::Usage;
+
+/// All stores on disk, opened.
+pub(in crate::server) struct Stores {
+    pub(super) leftovers: TempFileSweep,
+    pub(super) identities: IdentityStore,
+    pub(super) content: ContentStore,
+    pub(super) files: BlobFiles,
+    pub(super) spool: Spool,
+}
+
+impl Stores {
+    /// Opens the stores and creates those that are missing.
+    ///
+    /// # Errors
+    /// A folder or a database cannot be opened.
+    pub(in crate::server) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
+        let storage = &settings.storage;
+        let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
+        let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
+        let refused = |error: OpenError| error.with_key_file(settings.auth.key_file.as_deref());
+        let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
+        let usage = Usage::default();
+        let index = Index::open(data.path(), cache)?.counted_in(&usage);
+        let index = index.within(vec![free_space(cache), free_space(data.path())]);
+        let manifests = ManifestStore::new(cache).within(free_space(cache)).counted_in(usage.clone());
+        let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
+        Ok(Self {
+            leftovers: TempFileSweep::below(&[data.path(), cache]),
+            identities: IdentityStore::embedded(identities),
+            content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
+            files: files.within(storage.max_bytes, usage),
+            spool: Spool::open(cache)?,
+        })
+    }
+}
