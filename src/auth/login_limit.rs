@@ -55,10 +55,17 @@ impl<K: Eq + Hash> Failures<K> {
 
     /// Counts a failure.
     pub fn record(&mut self, key: K, now: Instant) {
+        self.record_many(key, 1, now);
+    }
+
+    /// Counts several failures at once, at most so many that the key has to wait as long as a burst takes to be
+    /// forgotten.
+    pub fn record_many(&mut self, key: K, count: u32, now: Instant) {
         if self.buckets.len() >= MAX_KEYS {
             self.sweep(now);
         }
-        let level = self.level(&key, now) + 1.0;
+        let most = 2.0 * f64::from(self.allowance.burst);
+        let level = (self.level(&key, now) + f64::from(count)).min(most.max(self.level(&key, now) + 1.0));
         self.buckets.insert(key, Bucket { level, at: now });
     }
 

@@ -61,5 +61,6 @@ use super::get;
 
 /// Registers the description of the API, and all its routes below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.route("/api/openapi.json", get().to(description::show)).service(endpoints::scope());
+    let description = web::resource("/api/openapi.json").route(get().to(description::show));
+    cfg.service(description.default_service(web::to(endpoints::only_get))).service(endpoints::scope());
 }

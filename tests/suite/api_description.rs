@@ -49,7 +49,7 @@ async fn no_response_is_other_than_described() {
 fn the_calls_of_the_document_answer() {
     let service = Config::docker_hub(&FakeRegistry::start()).start();
     let [calls] = blocks(API, "Calling it", "sh")[..] else { panic!("one block") };
-    let calls = calls.replace("http://localhost:8080", &service.url()).replace("curl -s", "curl -sf -w '\\n'");
+    let calls = calls.replace("http://localhost:5050", &service.url()).replace("curl -s", "curl -sf -w '\\n'");
     let said = String::from_utf8(run_as_administrator(&service, &calls).stdout).unwrap();
     let answers: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), 2, "{said}");

@@ -1,16 +1,16 @@
 //! The events that are kept: how long, and whose oldest ones go first where there are too many.
 //!
 //! Space is shared by the holders of events, so that nobody can remove the events of others by making many of their
-//! own: the service, all users and all groups are parts, each user is one, and each group with those below it. Where
-//! there is no space, the largest part loses its oldest event; but where none has more than a sixteenth, the oldest
-//! event of all goes.
+//! own: the service, all users and all groups are parts, each user is one, and each group at the top with those below
+//! it; within these, each author is a part. Where there is no space, the largest part loses its oldest event; but where
+//! none has more than a sixteenth, the oldest event of all goes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{Entity, Event};
+use super::{Entity, Event, Who};
 use crate::domain::id::EventId;
 
 /// The events that are kept.
@@ -55,12 +55,19 @@ pub struct HeldEvent {
 const SMALL_PARTS: u64 = 16;
 
 impl Holder {
-    /// Returns the holder of an event of a change: the group, user or service to which it belongs.
+    /// Returns the holder of an event of a change: the group at the top, the user or the service to which it belongs,
+    /// and its author. Not the whole path of a group, which its owner can change.
     pub fn of_change(event: &Event) -> Self {
+        let author = match event.author.who {
+            Who::User(id) => id.to_string(),
+            Who::DeployToken => "deploy_tokens".to_owned(),
+            Who::Nobody => "nobody".to_owned(),
+            Who::Service | Who::Operator => "service".to_owned(),
+        };
         Self(match &event.entity {
-            Entity::Service => "service".to_owned(),
-            Entity::User { id, .. } => format!("users/{id}"),
-            Entity::Group { path, .. } => format!("groups/{path}"),
+            Entity::Service => format!("service/{author}"),
+            Entity::User { id, .. } => format!("users/{id}/{author}"),
+            Entity::Group { path, .. } => format!("groups/{}/{author}", path.split('/').next().unwrap_or_default()),
         })
     }
 
@@ -176,6 +183,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::audit::{Author, Target};
+    use crate::domain::id::{GroupId, UserId};
 
     /// Returns events of 10 bytes, each of one of these holders, in this order.
     fn events(holders: &[&str]) -> Vec<HeldEvent> {
@@ -204,6 +213,21 @@ mod tests {
         let holders: Vec<String> = (0..30).map(group).collect();
         let holders: Vec<&str> = holders.iter().map(String::as_str).collect();
         assert_eq!(removed(&holders, 270), [0, 1, 2], "though the first ten groups have two events");
+    }
+
+    #[test]
+    fn an_owner_who_renames_groups_removes_no_event_of_another() {
+        let event = |number: u64, path: String, user| {
+            let author = Author { name: String::new(), ..Author::local(Who::User(UserId(user))) };
+            let target = Target { kind: "Group".into(), id: Some(number), name: String::new() };
+            let entity = Entity::Group { id: GroupId(number), path };
+            let event = Event::new(Timestamp::UNIX_EPOCH, author, ("group_updated", "group changed"), entity, target);
+            HeldEvent { id: EventId(number), holder: Holder::of_change(&event), bytes: 10 }
+        };
+        let first = event(0, "blue".to_owned(), 1);
+        let renamed = (1..500).map(|number| event(number, format!("blue/n{number}/sub"), 2));
+        let removed = surplus(std::iter::once(first).chain(renamed).collect(), 1_000);
+        assert_eq!((removed.len(), removed[0].id), (400, EventId(1)));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::future::{Ready, ready};
 use std::sync::OnceLock;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
+use actix_web::web::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -15,16 +17,17 @@ use super::endpoint::parameter::Parameter;
 use super::endpoint::{Access, Endpoint};
 use super::endpoints;
 
-/// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow or too large.
-const OF_ALL: [u16; 3] = [400, 408, 413];
+/// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow, too large, or compressed.
+const OF_ALL: [u16; 4] = [400, 408, 413, 415];
 
 /// Refusals of a request that changes something, besides these.
 const OF_CHANGES: [u16; 4] = [429, 500, 503, 507];
 
 /// Handles `GET /api/openapi.json`.
 pub(super) fn show() -> Ready<HttpResponse> {
-    static DESCRIPTION: OnceLock<Value> = OnceLock::new();
-    ready(HttpResponse::Ok().json(DESCRIPTION.get_or_init(document)))
+    static DESCRIPTION: OnceLock<Bytes> = OnceLock::new();
+    let description = DESCRIPTION.get_or_init(|| document().to_string().into());
+    ready(HttpResponse::Ok().content_type(ContentType::json()).body(description.clone()))
 }
 
 /// Returns the names of the parameters in a path.
@@ -78,7 +81,8 @@ fn document() -> Value {
 
 fn operation(tag: &str, endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
     let success = (endpoint.success)(schemas);
-    let mut parameters: Vec<Value> = path_parameters(endpoint.path).map(path_parameter).collect();
+    let of_path = path_parameters(endpoint.path).map(|name| path_parameter(endpoint.path, name));
+    let mut parameters: Vec<Value> = of_path.collect();
     parameters.extend(success.pages.iter().flat_map(|pages| pages.parameters()).map(query_parameter));
     let mut operation = json!({
         "tags": [tag],
@@ -106,10 +110,10 @@ fn operation_id(endpoint: &Endpoint) -> String {
     endpoint.method.as_str().to_ascii_lowercase() + &words.map(capital).collect::<String>()
 }
 
-fn path_parameter(name: &str) -> Value {
+fn path_parameter(path: &str, name: &str) -> Value {
     let (schema, description) = match name {
-        "id" => {
-            (json!({"type": "string", "minLength": 1}), "Its number; for a group also its path, with %2F for each /")
+        "id" if path.starts_with("/groups/") => {
+            (json!({"type": "string", "minLength": 1}), "Its number, or its path with %2F for each /")
         }
         "image" => (json!({"type": "string", "minLength": 1}), "The image as it is pulled, such as alpine:3.22"),
         "upstream" => (json!({"type": "string", "minLength": 1}), "The host of the registry, such as docker.io"),
@@ -139,7 +143,11 @@ fn body(parameters: &[Parameter]) -> Value {
     let required: Vec<&str> =
         parameters.iter().filter(|parameter| parameter.required).map(|parameter| parameter.name).collect();
     let schema = json!({"type": "object", "properties": properties, "required": required});
-    json!({"required": !required.is_empty(), "content": {"application/json": {"schema": schema}}})
+    let content = json!({
+        "application/json": {"schema": schema},
+        "application/x-www-form-urlencoded": {"schema": schema},
+    });
+    json!({"required": !required.is_empty(), "content": content})
 }
 
 fn responses(endpoint: &Endpoint, success: AnswerDescription) -> Value {

@@ -92,6 +92,11 @@ pub(in crate::http::api) fn parameters_of(request: &actix_web::HttpRequest) -> O
     NAMES.get(&(method.to_string(), request.match_pattern()?)).map(Vec::as_slice)
 }
 
+/// Refuses other methods than `GET` and `HEAD`.
+pub(in crate::http::api) async fn only_get() -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed("GET, HEAD".to_owned()))
+}
+
 async fn no_route() -> Result<&'static str, ApiError> {
     Err(ApiError::NoRoute)
 }

@@ -65,6 +65,9 @@ pub(crate) enum ApiError {
     /// The body did not arrive in time.
     #[error("408 Request Timeout")]
     TooSlow,
+    /// The body is compressed.
+    #[error("415 Unsupported Media Type - the body has a Content-Encoding; send it as it is")]
+    Encoded,
     /// The change was refused or could not be stored.
     #[error("the change was not made: {0}")]
     Failed(#[from] ChangeError<CommandError>),

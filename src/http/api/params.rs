@@ -183,6 +183,7 @@ impl FromRequest for Params {
             let body = body.await.map_err(|fault| match fault {
                 BodyFault::TooLarge => ApiError::TooLarge,
                 BodyFault::TooSlow => ApiError::TooSlow,
+                BodyFault::Encoded => ApiError::Encoded,
                 BodyFault::Broken => ApiError::Parameter("the body could not be read".to_owned()),
             })?;
             let params = Self::read(&query, &content_type, &body)?;

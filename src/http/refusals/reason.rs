@@ -44,7 +44,7 @@ impl RegistryError {
             Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => "proxy_off",
             Self::NotIssued { error, .. } => of_issue(error),
             Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => "wrong_login_request",
-            Self::FormTooLarge | Self::FormTooSlow | Self::FormBroken => "wrong_login_request",
+            Self::FormTooLarge | Self::FormTooSlow | Self::FormEncoded | Self::FormBroken => "wrong_login_request",
             Self::Path(error) => of_path(error),
             Self::ListQuery(_) => "wrong_path",
             Self::Denied(PullDenial::NotForThem { .. }) => "no_access",

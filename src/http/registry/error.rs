@@ -61,6 +61,9 @@ pub(in crate::http) enum RegistryError {
     /// The form sent to the token endpoint ends early or is malformed.
     #[error("The form is incomplete or malformed. Log in again")]
     FormBroken,
+    /// The form sent to the token endpoint is compressed.
+    #[error("The form has a Content-Encoding, which is not accepted. Send it as it is")]
+    FormEncoded,
     /// The form sent to the token endpoint did not arrive in time.
     #[error("The form did not arrive in time. Log in again")]
     FormTooSlow,
@@ -113,7 +116,7 @@ impl RegistryError {
             response.reason(reason);
         }
         // The rest of the body is not read.
-        if matches!(self, Self::FormTooLarge | Self::FormTooSlow | Self::FormBroken) {
+        if matches!(self, Self::FormTooLarge | Self::FormTooSlow | Self::FormEncoded | Self::FormBroken) {
             response.force_close();
         }
         if let Some(methods) = self.allowed_methods() {

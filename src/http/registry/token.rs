@@ -97,6 +97,7 @@ impl TokenRequest {
     fn of(request: &HttpRequest, body: Result<Bytes, BodyFault>) -> Result<Self, RegistryError> {
         let body = body.map_err(|fault| match fault {
             BodyFault::TooLarge => RegistryError::FormTooLarge,
+            BodyFault::Encoded => RegistryError::FormEncoded,
             BodyFault::Broken => RegistryError::FormBroken,
             BodyFault::TooSlow => RegistryError::FormTooSlow,
         })?;

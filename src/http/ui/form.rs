@@ -81,6 +81,7 @@ impl Fields {
         let bytes = body.map_err(|fault| match fault {
             BodyFault::TooLarge => "The form is larger than this service accepts.",
             BodyFault::TooSlow => "The form did not arrive in time.",
+            BodyFault::Encoded => "The form is compressed, which this service does not accept.",
             BodyFault::Broken => "The form arrived incomplete.",
         })?;
         serde_urlencoded::from_bytes(&bytes).map(Self).map_err(|_| "The form cannot be read.")

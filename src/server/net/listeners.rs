@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data};
+use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer};
 use rustix::net::sockopt::{set_socket_reuseport, set_tcp_congestion};
 use rustls::ServerConfig;
@@ -45,7 +45,7 @@ pub(in crate::server) fn serve_clients(
     let port = Port { address, client_timeout: settings.client_timeout, unread, tls, warned, early };
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(console.clone());
-        let app = app.app_data(Paths::default()).app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
+        let app = app.app_data(Paths::default());
         let app = app.configure(|config| http::configure(config, has_console)).wrap(from_fn(http::instrument));
         port.clone().serve(app, thread)
     };
@@ -66,10 +66,6 @@ fn bounds(settings: &Settings) -> Bounds {
     let addresses = Addresses::new(each, server.trusted_proxies.clone());
     Bounds { connections, addresses, stop_timeout: server.shutdown_timeout }
 }
-
-/// Maximum length of a request's body, in bytes. Requests carry credentials and small forms at most, and clients
-/// without a credential may send as much on every connection.
-const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Serves the metrics on this port. A background task bounds the memory of the histograms while nobody reads them.
 ///

@@ -174,6 +174,30 @@ async fn bodies_that_are_too_large_or_no_forms_are_4xx_json() {
     goes_on(&house).await;
 }
 
+/// A few kilobytes of a compressed body may be gigabytes, so that none is decoded, whoever sends it.
+#[actix_rt::test]
+async fn bodies_that_are_compressed_are_refused_unread() {
+    let house = House::new().await;
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let post = |path: &str, more: &[(&str, &str)]| {
+        let headers = [&[form, ("Content-Encoding", "gzip"), ("Content-Length", "60000000")], more].concat();
+        request("POST", path, &headers)
+    };
+    let admin = ("PRIVATE-TOKEN", ADMIN_TOKEN);
+    let cases = [
+        ("a login", post("/jwt/auth", &[]), 415),
+        ("a login to the console", post("/-/sign-in", &[]), 400),
+        ("a token for a password", post("/api/v4/user/personal_access_tokens", &[]), 415),
+        ("a change", post("/api/v4/groups", &[admin]), 415),
+    ];
+    let statuses = cases.iter().map(|(_, _, status)| *status).collect::<Vec<u16>>();
+    let requests = cases.into_iter().map(|(case, bytes, _)| (case.to_owned(), bytes)).collect();
+    for ((case, answer), status) in send(&house, requests).await.into_iter().zip(statuses) {
+        assert_eq!(answer.map(|answer| answer.status), Some(status), "{case}");
+    }
+    goes_on(&house).await;
+}
+
 /// A request has the rights of the moment when it began, so it must not be held open for long.
 #[actix_rt::test]
 async fn bodies_that_do_not_arrive_are_given_up() {

@@ -81,10 +81,13 @@ impl Caller {
                 let (writes, value) = edit(authority, granted).map_err(ApiError::from)?;
                 let (changes, message) = (summary(directory, &writes), what(&value));
                 let origin = Origin { author, message };
-                Ok(Edited { writes, origin, value: (value, message, changes) })
+                let objects = writes.len();
+                Ok(Edited { writes, origin, value: (value, message, changes, objects) })
             })
         };
-        let (value, what, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
+        let changed = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
+        let (value, what, changes, objects) = changed;
+        self.state.pace.count_objects(&self.identity, objects);
         self.log(what, &changes);
         Ok(value)
     }

@@ -32,7 +32,7 @@ impl ResponseError for ApiError {
             response.insert_header((ALLOW, allowed.as_str()));
         }
         // The rest of the body is not read.
-        if matches!(self, Self::TooLarge | Self::TooSlow) {
+        if matches!(self, Self::TooLarge | Self::TooSlow | Self::Encoded) {
             response.force_close();
         }
         let mut response = response.json(self.body());
@@ -53,6 +53,7 @@ impl ApiError {
             Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_status(error),
                 ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -103,7 +104,9 @@ impl ApiError {
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed(_) => "wrong_method",
-            Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
+            Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow | Self::Encoded => {
+                "wrong_request"
+            }
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy)
@@ -128,7 +131,12 @@ impl ApiError {
             Self::InsufficientScope(scope) => {
                 json!({"error": "insufficient_scope", "error_description": self.to_string(), "scope": scope})
             }
-            Self::Parameter(_) | Self::NoRoute | Self::MethodNotAllowed(_) | Self::TooLarge | Self::TooSlow => {
+            Self::Parameter(_)
+            | Self::NoRoute
+            | Self::MethodNotAllowed(_)
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::Encoded => {
                 json!({"error": self.to_string()})
             }
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),

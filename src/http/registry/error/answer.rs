@@ -40,6 +40,7 @@ impl RegistryError {
             Self::Failed { failure, target } => failed(failure, target),
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
+            Self::FormEncoded => Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED"),
             Self::FormTooSlow => Answer::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
             // Not 416: podman and the stargz snapshotter request fewer ranges after a 400, but give up after a 416.
             Self::MalformedRange | Self::TooManyRanges => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
