@@ -217,7 +217,7 @@ impl<'a> Choice<'a> {
         let meaning_id = format!("{}-is", self.id);
         html! {
             div class={ "choice" @if !self.class.is_empty() { " " (self.class) } } {
-                input id=(self.id) type=(self.input) name=(name) value=(value) checked[self.chosen]
+                input type=(self.input) name=(name) id=(self.id) value=(value) checked[self.chosen]
                     aria-describedby=(meaning_id);
                 div { label for=(self.id) { (self.label) } p.hint id=(meaning_id) { (meaning) } }
             }
