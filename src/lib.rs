@@ -37,22 +37,31 @@
 //! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
 //!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
 //!    what a restore makes valid again. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and `domain::policy::Identity`.
+//!    `domain::directory::Credential` and `domain::policy::Identity`; a variant of `domain::token::TokenOwner` is in
+//!    about twenty files, to which the compiler leads.
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one is that of
 //!    an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
-//!    - With a login: `auth::login`, `auth::jwt`, [`actors::token_issuer`].
+//!    - With a login: `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
+//!      (`Login::PerhapsPassword`), which is slow and limited: another kind is recognised before. `auth::jwt` has the
+//!      login tokens of this service alone; their end does not follow from that of the credential.
 //!    - Without a login: `http::registry::authorized`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
 //!      the data of their connection.
 //!    - [`auth`] does no I/O. Verification that waits belongs to an actor, as that of passwords belongs to
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
-//! 3. `domain::commands` and `http::api` create and revoke it. `http::refusals::subject` names it in the log lines of
-//!    refusals.
+//! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
+//!    `domain::explanation`.
+//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no user
+//!    for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`;
+//!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
+//! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
+//!    table of credentials in the README.
 //!
 //! ## A route
 //!
-//! 1. [`http`]: `http::configure`; `http::api::configure` for a route below `/api/v4`, `http::ui::configure` for a
-//!    page, and `http::ui::address` for a page of a group.
+//! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
+//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::address`, with its tab in
+//!    `http::ui::parts`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page
 //!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`.
@@ -65,18 +74,23 @@
 //!    another.
 //! 6. `http::refusals::place`, if the path names a group, and the reserved names of `domain::group`, if it begins with
 //!    a new word.
+//! 7. Tests and documents of an endpoint: `docs/api.md` (the test of `http::api::reference` prints its rows),
+//!    `tests/suite/api_description.rs`, and `tests/clients/api_hooks.py` for parameters of a form that its description
+//!    has in words. Of a page: `tests/suite/console`, and the list of pages that `browser.rs` there checks with axe-core.
 //!
 //! ## What is evicted
 //!
-//! 1. [`domain::eviction`]: the order. Its priorities are stored.
+//! 1. [`domain::eviction`]: the order. Its priorities are stored. A rule that a setting chooses would order by what the
+//!    records have besides, such as the time of the last read, so that nothing is misread after the setting changes.
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
-//!    files. `store::embedded::index::files`: the records of length, reads and priority.
+//!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
 //! 3. `store::blobs`: how much, by `domain::quota` and `domain::min_free`.
 //! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
 //!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
 //!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
 //! 5. `store::embedded::index::trimming`: the quotas of groups use the same order.
-//! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures.
+//! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests: `tests/suite/eviction.rs`.
+//! 7. A setting for it reaches the index by `server::components::stores`.
 //!
 //! ## Removal of what is cached
 //!
@@ -107,10 +121,10 @@
 //!    composition: `settings::sections` or `settings::server`.
 //! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
 //!    `check` in `settings::sections`.
-//! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections
+//! 4. [`server`], which passes it to its component (`server::components`, and `stores` there); `server::capacity`, if the component holds files or connections
 //!    open; `server::reload`, if it can change without a restart.
-//! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups. `settings::chosen` looks for it
-//!    in every section.
+//! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups, and `load_secret_files` there, which
+//!    reads its `_file` twin in the sections that it lists. `settings::chosen` looks for it in every section.
 //!    The JSON schema needs nothing: it is made from `config/default.toml` and the reader (`settings::schema`).
 //! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!

@@ -30,12 +30,15 @@
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
-//! 4. `server::components` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it backs up,
+//! 4. `server::components::stores` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it backs up,
 //!    restores and resets in `embedded::identity`, `embedded::backup` and `embedded::export`, so that another engine
 //!    needs commands of its own.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
 //!    memory and drop them when this process removes them; and by the PolicyEvaluator, the single writer of identities.
+//!    An engine at a server needs a lock there.
+//! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`], and
+//!    `tests/suite` as a whole.
 
 pub mod atomic_file;
 pub mod audit_file;

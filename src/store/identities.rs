@@ -14,8 +14,9 @@
 //! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due | the export of before |
 //! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
 //!
-//! There is one writer of changes, the policy evaluator, which waits for each commit before the next. The other
-//! operations may run beside it. Nothing blocks the calling thread, unless stated otherwise.
+//! There is one writer of changes, the policy evaluator, which waits for each commit before the next. After an error it
+//! goes on with the state before: an engine that cannot know whether a commit succeeded must find out, or refuse all
+//! further ones. The other operations may run beside it. Nothing blocks the calling thread, unless stated otherwise.
 
 use std::collections::HashMap;
 use std::sync::Arc;

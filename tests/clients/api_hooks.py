@@ -67,13 +67,21 @@ def map_query(context, query):
     return changed(query)
 
 
+def objects(operation):
+    """Returns the objects for an operation: for the deletion of a whole set of them, others than for that of a part."""
+    if operation.method != "delete":
+        return OBJECTS["kept"]
+    whole = operation.path in ("/groups/{id}", "/users/{id}")
+    return OBJECTS["spare"][:4] if whole else OBJECTS["spare"][4:]
+
+
 @schemathesis.hook
 def map_path_parameters(context, parameters):
     operation = context.operation
     source = choice(parameters)
     if not parameters or source.random() < AS_MADE:
         return parameters
-    known = source.choice(OBJECTS["spare" if operation.method == "delete" else "kept"])
+    known = source.choice(objects(operation))
     segments = operation.path.split("/")
     for name in parameters:
         # What a parameter names is the segment before it: /groups/{id}/deploy_tokens/{token_id}.
@@ -82,11 +90,16 @@ def map_path_parameters(context, parameters):
     return parameters
 
 
+def kept(kind):
+    """Returns the numbers of the objects of a kind that stay."""
+    return {str(known[kind]) for known in OBJECTS["kept"] if kind in known}
+
+
 @schemathesis.hook
 def filter_case(context, case):
     parameters = {name: str(value) for name, value in (case.path_parameters or {}).items()}
     own = OBJECTS["own"]
-    if case.method == "DELETE" and parameters.get("id") in own["kept"]:
+    if case.method == "DELETE" and parameters.get("id") in kept(case.path.split("/")[1]):
         return False
     if case.method == "GET":
         return True
@@ -95,7 +108,8 @@ def filter_case(context, case):
         return False
     if case.path.endswith("/rotate") and "overlap" not in body:
         # The token would have another number.
-        return not set(parameters.values()) & set(own["kept"])
+        tokens = kept("deploy_tokens") | kept("access_tokens") | kept("personal_access_tokens")
+        return not set(parameters.values()) & tokens
     if case.path.startswith("/personal_access_tokens/"):
         return "/self" not in case.path and parameters.get("id") != own["token"]
     if case.path.startswith("/users/{id}"):

@@ -1,4 +1,5 @@
-//! All endpoints of the API: its routes and their descriptions.
+//! All endpoints of the API: its routes and their descriptions. A new endpoint is an entry in the table of its subject,
+//! beside the others of the same path; every parameter that its handler reads is in it.
 
 mod accounts;
 mod audit;

@@ -1,5 +1,5 @@
 //! The parameters of a request, from the query, a form or a JSON object, as GitLab accepts them. Errors use its
-//! words.
+//! words. A handler can read only those that [`endpoints`](super::endpoints) describes.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;

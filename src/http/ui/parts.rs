@@ -1,4 +1,5 @@
-//! Parts that several pages share: icons, buttons, names of images, the way to a page.
+//! Parts that several pages share: icons, buttons, names of images, the way to a page, the tabs of a group. The tabs of
+//! administrators are in [`admin`](super::admin).
 
 use maud::{Markup, html};
 
