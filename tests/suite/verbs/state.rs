@@ -1,6 +1,7 @@
 //! `apply`, `export` and `config schema`: a company as a file.
 
 mod applying;
+mod digits;
 mod documented;
 mod exporting;
 mod interrupted;

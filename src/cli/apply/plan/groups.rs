@@ -10,6 +10,7 @@ use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
 use crate::cli::apply::service::{ServiceGroup, folded};
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
+use crate::cli::group::at_path;
 use crate::cli::if_missing::found;
 use crate::domain::group::GroupPath;
 use crate::settings::state::{End, GroupEntry, Level, MemberEntry, SETTINGS};
@@ -76,13 +77,13 @@ impl Plan<'_> {
             // The caller creates the group above, too, and owns it or one above it.
             return Ok(Some(Above { visibility: visibility.clone(), is_owned: true }));
         }
-        let Some(group) = found(api.show(&["groups", parent]).await)? else {
+        let Some(group) = at_path(api, parent).await? else {
             let problem = format!("the group above, {parent}, does not exist; add it to the file, or create it before");
             self.refuse(&["groups", path.as_str()], problem);
             return Ok(None);
         };
-        let caller = self.service.caller["id"].to_string();
-        let own = found(api.show(&["groups", parent, "members", "all", &caller]).await)?;
+        let (id, caller) = (group["id"].to_string(), self.service.caller["id"].to_string());
+        let own = found(api.show(&["groups", &id, "members", "all", &caller]).await)?;
         let is_owned = own.is_some_and(|member| member["access_level"] == Level::Owner.number());
         Ok(Some(Above { visibility: group["visibility"].clone(), is_owned }))
     }
