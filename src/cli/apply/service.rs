@@ -67,6 +67,11 @@ impl Service {
         self.users.get(&name.to_ascii_lowercase())
     }
 
+    /// Returns true if this is the user name of the caller, ignoring case.
+    pub(in crate::cli) fn is_caller(&self, name: &str) -> bool {
+        self.caller["username"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// Returns true if the caller is an administrator.
     pub(in crate::cli) fn by_administrator(&self) -> bool {
         self.caller["is_admin"] == true

@@ -5,6 +5,7 @@ mod digits;
 mod documented;
 mod exporting;
 mod interrupted;
+mod own_rights;
 mod refusals;
 mod schemas;
 

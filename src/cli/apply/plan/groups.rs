@@ -129,7 +129,13 @@ impl Plan<'_> {
             let member = present.members.get(&name.to_ascii_lowercase());
             let Some(change) = self.member_change(path, name, *wanted, member) else { continue };
             // A group always has an owner: other members are changed after one was added.
-            if wanted.access_level == Level::Owner { self.members.push(change) } else { later.push(change) }
+            if wanted.access_level == Level::Owner {
+                self.members.push(change);
+            } else if self.needs_membership_of(name) {
+                self.own_members.push(change);
+            } else {
+                later.push(change);
+            }
         }
         self.members.append(&mut later);
         if !self.prune {
@@ -141,9 +147,16 @@ impl Plan<'_> {
             let is_named = entry.members.keys().any(|named| named.eq_ignore_ascii_case(name));
             let level = level_of(member);
             if !is_named && (has_owner || level != Some(Level::Owner)) {
-                self.members.push(removal(path, member, level));
+                let is_last = self.needs_membership_of(name);
+                let members = if is_last { &mut self.own_members } else { &mut self.members };
+                members.push(removal(path, member, level));
             }
         }
+    }
+
+    /// Returns true for the user name of the caller, if the changes are made with the rights of a member.
+    fn needs_membership_of(&self, name: &str) -> bool {
+        self.service.is_caller(name) && !self.service.by_administrator()
     }
 
     fn member_change(
