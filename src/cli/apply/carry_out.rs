@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::group::existing;
 use crate::cli::secret_file::SecretFile;
 use crate::cli::token::segments;
+use crate::server::raise_open_files;
 
 /// Makes changes on a service.
 pub(super) struct Executor<'a> {
@@ -46,9 +47,12 @@ impl<'a> Executor<'a> {
     ///
     /// The file of a secret cannot be written; nothing was changed.
     pub(super) async fn carry_out(mut self, changes: &[Change]) -> Result<Outcome, Failure> {
+        // Each new file of a secret stays open, with its lock.
+        raise_open_files();
         let mut files: Vec<Option<SecretFile>> = Vec::new();
         for change in changes {
-            match change.new_file().map(|file| SecretFile::reserve(file)).transpose() {
+            let reserved = change.new_file().map(|file| SecretFile::reserve(file, files.iter().flatten()));
+            match reserved.transpose() {
                 Ok(file) => files.push(file),
                 Err(failure) => {
                     discard(changes, &files, 0);
