@@ -30,6 +30,7 @@ mod upstreams;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -161,12 +162,28 @@ impl Settings {
     }
 }
 
+/// Maximum size of a file of settings, and of a state file.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
 /// Returns the name and the text of a file of settings.
 fn read_file(file: &Path) -> Result<(String, String), SettingsError> {
-    match std::fs::read_to_string(file) {
+    match std::fs::File::open(file).and_then(read_text) {
         Ok(text) => Ok((file.display().to_string(), text)),
         Err(problem) => Err(SettingsError::Unreadable { file: file.to_owned(), problem }),
     }
+}
+
+/// Returns the text of a file of settings.
+///
+/// # Errors
+///
+/// It cannot be read, is not UTF-8, or is longer than 16 MiB, as a device without an end is.
+pub fn read_text(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    if from.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    }
+    Ok(text)
 }
 
 /// Returns the tree of the defaults, and that of all settings with the faults of the names of variables.

@@ -5,7 +5,6 @@ mod change;
 mod plan;
 pub(super) mod service;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -20,6 +19,7 @@ use super::confirmation::Confirmation;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::output::{number_of, print_line, print_note, printable};
+use crate::settings::read_text;
 use crate::settings::state::StateFile;
 
 /// Arguments of `apply`.
@@ -116,8 +116,7 @@ fn read(file: &Path) -> Result<StateFile, Failure> {
     if file.as_os_str() != "-" {
         return Ok(StateFile::load(file)?);
     }
-    let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map_err(|error| Failure::Unusable(format!("standard input cannot be read: {error}")))?;
+    let read = read_text(std::io::stdin().lock());
+    let text = read.map_err(|error| Failure::Unusable(format!("standard input cannot be read: {error}")))?;
     Ok(StateFile::of("standard input", &text, Path::new(""))?)
 }

@@ -38,6 +38,11 @@ pub(super) struct Service {
 
 const TOKEN_VARIABLE: &str = "DEPENDENCY_PROXY_TOKEN";
 
+/// Maximum size of a secret in a file or in standard input, and of a file of certificate authorities. Devices without
+/// an end are refused.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+const MAX_AUTHORITIES_BYTES: u64 = 16 << 20;
+
 impl Connection {
     /// Returns a client of the API that uses the token. Fails where there is no token, or a file cannot be read.
     pub(super) fn api(&self) -> Result<Api, Failure> {
@@ -83,7 +88,7 @@ impl Service {
 
     /// Returns the additional certificate authorities, as PEM. Fails where the file cannot be read.
     pub(super) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
-        self.ca_file.as_deref().map(read).transpose()
+        self.ca_file.as_deref().map(|file| read(file, MAX_AUTHORITIES_BYTES)).transpose()
     }
 }
 
@@ -106,33 +111,29 @@ pub(super) fn piped_secrets() -> Result<(SecretString, SecretString), Failure> {
 
 fn piped() -> Result<SecretString, Failure> {
     let mut text = String::new();
-    let read = io::stdin().lock().take(1 << 16).read_to_string(&mut text);
+    let read = io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text);
     read.map_err(|error| Failure::Input(format!("standard input cannot be read: {error}")))?;
     Ok(text.into())
 }
 
 /// Reads a secret from a file, without the newline at its end. Fails where there is none, or more than a line.
 pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
-    let text = String::from_utf8(read(file)?).unwrap_or_default();
+    let text = String::from_utf8(read(file, MAX_SECRET_BYTES)?).unwrap_or_default();
     secret(&text).map_err(|problem| Failure::Input(format!("{} {problem}", file.display())))
 }
 
-/// Writes a secret, with a newline, to a new file that only this user of the machine can read. Fails where the file
-/// exists, which is left unchanged, or cannot be written.
+/// Writes a secret, with a newline, to a new file that only this user of the machine can read, and to the disk. Fails
+/// where the file exists, which is left unchanged, or cannot be written.
 pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Failure> {
     let failed = |error: io::Error| match error.kind() == ErrorKind::AlreadyExists {
         true => Failure::Input(format!("{} exists already: name another file with --password-file", file.display())),
         false => Failure::Input(format!("{} cannot be written: {error}", file.display())),
     };
-    create_secret_file(file, secret.expose_secret()).map_err(failed)
-}
-
-/// Writes a text, with a newline, to a new file that only this user of the machine can read, and to the disk. Fails
-/// where there is something at this path, which is left unchanged, or the file cannot be written.
-pub(super) fn create_secret_file(file: &Path, text: &str) -> io::Result<()> {
-    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    let written = opened.write_all(format!("{text}\n").as_bytes()).and_then(|()| opened.sync_all());
-    written.inspect_err(|_| remove_secret(file))
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let mut opened = opened.map_err(failed)?;
+    let text = SecretString::from(format!("{}\n", secret.expose_secret()));
+    let written = opened.write_all(text.expose_secret().as_bytes()).and_then(|()| opened.sync_all());
+    written.inspect_err(|_| remove_secret(file)).map_err(failed)
 }
 
 /// Removes the file of a secret that is not used.
@@ -141,8 +142,14 @@ pub(super) fn remove_secret(file: &Path) {
     let _ = std::fs::remove_file(file);
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))
+fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let read = std::fs::File::open(file).and_then(|opened| opened.take(max_bytes + 1).read_to_end(&mut content));
+    read.map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))?;
+    if content.len() as u64 > max_bytes {
+        return Err(Failure::Input(format!("{} is larger than {} KiB", file.display(), max_bytes >> 10)));
+    }
+    Ok(content)
 }
 
 /// Returns the secret in a text of one line. Refuses several lines: such a secret could not be entered at a login, and

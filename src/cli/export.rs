@@ -10,6 +10,7 @@ use super::apply::service::{Service, ServiceGroup, day, newest_by_name};
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::existing;
 use super::output::{number_of, print_line, print_note};
 use crate::domain::group::GroupPath;
 use crate::settings::state::{Level, SETTINGS};
@@ -82,8 +83,9 @@ async fn paths(api: &Api, groups: &[GroupPath]) -> Result<Vec<GroupPath>, Failur
         found = api.list(&["groups"], &owned).await?;
     }
     for group in groups {
-        found.push(api.show(&["groups", group.as_str()]).await?);
-        found.extend(api.list(&["groups", group.as_str(), "descendant_groups"], &[]).await?);
+        let group = existing(api, group.as_str()).await?;
+        found.extend(api.list(&["groups", &group["id"].to_string(), "descendant_groups"], &[]).await?);
+        found.push(group);
     }
     let paths = found.iter().filter_map(|group| group["full_path"].as_str()?.parse().ok());
     let mut paths: Vec<GroupPath> = paths.collect();

@@ -231,13 +231,19 @@ async fn create(api: &Api, path: &str, profile: Profile) -> Result<Value, Failur
         body["name"] = json!(part);
     }
     if let Some(parent) = parent {
-        body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
+        body["parent_id"] = existing(api, parent).await?["id"].clone();
     }
     api.post(&["groups"], &body).await
 }
 
+/// Returns the group with exactly this path, ignoring case. Fails where there is none.
+pub(super) async fn existing(api: &Api, path: &str) -> Result<Value, Failure> {
+    let missing = || Failure::refused(404, &format!("there is no group '{path}'"));
+    at_path(api, path).await?.ok_or_else(missing)
+}
+
 /// Returns the group with exactly this path, ignoring case.
-async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Failure> {
+pub(super) async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Failure> {
     let has_path = |group: &Value| group["full_path"].as_str().is_some_and(|full| full.eq_ignore_ascii_case(path));
     // The API would take a path of digits for the number of a group.
     if path.bytes().all(|byte| byte.is_ascii_digit()) {

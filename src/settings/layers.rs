@@ -53,7 +53,8 @@ const ONE_UNDERSCORE: &str = "DEPENDENCY_PROXY_";
 
 /// Parses a TOML text; `file` is its name in messages. Fails with all syntax errors.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, Vec<SettingsError>> {
-    let lines = Lines { file: file.into(), text };
+    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let lines = Lines { file: file.into(), ends };
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(lines.table(table.get_ref(), lines.place(0..0)));
@@ -65,15 +66,15 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Vec<SettingsError>> 
     Err(errors.iter().map(syntax).collect())
 }
 
-struct Lines<'a> {
+struct Lines {
     file: Arc<str>,
-    text: &'a str,
+    /// The positions of the ends of lines, in their order.
+    ends: Vec<usize>,
 }
 
-impl Lines<'_> {
+impl Lines {
     fn place(&self, span: Range<usize>) -> Place {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + self.ends.partition_point(|end| *end < span.start);
         Place::File { file: self.file.clone(), line }
     }
 

@@ -48,6 +48,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 20] = [
         "rustix",
         &[
             ("store/", "locks and measures"),
+            ("cli/secret_file.rs", "compares the owner of a file with the user of the process"),
             ("server/process.rs", "raises the limit of open files"),
             ("server/net/socket.rs", "tells the system that a file follows"),
             ("server/net/listeners.rs", "shares its own port among threads"),

@@ -11,14 +11,18 @@ use crate::auth::random;
 use crate::cli::client::Api;
 use crate::cli::confirmation::note_brought_forward;
 use crate::cli::failure::Failure;
+use crate::cli::group::existing;
 use crate::cli::secret_file::SecretFile;
 use crate::cli::token::segments;
+use crate::server::raise_open_files;
 
 /// Makes changes on a service.
 pub(super) struct Executor<'a> {
     api: &'a Api,
     /// The numbers of users, by their user names in lower case.
     ids: BTreeMap<String, String>,
+    /// The numbers of groups, by their paths in lower case.
+    groups: BTreeMap<String, String>,
 }
 
 /// The end of an execution.
@@ -33,7 +37,8 @@ impl<'a> Executor<'a> {
     /// Creates an executor for this service.
     pub(super) fn new(api: &'a Api, service: &Service) -> Self {
         let ids = service.users.iter().map(|(name, user)| (name.clone(), user["id"].to_string())).collect();
-        Self { api, ids }
+        let groups = service.groups.iter().map(|(path, known)| (path.to_string(), known.group["id"].to_string()));
+        Self { api, ids, groups: groups.collect() }
     }
 
     /// Makes the changes until one fails. Before the first, all new files of secrets are reserved.
@@ -42,9 +47,12 @@ impl<'a> Executor<'a> {
     ///
     /// The file of a secret cannot be written; nothing was changed.
     pub(super) async fn carry_out(mut self, changes: &[Change]) -> Result<Outcome, Failure> {
+        // Each new file of a secret stays open, with its lock.
+        raise_open_files();
         let mut files: Vec<Option<SecretFile>> = Vec::new();
         for change in changes {
-            match change.new_file().map(|file| SecretFile::reserve(file)).transpose() {
+            let reserved = change.new_file().map(|file| SecretFile::reserve(file, files.iter().flatten()));
+            match reserved.transpose() {
                 Ok(file) => files.push(file),
                 Err(failure) => {
                     discard(changes, &files, 0);
@@ -77,23 +85,25 @@ impl<'a> Executor<'a> {
             Step::CreateGroup { parent, body } => {
                 let mut body = Value::Object(body.clone());
                 if let Some(parent) = parent {
-                    body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
+                    body["parent_id"] = json!(self.parent(parent).await?);
                 }
-                api.post(&["groups"], &body).await?;
+                let made = api.post(&["groups"], &body).await?;
+                self.groups.insert(folded(&made["full_path"]), made["id"].to_string());
             }
             Step::ChangeGroup { group, body } => {
-                api.put(&["groups", group], &Value::Object(body.clone())).await?;
+                api.put(&["groups", self.group(group)?], &Value::Object(body.clone())).await?;
             }
             Step::AddMember { group, username, body } => {
                 let mut body = Value::Object(body.clone());
                 body["user_id"] = json!(self.id(username)?);
-                api.post(&["groups", group, "members"], &body).await?;
+                api.post(&["groups", self.group(group)?, "members"], &body).await?;
             }
             Step::ChangeMember { group, username, body } => {
-                api.put(&["groups", group, "members", self.id(username)?], &Value::Object(body.clone())).await?;
+                let path = ["groups", self.group(group)?, "members", self.id(username)?];
+                api.put(&path, &Value::Object(body.clone())).await?;
             }
             Step::RemoveMember { group, username } => {
-                api.delete(&["groups", group, "members", self.id(username)?]).await?;
+                api.delete(&["groups", self.group(group)?, "members", self.id(username)?]).await?;
             }
             Step::CreateToken { owner, body, is_endless, .. } => {
                 return self.create_token(owner, body, *is_endless, file).await;
@@ -170,11 +180,24 @@ impl<'a> Executor<'a> {
         self.ids.get(&folded(&json!(username))).map(String::as_str).ok_or_else(missing)
     }
 
+    fn group(&self, path: &str) -> Result<&str, Failure> {
+        let missing = || Failure::refused(404, &format!("there is no group '{path}'"));
+        self.groups.get(path).map(String::as_str).ok_or_else(missing)
+    }
+
+    /// Returns the number of the group above a new one, which the file need not name.
+    async fn parent(&self, path: &str) -> Result<String, Failure> {
+        match self.groups.get(path) {
+            Some(id) => Ok(id.clone()),
+            None => Ok(existing(self.api, path).await?["id"].to_string()),
+        }
+    }
+
     /// Returns the API path of the tokens of an owner; that for new ones differs for users.
     fn tokens(&self, owner: &Owner, is_new: bool) -> Result<Vec<String>, Failure> {
         let path: &[&str] = match owner {
-            Owner::Deploy(group) => &["groups", group, "deploy_tokens"],
-            Owner::Access(group) => &["groups", group, "access_tokens"],
+            Owner::Deploy(group) => &["groups", self.group(group)?, "deploy_tokens"],
+            Owner::Access(group) => &["groups", self.group(group)?, "access_tokens"],
             Owner::User(user) if is_new => &["users", self.id(user)?, "personal_access_tokens"],
             Owner::User(_) => &["personal_access_tokens"],
         };

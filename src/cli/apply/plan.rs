@@ -2,6 +2,7 @@
 //! be made, and all reasons why they cannot be made.
 
 mod groups;
+mod own_token;
 mod tokens;
 mod users;
 
@@ -28,11 +29,16 @@ pub(super) struct Plan<'a> {
     members: Vec<Change>,
     settings: Vec<Change>,
     tokens: Vec<Change>,
+    /// Changes of memberships that take rights from the caller, for which the others may be needed.
+    own_members: Vec<Change>,
+    /// The change of the caller's own user, if that is no administrator any more.
+    own_user: Option<Change>,
     problems: Vec<SettingsError>,
 }
 
 impl<'a> Plan<'a> {
-    /// Returns the changes. Users come before groups, those before members, settings and tokens.
+    /// Returns the changes. Users come before groups, those before members, settings and tokens, and those before what
+    /// takes rights from the caller.
     ///
     /// # Errors
     ///
@@ -54,13 +60,18 @@ impl<'a> Plan<'a> {
             members: Vec::new(),
             settings: Vec::new(),
             tokens: Vec::new(),
+            own_members: Vec::new(),
+            own_user: None,
             problems: Vec::new(),
         };
         plan.add_users();
         plan.add_groups(api).await?;
-        let Plan { users, groups, members, settings, tokens, problems, .. } = plan;
+        plan.keep_own_token(api).await?;
+        let Plan { users, groups, members, settings, tokens, own_members, own_user, problems, .. } = plan;
         SettingsErrors::unless_none(problems)?;
-        Ok([users, groups, members, settings, tokens].into_iter().flatten().collect())
+        // Rights in a group are also rights in those below: these come first.
+        let own = own_members.into_iter().rev().chain(own_user);
+        Ok([users, groups, members, settings, tokens].into_iter().flatten().chain(own).collect())
     }
 
     fn refuse(&mut self, path: &[&str], problem: impl Into<String>) {

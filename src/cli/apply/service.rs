@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
-use crate::cli::if_missing::found;
+use crate::cli::group::at_path;
 use crate::domain::group::GroupPath;
 
 /// Users and groups of a running service, as its API shows them.
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Service {
 
 /// A group with what belongs to it.
 pub(in crate::cli) struct ServiceGroup {
-    /// The group.
+    /// The group. Requests name it by its number: the API takes a path of digits for the number of another group.
     pub(in crate::cli) group: Value,
     /// Its direct members, without bots, by their user names in lower case.
     pub(in crate::cli) members: BTreeMap<String, Value>,
@@ -67,6 +67,11 @@ impl Service {
         self.users.get(&name.to_ascii_lowercase())
     }
 
+    /// Returns true if this is the user name of the caller, ignoring case.
+    pub(in crate::cli) fn is_caller(&self, name: &str) -> bool {
+        self.caller["username"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// Returns true if the caller is an administrator.
     pub(in crate::cli) fn by_administrator(&self) -> bool {
         self.caller["is_admin"] == true
@@ -75,9 +80,9 @@ impl Service {
 
 impl ServiceGroup {
     async fn fetch(api: &Api, path: &GroupPath, users: &BTreeMap<String, Value>) -> Result<Option<Self>, Failure> {
-        let of_group = ["groups", path.as_str()];
-        let Some(group) = found(api.show(&of_group).await)? else { return Ok(None) };
-        let below = |kind| [&of_group[..], &[kind]].concat();
+        let Some(group) = at_path(api, path.as_str()).await? else { return Ok(None) };
+        let id = group["id"].to_string();
+        let below = |kind| ["groups", &id, kind];
         let deploy_tokens = api.list(&below("deploy_tokens"), &[("active", "true".to_owned())]).await?;
         let access_tokens = api.list(&below("access_tokens"), &[("state", "active".to_owned())]).await?;
         let members = api.list(&below("members"), &[]).await?;

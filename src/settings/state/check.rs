@@ -1,6 +1,6 @@
 //! Checks of the names and texts of a state file, which find all faults at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::entries::{GroupEntry, RawState, TokenEntry, UserEntry};
@@ -11,22 +11,24 @@ use crate::domain::scope::{Scope, Scopes};
 use crate::domain::user::Username;
 use crate::settings::SettingsError;
 use crate::settings::layers::Node;
+use crate::settings::repair::MAX_FAULTS;
 
 /// Adds everything that is wrong to the faults, and returns the paths of the groups by their keys.
 pub(super) fn check(raw: &RawState, tree: &Node, faults: &mut Vec<SettingsError>) -> BTreeMap<String, GroupPath> {
-    let mut checked = Checked { tree, faults, files: Vec::new() };
+    let mut checked = Checked { tree, faults, files: HashSet::new() };
     checked.usernames(&["users"], raw.users.keys());
     for (name, user) in &raw.users {
         checked.user(name, user);
     }
     let mut paths: BTreeMap<String, GroupPath> = BTreeMap::new();
+    let mut known: HashSet<GroupPath> = HashSet::new();
     for (key, group) in &raw.groups {
         match key.parse::<GroupPath>() {
-            Ok(path) if paths.values().any(|known| *known == path) => {
-                checked.refuse(&["groups", key], "is the path of another group; the case of letters does not count");
-            }
-            Ok(path) => {
+            Ok(path) if known.insert(path.clone()) => {
                 paths.insert(key.clone(), path);
+            }
+            Ok(_) => {
+                checked.refuse(&["groups", key], "is the path of another group; the case of letters does not count");
             }
             Err(error) => checked.refuse(&["groups", key], error.to_string()),
         }
@@ -47,23 +49,25 @@ struct Checked<'a> {
     tree: &'a Node,
     faults: &'a mut Vec<SettingsError>,
     /// The files that are named so far.
-    files: Vec<PathBuf>,
+    files: HashSet<PathBuf>,
 }
 
 impl Checked<'_> {
     fn refuse(&mut self, path: &[&str], problem: impl Into<String>) {
+        // Each of them is looked up in the tree.
+        if self.faults.len() >= MAX_FAULTS {
+            return;
+        }
         self.faults.push(refused(self.tree, path, problem));
     }
 
     fn usernames<'a>(&mut self, above: &[&str], names: impl Iterator<Item = &'a String>) {
-        let mut known: Vec<Username> = Vec::new();
+        let mut known: HashSet<String> = HashSet::new();
         for name in names {
             let path = [above, &[name.as_str()]].concat();
             match name.parse::<Username>() {
-                Ok(username) if known.contains(&username) => {
-                    self.refuse(&path, "is the name of another user; the case of letters does not count");
-                }
-                Ok(username) => known.push(username),
+                Ok(_) if known.insert(name.to_ascii_lowercase()) => {}
+                Ok(_) => self.refuse(&path, "is the name of another user; the case of letters does not count"),
                 Err(error) => self.refuse(&path, error.to_string()),
             }
         }
@@ -123,10 +127,9 @@ impl Checked<'_> {
         let Some(file) = file else { return };
         if file.as_os_str().is_empty() {
             self.refuse(path, "is empty");
-        } else if self.files.iter().any(|known| known == file) {
+        } else if !self.files.insert(file.to_owned()) {
             self.refuse(path, "is named for another secret, too; each needs a file of its own");
         }
-        self.files.push(file.to_owned());
     }
 }
 

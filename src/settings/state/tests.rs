@@ -122,3 +122,38 @@ fn every_setting_of_a_group_is_in_the_list_and_in_the_example() {
         assert_eq!((setting.written)(&fields[setting.field]), json!(text));
     }
 }
+
+#[test]
+fn values_out_of_range_are_found_in_the_file() {
+    let text = "[groups.a]\ntag_freshness = '8761h'\nunpulled_days = 36501\n[groups.b]\ntag_freshness = '99999999999s'
+unpulled_days = 99999999999\n[groups.c]\ntag_freshness = '8760h'\nunpulled_days = 36500\n[groups.d]\nunpulled_days = -1\n";
+    let expected = [
+        "line 2: groups.a.tag_freshness: '8761h' is longer than 8760h",
+        "line 3: groups.a.unpulled_days: 36501 is more than 36500",
+        "line 5: groups.b.tag_freshness: '99999999999s' is longer than 8760h",
+        "line 6: groups.b.unpulled_days: 99999999999 is more than 36500",
+        "line 11: groups.d.unpulled_days: -1 is not a number of days",
+    ];
+    let mut found: Vec<String> = state(text).unwrap_err().lines().map(str::to_owned).collect();
+    let mut expected = expected.map(|sentence| format!("company.toml, {sentence}"));
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_long_file_is_read_soon_and_only_the_first_faults_are_reported() {
+    const KEYS: usize = 40_000;
+    let lines = |line: &dyn Fn(usize) -> String| (0..KEYS).map(line).collect::<String>();
+    let started = std::time::Instant::now();
+    for text in [
+        lines(&|number| format!("k{number} = 1\n")),
+        lines(&|number| format!("[users.-{number}]\n")),
+        format!("[groups.team.members]\n{}", lines(&|number| format!("-{number} = 'guest'\n"))),
+    ] {
+        assert_eq!(state(&text).unwrap_err().lines().count(), MAX_FAULTS);
+    }
+    assert_eq!(state(&lines(&|number| format!("[users.u{number}]\n"))).unwrap().users.len(), KEYS);
+    // Much more than the time of a slow machine, and much less than that for work which grows with the square.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}

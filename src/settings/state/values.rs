@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access::AccessLevel;
+use crate::domain::commands::group::{MAX_TAG_FRESHNESS_SECONDS, MAX_UNPULLED_DAYS};
 use crate::formats::quantity::{parse_bytes, parse_seconds};
 
 /// An access level, by its name.
@@ -137,10 +138,11 @@ impl TryFrom<String> for TagTime {
         if text == INHERITED {
             return Ok(Self(None));
         }
-        let seconds = parse_seconds(&text).and_then(|seconds| u32::try_from(seconds).ok());
-        seconds
-            .map(|seconds| Self(Some(seconds)))
-            .ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor '{INHERITED}'"))
+        let seconds = parse_seconds(&text)
+            .ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor '{INHERITED}'"))?;
+        let seconds = u32::try_from(seconds).ok().filter(|seconds| *seconds <= MAX_TAG_FRESHNESS_SECONDS);
+        let too_long = || format!("'{text}' is longer than {}h", MAX_TAG_FRESHNESS_SECONDS / 3600);
+        seconds.map(|seconds| Self(Some(seconds))).ok_or_else(too_long)
     }
 }
 
@@ -171,8 +173,15 @@ impl<'de> Deserialize<'de> for Days {
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Days, E> {
-                let wrong = |_| E::custom(format_args!("{number} is not a number of days"));
-                u32::try_from(number).map(|days| Days(Some(days))).map_err(wrong)
+                let too_long = || E::custom(format_args!("{number} is more than {MAX_UNPULLED_DAYS}"));
+                match number {
+                    ..0 => Err(E::custom(format_args!("{number} is not a number of days"))),
+                    0.. => u32::try_from(number)
+                        .ok()
+                        .filter(|days| *days <= MAX_UNPULLED_DAYS)
+                        .map(|days| Days(Some(days)))
+                        .ok_or_else(too_long),
+                }
             }
         }
 

@@ -1,9 +1,11 @@
 //! `apply`, `export` and `config schema`: a company as a file.
 
 mod applying;
+mod digits;
 mod documented;
 mod exporting;
 mod interrupted;
+mod own_rights;
 mod refusals;
 mod schemas;
 

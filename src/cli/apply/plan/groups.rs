@@ -10,6 +10,7 @@ use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
 use crate::cli::apply::service::{ServiceGroup, folded};
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
+use crate::cli::group::at_path;
 use crate::cli::if_missing::found;
 use crate::domain::group::GroupPath;
 use crate::settings::state::{End, GroupEntry, Level, MemberEntry, SETTINGS};
@@ -76,13 +77,13 @@ impl Plan<'_> {
             // The caller creates the group above, too, and owns it or one above it.
             return Ok(Some(Above { visibility: visibility.clone(), is_owned: true }));
         }
-        let Some(group) = found(api.show(&["groups", parent]).await)? else {
+        let Some(group) = at_path(api, parent).await? else {
             let problem = format!("the group above, {parent}, does not exist; add it to the file, or create it before");
             self.refuse(&["groups", path.as_str()], problem);
             return Ok(None);
         };
-        let caller = self.service.caller["id"].to_string();
-        let own = found(api.show(&["groups", parent, "members", "all", &caller]).await)?;
+        let (id, caller) = (group["id"].to_string(), self.service.caller["id"].to_string());
+        let own = found(api.show(&["groups", &id, "members", "all", &caller]).await)?;
         let is_owned = own.is_some_and(|member| member["access_level"] == Level::Owner.number());
         Ok(Some(Above { visibility: group["visibility"].clone(), is_owned }))
     }
@@ -128,7 +129,13 @@ impl Plan<'_> {
             let member = present.members.get(&name.to_ascii_lowercase());
             let Some(change) = self.member_change(path, name, *wanted, member) else { continue };
             // A group always has an owner: other members are changed after one was added.
-            if wanted.access_level == Level::Owner { self.members.push(change) } else { later.push(change) }
+            if wanted.access_level == Level::Owner {
+                self.members.push(change);
+            } else if self.needs_membership_of(name) {
+                self.own_members.push(change);
+            } else {
+                later.push(change);
+            }
         }
         self.members.append(&mut later);
         if !self.prune {
@@ -140,9 +147,16 @@ impl Plan<'_> {
             let is_named = entry.members.keys().any(|named| named.eq_ignore_ascii_case(name));
             let level = level_of(member);
             if !is_named && (has_owner || level != Some(Level::Owner)) {
-                self.members.push(removal(path, member, level));
+                let is_last = self.needs_membership_of(name);
+                let members = if is_last { &mut self.own_members } else { &mut self.members };
+                members.push(removal(path, member, level));
             }
         }
+    }
+
+    /// Returns true for the user name of the caller, if the changes are made with the rights of a member.
+    fn needs_membership_of(&self, name: &str) -> bool {
+        self.service.is_caller(name) && !self.service.by_administrator()
     }
 
     fn member_change(

@@ -27,7 +27,8 @@ impl Plan<'_> {
                 }
                 Some(user) => self.change_user(name, entry, user),
             }
-            if self.users.len() > before && !service.by_administrator() {
+            let differs = self.users.len() > before || (self.own_user.is_some() && service.is_caller(name));
+            if differs && !service.by_administrator() {
                 self.refuse(&["users", name], "differs; only administrators create and change users");
             }
             let present = service.tokens.get(&name.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default();
@@ -88,14 +89,16 @@ impl Plan<'_> {
         }
         if !fields.is_empty() {
             let step = Step::ChangeUser { username: name.to_owned(), body };
-            self.users.push(Change { action: Action::Change, what: format!("user {name}"), fields, note: None, step });
+            let change = Change { action: Action::Change, what: format!("user {name}"), fields, note: None, step };
+            let is_last = entry.admin == Some(false) && self.service.is_caller(name);
+            if is_last { self.own_user = Some(change) } else { self.users.push(change) }
         }
         self.block(name, user["state"] == "blocked", entry.blocked);
     }
 
     fn block(&mut self, name: &str, before: bool, wanted: Option<bool>) {
         let Some(blocked) = wanted.filter(|blocked| *blocked != before) else { return };
-        if blocked && self.service.caller["username"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name)) {
+        if blocked && self.service.is_caller(name) {
             self.refuse(&["users", name, "blocked"], "is the user whose token is used here");
         }
         let fields = vec![Field::changed("blocked", before, blocked)];

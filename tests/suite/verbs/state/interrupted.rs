@@ -1,5 +1,6 @@
 //! `apply` that is killed: the next one completes it, and no secret is lost.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -72,4 +73,19 @@ async fn a_token_whose_secret_was_not_written_gets_a_new_one() {
     after.sort_by_key(|(name, _)| name.to_string());
     before.sort_by_key(|(name, _)| name.to_string());
     assert_eq!(after, before, "the ends stay");
+}
+
+#[actix_rt::test]
+async fn what_another_running_process_has_reserved_is_left_to_it() {
+    let company = Company::start();
+    says(&company.apply("[groups.team]", "--yes"));
+    let reserved = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(company.path("ci")).unwrap();
+    fs::write(company.path("ci"), "pending\n").unwrap();
+    reserved.lock().unwrap();
+    let state = "[groups.team]\ndeploy_tokens.new.secret_file = 'new'\ndeploy_tokens.ci.secret_file = 'ci'";
+    assert_eq!(company.refusals(state, ""), ["ci is in use by another process of `apply`"]);
+    assert!(company.path("ci").exists() && !company.path("new").exists());
+    drop(reserved);
+    says(&company.apply(state, "--yes"));
+    assert_eq!(company.plan(state, ""), [] as [&str; 0]);
 }

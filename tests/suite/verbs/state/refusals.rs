@@ -74,6 +74,36 @@ async fn a_secret_whose_file_cannot_be_written_is_not_made() {
 }
 
 #[actix_rt::test]
+async fn two_secrets_do_not_get_one_file_whatever_its_paths_are() {
+    let company = Company::start();
+    fs::create_dir(company.path("s")).unwrap();
+    std::os::unix::fs::symlink(company.path("s"), company.path("t")).unwrap();
+    for same in ["s/../s/two", "t/two"] {
+        let state =
+            format!("[groups.team]\ndeploy_tokens.a.secret_file = 's/two'\ndeploy_tokens.b.secret_file = '{same}'");
+        let said = company.refusals(&state, "");
+        assert_eq!(said, [format!("{same} is the file of another secret, too; each needs a file of its own")]);
+        assert!(!company.path("s/two").exists());
+        assert_eq!(company.plan(&state, "").len(), 3, "nothing was changed");
+    }
+}
+
+#[actix_rt::test]
+async fn a_file_without_an_end_is_not_read() {
+    let company = Company::start();
+    let state = verb(&company.service, ADMIN_TOKEN, "apply --file /dev/zero --yes", "");
+    let said = String::from_utf8_lossy(&state.stderr).into_owned();
+    assert!(
+        state.status.code() == Some(4) && said.contains("/dev/zero cannot be read: it is larger than 16 MiB"),
+        "{said}"
+    );
+    let said = company.refusals("[users.alice]\npassword_file = '/dev/zero'", "");
+    assert!(said[0].ends_with("/dev/zero is larger than 64 KiB"), "{said:?}");
+    let said = company.refusals("[groups.team]\ndeploy_tokens.ci.secret_file = '/dev/zero'", "");
+    assert!(said[0].contains("/dev/zero exists already"), "{said:?}");
+}
+
+#[actix_rt::test]
 async fn a_failure_in_the_middle_says_what_was_done_and_the_next_run_continues() {
     let company = Company::with("[limits]\ndeploy_token_days = 30");
     let state = |end: &str| {
