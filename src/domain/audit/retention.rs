@@ -2,8 +2,8 @@
 //!
 //! Space is shared by the holders of events, so that nobody can remove the events of others by making many of their
 //! own: the service, all users and all groups are parts, each user is one, and each group at the top with those below
-//! it; within these, each author is a part. Where there is no space, the largest part loses its oldest event; but where
-//! none has more than a sixteenth, the oldest event of all goes.
+//! it; within these, each author is a part, and within that each group. Where there is no space, the largest part loses
+//! its oldest event; but where none has more than a sixteenth, the oldest event of all goes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -56,7 +56,7 @@ const SMALL_PARTS: u64 = 16;
 
 impl Holder {
     /// Returns the holder of an event of a change: the group at the top, the user or the service to which it belongs,
-    /// and its author. Not the whole path of a group, which its owner can change.
+    /// and its author. The rest of the path of a group comes after its author, because owners can change it.
     pub fn of_change(event: &Event) -> Self {
         let author = match event.author.who {
             Who::User(id) => id.to_string(),
@@ -67,7 +67,10 @@ impl Holder {
         Self(match &event.entity {
             Entity::Service => format!("service/{author}"),
             Entity::User { id, .. } => format!("users/{id}/{author}"),
-            Entity::Group { path, .. } => format!("groups/{}/{author}", path.split('/').next().unwrap_or_default()),
+            Entity::Group { path, .. } => {
+                let top = path.split('/').next().unwrap_or_default();
+                format!("groups/{top}/{author}/{path}")
+            }
         })
     }
 
