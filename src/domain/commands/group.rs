@@ -27,6 +27,9 @@ use crate::domain::limits::{Limits, MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS}
 use crate::domain::policy;
 use crate::domain::upstream::Upstreams;
 
+/// Maximum quota of a group, in bytes: an exabyte. A form can show it without rounding it to something else.
+pub const MAX_CACHE_BYTES: u64 = 1_000_000_000_000_000_000;
+
 /// Maximum number of days after its last pull after which an image is removed: a hundred years.
 pub const MAX_UNPULLED_DAYS: u32 = 36_500;
 
@@ -64,7 +67,7 @@ pub struct GroupChange {
     pub visibility: Option<Visibility>,
     /// The switch of the proxy; `Some(None)`: as in the parent group.
     pub proxy_enabled: Option<Option<bool>>,
-    /// Maximum size of what the group caches, in bytes, at least 1; `Some(None)`: none of its own.
+    /// Maximum size of what the group caches, in bytes, 1 to [`MAX_CACHE_BYTES`]; `Some(None)`: none of its own.
     pub max_cache_bytes: Option<Option<u64>>,
     /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`:
     /// as in the parent group.
@@ -236,6 +239,10 @@ fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
 fn check_cache(limits: GroupCacheLimits) -> Result<(), CommandError> {
     if limits.max_bytes == Some(0) {
         return Err(CommandError::invalid("dependency_proxy_max_bytes", "must be greater than 0"));
+    }
+    if limits.max_bytes > Some(MAX_CACHE_BYTES) {
+        let reason = format!("must be less than or equal to {MAX_CACHE_BYTES}");
+        return Err(CommandError::invalid("dependency_proxy_max_bytes", reason));
     }
     match limits.unpulled_days {
         Some(days) if days > MAX_UNPULLED_DAYS => Err(CommandError::invalid(

@@ -27,6 +27,16 @@ async fn the_proxy_is_switched_for_all_and_for_each_group() {
 }
 
 #[actix_web::test]
+async fn a_quota_is_at_most_an_exabyte() {
+    let company = company();
+    for (bytes, status) in [("1000000000000000000", 200), ("1000000000000000001", 400), ("0", 400)] {
+        let body = format!("dependency_proxy_max_bytes={bytes}");
+        let changed = company.call("owner", "PUT", "/groups/2", Body::Form(&body)).await;
+        assert_eq!(changed.status.as_u16(), status, "{bytes}: {}", changed.body);
+    }
+}
+
+#[actix_web::test]
 async fn purging_and_deleting_a_group_empty_its_cache() {
     let company = company();
     let response = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;
