@@ -24,6 +24,8 @@ pub(super) struct SecretFile {
 pub(super) enum Present {
     /// Nothing.
     Nothing,
+    /// An empty file: a process that was killed has created it, and made nothing.
+    Empty,
     /// A file that was reserved for a secret which was never written.
     Reserved,
     /// Anything else.
@@ -35,20 +37,20 @@ const RESERVED: &str = "pending\n";
 
 /// Returns what is at this path.
 pub(super) fn present(file: &Path) -> Present {
-    match (open_reserved(file), file.symlink_metadata()) {
-        (Some(_), _) => Present::Reserved,
+    match (open_own(file), file.symlink_metadata()) {
+        (Some(opened), _) => content(&opened),
         (None, Err(_)) => Present::Nothing,
         (None, Ok(_)) => Present::Other,
     }
 }
 
-/// Opens a file that was reserved for a secret which was never written; `None` for anything else.
-fn open_reserved(path: &Path) -> Option<File> {
+/// Opens a file of this user to which nobody else has access; `None` for anything else.
+fn open_own(path: &Path) -> Option<File> {
     let found = path.symlink_metadata().ok().filter(is_own)?;
     let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
     // A link that has replaced the file since leads elsewhere.
     let is_same = file.metadata().is_ok_and(|opened| is_same(&opened, &found));
-    (is_same && is_reserved(&file)).then_some(file)
+    is_same.then_some(file)
 }
 
 /// Returns true for a regular file of this user to which nobody else has access, as this program reserves it.
@@ -61,9 +63,13 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-fn is_reserved(file: &File) -> bool {
+fn content(file: &File) -> Present {
     let mut start = [0; RESERVED.len() + 1];
-    file.read_at(&mut start, 0).is_ok_and(|read| start[..read] == *RESERVED.as_bytes())
+    match file.read_at(&mut start, 0) {
+        Ok(0) => Present::Empty,
+        Ok(read) if start[..read] == *RESERVED.as_bytes() => Present::Reserved,
+        Ok(_) | Err(_) => Present::Other,
+    }
 }
 
 impl SecretFile {
@@ -81,33 +87,28 @@ impl SecretFile {
         if path.symlink_metadata().is_ok_and(|found| is_here(&found)) {
             return Err(refused("is the file of another secret, too; each needs a file of its own"));
         }
-        let (file, is_new) = match open_reserved(path) {
-            Some(file) => (file, false),
-            None => (
-                create(path).map_err(|error| match error.kind() == ErrorKind::AlreadyExists {
-                    true => refused("exists already"),
-                    false => failed(error),
-                })?,
-                true,
-            ),
+        let not_created = |error: std::io::Error| match error.kind() == ErrorKind::AlreadyExists {
+            true => refused("exists already"),
+            false => failed(error),
         };
+        let known = open_own(path).filter(|file| content(file) != Present::Other);
+        let file = known.map_or_else(|| create(path).map_err(not_created), Ok)?;
         let reserved = Self { path: path.to_owned(), file };
         match reserved.file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(refused("is in use by another process of `apply`")),
-            Err(TryLockError::Error(error)) => {
-                if is_new {
-                    reserved.discard();
-                }
-                return Err(failed(error));
-            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        if is_new {
-            let written = reserved.write(RESERVED).inspect_err(|_| reserved.discard());
-            written.map_err(failed)?;
-        } else if !is_reserved(&reserved.file) || !reserved.is_in_place() {
+        match content(&reserved.file) {
+            Present::Reserved if reserved.is_in_place() => {}
+            Present::Empty if reserved.is_in_place() => {
+                let written = reserved.write(RESERVED).inspect_err(|_| reserved.discard());
+                written.map_err(failed)?;
+            }
             // The process that had the lock before has written its secret, or has removed the file.
-            return Err(refused("exists already"));
+            Present::Reserved | Present::Empty | Present::Nothing | Present::Other => {
+                return Err(refused("exists already"));
+            }
         }
         Ok(reserved)
     }
@@ -229,6 +230,16 @@ mod tests {
             assert!(refused.ends_with("is the file of another secret, too; each needs a file of its own"), "{refused}");
         }
         assert!(SecretFile::reserve(&path("t/other"), [&first]).is_ok());
+    }
+
+    #[test]
+    fn what_was_created_and_not_yet_written_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        create(&file).unwrap();
+        assert_eq!(present(&file), Present::Empty);
+        drop(reserve(&file).unwrap());
+        assert_eq!(present(&file), Present::Reserved);
     }
 
     #[test]

@@ -89,3 +89,17 @@ async fn what_another_running_process_has_reserved_is_left_to_it() {
     says(&company.apply(state, "--yes"));
     assert_eq!(company.plan(state, ""), [] as [&str; 0]);
 }
+
+#[actix_rt::test]
+async fn an_empty_file_is_used_for_a_new_secret_and_never_costs_a_token_its_old_one() {
+    let company = Company::start();
+    let empty =
+        || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(company.path("ci")).unwrap();
+    empty();
+    let state = "[groups.team]\ndeploy_tokens.ci = { username = 'ci', secret_file = 'ci' }";
+    says(&company.apply(state, "--yes"));
+    let secret = company.secret("ci");
+    empty();
+    assert_eq!(company.plan(state, ""), [] as [&str; 0]);
+    assert!(company.may_pull("team", "ci", &secret).await);
+}
