@@ -37,6 +37,17 @@ pub enum TestResult {
 }
 
 impl TestResult {
+    /// All results.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Refused,
+        Self::NotRequired,
+        Self::Limited,
+        Self::Unreachable,
+        Self::Failed,
+        Self::NotTried,
+    ];
+
     /// Returns the result as a word of the REST API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -62,30 +62,10 @@ pub(super) struct UpstreamAccountView {
 pub(super) struct TestView {
     /// The host of the registry.
     upstream: String,
-    result: TestWord,
+    #[schemars(extend("enum" = TestResult::ALL.map(TestResult::as_str)))]
+    result: &'static str,
     /// The result as a sentence, with the registry's message.
     message: String,
-}
-
-/// The result of the test of an account in one word.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-enum TestWord {
-    /// The registry accepts it.
-    Accepted,
-    /// The registry refuses it.
-    Refused,
-    /// The registry requires no login, and was not sent the password.
-    NotRequired,
-    /// The limit of the registry is reached.
-    Limited,
-    /// The registry cannot be reached, or did not respond in time.
-    Unreachable,
-    /// The registry fails, or sends an invalid response.
-    Failed,
-    /// No request was sent.
-    NotTried,
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/upstream_accounts`.
@@ -127,7 +107,7 @@ pub(super) async fn test_one(caller: Caller, path: web::Path<(String, String)>) 
     let (group, upstream) = path.into_inner();
     let group = caller.authority().group(&group, Right::Own)?.id;
     let AccountTest { result, sentence } = test(&caller, group, &upstream).await?;
-    Ok(Body(TestView { upstream, result: word(result), message: sentence }))
+    Ok(Body(TestView { upstream, result: result.as_str(), message: sentence }))
 }
 
 /// Returns the accounts that a group uses, and those of its own at upstreams that are not configured any more.
@@ -228,17 +208,5 @@ fn view(used: UsedAccount) -> UpstreamAccountView {
         set_at: used.account.set_at,
         readable: used.unreadable.is_none(),
         message: used.unreadable,
-    }
-}
-
-fn word(result: TestResult) -> TestWord {
-    match result {
-        TestResult::Accepted => TestWord::Accepted,
-        TestResult::Refused => TestWord::Refused,
-        TestResult::NotRequired => TestWord::NotRequired,
-        TestResult::Limited => TestWord::Limited,
-        TestResult::Unreachable => TestWord::Unreachable,
-        TestResult::Failed => TestWord::Failed,
-        TestResult::NotTried => TestWord::NotTried,
     }
 }
