@@ -58,14 +58,13 @@ impl<K: Eq + Hash> Failures<K> {
         self.record_many(key, 1, now);
     }
 
-    /// Counts several failures at once, at most so many that the key has to wait as long as a burst takes to be
-    /// forgotten.
+    /// Counts several failures at once. The wait that follows is at most the time in which a burst is forgotten.
     pub fn record_many(&mut self, key: K, count: u32, now: Instant) {
         if self.buckets.len() >= MAX_KEYS {
             self.sweep(now);
         }
-        let most = 2.0 * f64::from(self.allowance.burst);
-        let level = (self.level(&key, now) + f64::from(count)).min(most.max(self.level(&key, now) + 1.0));
+        let (level, most) = (self.level(&key, now), 2.0 * f64::from(self.allowance.burst));
+        let level = (level + f64::from(count)).min(most.max(level + 1.0));
         self.buckets.insert(key, Bucket { level, at: now });
     }
 

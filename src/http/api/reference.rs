@@ -1,5 +1,7 @@
 //! The endpoints of the API for readers: of the console's page, and of `docs/api.md`.
 
+use std::sync::LazyLock;
+
 use schemars::SchemaGenerator;
 
 use super::answer::Pages;
@@ -44,13 +46,16 @@ pub(in crate::http) struct ListedParameter {
     pub(in crate::http) required: bool,
 }
 
-/// Returns all endpoints by their subjects.
-pub(in crate::http) fn sections() -> Vec<ListedSection> {
-    let listed = |section: endpoints::Section| ListedSection {
-        title: section.title,
-        endpoints: section.endpoints.iter().map(listed).collect(),
-    };
-    endpoints::all().into_iter().map(listed).collect()
+/// Returns all endpoints by their subjects. They are made once.
+pub(in crate::http) fn sections() -> &'static [ListedSection] {
+    static SECTIONS: LazyLock<Vec<ListedSection>> = LazyLock::new(|| {
+        let listed = |section: endpoints::Section| ListedSection {
+            title: section.title,
+            endpoints: section.endpoints.iter().map(listed).collect(),
+        };
+        endpoints::all().into_iter().map(listed).collect()
+    });
+    &SECTIONS
 }
 
 fn listed(endpoint: &Endpoint) -> ListedEndpoint {

@@ -36,7 +36,7 @@ pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpRes
                 }
             }
         }
-        @for one in &sections { (section(one)) }
+        @for one in sections { (section(one)) }
     };
     page::show(&frame, "API", &content)
 }

@@ -12,7 +12,7 @@ struct OwnToken {
     id: u64,
     /// The name that the service has for it in a list of what a change takes away.
     listed: String,
-    /// How the memberships of its user begin in such a list.
+    /// The beginning of the memberships of its user in such a list.
     member: String,
 }
 

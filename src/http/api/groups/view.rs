@@ -23,7 +23,7 @@ pub(in crate::http::api) struct GroupView {
     parent_id: Option<u64>,
     avatar_url: (),
     created_at: Time,
-    /// Whether the group may pull; groups below inherit it.
+    /// The switch of the proxy for the group; groups below inherit it.
     dependency_proxy_enabled: Option<bool>,
     /// The quota of what the group has cached.
     dependency_proxy_max_bytes: Option<u64>,
