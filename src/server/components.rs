@@ -18,10 +18,12 @@ use arc_swap::ArcSwap;
 use self::followed_accounts::follow_accounts;
 pub(super) use self::stores::Stores;
 use super::StartError;
+use super::fleet::Fleet;
 use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::follower::FollowerHandle;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::Images;
 use crate::actors::janitor::{JanitorHandle, Parts, Trims};
@@ -88,7 +90,8 @@ impl Handles {
         stores: Stores,
         (signer, account_keys): (Signer, SealingKeys),
         settings: &Settings,
-    ) -> Result<Self, StartError> {
+        fleet: Option<&Fleet>,
+    ) -> Result<(Self, Option<FollowerHandle>), StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
         let upstream = UpstreamHandle::start(
@@ -97,7 +100,9 @@ impl Handles {
             &arbiter(),
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
-        let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
+        let shared = fleet.map(Fleet::shared).transpose()?;
+        let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
+        let follower = fleet.map(|fleet| FollowerHandle::start(fleet.follower(policy.clone()), &identity_arbiter));
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
@@ -136,7 +141,7 @@ impl Handles {
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
-        Ok(Self {
+        let handles = Self {
             policy,
             tokens,
             tidying,
@@ -153,7 +158,8 @@ impl Handles {
             accounts,
             world,
             warmer,
-        })
+        };
+        Ok((handles, follower))
     }
 }
 

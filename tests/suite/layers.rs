@@ -22,7 +22,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("auth", &["domain"]),
     ("domain", &[]),
     // Used by cli and server only.
-    ("settings", &["actors", "upstream", "domain", "telemetry", "formats"]),
+    ("settings", &["actors", "upstream", "store", "domain", "telemetry", "formats"]),
     // The formats of single values in the settings, for the layers that read their own keys.
     ("formats", &["domain"]),
     ("telemetry", &["formats"]),
@@ -48,6 +48,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 20] = [
         "rustix",
         &[
             ("store/", "locks and measures"),
+            ("actors/policy_evaluator/validity.rs", "reads the clock that runs while the machine is suspended"),
             ("cli/secret_file.rs", "compares the owner of a file with the user of the process"),
             ("server/process.rs", "raises the limit of open files"),
             ("server/net/socket.rs", "tells the system that a file follows"),

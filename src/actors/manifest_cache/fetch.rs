@@ -150,7 +150,7 @@ impl Fetcher {
                 self.unstored.report(Unstored::NoSpace, Some((image, &digest)));
                 false
             }
-            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Fleet(_))) => {
                 static LINES: LineLimit<Origin> = LineLimit::new();
                 if let Some(left_out) = LINES.admit(image) {
                     tracing::warn!(%image, %digest, %error, left_out, "a manifest could not be stored");

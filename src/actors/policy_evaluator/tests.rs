@@ -25,11 +25,11 @@ async fn start(data: &Path) -> (PolicyEvaluatorHandle, IdentityStore) {
 
 async fn start_over(store: EmbeddedIdentities) -> (PolicyEvaluatorHandle, IdentityStore) {
     let store = IdentityStore::embedded(store);
-    (PolicyEvaluatorHandle::start(store.clone(), &Arbiter::current(), 1000).await.unwrap(), store)
+    (PolicyEvaluatorHandle::start(store.clone(), &Arbiter::current(), 1000, None).await.unwrap(), store)
 }
 
 async fn stored(store: &IdentityStore) -> u64 {
-    store.load().await.unwrap().service().last_user
+    store.load().await.unwrap().directory.service().last_user
 }
 
 #[actix_rt::test]

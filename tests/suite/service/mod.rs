@@ -142,6 +142,12 @@ impl Service {
         self.restart();
     }
 
+    /// Restarts the service after its process was killed.
+    pub fn restart_after_kill(&mut self) {
+        self.child.wait().unwrap();
+        self.restart();
+    }
+
     /// Stops the service with SIGTERM and waits. Returns its exit status.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();

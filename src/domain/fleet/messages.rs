@@ -1,0 +1,33 @@
+//! Messages between replicas: the path, the headers and the signed texts of a request and its response.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::directory::Version;
+use crate::domain::id::ReplicaId;
+
+/// The response to a request for the version of a replica's directory.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaVersion {
+    /// The replica that responds.
+    pub replica: ReplicaId,
+    /// The version of its directory.
+    pub version: Version,
+}
+
+/// Header with the nonce of a request.
+pub const NONCE: &str = "x-fleet-nonce";
+/// Header with the signature of a request or response.
+pub const SIGNATURE: &str = "x-fleet-signature";
+/// The path of the route that responds with a [`ReplicaVersion`]; the query is `at_least=<version>`.
+pub const VERSION_PATH: &str = "/fleet/v1/version";
+
+/// Returns the text of a request that is signed. `target` is its path with the query.
+pub fn request_text(target: &str, nonce: &str) -> String {
+    format!("request\n{target}\n{nonce}")
+}
+
+/// Returns the text of a response that is signed. It has the nonce of the request, so that no response can be used
+/// for another request.
+pub fn response_text(body: &str, nonce: &str) -> String {
+    format!("response\n{nonce}\n{body}")
+}
