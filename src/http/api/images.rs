@@ -49,6 +49,7 @@ pub(super) async fn list(
         Some(state) => Some(caller.state.images.only(state, going_before(days, caller.now)).await),
         None => None,
     };
+        repository: None,
     let query = ImageQuery {
         search: params.text("search")?.filter(|text| !text.is_empty()),
         pinned: params.flag("pinned")?,

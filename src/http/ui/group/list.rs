@@ -173,6 +173,7 @@ impl Wanted {
             search: value("q").trim().to_owned(),
             filter: Filter::of_word(&value("show")),
             column,
+            repository: None,
             descending: value("order") == "desc",
             page: page_in(query),
         }
