@@ -112,11 +112,19 @@ async fn what_a_change_takes_with_it_is_listed_before() {
     let none = json!({"total": 0, "names": []});
     let made = json!({"total": 1, "names": ["'made' in team/ci"]});
     let response = company.call("owner", "GET", "/personal_access_tokens/3/revocation", Body::Nothing).await;
-    assert_response(&response, 200, json!({"groups": none, "users": none, "members": none, "tokens": made}));
+    assert_response(
+        &response,
+        200,
+        json!({"groups": none, "users": none, "members": none, "tokens": made, "own": false}),
+    );
     let response = company.call("admin", "GET", "/users/2/deletion?hard_delete=true", Body::Nothing).await;
     let tokens = json!({"total": 3, "names": ["'owner' of owner", "'registry' of owner", "'made' in team/ci"]});
     let members = json!({"total": 1, "names": ["owner in team"]});
-    assert_response(&response, 200, json!({"groups": none, "users": none, "members": members, "tokens": tokens}));
+    assert_response(
+        &response,
+        200,
+        json!({"groups": none, "users": none, "members": members, "tokens": tokens, "own": false}),
+    );
     let response = company.call("owner", "GET", "/groups/team/deletion", Body::Nothing).await;
     let names = ["root in team", "owner in team", "maintainer in team", "guest in team"];
     let lost = json!({
@@ -131,3 +139,4 @@ async fn what_a_change_takes_with_it_is_listed_before() {
     let response = company.call("admin", "GET", "/groups/other/deletion", Body::Nothing).await;
     assert_eq!((response.status.as_u16(), &response.body["groups"], &response.body["tokens"]), (200, &none, &none));
 }
+        "own": true,
