@@ -2,6 +2,8 @@
 //! named as it is pulled, such as `alpine:3.22`. The caller's right is decided again at the change, and each change is
 //! logged with its caller, and has an audit event.
 
+use std::cmp::Reverse;
+
 use serde_json::Value;
 
 use super::caller::{CacheChange, Caller, Right, owner_of};
@@ -125,7 +127,8 @@ pub(super) fn parse(caller: &Caller, name: &str) -> Result<ImageName, ApiError> 
     parsed.map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))
 }
 
-/// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the
+/// Returns a group's image of this name, once for each account with which it was pulled; at least one. The first is
+/// that of the present account, if there is one, and the others follow from the newest to the oldest. Fails for the
 /// digest of a tag with a sentence that names the tag.
 pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
     let image = parse(caller, name)?;
@@ -138,13 +141,26 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
             names.dedup();
             Err(ApiError::ByTag(names.join(" and ")))
         }
-        Some(_) => Ok(found),
+        Some(_) => Ok(present_first(caller, group, found)),
     }
 }
 
 /// Returns a group's image of this name, once for each account with which it was pulled; for a digest that was pulled
 /// only by tags, the images of these tags.
 pub(super) async fn find_with_tags(
+/// Returns images with that of the account with which the group would pull now first, and the others from the newest to
+/// the oldest.
+fn present_first(caller: &Caller, group: GroupId, mut found: Vec<ShownImage>) -> Vec<ShownImage> {
+    let (directory, upstreams) = (&caller.directory, caller.state.upstreams.load());
+    let path = directory.group(group).map(|group| &group.path);
+    found.sort_by_key(|one| {
+        let origin = &one.image.key.origin;
+        let present = path.map(|path| upstreams.origin(origin.upstream.clone(), origin.repository.clone(), path));
+        (present.as_ref() != Some(origin), Reverse(one.image.cached_at))
+    });
+    found
+}
+
     caller: &Caller,
     group: GroupId,
     image: &ImageName,

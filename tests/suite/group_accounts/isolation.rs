@@ -139,6 +139,16 @@ async fn a_refresh_is_one_of_the_image_of_the_present_account() {
     let listed = scene.service.api("GET", "/groups/b/dependency_proxy/images", Value::Null).await.json();
     assert_eq!((&listed[0]["account"], &listed[0]["digest"]), (&Value::Null, &json!(images[0].digest())), "{listed}");
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    // Shown by itself and changed, it is that of the present account, and without one the newest.
+    let path = "/groups/b/dependency_proxy/images/app:1";
+    let digest = async || scene.service.api("GET", path, Value::Null).await.json()["digest"].clone();
+    assert_eq!(digest().await, images[1].digest());
+    let pinned = scene.service.api("PUT", path, json!({"pinned": true})).await.json();
+    assert_eq!((&pinned["account"], &pinned["pinned"]), (&json!("robot-b"), &json!(true)), "{pinned}");
+    scene.remove("b").await;
+    assert_eq!(digest().await, images[0].digest());
+    scene.set("b", "robot-b", OTHER).await;
+    assert_eq!(digest().await, images[1].digest(), "that of the account, or the newest if it counts as another one");
 }
 
 #[actix_rt::test]
