@@ -21,7 +21,7 @@ const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more t
 
 const OTHER_ACCOUNT: &str = "The image was pulled with another account than the group has now; pull it again";
 
-/// Maximum number of images of a digest that are examined for tags.
+/// Maximum number of tags that the refusal of a digest names.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
 /// Has the registry confirm what a tag stands for. Returns the image as it is then. Images of accounts that the group
@@ -139,15 +139,15 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
             let mut names: Vec<String> = found.iter().map(view::name).collect();
             // A tag is there once for each account.
             names.dedup();
+            let others = names.len().saturating_sub(MAX_TAGS_OF_DIGEST);
+            names.truncate(MAX_TAGS_OF_DIGEST);
+            names.extend((others > 0).then(|| format!("{others} other tags")));
             Err(ApiError::ByTag(names.join(" and ")))
         }
         Some(_) => Ok(present_first(caller, group, found)),
     }
 }
 
-/// Returns a group's image of this name, once for each account with which it was pulled; for a digest that was pulled
-/// only by tags, the images of these tags.
-pub(super) async fn find_with_tags(
 /// Returns images with that of the account with which the group would pull now first, and the others from the newest to
 /// the oldest.
 fn present_first(caller: &Caller, group: GroupId, mut found: Vec<ShownImage>) -> Vec<ShownImage> {
@@ -161,6 +161,9 @@ fn present_first(caller: &Caller, group: GroupId, mut found: Vec<ShownImage>) ->
     found
 }
 
+/// Returns a group's image of this name, once for each account with which it was pulled; for a digest that was pulled
+/// only by tags, the images of these tags.
+pub(super) async fn find_with_tags(
     caller: &Caller,
     group: GroupId,
     image: &ImageName,
@@ -172,13 +175,13 @@ fn present_first(caller: &Caller, group: GroupId, mut found: Vec<ShownImage>) ->
     if !found.is_empty() {
         return Ok(found);
     }
-    let of_digest = ImageQuery { search: Some(digest.to_string()), limit: MAX_TAGS_OF_DIGEST, ..ImageQuery::default() };
-    let mut tagged = images.list(group, of_digest).await?.images;
-    tagged.retain(|one| {
-        let origin = &one.image.key.origin;
-        (&origin.upstream, &origin.repository) == (upstream, repository)
-    });
-    Ok(tagged)
+    let of_digest = ImageQuery {
+        search: Some(digest.to_string()),
+        repository: Some((upstream.clone(), repository.clone())),
+        limit: usize::MAX,
+        ..ImageQuery::default()
+    };
+    Ok(images.list(group, of_digest).await?.images)
 }
 
 /// Returns an image as it is now.
