@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::atomic_file;
 use super::data_dir::give_to_owner_of;
 use super::embedded::identity::EmbeddedIdentities;
@@ -24,8 +26,10 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Fails if the file cannot be written.
 pub fn add(data: &Path, event: &Event) -> Result<(), OpenError> {
     let path = path(data);
+    // Root may run the command: a link that the service's user has put here must not lead it to another file.
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let written = serde_json::to_string(event).map_err(io::Error::from).and_then(|line| {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_link).open(&path)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()?;
         give_to_owner_of(data, &path)
@@ -98,5 +102,15 @@ mod tests {
         let events = identities.events(&query).unwrap().events;
         let names: Vec<String> = events.into_iter().map(|(_, event)| event.name).collect();
         assert_eq!(names, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        std::os::unix::fs::symlink(&other, path(folder.path())).unwrap();
+        assert!(add(folder.path(), &event("one")).is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "");
     }
 }
