@@ -137,11 +137,8 @@ impl RegistryError {
         let body = error_body(code, &message);
         let mut response = response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body);
         // Operators read the name of the account also where the caller does not.
-        let logged = if let Self::Failed { failure, .. } = self {
-            with_id(answer.status, failure.to_string())
-        } else {
-            message
-        };
+        let logged =
+            if let Self::Failed { failure, .. } = self { with_id(answer.status, failure.to_string()) } else { message };
         self.refused(logged).attach(&mut response);
         response
     }
