@@ -15,6 +15,7 @@ use crate::store::error::OpenError;
 use crate::store::free_space::FreeSpace;
 use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
+use crate::store::operator_notes;
 use crate::store::spool::Spool;
 use crate::store::usage::Usage;
 
@@ -38,6 +39,7 @@ impl Stores {
         let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
         let refused = |error: OpenError| error.with_key_file(settings.auth.key_file.as_deref());
         let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
+        operator_notes::move_into(&identities, data.path());
         let usage = Usage::default();
         let index = Index::open(data.path(), cache)?.counted_in(&usage);
         let index = index.within(vec![free_space(cache), free_space(data.path())]);
