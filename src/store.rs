@@ -9,7 +9,7 @@
 //! | [`manifests`] | manifests as files, for the engine of [`content`] | block |
 //! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
-//! | [`key_file`] | replacement of the file of the signing keys | block |
+//! | [`key_file`], [`operator_notes`] | replacement of the file of the signing keys; audit events of commands | block |
 //! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
 //! | [`closing`] | the end of the store's use, between changes | blocks |
@@ -63,6 +63,7 @@ pub mod large_buffer;
 mod layout;
 pub mod link;
 pub mod manifests;
+pub mod operator_notes;
 pub mod spool;
 mod temporary_copy;
 pub mod usage;

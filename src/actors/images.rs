@@ -33,8 +33,8 @@ pub use self::statistics::StoreSizes;
 pub use super::blob_cache::RunningDownload;
 pub use crate::store::error::StoreError;
 pub use crate::store::images::{
-    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImagePulls, ImageQuery, LayerPart, Only,
-    PlatformPart, PullsQuery,
+    CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageParts, ImagePulls, ImageQuery, KnownTotals,
+    LayerPart, Only, PlatformPart, PullsQuery,
 };
 
 /// Handle for lists, pins and removals of cached images. Cheap to clone.

@@ -47,7 +47,7 @@ pub use crate::upstream::{ConnectionFailure, ReservedFor};
 
 /// A failed pull: the requested image and the cause. The text is for the person who pulls.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{}", self.sentence())]
+#[error("{}", self.sentence_for(Reader::OfGroup))]
 pub struct PullFailure {
     /// The upstream, account and repository of the image.
     pub origin: Origin,
@@ -55,6 +55,15 @@ pub struct PullFailure {
     pub image: String,
     /// The cause of the failure.
     pub cause: Cause,
+}
+
+/// Reader of a sentence about a failed pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A member of the group, one of its tokens, an administrator, or an operator.
+    OfGroup,
+    /// A caller who may pull only because the group is public, and does not learn the names of accounts at registries.
+    Stranger,
 }
 
 /// Cause of a failed pull.

@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::auth::jwt::{KeyError, KeySet};
+use crate::domain::audit::{Author, Entity, Event, Target, Who};
 use crate::store::embedded::backup::Snapshot;
 use crate::store::error::{OpenError, StoreError};
-use crate::store::{data_dir, key_file};
+use crate::store::{data_dir, key_file, operator_notes};
 
 /// Reason why signing keys cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +64,11 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<KeySet>, KeysError> {
 
 /// Puts a new key before those in the key file of groups' accounts of the service on the folder `data`. Keys that no
 /// account in the folder needs any more are removed. The service encrypts all passwords with the new key at its next
-/// start. Returns the number of older keys that stay.
+/// start, which also adds an audit event. Returns the number of older keys that stay.
 ///
 /// # Errors
-/// The file is missing, cannot be read or written, or contains something else; or the identities cannot be read.
+/// The file is missing, cannot be read or written, or contains something else; or the identities cannot be read. Or the
+/// event cannot be written, where the key is in the file already.
 pub fn rotate_account_keys(path: &Path, data: &Path) -> Result<usize, KeysError> {
     let present = read_if_any(path)?.ok_or_else(|| KeysError::MissingAccountKeys(path.to_owned()))?;
     let snapshot = Snapshot::of(data).map_err(|error| KeysError::Identities { path: data.to_owned(), error })?;
@@ -76,17 +80,29 @@ pub fn rotate_account_keys(path: &Path, data: &Path) -> Result<usize, KeysError>
     let keys = present.rotated_with(is_needed);
     let json = keys.to_json().map_err(|error| KeysError::Content { path: path.to_owned(), error })?;
     key_file::write(path, data, &json)?;
+    let what = ("account_key_rotated", "key of the passwords of groups' accounts rotated");
+    operator_notes::add(data, &rotated(path, what))?;
     Ok(keys.count() - 1)
 }
 
 /// Puts a new key before the present one in the key file of the service on the folder `data`. Older keys are removed;
-/// with `now` the present one, too. The service uses the new key after a restart.
+/// with `now` the present one, too. The service uses the new key after a restart, which also adds an audit event.
 ///
 /// # Errors
-/// The file is missing, cannot be read or written, or contains something else.
+/// The file is missing, cannot be read or written, or contains something else. Or the event cannot be written, where
+/// the key is in the file already.
 pub fn rotate(path: &Path, data: &Path, now: bool) -> Result<(), KeysError> {
     let present = read(path)?;
     let keys = if now { KeySet::generate() } else { present.rotated() };
     let json = keys.to_json().map_err(|error| KeysError::Content { path: path.to_owned(), error })?;
-    Ok(key_file::write(path, data, &json)?)
+    key_file::write(path, data, &json)?;
+    let message = if now { "signing key rotated, and the old ones removed" } else { "signing key rotated" };
+    Ok(operator_notes::add(data, &rotated(path, ("signing_key_rotated", message)))?)
+}
+
+/// Returns the audit event of a rotation of the keys in this file.
+fn rotated(path: &Path, what: (&str, &str)) -> Event {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let target = Target { kind: "KeyFile".into(), id: None, name };
+    Event::new(Timestamp::now(), Author::local(Who::Operator), what, Entity::Service, target)
 }

@@ -53,7 +53,9 @@ impl ApplyArgs {
         let file = read(&self.file)?;
         let api = self.connection.api()?;
         let with_tokens = file.users.iter().filter(|(_, user)| !user.tokens.is_empty());
-        let service = Service::fetch(&api, file.groups.keys(), with_tokens.map(|(name, _)| name.as_str())).await?;
+        let caller = Service::caller(&api).await?;
+        let with_tokens = with_tokens.map(|(name, _)| name.as_str());
+        let service = Service::fetch(&api, caller, file.groups.keys(), with_tokens).await?;
         let changes = Plan::make(&api, &file, &service, self.prune).await?;
         let as_json = self.connection.json;
         if !as_json {

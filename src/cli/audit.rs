@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::named;
 use super::output::{Columns, Output, list, print_line, print_note};
 
 /// Arguments of `audit`.
@@ -96,12 +97,16 @@ impl AuditArgs {
         let (api, as_json) = (self.connection.api()?, self.connection.json);
         match self.verb {
             AuditVerb::List { filter, limit } => {
+                let filter = filter.named(&api).await?;
                 let events = Trail { api, filter }.latest(limit as usize).await?;
                 let rows = events.iter().map(row::of).collect();
                 Output::Table { columns: COLUMNS, rows, values: events }.print(as_json);
                 Ok(())
             }
-            AuditVerb::Follow { filter, lines } => Trail { api, filter }.follow(lines as usize, as_json).await,
+            AuditVerb::Follow { filter, lines } => {
+                let filter = filter.named(&api).await?;
+                Trail { api, filter }.follow(lines as usize, as_json).await
+            }
         }
     }
 }
@@ -170,6 +175,14 @@ impl Trail {
 }
 
 impl Filter {
+    /// Returns the filter with the name of its group in the path of a request.
+    async fn named(mut self, api: &Api) -> Result<Self, Failure> {
+        if let Some(group) = &self.group {
+            self.group = Some(named(api, group).await?);
+        }
+        Ok(self)
+    }
+
     fn query(&self, now: Timestamp) -> Vec<(&'static str, String)> {
         let time = |moment: Option<Moment>| moment.map(|moment| moment.at(now).to_string());
         let values = [

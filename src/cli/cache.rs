@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::named;
 use super::image::Image;
 use super::output::{Columns, Output, bytes, print_note};
 
@@ -138,12 +139,14 @@ impl CacheVerb {
                 let mut query = order.query();
                 query.extend(search.map(|search| ("search", search)));
                 query.extend(pinned.then(|| ("pinned", "true".to_owned())));
-                let images = api.list(&["groups", &group, "dependency_proxy", "images"], &query).await?;
+                let images =
+                    api.list(&["groups", &named(api, &group).await?, "dependency_proxy", "images"], &query).await?;
                 Ok(table(images))
             }
             Self::Warm(args) => args.run(api, as_json).await,
             Self::Delete { group: OfGroup { group }, images } => {
-                let delete = async |image: &Image| api.delete(&path(&group, &image.to_string())).await;
+                let named = named(api, &group).await?;
+                let delete = async |image: &Image| api.delete(&path(&named, &image.to_string())).await;
                 each(&images, "deleted", delete).await?;
                 Ok(Output::Done(format!("deleted from the cache of {group}: {}", names(&images))))
             }
@@ -157,8 +160,9 @@ impl CacheVerb {
                 Ok(Output::Done(format!("no longer pinned in {group}: {}", names(&images))))
             }
             Self::Refresh { group: OfGroup { group }, images } => {
+                let named = named(api, &group).await?;
                 let refresh = async |image: &Image| {
-                    let path = ["groups", &group, "dependency_proxy", "refresh", &image.to_string()];
+                    let path = ["groups", &named, "dependency_proxy", "refresh", &image.to_string()];
                     api.post(&path, &json!({})).await
                 };
                 Ok(table(each(&images, "refreshed", refresh).await?))
@@ -189,7 +193,8 @@ fn note_incomplete(group: &str, pinned: &[Value]) {
 
 /// Pins images, or ends that, and returns them.
 async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<Vec<Value>, Failure> {
-    let change = async |image: &Image| api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await;
+    let named = named(api, group).await?;
+    let change = async |image: &Image| api.put(&path(&named, &image.to_string()), &json!({ "pinned": pinned })).await;
     each(images, if pinned { "pinned" } else { "no longer pinned" }, change).await
 }
 

@@ -15,8 +15,8 @@ pub(super) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Print the JSON schema (draft 2020-12) of a file, with every key, its type, its comment and its default, for
-    /// editors and CI
+    /// Print the JSON schema (draft 2020-12) of a file, for editors and CI: every key with its type, and with the
+    /// comment and the default that the example of the file has for it
     #[command(after_help = "Examples:\n\
 \x20 dependency-proxy config schema > config.schema.json\n\
 \x20 dependency-proxy config schema --of state > company.schema.json")]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::check::line;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::named;
 use super::image::Image;
 use super::output::print_line;
 
@@ -35,7 +36,8 @@ impl ExplainArgs {
         let api = self.connection.api()?;
         let mut query = vec![("user", self.user.clone())];
         query.extend(self.image.iter().map(|image| ("image", image.to_string())));
-        let found = api.show_with(&["groups", &self.group, "dependency_proxy", "explain"], &query).await?;
+        let found =
+            api.show_with(&["groups", &named(&api, &self.group).await?, "dependency_proxy", "explain"], &query).await?;
         if self.connection.json {
             print_line(&found.to_string());
         } else {

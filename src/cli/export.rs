@@ -35,12 +35,13 @@ impl ExportArgs {
     /// Prints the file.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let api = self.connection.api()?;
-        let paths = paths(&api, &self.group).await?;
-        let is_administrator = api.show(&["user"]).await?["is_admin"] == true;
+        let caller = Service::caller(&api).await?;
+        let is_administrator = caller["is_admin"] == true;
+        let paths = paths(&api, is_administrator, &self.group).await?;
         let with_users = is_administrator && self.group.is_empty();
         let users = if with_users { api.list(&["users"], &[("humans", "true".to_owned())]).await? } else { Vec::new() };
         let names: Vec<&str> = users.iter().filter_map(|user| user["username"].as_str()).collect();
-        let service = Service::fetch(&api, &paths, names.iter().copied()).await?;
+        let service = Service::fetch(&api, caller, &paths, names.iter().copied()).await?;
         let mut text = Text::default();
         text.comment(
             "Users, groups, members and tokens, as `dependency-proxy export --toml` has written them. No secret is",
@@ -72,14 +73,11 @@ impl ExportArgs {
 
 /// Returns the paths of these groups and of all groups below them; without any, those of all groups of which the caller
 /// is an owner.
-async fn paths(api: &Api, groups: &[GroupPath]) -> Result<Vec<GroupPath>, Failure> {
+async fn paths(api: &Api, is_administrator: bool, groups: &[GroupPath]) -> Result<Vec<GroupPath>, Failure> {
     let mut found = Vec::new();
     if groups.is_empty() {
         // Administrators own all of them.
-        let owned = match api.show(&["user"]).await?["is_admin"] == true {
-            true => Vec::new(),
-            false => vec![("owned", "true".to_owned())],
-        };
+        let owned = if is_administrator { Vec::new() } else { vec![("owned", "true".to_owned())] };
         found = api.list(&["groups"], &owned).await?;
     }
     for group in groups {

@@ -185,7 +185,7 @@ impl GroupVerb {
                 let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
                 Ok(Output::List(LIST_COLUMNS, api.list(&["groups"], &query).await?))
             }
-            Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &group]).await?)),
+            Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &named(api, &group).await?]).await?)),
             Self::Change { group, profile, proxy, max_size, unpulled_days, tag_freshness } => {
                 let mut body = profile.fields();
                 for (field, limit) in [
@@ -203,20 +203,22 @@ impl GroupVerb {
                     Some(Switch::Inherit) => body["dependency_proxy_enabled"] = Value::Null,
                     None => {}
                 }
-                Ok(Output::One(COLUMNS, api.put(&["groups", &group], &body).await?))
+                Ok(Output::One(COLUMNS, api.put(&["groups", &named(api, &group).await?], &body).await?))
             }
             Self::UpstreamAccount(args) => args.run(api).await,
             Self::Delete { group, confirmation } => {
-                let loss = api.show(&["groups", &group, "deletion"]).await?;
+                let named = named(api, &group).await?;
+                let loss = api.show(&["groups", &named, "deletion"]).await?;
                 confirmation.of(&format!("This deletes the group {group}, and with it:"), &loss)?;
-                api.delete(&["groups", &group]).await?;
+                api.delete(&["groups", &named]).await?;
                 Ok(Output::Done(format!("{group} is deleted")))
             }
             Self::Purge { group, confirmation } => {
-                let cache = api.show(&["groups", &group, "dependency_proxy", "cache"]).await?;
+                let named = named(api, &group).await?;
+                let cache = api.show(&["groups", &named, "dependency_proxy", "cache"]).await?;
                 let intention = format!("This empties the cache of the group {group}; its next pulls download again:");
                 confirmation.of(&intention, &json!({ "cache": cache }))?;
-                api.delete(&["groups", &group, "dependency_proxy", "cache"]).await?;
+                api.delete(&["groups", &named, "dependency_proxy", "cache"]).await?;
                 Ok(Output::Done(format!("the cache of {group} is being emptied")))
             }
         }
@@ -236,6 +238,33 @@ async fn create(api: &Api, path: &str, profile: Profile) -> Result<Value, Failur
     api.post(&["groups"], &body).await
 }
 
+/// Returns the name of a group in the path of a request, for a group that is named by its full path or number. Digits
+/// may be either.
+///
+/// # Errors
+///
+/// They are the path of one group and the number of another.
+pub(super) async fn named(api: &Api, group: &str) -> Result<String, Failure> {
+    if !is_number(group) {
+        return Ok(group.to_owned());
+    }
+    match (at_path(api, group).await?, found(api.show(&["groups", group]).await)?) {
+        (Some(one), Some(other)) if one["id"] != other["id"] => {
+            let (number, path) = (&one["id"], other["full_path"].as_str().unwrap_or_default());
+            Err(Failure::Input(format!(
+                "'{group}' is the path of the group with number {number}, and the number of the group {path}: name the \
+                 one by {number}, or the other by {path}"
+            )))
+        }
+        (Some(one), _) => Ok(one["id"].to_string()),
+        (None, _) => Ok(group.to_owned()),
+    }
+}
+
+fn is_number(group: &str) -> bool {
+    !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Returns the group with exactly this path, ignoring case. Fails where there is none.
 pub(super) async fn existing(api: &Api, path: &str) -> Result<Value, Failure> {
     let missing = || Failure::refused(404, &format!("there is no group '{path}'"));
@@ -246,7 +275,7 @@ pub(super) async fn existing(api: &Api, path: &str) -> Result<Value, Failure> {
 pub(super) async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Failure> {
     let has_path = |group: &Value| group["full_path"].as_str().is_some_and(|full| full.eq_ignore_ascii_case(path));
     // The API would take a path of digits for the number of a group.
-    if path.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_number(path) {
         let groups = api.list(&["groups"], &[("search", path.to_owned())]).await?;
         return Ok(groups.into_iter().find(has_path));
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::named;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
 use super::user;
@@ -102,7 +103,8 @@ impl MemberVerb {
                 if let Some(day) = expires_at {
                     body["expires_at"] = json!(day);
                 }
-                let path = ["groups", group.as_str(), "members", user.as_str()];
+                let named = named(api, &group).await?;
+                let path = ["groups", named.as_str(), "members", user.as_str()];
                 let look_up = async || found(api.show(&path).await);
                 let outcome = if_missing.make(look_up, api.post(&path[..3], &body)).await?;
                 Ok(outcome.output(COLUMNS, |member| {
@@ -115,7 +117,7 @@ impl MemberVerb {
                 Ok(Output::List(MEMBERSHIPS, api.list(&path, &[]).await?))
             }
             Self::List { group, inherited, user: None } => {
-                let group = group.unwrap_or_default();
+                let group = named(api, &group.unwrap_or_default()).await?;
                 let all: &[&str] = if inherited { &["all"] } else { &[] };
                 let path = [&["groups", group.as_str(), "members"], all].concat();
                 Ok(Output::List(COLUMNS, api.list(&path, &[]).await?))
@@ -126,10 +128,14 @@ impl MemberVerb {
                 if let Some(day) = expires_at {
                     body["expires_at"] = json!(day);
                 }
-                Ok(Output::One(COLUMNS, api.put(&["groups", &group, "members", &user], &body).await?))
+                Ok(Output::One(
+                    COLUMNS,
+                    api.put(&["groups", &named(api, &group).await?, "members", &user], &body).await?,
+                ))
             }
             Self::Remove { group, user } => {
-                api.delete(&["groups", &group, "members", &user::id(api, &user).await?]).await?;
+                let number = user::id(api, &user).await?;
+                api.delete(&["groups", &named(api, &group).await?, "members", &number]).await?;
                 Ok(Output::Done(format!("{user} is no longer a member of {group}")))
             }
         }

@@ -5,7 +5,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -42,6 +42,22 @@ pub(super) fn present(file: &Path) -> Present {
         (None, Err(_)) => Present::Nothing,
         (None, Ok(_)) => Present::Other,
     }
+}
+
+/// Returns the path of a file that may not exist yet, without the links and `..` in it.
+pub(super) fn place_of(file: &Path) -> PathBuf {
+    let mut place = std::env::current_dir().unwrap_or_default();
+    for part in file.components() {
+        if part == Component::ParentDir {
+            place.pop();
+        } else {
+            place.push(part);
+        }
+        if let Ok(found) = place.canonicalize() {
+            place = found;
+        }
+    }
+    place
 }
 
 /// Opens a file of this user to which nobody else has access; `None` for anything else.

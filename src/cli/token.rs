@@ -13,6 +13,7 @@ use super::client::Api;
 use super::confirmation::{Confirmation, is_loss, note_brought_forward};
 use super::connection::Connection;
 use super::failure::Failure;
+use super::group::named;
 use super::output::{Columns, Output, print_note};
 use super::user;
 use crate::domain::overlap::Overlap;
@@ -166,7 +167,7 @@ impl TokenVerb {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self {
             Self::Create(create) => create.run(api).await,
-            Self::List { owner, active } => owner.list(api, active).await,
+            Self::List { owner, active } => owner.named(api).await?.list(api, active).await,
             Self::Show { reference, group } => {
                 Ok(Output::One(FOUND, lookup::find(api, &reference, group.as_deref()).await?))
             }
@@ -207,8 +208,17 @@ impl Owner {
         Ok(Output::List(columns, self.tokens(api, active).await?))
     }
 
+    /// Returns the owner with the name of its group in the path of a request.
+    async fn named(mut self, api: &Api) -> Result<Self, Failure> {
+        if let Some(group) = &self.group {
+            self.group = Some(named(api, group).await?);
+        }
+        Ok(self)
+    }
+
     /// Returns the owner of a token: the given one, completed by that of the token with this number.
-    async fn located(self, api: &Api, id: u64) -> Result<Self, Failure> {
+    async fn located(mut self, api: &Api, id: u64) -> Result<Self, Failure> {
+        self = self.named(api).await?;
         if self.user.is_some() || (self.group.is_some() && self.kind.is_some()) {
             return Ok(self);
         }

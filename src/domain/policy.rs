@@ -34,6 +34,8 @@ use super::user::User;
 pub struct PullGrant {
     /// The group that pulls.
     pub group: Arc<Group>,
+    /// True for a caller who may pull only because the group is public.
+    pub is_stranger: bool,
 }
 
 /// The users who may pull from a group with public visibility.
@@ -136,28 +138,42 @@ pub fn pull_grant(
     public: PublicGroups,
     now: Timestamp,
 ) -> Result<PullGrant, PullDenial> {
-    let allowed = |group: &&Arc<Group>| may_pull(directory, identity, group, public, now);
-    match directory.group_at(path).filter(allowed) {
-        Some(group) if proxy_enabled(directory, group.id) => Ok(PullGrant { group: group.clone() }),
-        Some(group) => Err(PullDenial::SwitchedOff { group: group.path.clone() }),
+    let found = directory.group_at(path).and_then(|group| {
+        let is_stranger = !belongs(directory, identity, group, now);
+        (!is_stranger || is_open(identity, group, public)).then_some((group, is_stranger))
+    });
+    match found {
+        Some((group, is_stranger)) if proxy_enabled(directory, group.id) => {
+            Ok(PullGrant { group: group.clone(), is_stranger })
+        }
+        Some((group, _)) => Err(PullDenial::SwitchedOff { group: group.path.clone() }),
         None => Err(PullDenial::NotForThem { group: path.clone(), who: identity.who() }),
     }
 }
 
-fn may_pull(directory: &Directory, identity: &Identity, group: &Group, public: PublicGroups, now: Timestamp) -> bool {
-    let open = group.visibility == Visibility::Public;
+/// Returns true for members of the group and of the groups above it, their tokens, and administrators.
+fn belongs(directory: &Directory, identity: &Identity, group: &Group, now: Timestamp) -> bool {
     match identity {
-        Identity::Nobody => open && public == PublicGroups::Anyone,
+        Identity::Nobody => false,
         Identity::DeployToken(token) => is_of(directory, token, group.id),
         Identity::UserToken(token, bot) if token.group().is_some() => {
             is_of(directory, token, group.id) && is_member(directory, token, bot.id, now)
         }
         Identity::User(user, _) | Identity::UserToken(_, user) => {
-            user.admin
-                || (open && public != PublicGroups::Members)
-                || access_level(directory, user.id, group.id, now).is_some()
+            user.admin || access_level(directory, user.id, group.id, now).is_some()
         }
     }
+}
+
+/// Returns true if the visibility of the group suffices to pull. Tokens of groups pull from their own only.
+fn is_open(identity: &Identity, group: &Group, public: PublicGroups) -> bool {
+    let suffices = match identity {
+        Identity::Nobody => public == PublicGroups::Anyone,
+        Identity::DeployToken(_) => false,
+        Identity::UserToken(token, _) if token.group().is_some() => false,
+        Identity::User(..) | Identity::UserToken(..) => public != PublicGroups::Members,
+    };
+    suffices && group.visibility == Visibility::Public
 }
 
 /// Returns true if a group's token is one of this group, or of a group above it.

@@ -54,6 +54,9 @@ impl Repository {
     }
 }
 
+/// The name of Docker Hub.
+pub const DOCKER_HUB: &str = "docker.io";
+
 impl UpstreamName {
     /// Returns the name as configured.
     pub fn as_str(&self) -> &str {
@@ -62,7 +65,7 @@ impl UpstreamName {
 
     /// Returns true for Docker Hub, whose official images are below `library/`.
     pub fn is_docker_hub(&self) -> bool {
-        &*self.0 == "docker.io"
+        &*self.0 == DOCKER_HUB
     }
 }
 

@@ -98,6 +98,23 @@ pub enum TokenOwner {
 /// The prefixes of GitLab's personal and group access tokens, deploy tokens and CI job tokens.
 pub const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
 
+/// Checks the characters of the user name of a new deploy token. With a secret that the caller supplies it may contain
+/// `$`, as the names of Harbor's robot accounts do.
+///
+/// # Errors
+/// The characters that it can contain.
+pub fn check_deploy_username(name: &str, secret_is_supplied: bool) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte);
+    if !name.is_empty() && name.bytes().all(|byte| allowed(byte) || (secret_is_supplied && byte == b'$')) {
+        return Ok(());
+    }
+    Err(match secret_is_supplied {
+        true => "can contain only letters, digits, '_', '-', '+', '.', and '$'",
+        false if name.contains('$') => "can contain '$' only if the request also supplies the secret",
+        false => "can contain only letters, digits, '_', '-', '+', and '.'",
+    })
+}
+
 /// Returns true if a secret has the form of a GitLab token. A login with one is refused with a message that states
 /// this, and the secret is never tried as a password.
 pub fn is_like_gitlabs(secret: &str) -> bool {

@@ -39,7 +39,7 @@ mod state;
 mod statistics;
 mod tokens;
 pub(in crate::http) mod upstream_accounts;
-mod upstreams;
+pub(in crate::http) mod upstreams;
 pub(in crate::http) mod user_changes;
 mod users;
 mod version;

@@ -71,6 +71,7 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod snippets;
+mod table;
 mod thread;
 mod tokens;
 mod user;

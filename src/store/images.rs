@@ -1,5 +1,7 @@
 //! Images that groups have cached, as lists show them, and the requests for such lists.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,8 @@ pub struct ImageQuery {
     pub pinned: Option<bool>,
     /// Only images of this state.
     pub only: Option<Only>,
+    /// Only images of this repository, with whatever account they were pulled; not together with a state.
+    pub repository: Option<(UpstreamName, Repository)>,
     /// The order of the list.
     pub order: ImageOrder,
     /// True for the reverse order.
@@ -100,7 +104,8 @@ impl Only {
     }
 }
 
-/// Order of a list of images. Only the first reads no more than is returned, and lists of pinned images no others.
+/// Order of a list of images. The first reads no more than is returned, and lists of pinned images no others. The order
+/// by size is that of some time ago in a group with very many images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImageOrder {
     /// By registry, repository, and tag or digest.
@@ -194,6 +199,27 @@ pub struct GroupTotals {
     pub manifests: u64,
     /// Number of images.
     pub images: u64,
+}
+
+/// Totals of all groups, as far as they are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownTotals {
+    /// All groups that have any.
+    All(HashMap<GroupId, GroupTotals>),
+    /// They are still being counted after a start.
+    NotYet,
+    /// They are unknown until a restart, because the index is damaged.
+    Damaged,
+}
+
+impl KnownTotals {
+    /// Returns the totals of a group; `None` if they are not known.
+    pub fn of(&self, group: GroupId) -> Option<GroupTotals> {
+        match self {
+            Self::All(all) => Some(all.get(&group).copied().unwrap_or_default()),
+            Self::NotYet | Self::Damaged => None,
+        }
+    }
 }
 
 /// Parts of an image. Only what the group has pulled counts as stored.

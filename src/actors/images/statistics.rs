@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{GroupTotals, Images, ImagesError, RunningDownload};
+use super::{GroupTotals, Images, ImagesError, KnownTotals, RunningDownload};
 use crate::domain::id::GroupId;
 use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blocking::blocking;
@@ -23,6 +23,7 @@ pub struct StoreSizes {
 
 impl Images {
     /// Returns what each group has cached; `None` if that is unknown because the index is damaged.
+    /// After a start it waits until they are counted, which may take seconds.
     ///
     /// # Errors
     ///
@@ -30,6 +31,16 @@ impl Images {
     pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError> {
         let content = self.content.clone();
         self.readers.run(None, async move { content.totals().await }).await
+    }
+
+    /// Returns what each group has cached as far as that is known, without waiting for it to be counted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read, or if too many others read it.
+    pub async fn known_totals(&self) -> Result<KnownTotals, ImagesError> {
+        let content = self.content.clone();
+        self.readers.run(None, async move { content.known_totals().await }).await
     }
 
     /// Returns those of the last `hours` in which a group, or any, had traffic, the earliest first. The last seconds
@@ -83,10 +94,12 @@ impl Images {
             }))
         });
         let disk = disk.await.unwrap_or_else(|error| Some(format!("the disk of the cache cannot be read: {error}")));
-        let index = match self.totals().await {
+        let index = match self.known_totals().await {
             // What the others that read it get says whether they can.
-            Ok(Some(_)) | Err(ImagesError::Busy) => None,
-            Ok(None) => Some("the index of the cache is damaged: it is rebuilt at the next start".to_owned()),
+            Ok(KnownTotals::All(_) | KnownTotals::NotYet) | Err(ImagesError::Busy) => None,
+            Ok(KnownTotals::Damaged) => {
+                Some("the index of the cache is damaged: it is rebuilt at the next start".to_owned())
+            }
             Err(error) => Some(format!("the index of the cache cannot be read: {error}")),
         };
         disk.into_iter().chain(index).collect()

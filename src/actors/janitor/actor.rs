@@ -165,8 +165,10 @@ impl Actor for Janitor {
         actix_rt::spawn(async move {
             parts.remove_leftovers().await;
             parts.reconcile().await;
-            report("the totals of groups", parts.content.totals().await.map(drop));
         });
+        let content = self.parts.content.clone();
+        // Pages show the totals once they are counted, and do not wait for it.
+        actix_rt::spawn(async move { report("the totals of groups", content.totals().await.map(drop)) });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
         ctx.run_interval(TIDY_INTERVAL, Self::expire);

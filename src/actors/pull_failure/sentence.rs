@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Cause, ConnectionFailure, Peer, PullFailure, ReservedFor};
+use super::{Cause, ConnectionFailure, Peer, PullFailure, Reader, ReservedFor};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;
 
 impl PullFailure {
-    /// Returns the cause as a sentence that states what to do, where something can be done.
-    pub(super) fn sentence(&self) -> String {
-        let (reason, image) = (self.reason(), &self.image);
+    /// Returns the cause as a sentence for this reader that states what to do, where something can be done.
+    pub fn sentence_for(&self, reader: Reader) -> String {
+        let (reason, image) = (self.reason_for(reader), &self.image);
         match &self.cause {
             Cause::NotFound
             | Cause::NoRepository
@@ -40,15 +40,21 @@ impl PullFailure {
         }
     }
 
-    /// Returns the cause as a sentence that does not mention older copies.
+    /// Returns the cause as a sentence that does not mention older copies, for a reader who belongs to the group.
     pub fn reason(&self) -> String {
+        self.reason_for(Reader::OfGroup)
+    }
+
+    /// Returns the cause as a sentence for this reader that does not mention older copies.
+    pub fn reason_for(&self, reader: Reader) -> String {
         let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
+        let quoted = |message: &Option<String>| self.quoted(message.as_deref(), reader);
         match cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
-            Cause::NoRepository => self.no_repository(),
-            Cause::Denied { message } => format!("{}{}", self.no_repository(), quoted(message.as_deref())),
+            Cause::NoRepository => self.no_repository(reader),
+            Cause::Denied { message } => format!("{}{}", self.no_repository(reader), quoted(message)),
             Cause::Refused { status, message, .. } => {
-                format!("{upstream} refuses {image} with HTTP status {status}{}", quoted(message.as_deref()))
+                format!("{upstream} refuses {image} with HTTP status {status}{}", quoted(message))
             }
             Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
             Cause::RateLimited { limit, retry_after } => {
@@ -61,25 +67,25 @@ impl PullFailure {
                 format!("{upstream}'s pull limit is nearly reached, this group has used its share of the rest")
             }
             Cause::AccountRefused | Cause::AccountGraceOver => {
-                format!("The login of {} is refused by {upstream}", account_name(account))
+                format!("The login of {} is refused by {upstream}", account_name(account, reader))
             }
             Cause::AccountUntrusted { host } => {
-                let name = account_name(account);
+                let name = account_name(account, reader);
                 format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
             }
             Cause::AccountUnreadable => {
-                let name = account_name(account);
+                let name = account_name(account, reader);
                 format!(
                     "The password of {name} at {upstream} cannot be decrypted: an owner of its group can set it again"
                 )
             }
             Cause::RealmFailed { status, message } => {
-                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", quoted(message.as_deref()))
+                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", quoted(message))
             }
             Cause::Unreachable { peer, failure, .. } => unreachable(upstream, peer, *failure),
             Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time)"),
             Cause::ServerError { status, message } => {
-                format!("{upstream} is out of order (HTTP status {status}{})", quoted(message.as_deref()))
+                format!("{upstream} is out of order (HTTP status {status}{})", quoted(message))
             }
             Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response"),
             Cause::InvalidResponse { what } => format!("{upstream} sent an invalid response ({what})"),
@@ -96,9 +102,17 @@ impl PullFailure {
         }
     }
 
-    fn no_repository(&self) -> String {
+    fn no_repository(&self, reader: Reader) -> String {
         let Origin { upstream, account, repository } = &self.origin;
-        format!("{upstream} has no '{repository}', or it is private (asked {})", account_phrase(account))
+        format!("{upstream} has no '{repository}', or it is private (asked {})", account_phrase(account, reader))
+    }
+
+    /// Returns upstream's message in quotes after a colon; nothing if there is none, or if it names the account to a
+    /// stranger.
+    fn quoted(&self, message: Option<&str>, reader: Reader) -> String {
+        let username = self.origin.account.username();
+        let may_read = |text: &&str| reader == Reader::OfGroup || username.is_empty() || !text.contains(username);
+        message.filter(may_read).map(|text| format!(": \"{text}\"")).unwrap_or_default()
     }
 }
 
@@ -118,21 +132,18 @@ fn unreachable(upstream: &UpstreamName, peer: &Peer, failure: ConnectionFailure)
     }
 }
 
-fn account_phrase(account: &Account) -> String {
+fn account_phrase(account: &Account, reader: Reader) -> String {
     match account {
         Account::Anonymous => "without credentials".to_owned(),
+        _ if reader == Reader::Stranger => "with the account of this cache".to_owned(),
         Account::Username(name) | Account::OfGroup { username: name, .. } => format!("as {name}"),
     }
 }
 
-/// Returns upstream's message in quotes after a colon, or nothing.
-fn quoted(message: Option<&str>) -> String {
-    message.map(|text| format!(": \"{text}\"")).unwrap_or_default()
-}
-
-fn account_name(account: &Account) -> String {
+fn account_name(account: &Account, reader: Reader) -> String {
     match account {
         Account::Anonymous => "nobody".to_owned(),
+        _ if reader == Reader::Stranger => "the account of this cache".to_owned(),
         Account::Username(name) | Account::OfGroup { username: name, .. } => format!("account '{name}'"),
     }
 }

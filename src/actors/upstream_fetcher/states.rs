@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::fetcher::UpstreamFetcher;
 use super::request::ContentKind;
@@ -37,23 +39,27 @@ pub struct AccountState {
     pub runs_out_in: Option<Duration>,
 }
 
-/// Health of an account at an upstream: its most important state, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of an account in one word: the most important one, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum AccountHealth {
-    /// The service contacts no upstream.
+    /// The service contacts no registry.
     Offline,
     /// The pull limit is reached: requests wait.
     LimitReached,
     /// Requests are sent.
     Working,
-    /// A request finds out whether it works again.
+    /// A request finds out whether the registry works again.
     TriedAgain,
-    /// Requests are spared after failures.
+    /// No requests are sent for a time after failures.
     Failing,
+    /// The password of the account cannot be decrypted.
+    Unreadable,
 }
 
 impl AccountState {
-    /// Returns what people need to know first.
+    /// Returns what people need to know first. Whether the password is unreadable is not known here.
     pub fn health(&self) -> AccountHealth {
         match (self.mode, self.circuit) {
             (NetworkMode::Offline, _) => AccountHealth::Offline,

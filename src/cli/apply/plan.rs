@@ -6,6 +6,9 @@ mod own_token;
 mod tokens;
 mod users;
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -33,6 +36,8 @@ pub(super) struct Plan<'a> {
     own_members: Vec<Change>,
     /// The change of the caller's own user, if that is no administrator any more.
     own_user: Option<Change>,
+    /// The files that will have the secrets of tokens, each by the path without links.
+    secret_files: HashSet<PathBuf>,
     problems: Vec<SettingsError>,
 }
 
@@ -62,6 +67,7 @@ impl<'a> Plan<'a> {
             tokens: Vec::new(),
             own_members: Vec::new(),
             own_user: None,
+            secret_files: HashSet::new(),
             problems: Vec::new(),
         };
         plan.add_users();

@@ -34,13 +34,13 @@ pub(in crate::cli) struct ServiceGroup {
 }
 
 impl Service {
-    /// Requests the caller, all users, the groups at these paths, and the personal tokens of these users.
+    /// Requests all users, the groups at these paths, and the personal tokens of these users, for this caller.
     pub(in crate::cli) async fn fetch<'a>(
         api: &Api,
+        caller: Value,
         groups: impl IntoIterator<Item = &'a GroupPath>,
         with_tokens: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Failure> {
-        let caller = api.show(&["user"]).await?;
         let users = api.list(&["users"], &[]).await?;
         let users: BTreeMap<String, Value> = users.into_iter().map(|user| (folded(&user["username"]), user)).collect();
         let mut tokens = BTreeMap::new();
@@ -60,6 +60,11 @@ impl Service {
             }
         }
         Ok(Self { caller, users, tokens, groups: existing })
+    }
+
+    /// Requests the caller.
+    pub(in crate::cli) async fn caller(api: &Api) -> Result<Value, Failure> {
+        api.show(&["user"]).await
     }
 
     /// Returns the user with this name, ignoring case.

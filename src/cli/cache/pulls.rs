@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::OfGroup;
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
+use crate::cli::group::named;
 use crate::cli::image::Image;
 use crate::cli::output::{Columns, Output};
 
@@ -12,7 +13,7 @@ const COLUMNS: Columns = &["date", "user", "token", "pulls", "last", "from"];
 
 /// Lists the credentials that pulled the image, the latest day first.
 pub(super) async fn list(api: &Api, OfGroup { group }: &OfGroup, image: &Image) -> Result<Output, Failure> {
-    let path = ["groups", group, "dependency_proxy", "pulls", &image.to_string()];
+    let path = ["groups", &named(api, group).await?, "dependency_proxy", "pulls", &image.to_string()];
     let values = api.list(&path, &[]).await?;
     Ok(Output::Table { columns: COLUMNS, rows: values.iter().map(row).collect(), values })
 }

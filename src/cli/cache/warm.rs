@@ -11,6 +11,7 @@ use super::OfGroup;
 use super::progress::Shown;
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
+use crate::cli::group::named;
 use crate::cli::image::Image;
 use crate::cli::output::{Columns, Output};
 use crate::domain::platform::Platform;
@@ -59,7 +60,8 @@ impl WarmArgs {
             (false, true) => vec![Platform::of_linux_on(std::env::consts::ARCH)],
             (false, false) => self.platforms,
         };
-        let path = ["groups", self.group.group.as_str(), "dependency_proxy", "warm"];
+        let group = named(api, &self.group.group).await?;
+        let path = ["groups", group.as_str(), "dependency_proxy", "warm"];
         let mut ended = Vec::new();
         for images in images.chunks(IMAGES_PER_JOB) {
             let names: Vec<String> = images.iter().map(ToString::to_string).collect();

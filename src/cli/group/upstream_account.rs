@@ -11,6 +11,7 @@ use super::super::client::Api;
 use super::super::connection::{piped_secret, read_secret};
 use super::super::failure::Failure;
 use super::super::output::{Columns, Output};
+use super::named;
 
 /// Arguments of `group upstream-account`.
 #[derive(Debug, Args)]
@@ -77,22 +78,22 @@ impl AccountArgs {
     pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self.verb {
             AccountVerb::List { group } => {
-                let path = ["groups", &group, "dependency_proxy", ACCOUNTS];
+                let path = ["groups", &named(api, &group).await?, "dependency_proxy", ACCOUNTS];
                 Ok(Output::List(COLUMNS, api.list(&path, &[]).await?))
             }
             AccountVerb::Set { group, upstream, identity, secret_file } => {
                 let secret = secret(secret_file)?;
                 let body = json!({ "identity": identity, "secret": secret.expose_secret() });
-                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream];
+                let path = ["groups", &named(api, &group).await?, "dependency_proxy", ACCOUNTS, &upstream];
                 Ok(Output::One(COLUMNS, api.put(&path, &body).await?))
             }
             AccountVerb::Delete { group, upstream } => {
-                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream];
+                let path = ["groups", &named(api, &group).await?, "dependency_proxy", ACCOUNTS, &upstream];
                 api.delete(&path).await.map_err(|failure| of_own_account(failure, &group, &upstream))?;
                 Ok(Output::Done(format!("the account of {group} at {upstream} is deleted")))
             }
             AccountVerb::Test { group, upstream } => {
-                let path = ["groups", &group, "dependency_proxy", ACCOUNTS, &upstream, "test"];
+                let path = ["groups", &named(api, &group).await?, "dependency_proxy", ACCOUNTS, &upstream, "test"];
                 let test = api.post(&path, &json!({})).await;
                 let test = test.map_err(|failure| of_own_account(failure, &group, &upstream))?;
                 let message = test["message"].as_str().unwrap_or_default().to_owned();

@@ -80,7 +80,8 @@ pub(super) const MADE: Columns =
 
 impl Create {
     /// Creates the token, or finds it with `--if-missing`.
-    pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
+    pub(super) async fn run(mut self, api: &Api) -> Result<Output, Failure> {
+        self.owner = self.owner.named(api).await?;
         let outcome = self.if_missing.make(async || self.present(api).await, self.make(api)).await?;
         let columns = if let Outcome::Made(_) = outcome { MADE } else { COLUMNS };
         Ok(outcome.output(columns, |token| {

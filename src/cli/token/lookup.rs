@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::client::Api;
 use super::super::failure::Failure;
+use super::super::group::named;
 use super::super::output::{list, print_note};
 
 /// Returns the token with this number, name or user name, in this group if one is given. A number is preferred to a
@@ -15,7 +16,7 @@ use super::super::output::{list, print_note};
 pub(super) async fn find(api: &Api, reference: &str, group: Option<&str>) -> Result<Value, Failure> {
     let mut found = api.list(&["tokens"], &[("find", reference.to_owned())]).await?;
     if let Some(group) = group {
-        let group = api.show(&["groups", group]).await?["id"].clone();
+        let group = api.show(&["groups", &named(api, group).await?]).await?["id"].clone();
         found.retain(|token| token["group_id"] == group);
     }
     let number = reference.parse::<u64>().ok();

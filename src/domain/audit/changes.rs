@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Author, Entity, Event, FieldChange, Target};
-use crate::domain::commands::summary::{fields, is_blank, is_hidden, is_shown};
+use crate::domain::commands::summary::{self, fields, is_blank, is_hidden, is_shown, token_name};
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::group::Group;
-use crate::domain::id::{AccountId, GroupId, UserId};
+use crate::domain::id::{AccountId, GroupId, TokenId, UserId};
 use crate::domain::repository::UpstreamName;
 use crate::domain::token::{Token, TokenOwner};
 
@@ -48,7 +48,7 @@ pub fn events(
     let mut affected: Vec<Affected> = writes.iter().filter_map(|write| change.affected(write)).collect();
     affected.sort_by_key(|one| one.rank);
     let left_out = affected.split_off(affected.len().min(MAX_EVENTS));
-    let mut events: Vec<Event> = affected.into_iter().map(|one| one.event(origin, at)).collect();
+    let mut events: Vec<Event> = affected.into_iter().map(|one| one.event(&change, origin, at)).collect();
     count(left_out, &mut events);
     events
 }
@@ -64,11 +64,12 @@ struct Affected<'a> {
 }
 
 impl Affected<'_> {
-    fn event(self, origin: &Origin, at: Timestamp) -> Event {
+    fn event(self, change: &Change<'_>, origin: &Origin, at: Timestamp) -> Event {
         let (old, new) = (self.old.as_ref(), self.new);
         let name = name(old, new, at);
         let event = Event::new(at, origin.author.clone(), (&name, origin.message), self.entity, self.target);
-        Event { changes: field_changes(old, new), ..event }
+        let changes = field_changes(old, new).into_iter().map(|field| change.with_names(field)).collect();
+        Event { changes, ..event }
     }
 }
 
@@ -210,6 +211,35 @@ impl Change<'_> {
     fn group(&self, id: GroupId) -> Entity {
         let group = self.after.group(id).or_else(|| self.before.group(id));
         Entity::Group { id, path: group.map(|group| group.path.to_string()).unwrap_or_default() }
+    }
+
+    /// Returns a change of a field in which numbers of tokens, users and groups have their names beside them.
+    fn with_names(&self, mut field: FieldChange) -> FieldChange {
+        for value in [&mut field.from, &mut field.to].into_iter().flatten() {
+            if let Some(named) = value.as_u64().and_then(|number| self.named(&field.field, number)) {
+                *value = Value::String(named);
+            }
+        }
+        field
+    }
+
+    /// Returns the number and the name of what a field refers to; `None` for a field that refers to nothing.
+    fn named(&self, field: &str, number: u64) -> Option<String> {
+        let (token, user, group) = (TokenId(number), UserId(number), GroupId(number));
+        Some(match field {
+            "made_by" | "rests_on" | "replaced_by" => {
+                let token = self.after.token(token).or_else(|| self.before.token(token));
+                token.map_or_else(|| format!("token {number}"), |token| token_name(self.directory_with(token), token))
+            }
+            "created_by" => summary::user(if self.after.user(user).is_some() { self.after } else { self.before }, user),
+            "parent" => summary::group(if self.after.group(group).is_some() { self.after } else { self.before }, group),
+            _ => return None,
+        })
+    }
+
+    /// Returns the directory that has the owner of a token: that after the change, if it has the token.
+    fn directory_with(&self, token: &Token) -> &Directory {
+        if self.after.token(token.id).is_some() { self.after } else { self.before }
     }
 
     fn username(&self, id: UserId) -> String {

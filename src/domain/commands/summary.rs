@@ -90,11 +90,13 @@ pub fn token_name(directory: &Directory, token: &Token) -> String {
     format!("{} {} {:?} of {owner}", token.owner.noun(), token.id, token.name)
 }
 
-fn user(directory: &Directory, id: UserId) -> String {
+/// Returns the number and name of a user.
+pub(in crate::domain) fn user(directory: &Directory, id: UserId) -> String {
     directory.user(id).map_or_else(|| format!("user {id}"), |user| format!("user {id} {:?}", user.username.as_str()))
 }
 
-fn group(directory: &Directory, id: GroupId) -> String {
+/// Returns the number and path of a group.
+pub(in crate::domain) fn group(directory: &Directory, id: GroupId) -> String {
     directory.group(id).map_or_else(|| format!("group {id}"), |group| format!("group {id} {:?}", group.path.as_str()))
 }
 

@@ -13,7 +13,7 @@ use crate::domain::directory::{Credential, Directory, Record, RecordKey};
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
 use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::scope::{Scope, Scopes};
-use crate::domain::token::{Token, TokenOwner};
+use crate::domain::token::{Token, TokenOwner, check_deploy_username};
 use crate::domain::user::{User, Username};
 
 /// The input for a new token of any kind.
@@ -103,18 +103,9 @@ pub fn create_deploy(
         return Err(CommandError::invalid("scopes", "can only be those of a registry"));
     }
     let supplied = new.new_credential.brought;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte) || (supplied && byte == b'$');
     check_length("username", username.as_deref().unwrap_or_default(), MAX_NAME_CHARS)?;
-    let well_formed = |name: &String| !name.is_empty() && name.bytes().all(allowed);
-    if username.as_ref().is_some_and(|name| !well_formed(name)) {
-        let reason = match supplied {
-            true => "can contain only letters, digits, '_', '-', '+', '.', and '$'",
-            false if username.as_ref().is_some_and(|name| name.contains('$')) => {
-                "can contain '$' only if the request also supplies the secret"
-            }
-            false => "can contain only letters, digits, '_', '-', '+', and '.'",
-        };
-        return Err(CommandError::invalid("username", reason));
+    if let Some(name) = &username {
+        check_deploy_username(name, supplied).map_err(|reason| CommandError::invalid("username", reason))?;
     }
     let mut builder = ChangeBuilder::of(directory);
     let number = directory.service().last_token + 1;

@@ -2,6 +2,8 @@
 //! named as it is pulled, such as `alpine:3.22`. The caller's right is decided again at the change, and each change is
 //! logged with its caller, and has an audit event.
 
+use std::cmp::Reverse;
+
 use serde_json::Value;
 
 use super::caller::{CacheChange, Caller, Right, owner_of};
@@ -19,7 +21,7 @@ const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more t
 
 const OTHER_ACCOUNT: &str = "The image was pulled with another account than the group has now; pull it again";
 
-/// Maximum number of images of a digest that are examined for tags.
+/// Maximum number of tags that the refusal of a digest names.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
 /// Has the registry confirm what a tag stands for. Returns the image as it is then. Images of accounts that the group
@@ -125,7 +127,8 @@ pub(super) fn parse(caller: &Caller, name: &str) -> Result<ImageName, ApiError> 
     parsed.map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))
 }
 
-/// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the
+/// Returns a group's image of this name, once for each account with which it was pulled; at least one. The first is
+/// that of the present account, if there is one, and the others follow from the newest to the oldest. Fails for the
 /// digest of a tag with a sentence that names the tag.
 pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
     let image = parse(caller, name)?;
@@ -136,10 +139,26 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
             let mut names: Vec<String> = found.iter().map(view::name).collect();
             // A tag is there once for each account.
             names.dedup();
+            let others = names.len().saturating_sub(MAX_TAGS_OF_DIGEST);
+            names.truncate(MAX_TAGS_OF_DIGEST);
+            names.extend((others > 0).then(|| format!("{others} other tags")));
             Err(ApiError::ByTag(names.join(" and ")))
         }
-        Some(_) => Ok(found),
+        Some(_) => Ok(present_first(caller, group, found)),
     }
+}
+
+/// Returns images with that of the account with which the group would pull now first, and the others from the newest to
+/// the oldest.
+fn present_first(caller: &Caller, group: GroupId, mut found: Vec<ShownImage>) -> Vec<ShownImage> {
+    let (directory, upstreams) = (&caller.directory, caller.state.upstreams.load());
+    let path = directory.group(group).map(|group| &group.path);
+    found.sort_by_key(|one| {
+        let origin = &one.image.key.origin;
+        let present = path.map(|path| upstreams.origin(origin.upstream.clone(), origin.repository.clone(), path));
+        (present.as_ref() != Some(origin), Reverse(one.image.cached_at))
+    });
+    found
 }
 
 /// Returns a group's image of this name, once for each account with which it was pulled; for a digest that was pulled
@@ -156,13 +175,13 @@ pub(super) async fn find_with_tags(
     if !found.is_empty() {
         return Ok(found);
     }
-    let of_digest = ImageQuery { search: Some(digest.to_string()), limit: MAX_TAGS_OF_DIGEST, ..ImageQuery::default() };
-    let mut tagged = images.list(group, of_digest).await?.images;
-    tagged.retain(|one| {
-        let origin = &one.image.key.origin;
-        (&origin.upstream, &origin.repository) == (upstream, repository)
-    });
-    Ok(tagged)
+    let of_digest = ImageQuery {
+        search: Some(digest.to_string()),
+        repository: Some((upstream.clone(), repository.clone())),
+        limit: usize::MAX,
+        ..ImageQuery::default()
+    };
+    Ok(images.list(group, of_digest).await?.images)
 }
 
 /// Returns an image as it is now.

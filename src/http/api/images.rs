@@ -32,11 +32,7 @@ pub(super) async fn list(
         Some("pulls") => ImageOrder::Pulls,
         Some(_) => return Err(ApiError::invalid_value("order_by")),
     };
-    let descending = match params.text("sort")?.as_deref() {
-        None | Some("asc") => false,
-        Some("desc") => true,
-        Some(_) => return Err(ApiError::invalid_value("sort")),
-    };
+    let descending = params.is_descending(false)?;
     let state = match params.text("state")?.as_deref() {
         None | Some("") => None,
         Some("stale") => Some(StateFilter::Stale),
@@ -53,6 +49,7 @@ pub(super) async fn list(
         search: params.text("search")?.filter(|text| !text.is_empty()),
         pinned: params.flag("pinned")?,
         only,
+        repository: None,
         order,
         descending,
         skip: page.skipped(),

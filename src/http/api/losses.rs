@@ -18,7 +18,7 @@ use crate::actors::janitor::Holdings;
 use crate::auth::sha256;
 use crate::domain::commands::loss::Loss;
 use crate::domain::commands::{CommandError, CommandResult, group, rotation, token, user};
-use crate::domain::directory::{Directory, Write};
+use crate::domain::directory::Write;
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -32,6 +32,8 @@ pub(in crate::http) struct Lost {
     pub(in crate::http) users: Names,
     pub(in crate::http) members: Names,
     pub(in crate::http) tokens: Names,
+    /// `true` if the token of the caller is among all of them, or the caller or a membership of the caller.
+    own: bool,
     /// A text that stands for exactly these objects; empty if there are none.
     #[serde(skip)]
     pub(in crate::http) mark: String,
@@ -72,7 +74,7 @@ pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<
     let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
     let mut loss = Loss::of(&caller.directory, &writes, caller.now);
     loss.groups.remove(&top);
-    let lost = Lost::of(&caller.directory, &loss);
+    let lost = Lost::of(&caller.authority(), &loss);
     Ok(Body(LostWithGroupView { lost, cache: holdings(&caller, groups).await }))
 }
 
@@ -107,7 +109,7 @@ pub(super) async fn of_group_token(caller: Caller, path: web::Path<(String, Stri
 /// The deletion itself would be refused.
 pub(in crate::http) fn of_deletion(caller: &Authority<'_>, id: UserId, force: bool) -> Result<Lost, CommandError> {
     let (writes, ()) = user::delete(caller.directory, id, force, caller.now)?;
-    Ok(Lost::of(caller.directory, &with_user(caller, &writes, id)))
+    Ok(Lost::of(caller, &with_user(caller, &writes, id)))
 }
 
 /// Returns what goes with a token that is revoked.
@@ -116,7 +118,7 @@ pub(in crate::http) fn of_deletion(caller: &Authority<'_>, id: UserId, force: bo
 /// The revocation itself would be refused.
 pub(in crate::http) fn of_revoked(caller: &Authority<'_>, id: TokenId) -> Result<Lost, CommandError> {
     let (writes, ()) = token::revoke(caller.directory, id, caller.now)?;
-    Ok(Lost::of(caller.directory, &with_token(caller, &writes, id)))
+    Ok(Lost::of(caller, &with_token(caller, &writes, id)))
 }
 
 /// Returns what ends earlier with a token that gets this end.
@@ -129,7 +131,7 @@ pub(in crate::http) fn of_new_end(
     end: Option<Timestamp>,
 ) -> Result<Lost, CommandError> {
     let (writes, _) = rotation::extend(caller.directory, id, end, &caller.terms())?;
-    Ok(Lost::of(caller.directory, &Loss::brought_forward(caller.directory, &writes, id, caller.now)))
+    Ok(Lost::of(caller, &Loss::brought_forward(caller.directory, &writes, id, caller.now)))
 }
 
 /// Returns what these writes take away with a user.
@@ -174,8 +176,9 @@ fn mark_of(loss: &Loss) -> String {
 }
 
 impl Lost {
-    /// Returns the names of what is in a loss.
-    pub(super) fn of(directory: &Directory, loss: &Loss) -> Self {
+    /// Returns the names of what is in a loss, for this caller.
+    pub(super) fn of(caller: &Authority<'_>, loss: &Loss) -> Self {
+        let directory = caller.directory;
         let username = |id| directory.user(id).map_or_else(|| "?".to_owned(), |user| user.username.to_string());
         let path = |id| directory.group(id).map_or_else(|| "?".to_owned(), |group| group.path.to_string());
         let member = |(group, user): &(GroupId, UserId)| format!("{} in {}", username(*user), path(*group));
@@ -184,6 +187,7 @@ impl Lost {
             users: Names::of(loss.users.values().map(|user| user.username.to_string())),
             members: Names::of(loss.members.keys().map(member)),
             tokens: Names::of(loss.tokens.values().map(|token| named(token, username, path))),
+            own: is_own(caller, loss),
             mark: mark_of(loss),
         }
     }
@@ -192,6 +196,12 @@ impl Lost {
     pub(in crate::http) fn is_empty(&self) -> bool {
         self.mark.is_empty()
     }
+}
+
+fn is_own(caller: &Authority<'_>, loss: &Loss) -> bool {
+    let user = caller.user.id;
+    let is_token = caller.token().is_ok_and(|token| loss.tokens.contains_key(&token.id));
+    is_token || loss.users.contains_key(&user) || loss.members.keys().any(|(_, member)| *member == user)
 }
 
 impl Names {

@@ -87,6 +87,16 @@ impl Params {
         self.filled("overlap")?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
+    /// Returns whether a list is wanted in descending order, by `sort`; `default` without it.
+    pub(super) fn is_descending(&self, default: bool) -> Result<bool, ApiError> {
+        match self.filled("sort")?.as_deref() {
+            None => Ok(default),
+            Some("asc") => Ok(false),
+            Some("desc") => Ok(true),
+            Some(_) => Err(ApiError::invalid_value("sort")),
+        }
+    }
+
     /// Returns whether this parameter exists and is true.
     pub(super) fn is_true(&self, name: &str) -> Result<bool, ApiError> {
         Ok(self.flag(name)? == Some(true))

@@ -152,7 +152,7 @@ where
 /// Adds to a change of a token the others whose ends it brings forward.
 fn with_others(caller: &Authority<'_>, (writes, token): (Vec<Write>, Token)) -> (Vec<Write>, (Token, Lost)) {
     let loss = Loss::brought_forward(caller.directory, &writes, token.id, caller.now);
-    (writes, (token, Lost::of(caller.directory, &loss)))
+    (writes, (token, Lost::of(caller, &loss)))
 }
 
 /// Returns the refusal to rotate or extend a token of a group that is not there: if it was revoked and its tombstone is

@@ -11,8 +11,8 @@ use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, Images, ImagesError, NotRefreshed, Only,
-    Pinned, PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, Images, ImagesError, KnownTotals,
+    NotRefreshed, Only, Pinned, PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -124,6 +124,9 @@ pub(crate) trait ImageStore: Send + Sync {
 
     /// See [`Images::totals`].
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>>;
+
+    /// See [`Images::known_totals`].
+    fn known_totals(&self) -> BoxFuture<'_, Result<KnownTotals, ImagesError>>;
 
     /// See [`Images::traffic`].
     fn traffic(
@@ -245,6 +248,10 @@ impl ImageStore for Images {
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {
         Box::pin(self.totals())
+    }
+
+    fn known_totals(&self) -> BoxFuture<'_, Result<KnownTotals, ImagesError>> {
+        Box::pin(self.known_totals())
     }
 
     fn traffic(

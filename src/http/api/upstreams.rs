@@ -22,7 +22,7 @@ pub(super) struct StateView {
     account: Option<String>,
     /// The path of the group that has the account; `null` if the account is of the settings.
     account_group: Option<String>,
-    state: StateWord,
+    state: AccountHealth,
     /// The last failure, if there was one since the last success, or the reason why the password is unreadable.
     because: Option<String>,
     /// The time until the next request tries whether the registry works again.
@@ -31,25 +31,6 @@ pub(super) struct StateView {
     held_seconds: Option<u64>,
     /// The pull limit; `null` if the registry reports none.
     pull_limit: Option<PullLimitView>,
-}
-
-/// The state of an account in one word.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-enum StateWord {
-    /// The service contacts no registry.
-    Offline,
-    /// The pull limit is reached: requests wait.
-    LimitReached,
-    /// Requests are sent.
-    Working,
-    /// A request finds out whether the registry works again.
-    TriedAgain,
-    /// No requests are sent for a time after failures.
-    Failing,
-    /// The password of the account cannot be decrypted.
-    Unreadable,
 }
 
 /// The pull limit of an account, as the registry last reported it.
@@ -78,27 +59,25 @@ pub(super) async fn list(caller: Caller) -> Result<Found<Vec<StateView>>, ApiErr
 fn view(caller: &Caller, state: AccountState) -> StateView {
     let id = state.account.of_group();
     let holder = id.and_then(|id| caller.directory.holder_of_account(id));
-    let unreadable = id.and_then(|id| caller.state.accounts.unreadable(id));
-    let unreadable = unreadable.map(|error| format!("the password cannot be decrypted: {error}"));
+    let (health, because) = health(caller, &state);
     StateView {
         account: (state.account != Account::Anonymous).then(|| state.account.username().to_owned()),
         account_group: holder.map(|group| group.path.to_string()),
-        state: if unreadable.is_some() { StateWord::Unreadable } else { word(state.health()) },
+        state: health,
         upstream: state.upstream.to_string(),
-        because: unreadable.or(state.because),
+        because,
         retry_seconds: state.retry_in.map(seconds),
         held_seconds: state.held_for.map(seconds),
         pull_limit: state.limit.map(|limit| limit_view(limit, state.runs_out_in)),
     }
 }
 
-fn word(health: AccountHealth) -> StateWord {
-    match health {
-        AccountHealth::Offline => StateWord::Offline,
-        AccountHealth::LimitReached => StateWord::LimitReached,
-        AccountHealth::Working => StateWord::Working,
-        AccountHealth::TriedAgain => StateWord::TriedAgain,
-        AccountHealth::Failing => StateWord::Failing,
+/// Returns the state of an account in one word, and why it is not a better one, if that is known.
+pub(in crate::http) fn health(caller: &Caller, state: &AccountState) -> (AccountHealth, Option<String>) {
+    let unreadable = state.account.of_group().and_then(|id| caller.state.accounts.unreadable(id));
+    match unreadable {
+        Some(error) => (AccountHealth::Unreadable, Some(format!("the password cannot be decrypted: {error}"))),
+        None => (state.health(), state.because.clone()),
     }
 }
 

@@ -90,9 +90,10 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<L
     match params.text("order_by")?.as_deref() {
         Some("name") => users.sort_by_key(|user| user.name.to_lowercase()),
         Some("username") => users.sort_by_key(|user| user.username.folded()),
-        _ => {}
+        None | Some("" | "id") => {}
+        Some(_) => return Err(ApiError::invalid_value("order_by")),
     }
-    if params.text("sort")?.as_deref() != Some("asc") {
+    if params.is_descending(true)? {
         users.reverse();
     }
     Ok(page.of(&caller.base_url, &users, |user| seen_by(&caller, user)))

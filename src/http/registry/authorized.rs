@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::error::RegistryError;
 use super::path_cache::{ParsedPath, Paths};
 use super::state::RegistryState;
+use crate::actors::pull_failure::Reader;
 use crate::domain::directory::Directory;
 use crate::domain::freshness::Freshness;
 use crate::domain::group::Group;
@@ -24,6 +25,7 @@ use crate::http::authorization_header::AuthorizationHeader;
 pub(super) struct Authorized {
     group: Arc<Group>,
     identity: Identity,
+    reader: Reader,
     path: Rc<ParsedPath>,
 }
 
@@ -68,7 +70,8 @@ impl Authorized {
         let path = Paths::parse(request, &state.upstreams.load())?;
         let public = state.options.public_groups;
         let grant = policy::pull_grant(&directory, &identity, &path.group, public, now)?;
-        Ok(Self { group: grant.group, identity, path })
+        let reader = if grant.is_stranger { Reader::Stranger } else { Reader::OfGroup };
+        Ok(Self { group: grant.group, identity, reader, path })
     }
 
     /// Returns the group that pulls.
@@ -79,6 +82,11 @@ impl Authorized {
     /// Returns the identity of the caller.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Returns the caller as the reader of sentences about failed pulls.
+    pub(super) fn reader(&self) -> Reader {
+        self.reader
     }
 
     /// Returns the upstream, account and repository of the image.

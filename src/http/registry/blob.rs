@@ -118,7 +118,7 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     let origin = authorized.origin().clone();
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));
     let failure = PullFailure { origin, image, cause: Cause::from(error) };
-    RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
+    RegistryError::failed(failure, Target::Blob(*digest), authorized.reader())
 }
 
 /// Returns a number that identifies the client: from its credential, or from its address if there is none.

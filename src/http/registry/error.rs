@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::state::RegistryState;
 use crate::actors::policy_evaluator::TooOld;
-use crate::actors::pull_failure::{Cause, PullFailure};
+use crate::actors::pull_failure::{Cause, PullFailure, Reader};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::byte_range::{MAX_RANGES, RangeError};
@@ -81,12 +81,14 @@ pub(in crate::http) enum RegistryError {
     #[error(transparent)]
     Denied(#[from] PullDenial),
     /// Neither upstream nor the cache could provide the content.
-    #[error("{failure}")]
+    #[error("{}", failure.sentence_for(*reader))]
     Failed {
         /// The failure, with its cause.
         failure: Box<PullFailure>,
         /// The content that was requested.
         target: Target,
+        /// The caller.
+        reader: Reader,
     },
     /// The request would change something.
     #[error("This is a read-only cache. Push to the registry itself")]
@@ -106,6 +108,11 @@ pub(in crate::http) enum RegistryError {
 }
 
 impl RegistryError {
+    /// Returns the error of a failed pull of this content by this caller.
+    pub(super) fn failed(failure: PullFailure, target: Target, reader: Reader) -> Self {
+        Self::Failed { failure: Box::new(failure), target, reader }
+    }
+
     /// Returns the response to this request.
     pub(in crate::http) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
         let answer = self.answer();
@@ -133,7 +140,10 @@ impl RegistryError {
         let code = answer.passed_code.as_deref().unwrap_or(answer.code);
         let body = error_body(code, &message);
         let mut response = response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body);
-        self.refused(message).attach(&mut response);
+        // Operators read the name of the account also where the caller does not.
+        let logged =
+            if let Self::Failed { failure, .. } = self { with_id(answer.status, failure.to_string()) } else { message };
+        self.refused(logged).attach(&mut response);
         response
     }
 
@@ -155,11 +165,7 @@ impl RegistryError {
         } else {
             self.to_string()
         };
-        let with_id = status == StatusCode::FORBIDDEN || status.is_server_error();
-        match RequestId::present().filter(|_| with_id) {
-            Some(id) => format!("{message} [{id}]"),
-            None => message,
-        }
+        with_id(status, message)
     }
 
     /// Returns the value of `Allow`, which a 405 must have (RFC 9110, section 15.5.6).
@@ -185,6 +191,15 @@ impl From<RangeError> for RegistryError {
             RangeError::Malformed => Self::MalformedRange,
             RangeError::TooMany => Self::TooManyRanges,
         }
+    }
+}
+
+/// Adds the id of the request to a sentence, for the statuses with which people turn to an operator.
+fn with_id(status: StatusCode, message: String) -> String {
+    let has_id = status == StatusCode::FORBIDDEN || status.is_server_error();
+    match RequestId::present().filter(|_| has_id) {
+        Some(id) => format!("{message} [{id}]"),
+        None => message,
     }
 }
 

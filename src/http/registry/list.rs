@@ -64,5 +64,5 @@ fn respond(request: &HttpRequest, list: ListPage) -> HttpResponse {
 }
 
 fn failed(failure: PullFailure, authorized: &Authorized) -> RegistryError {
-    RegistryError::Failed { failure: failure.into(), target: authorized.target().clone() }
+    RegistryError::failed(failure, authorized.target().clone(), authorized.reader())
 }

@@ -74,7 +74,7 @@ pub(super) async fn pull(
             PULLS.count("failed");
             // The line of the refusal is the only one of this request, so that a limit on these limits all.
             request.extensions_mut().insert(FailedPull { upstream_calls, ms });
-            Err(RegistryError::Failed { failure: Box::new(failure), target: Target::Manifest(reference.clone()) })
+            Err(RegistryError::failed(failure, Target::Manifest(reference.clone()), authorized.reader()))
         }
     }
 }
@@ -111,7 +111,7 @@ fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled
         let group = authorized.group().path.as_str();
         tracing::warn!(group, image = %origin, %reference, reason, details, left_out, "a tag is served stale");
     }
-    Some(reason)
+    Some(failure.reason_for(authorized.reader()))
 }
 
 fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>, served: &ServedBytes) -> HttpResponse {

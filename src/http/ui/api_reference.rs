@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use super::page::{self, Frame};
+use super::table::{self, Column};
 use super::visitor::Visitor;
 use crate::http::api::ApiState;
 use crate::http::api::reference::{ListedEndpoint, ListedParameter, ListedSection, sections};
@@ -63,22 +64,17 @@ fn endpoint(endpoint: &ListedEndpoint) -> Markup {
 
 fn parameters(parameters: &[ListedParameter]) -> Markup {
     html! {
-        table.cards role="table" aria-label="Parameters" {
-            thead role="rowgroup" {
+        (table::show("Parameters", &["Parameter", "Contains", "Meaning"].map(Column::new), html! {
+            @for one in parameters {
                 tr role="row" {
-                    @for name in ["Parameter", "Contains", "Meaning"] { th role="columnheader" scope="col" { (name) } }
-                }
-            }
-            tbody role="rowgroup" {
-                @for one in parameters {
-                    tr role="row" {
-                        th role="rowheader" scope="row" { code { (one.name) } @if one.required { span.under { "required" } } }
-                        td role="cell" data-label="Contains" { (one.kind) }
-                        td.across role="cell" data-label="Meaning" { (one.meaning) }
+                    th role="rowheader" scope="row" {
+                        code { (one.name) } @if one.required { span.under { "required" } }
                     }
+                    td role="cell" data-label="Contains" { (one.kind) }
+                    td.across role="cell" data-label="Meaning" { (one.meaning) }
                 }
             }
-        }
+        }))
     }
 }
 

@@ -12,6 +12,7 @@ use super::page;
 use super::pages::{PER_PAGE, links, query_of};
 use super::parts::{crumbs, tabs};
 use super::problem::Problem;
+use super::table::{self, Column};
 use super::visitor::Visitor;
 use super::words::number;
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
@@ -114,17 +115,12 @@ fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
 
 fn table(found: &EventPart) -> Markup {
     html! {
-        table.cards role="table" aria-label="Audit log" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th role="columnheader" scope="col" aria-sort="descending" { "When, UTC" }
-                    th role="columnheader" scope="col" { "Who and from where" }
-                    th role="columnheader" scope="col" { "What" }
-                    th role="columnheader" scope="col" { "Before → after" }
-                }
-            }
-            tbody role="rowgroup" { @for (_, event) in &found.events { (row(event)) } }
-        }
+        (table::show("Audit log", &[
+            Column::new("When, UTC").sorted(Some("descending")),
+            Column::new("Who and from where"),
+            Column::new("What"),
+            Column::new("Before → after"),
+        ], html! { @for (_, event) in &found.events { (row(event)) } }))
     }
 }
 

@@ -6,9 +6,11 @@ use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
+use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
-use super::parts::{crumbs, icon, token_field};
+use super::parts::{crumbs, token_field};
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
 use crate::domain::group::Group;
@@ -17,7 +19,7 @@ use crate::http::api::image_changes;
 /// Shows what goes.
 pub(super) async fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
-    Ok(page::show(&visitor.frame(), "Clear the cache", &content(visitor, &group, None).await))
+    Ok(page::show(&visitor.frame(), "Clear the cache", &content(visitor, &group, "", None).await))
 }
 
 /// Starts to clear the cache, if the path is right, and leads to the page of the group.
@@ -26,7 +28,8 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     let group = visitor.own_group(path)?;
     let typed = form.value("path").unwrap_or_default().trim();
     if typed != group.path.as_str() {
-        let content = content(visitor, &group, Some(typed)).await;
+        let problem = Problem::at_field("path", "is not that of this group");
+        let content = content(visitor, &group, typed, Some(&problem)).await;
         return Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Clear the cache", &content));
     }
     image_changes::clear(&visitor.caller, group.id).await.map_err(|error| visitor.refused(&error))?;
@@ -34,11 +37,11 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     Ok(visitor.done("The cache is being cleared.", &back))
 }
 
-/// Shows the form. `typed` is a path that was typed and is not that of the group.
-async fn content(visitor: &Visitor, group: &Group, typed: Option<&str>) -> Markup {
-    let totals = visitor.caller.state.images.totals().await.ok().flatten();
-    let totals = totals.map(|all| all.get(&group.id).copied().unwrap_or_default());
+/// Shows the form with what was typed.
+async fn content(visitor: &Visitor, group: &Group, typed: &str, problem: Option<&Problem>) -> Markup {
+    let totals = visitor.caller.state.images.known_totals().await.ok().and_then(|all| all.of(group.id));
     let base = address::of_group(group.path.as_str());
+    let label = format!("To confirm, type the group’s path: {}", group.path);
     html! {
         (crumbs(visitor, group, Some("Clear the cache")))
         h1 { "Clear the cache of " (group.path) "?" }
@@ -62,13 +65,7 @@ async fn content(visitor: &Visitor, group: &Group, typed: Option<&str>) -> Marku
             h2.unseen #sure { "Confirm" }
             form.stack method="post" action={ (base) "/clear" } {
                 (token_field(visitor))
-                div.field {
-                    label for="path" { "To confirm, type the group’s path: " (group.path) }
-                    @if typed.is_some() { p.error #path-error { (icon("bad")) "This is not the path of the group." } }
-                    input #path name="path" autocomplete="off" autocapitalize="none" spellcheck="false" required
-                        value=[typed] aria-invalid=[typed.map(|_| "true")]
-                        aria-describedby=[typed.map(|_| "path-error")];
-                }
+                (Field::new("path", &label).kind(FieldKind::Identifier).required().value(typed).show(problem))
                 div.actions { button.danger { "Clear the cache" } a href=(base) { "Keep everything" } }
             }
         }

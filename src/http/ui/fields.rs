@@ -20,6 +20,8 @@ pub(super) struct Field<'a> {
     short: bool,
     /// Further classes of the whole.
     class: &'static str,
+    /// The id of an element elsewhere on the page that says what is wrong with it.
+    wrong: Option<&'static str>,
 }
 
 /// The content of a field, for browsers and their keyboards.
@@ -29,6 +31,8 @@ pub(super) enum FieldKind<'a> {
     Text,
     /// A name that is compared character by character, such as a user name.
     Identifier,
+    /// The user name with which somebody signs in, which browsers may know.
+    Username,
     /// An email address.
     Email,
     /// A password that exists already.
@@ -65,7 +69,18 @@ impl<'a> Field<'a> {
     /// Returns a field for words, which may be left empty.
     pub(super) fn new(name: &'static str, label: &'a str) -> Self {
         let kind = FieldKind::Text;
-        Self { name, label, hint: "", value: "", kind, required: false, max_chars: None, short: false, class: "" }
+        Self {
+            name,
+            label,
+            hint: "",
+            value: "",
+            kind,
+            required: false,
+            max_chars: None,
+            short: false,
+            class: "",
+            wrong: None,
+        }
     }
 
     /// Adds what can be typed.
@@ -103,10 +118,15 @@ impl<'a> Field<'a> {
         Self { class, ..self }
     }
 
+    /// Marks it as wrong, for the reason that the element with this id states, if there is one.
+    pub(super) fn wrong(self, because: Option<&'static str>) -> Self {
+        Self { wrong: because, ..self }
+    }
+
     /// Shows the field for something that is typed.
     pub(super) fn show(&self, problem: Option<&Problem>) -> Markup {
-        let id = id_of(self.name);
-        let plain = matches!(self.kind, FieldKind::Identifier);
+        let id = self.id();
+        let plain = matches!(self.kind, FieldKind::Identifier | FieldKind::Username);
         let chosen_here = (self.kind == FieldKind::NewPassword).then_some(PASSWORD_CHARS);
         let (least, most) = (chosen_here.map(|(least, _)| least), chosen_here.map(|(_, most)| most));
         let from = if let FieldKind::Day(from) = self.kind { from } else { "" };
@@ -118,7 +138,8 @@ impl<'a> Field<'a> {
                     autocapitalize=[plain.then_some("none")] spellcheck=[plain.then_some("false")] required[self.required]
                     minlength=[least] maxlength=[most.or(self.max_chars)]
                     min=[Some(from).filter(|from| !from.is_empty())] value=[self.kind.is_shown().then_some(self.value)]
-                    aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)];
+                    aria-invalid=[Problem::invalid(problem, self.name).or(self.wrong.map(|_| "true"))]
+                    aria-describedby=[self.description(problem).or(self.wrong.map(str::to_owned))];
             },
         )
     }
@@ -128,7 +149,7 @@ impl<'a> Field<'a> {
         self.around(
             problem,
             html! {
-                select id=(id_of(self.name)) class=[self.short.then_some("short")] name=(self.name)
+                select id=(self.id()) class=[self.short.then_some("short")] name=(self.name)
                     aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)] {
                     (options)
                 }
@@ -139,7 +160,7 @@ impl<'a> Field<'a> {
     fn around(&self, problem: Option<&Problem>, element: Markup) -> Markup {
         html! {
             div class={ "field" @if !self.class.is_empty() { " " (self.class) } } {
-                label for=(id_of(self.name)) { (self.label) }
+                label for=(self.id()) { (self.label) }
                 @if !self.hint.is_empty() { p.hint id=(self.hint_id()) { (self.hint) } }
                 (Problem::at(problem, self.name))
                 (element)
@@ -152,15 +173,20 @@ impl<'a> Field<'a> {
         Problem::description(problem, self.name, &hint)
     }
 
+    fn id(&self) -> &'static str {
+        // Password managers look at it.
+        if (self.name, self.kind) == ("password", FieldKind::Password) { "password" } else { id_of(self.name) }
+    }
+
     fn hint_id(&self) -> String {
-        format!("{}-is", id_of(self.name))
+        format!("{}-is", self.id())
     }
 }
 
 impl FieldKind<'_> {
     fn input_type(self) -> Option<&'static str> {
         match self {
-            Self::Text | Self::Identifier | Self::Whole | Self::Decimal => None,
+            Self::Text | Self::Identifier | Self::Username | Self::Whole | Self::Decimal => None,
             Self::Email => Some("email"),
             Self::Password | Self::NewPassword | Self::PasswordElsewhere => Some("password"),
             Self::Day(_) => Some("date"),
@@ -171,7 +197,7 @@ impl FieldKind<'_> {
         match self {
             Self::Whole => Some("numeric"),
             Self::Decimal => Some("decimal"),
-            Self::Text | Self::Identifier | Self::Email | Self::Day(_) => None,
+            Self::Text | Self::Identifier | Self::Username | Self::Email | Self::Day(_) => None,
             Self::Password | Self::NewPassword | Self::PasswordElsewhere => None,
         }
     }
@@ -179,6 +205,7 @@ impl FieldKind<'_> {
     fn autocomplete(self) -> Option<&'static str> {
         match self {
             Self::Text | Self::Identifier | Self::Email => Some("off"),
+            Self::Username => Some("username"),
             Self::Password => Some("current-password"),
             Self::NewPassword | Self::PasswordElsewhere => Some("new-password"),
             Self::Whole | Self::Decimal | Self::Day(_) => None,

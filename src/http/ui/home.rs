@@ -1,6 +1,5 @@
 //! `/`: the groups of the user, with what they have cached.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,15 +11,12 @@ use super::new_group;
 use super::page;
 use super::pages::Part;
 use super::parts::{path_words, stored};
+use super::table::{self, Column};
 use super::visitor::Visitor;
 use super::words::number;
-use crate::actors::images::GroupTotals;
+use crate::actors::images::KnownTotals;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
-use crate::domain::id::GroupId;
-
-/// Sizes of what groups have cached; `None`: unknown at present.
-type Sizes = Option<HashMap<GroupId, GroupTotals>>;
 
 /// Handles `GET /`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
@@ -31,7 +27,7 @@ pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpR
     let total = groups.len();
     groups.retain(|group| group.path.as_str().contains(&part.search));
     groups.sort_by(|a, b| a.path.cmp(&b.path));
-    let sizes = visitor.caller.state.images.totals().await.ok().flatten();
+    let sizes = visitor.caller.state.images.known_totals().await.unwrap_or(KnownTotals::NotYet);
     let content = html! {
         div.head {
             h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } }
@@ -69,27 +65,22 @@ fn no_groups(visitor: &Visitor) -> Markup {
     }
 }
 
-fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
+fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &KnownTotals) -> Markup {
     html! {
         section aria-labelledby="groups" {
             h2.unseen #groups { "Groups" }
-            table.cards role="table" aria-label="Groups" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" aria-sort="ascending" { "Group" }
-                        th role="columnheader" scope="col" { "Your role" }
-                        th.num role="columnheader" scope="col" { "Images" }
-                        th role="columnheader" scope="col" { "Stored" }
-                    }
-                }
-                tbody role="rowgroup" { @for group in groups { (row(visitor, group, sizes)) } }
-            }
+            (table::show("Groups", &[
+                Column::main("Group").sorted(Some("ascending")),
+                Column::new("Your role"),
+                Column::num("Images"),
+                Column::new("Stored"),
+            ], html! { @for group in groups { (row(visitor, group, sizes)) } }))
         }
     }
 }
 
-fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
-    let totals = sizes.as_ref().map(|sizes| sizes.get(&group.id).copied().unwrap_or_default());
+fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals) -> Markup {
+    let totals = sizes.of(group.id);
     let is_on = visitor.caller.state.has_switched_on(&visitor.caller.directory, group.id);
     html! {
         tr role="row" {

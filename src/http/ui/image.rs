@@ -13,6 +13,7 @@ use super::image_pulls;
 use super::image_row::{changes, delete_address, pinned, state};
 use super::page;
 use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
+use super::table::{self, Column};
 use super::visitor::Visitor;
 use super::words::{minute, number, size, time};
 use crate::actors::images::{CachedImage, Earlier, ImageParts, ShownImage};
@@ -167,19 +168,14 @@ fn history(visitor: &Visitor, group: &Group, shown: &ShownImage, earlier: &[Earl
             p.soft {
                 "A line for each time this group pulled the tag and got another image than before. Times are UTC."
             }
-            table.cards role="table" aria-label="History of the tag" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" { "Since" }
-                        th role="columnheader" scope="col" { "Digest" }
-                    }
+            (table::show("History of the tag", &[
+                Column::main("Since"),
+                Column::new("Digest"),
+            ], html! {
+                @for (digest, since, is_present) in std::iter::once(present).chain(before) {
+                    (line(visitor, group, shown, (&digest, since, is_present)))
                 }
-                tbody role="rowgroup" {
-                    @for (digest, since, is_present) in std::iter::once(present).chain(before) {
-                        (line(visitor, group, shown, (&digest, since, is_present)))
-                    }
-                }
-            }
+            }))
         }
     }
 }

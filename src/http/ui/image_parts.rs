@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::parts::{copy_button, short};
+use super::table::{self, Column};
 use super::words::{number_of, share, size};
 use crate::actors::images::{ImageParts, LayerPart, PlatformPart};
 
@@ -21,21 +22,16 @@ fn platforms(parts: &ImageParts, prefix: &str, chosen: Option<&PlatformPart>) ->
     html! {
         section aria-labelledby="platforms" {
             h2 #platforms { "Platforms" }
-            table.cards role="table" aria-label="Platforms" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" { "Platform" }
-                        th role="columnheader" scope="col" { "Digest" }
-                        th.num role="columnheader" scope="col" { "Size" }
-                        th role="columnheader" scope="col" { "Stored" }
-                    }
+            (table::show("Platforms", &[
+                Column::main("Platform"),
+                Column::new("Digest"),
+                Column::num("Size"),
+                Column::new("Stored"),
+            ], html! {
+                @for part in &parts.platforms {
+                    (platform(part, prefix, chosen.is_some_and(|one| one.digest == part.digest)))
                 }
-                tbody role="rowgroup" {
-                    @for part in &parts.platforms {
-                        (platform(part, prefix, chosen.is_some_and(|one| one.digest == part.digest)))
-                    }
-                }
-            }
+            }))
             @if !others.is_empty() {
                 p.hint {
                     "Nobody has pulled " (number_of(others.len() as u64, "platform")) " that the image has, too: "
@@ -80,17 +76,12 @@ fn layers(part: &PlatformPart) -> Markup {
                 (number_of(part.layers.len() as u64, "layer")) ", " (size(total(&part.layers))) " compressed, the
                 lowest first. Layers that several images have are stored once."
             }
-            table.cards role="table" aria-label={ "Layers of " (name(part)) ", the lowest first" } {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.wide-column role="columnheader" scope="col" { "Made by" }
-                        th role="columnheader" scope="col" { "Digest" }
-                        th.num role="columnheader" scope="col" { "Size" }
-                        th.bar-column role="columnheader" scope="col" { span.unseen { "Beside the largest" } }
-                    }
-                }
-                tbody role="rowgroup" { @for layer in &part.layers { (row(layer, largest)) } }
-            }
+            (table::show(&format!("Layers of {}, the lowest first", name(part)), &[
+                Column::new("Made by").class("wide-column"),
+                Column::new("Digest"),
+                Column::num("Size"),
+                Column::new("Beside the largest").class("bar-column").unseen(),
+            ], html! { @for layer in &part.layers { (row(layer, largest)) } }))
         }
     }
 }

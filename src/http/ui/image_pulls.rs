@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use super::fault::Fault;
+use super::table::{self, Column};
 use super::visitor::Visitor;
 use super::words::{day, number, number_of, time};
 use crate::actors::images::ImagePulls;
@@ -38,20 +39,13 @@ pub(super) async fn show(visitor: &Visitor, group: &Group, name: &str) -> Result
 
 fn table(visitor: &Visitor, found: &ImagePulls) -> Markup {
     html! {
-        table.cards role="table" aria-label="Who pulled it" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" { "Who" }
-                    th role="columnheader" scope="col" { "Day" }
-                    th.num role="columnheader" scope="col" { "Pulls" }
-                    th role="columnheader" scope="col" { "Last" }
-                    th role="columnheader" scope="col" { "From" }
-                }
-            }
-            tbody role="rowgroup" {
-                @for (day, credential, record) in &found.records { (row(visitor, *day, *credential, record)) }
-            }
-        }
+        (table::show("Who pulled it", &[
+            Column::main("Who"),
+            Column::new("Day"),
+            Column::num("Pulls"),
+            Column::new("Last"),
+            Column::new("From"),
+        ], html! { @for (day, credential, record) in &found.records { (row(visitor, *day, *credential, record)) } }))
     }
 }
 

@@ -68,22 +68,36 @@ impl Part {
     pub(super) fn search_form(&self, base: &str, label: &str, total: usize) -> Markup {
         html! {
             @if total > PER_PAGE || !self.search.is_empty() {
-                div.tools {
-                    form role="search" action=(base) {
-                        label.unseen for="q" { (label) }
-                        input #q name="q" type="search" placeholder=(label) autocapitalize="none" value=(self.search);
-                        button { "Search" }
-                    }
-                }
+                div.tools { (search_form(base, label, &self.search, &[])) }
             }
         }
     }
 
     /// Shows the links to the other pages of the `total` things that were found, if there are any.
     pub(super) fn links(&self, base: &str, total: usize, things: &str) -> Markup {
-        let to = |page| format!("{base}{}", query_of(&[("q", &self.search), ("page", &page_value(page))]));
         html! {
-            @if total > PER_PAGE || self.page > 0 { (Numbered { page: self.page, total, things }.show(to)) }
+            @if total > PER_PAGE || self.page > 0 { (self.numbered((base, ("", "")), total, things)) }
+        }
+    }
+
+    /// Shows which part of the `total` things this is, and the links to the other pages, which keep a further pair of
+    /// the query.
+    pub(super) fn numbered(&self, (base, other): (&str, (&str, &str)), total: usize, things: &str) -> Markup {
+        let to = |page| format!("{base}{}", query_of(&[("q", &self.search), other, ("page", &page_value(page))]));
+        Numbered { page: self.page, total, things }.show(to)
+    }
+}
+
+/// Shows a form that searches, which leads to the address `base` with these further pairs, as far as they have a value.
+pub(super) fn search_form(base: &str, label: &str, search: &str, others: &[(&str, &str)]) -> Markup {
+    html! {
+        form role="search" action=(base) {
+            @for (name, value) in others {
+                @if !value.is_empty() { input type="hidden" name=(name) value=(value); }
+            }
+            label.unseen for="q" { (label) }
+            input #q name="q" type="search" placeholder=(label) autocapitalize="none" value=(search);
+            button { "Search" }
         }
     }
 }

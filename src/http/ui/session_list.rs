@@ -10,6 +10,7 @@ use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::parts::token_field;
 use super::sessions::ListedSession;
+use super::table::{self, Column};
 use super::user_agent;
 use super::visitor::Visitor;
 use super::words::{minute, time};
@@ -27,18 +28,13 @@ pub(super) fn of(visitor: &Visitor, user: &User) -> Vec<ListedSession> {
 /// Shows the sessions of a user, with forms that end them at this address.
 pub(super) fn table(visitor: &Visitor, sessions: &[ListedSession], action: &str) -> Markup {
     html! {
-        table.cards role="table" aria-label="Sessions" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" { "Browser" }
-                    th role="columnheader" scope="col" { "Address" }
-                    th role="columnheader" scope="col" { "Since, UTC" }
-                    th role="columnheader" scope="col" aria-sort="descending" { "Last seen" }
-                    th role="columnheader" scope="col" { span.unseen { "Actions" } }
-                }
-            }
-            tbody role="rowgroup" { @for session in sessions { (row(visitor, session, action)) } }
-        }
+        (table::show("Sessions", &[
+            Column::main("Browser"),
+            Column::new("Address"),
+            Column::new("Since, UTC"),
+            Column::new("Last seen").sorted(Some("descending")),
+            Column::new("Actions").unseen(),
+        ], html! { @for session in sessions { (row(visitor, session, action)) } }))
         @if sessions.iter().filter(|session| !visitor.is_of(session)).count() > 1 {
             form method="post" action=(action) {
                 (token_field(visitor))

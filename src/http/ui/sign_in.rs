@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use maud::{Markup, html};
 use secrecy::SecretString;
 
+use super::fields::{Field, FieldKind};
 use super::form::{self, Fields, Form};
 use super::page::{self, Frame};
 use super::parts::{icon, token_field};
@@ -210,17 +211,9 @@ fn content(username: &str, back: &str, error: Option<&str>, why: Option<Why>) ->
             }
             form.stack method="post" action="/-/sign-in" {
                 input type="hidden" name="return" value=(back);
-                div.field {
-                    label for="username" { "User name" }
-                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false"
-                        required
-                        value=(username);
-                }
-                div.field {
-                    label for="password" { "Password" }
-                    input #password name="password" type="password" autocomplete="current-password" required
-                        aria-invalid=[error.map(|_| "true")] aria-describedby=[error.map(|_| "wrong")];
-                }
+                (Field::new("username", "User name").kind(FieldKind::Username).required().value(username).show(None))
+                (Field::new("password", "Password").kind(FieldKind::Password).required()
+                    .wrong(error.map(|_| "wrong")).show(None))
                 button.primary { "Sign in" }
             }
             p.hint {

@@ -16,6 +16,7 @@ use crate::store::error::OpenError;
 use crate::store::free_space::FreeSpace;
 use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
+use crate::store::operator_notes;
 use crate::store::spool::Spool;
 use crate::store::usage::Usage;
 
@@ -44,7 +45,11 @@ impl Stores {
         let refused = |error: OpenError| error.with_key_file(settings.auth.key_file.as_deref());
         let identities = match fleet {
             Some(fleet) => IdentityStore::fleet(fleet.identities.clone()),
-            None => IdentityStore::embedded(EmbeddedIdentities::open(data.path()).map_err(refused)?),
+            None => {
+                let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
+                operator_notes::move_into(&identities, data.path());
+                IdentityStore::embedded(identities)
+            }
         };
         let usage = Usage::default();
         let index = Index::open(data.path(), cache)?.counted_in(&usage);

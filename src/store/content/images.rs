@@ -12,8 +12,8 @@ use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::images::{
-    CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImagePulls, ImageQuery, PullKey, Pulls,
-    PullsQuery,
+    CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImagePulls, ImageQuery, KnownTotals, PullKey,
+    Pulls, PullsQuery,
 };
 
 impl ContentStore {
@@ -50,6 +50,15 @@ impl ContentStore {
     /// Fails if the index cannot be read.
     pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
         self.run(|content| content.totals()).await
+    }
+
+    /// Returns what each group has cached as far as that is known, without counting.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed.
+    pub async fn known_totals(&self) -> Result<KnownTotals, StoreError> {
+        self.run(|content| content.known_totals()).await
     }
 
     /// Records pulls of images.

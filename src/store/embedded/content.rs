@@ -7,10 +7,12 @@ pub(super) mod names;
 mod parts;
 mod pins;
 mod removal;
+mod sizes;
 mod unnamed;
 
 use std::sync::{PoisonError, RwLock};
 
+use self::sizes::SizesOfGroups;
 use super::index::Index;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -26,12 +28,13 @@ pub struct EmbeddedContent {
     manifests: ManifestStore,
     /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
     removing: RwLock<()>,
+    sizes: SizesOfGroups,
 }
 
 impl EmbeddedContent {
     /// Returns the content over an open index and a folder of manifests.
     pub fn new(index: Index, manifests: ManifestStore) -> Self {
-        Self { index, manifests, removing: RwLock::default() }
+        Self { index, manifests, removing: RwLock::default(), sizes: SizesOfGroups::default() }
     }
 
     /// Returns the index.

@@ -6,7 +6,7 @@ use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_record::Day;
 use crate::domain::reference::{Reference, Tag};
-use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::repository::{DOCKER_HUB, Repository, UpstreamName};
 use crate::domain::traffic::Hour;
 use crate::store::images::{ImageKey, PullKey, PullsQuery};
 
@@ -130,6 +130,24 @@ pub(super) fn images_of_reference(
     [images_of_repository(group, upstream, repository), format!("{reference}\0").into_bytes()].concat()
 }
 
+/// Writes the name of the image of a key made by [`image`], with its tag or digest, as lists show it. Returns false for
+/// a key that is none.
+pub(super) fn write_name(key: &[u8], name: &mut String) -> bool {
+    let fields = key.get(8..).and_then(|fields| std::str::from_utf8(fields).ok()).unwrap_or_default();
+    let mut fields = fields.split('\0');
+    let (Some(upstream), Some(repository), Some(reference)) = (fields.next(), fields.next(), fields.next()) else {
+        return false;
+    };
+    if upstream != DOCKER_HUB {
+        name.push_str(upstream);
+        name.push('/');
+    }
+    name.push_str(repository);
+    name.push(':');
+    name.push_str(reference);
+    true
+}
+
 /// Returns the image of a key made by [`image`].
 pub(super) fn image_of(key: &[u8]) -> Option<ImageKey> {
     let (group, rest) = key.split_first_chunk::<8>()?;
@@ -216,13 +234,16 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_read_as_it_was_made(
-            group: u64, upstream in "[a-z]{1,5}(\\.[a-z]{1,5})?(:[1-9][0-9]{0,3})?", username in "\\PC{0,9}",
+            group: u64, upstream in "docker\\.io|[a-z]{1,5}(\\.[a-z]{1,5})?(:[1-9][0-9]{0,3})?", username in "\\PC{0,9}",
             repository in "[a-z]{1,5}(/[a-z0-9]{1,5})?", reference in "[a-z0-9_][a-z.-]{0,9}|sha256:[0-9a-f]{64}",
             content: [u8; 32], id: Option<[u8; 16]>,
         ) {
             let (origin, group) = (origin_of(&upstream, (&username, id), &repository), GroupId(group));
             let key = ImageKey { group, origin: origin.clone(), reference: reference.parse().unwrap() };
             prop_assert_eq!(image_of(&image(&key)), Some(key.clone()));
+            let mut name = String::new();
+            prop_assert!(write_name(&image(&key), &mut name));
+            prop_assert_eq!(name, format!("{}:{}", key.origin.image_name(), key.reference));
             let digest = Digest::from_bytes(content);
             let key = link(&digest, group, &origin);
             prop_assert_eq!(holder_of_link(&key), Some((digest, group)));

@@ -143,6 +143,15 @@ async fn a_rotated_key_is_valid_until_the_next_rotation_and_one_that_leaked_is_n
     let third = service.log_in_with(&token).await;
     assert_eq!(pull(&service, &third).await, 200);
     assert_eq!(mode(&data.join("jwt-keys")), 0o600);
+    let events =
+        service.api("GET", "/audit_events?event_name=signing_key_rotated", serde_json::Value::Null).await.json();
+    let detail = |name: &str| -> Vec<String> {
+        let events = events.as_array().unwrap().iter();
+        events.map(|event| event["details"][name].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(detail("author_name"), ["(Operator)"; 3]);
+    assert_eq!(detail("target_details"), ["jwt-keys"; 3]);
+    assert_eq!(detail("custom_message")[0], "signing key rotated, and the old ones removed");
     let missing = run(["admin", "rotate-key", "--data", "/nonexistent"]);
     assert!(err(&missing).contains("there are no signing keys in /nonexistent/jwt-keys"), "{missing:?}");
 }

@@ -82,7 +82,7 @@ async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
     let alice = house.visitor("alice").await;
     let clear = format!("{TEAM}/clear");
     alice.get(&clear).await.shows(&["Clear the cache of team?", "1 image, "]);
-    alice.post(&clear, &[("path", "teem")]).await.is(400, "This is not the path of the group.");
+    alice.post(&clear, &[("path", "teem")]).await.is(400, "The path is not that of this group.");
     assert_eq!(images(&house).await.len(), 1);
     let cleared = alice.post(&clear, &[("path", "team")]).await;
     assert_eq!((cleared.status, cleared.leads_to.as_str()), (303, TEAM));

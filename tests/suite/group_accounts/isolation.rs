@@ -42,6 +42,40 @@ async fn the_same_user_name_with_another_password_is_another_account() {
 }
 
 #[actix_rt::test]
+async fn strangers_do_not_learn_the_names_of_accounts_and_the_log_has_them() {
+    let scene = Scene::with_accounts(&format!("{REVALIDATE}\n[auth]\npublic_groups = \"anyone\"")).await;
+    let public = scene.service.api("PUT", "/groups/a", json!({"visibility": "public"})).await;
+    assert_eq!(public.status, 200, "{}", public.text());
+    let token = scene.service.stranger().get("/jwt/auth?service=dependency_proxy&scope=repository:a:pull").await;
+    let bearer = format!("Bearer {}", token.json()["token"].as_str().unwrap());
+    let stranger = scene.service.stranger().with_authorization(&bearer);
+    is(&stranger.manifest("a", "private/a", "1").await, &scene.image_a, "miss");
+    for (client, asked) in [(&stranger, "with the account of this cache"), (&scene.a, "as robot-a")] {
+        for tags in [false, true] {
+            let path = if tags { "tags/list" } else { "manifests/1" };
+            let denied = client.get(&format!("/v2/a/dependency_proxy/containers/private/b/{path}")).await;
+            assert_eq!(denied.status, 403, "{}", denied.text());
+            assert!(denied.message().contains(&format!("(asked {asked})")), "{}", denied.message());
+        }
+    }
+    scene.hub.expire_tokens();
+    scene.hub.on(Kind::Token).status(401);
+    for (client, name) in [(&stranger, "the account of this cache"), (&scene.a, "account 'robot-a'")] {
+        let stale = client.manifest("a", "private/a", "1").await;
+        is(&stale, &scene.image_a, "stale");
+        assert_eq!(stale.header("x-upstream-error"), format!("The login of {name} is refused by docker.io"));
+        let refused = client.manifest("a", "private/a", "2").await;
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        let begin = format!("The login of {name} is refused by docker.io and private/a:2 is not cached");
+        assert!(refused.message().starts_with(&begin), "{}", refused.message());
+    }
+    let log = scene.service.log();
+    let refusals =
+        log.lines().filter(|line| line.contains("The login of account 'robot-a' is refused by docker.io and"));
+    assert_eq!(refusals.count(), 2, "{log}");
+}
+
+#[actix_rt::test]
 async fn pulls_at_the_same_time_are_coalesced_for_each_account() {
     let scene = Scene::start(LONG_TTL).await;
     scene.hub.add_account("robot-c", "hub-password-of-both", &["private/a"]);
@@ -105,6 +139,16 @@ async fn a_refresh_is_one_of_the_image_of_the_present_account() {
     let listed = scene.service.api("GET", "/groups/b/dependency_proxy/images", Value::Null).await.json();
     assert_eq!((&listed[0]["account"], &listed[0]["digest"]), (&Value::Null, &json!(images[0].digest())), "{listed}");
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    // Shown by itself and changed, it is that of the present account, and without one the newest.
+    let path = "/groups/b/dependency_proxy/images/app:1";
+    let digest = async || scene.service.api("GET", path, Value::Null).await.json()["digest"].clone();
+    assert_eq!(digest().await, images[1].digest());
+    let pinned = scene.service.api("PUT", path, json!({"pinned": true})).await.json();
+    assert_eq!((&pinned["account"], &pinned["pinned"]), (&json!("robot-b"), &json!(true)), "{pinned}");
+    scene.remove("b").await;
+    assert_eq!(digest().await, images[0].digest());
+    scene.set("b", "robot-b", OTHER).await;
+    assert_eq!(digest().await, images[1].digest(), "that of the account, or the newest if it counts as another one");
 }
 
 #[actix_rt::test]

@@ -73,10 +73,14 @@ async fn an_image_is_incomplete_until_all_of_one_platform_is_stored_and_again_af
 #[actix_rt::test]
 async fn the_digest_of_a_tag_is_not_found_with_the_way_to_name_it() {
     let app = image(1);
-    let scenario = Scenario::new().image("library/app", "1", &app).image("library/app", "2", &app);
-    let Started { hub: _hub, service, client, .. } = &scenario.image("library/other", "1", &app).start().await;
-    for (name, tag) in [("app", "1"), ("app", "2"), ("other", "1")] {
-        pull(client, "team", name, tag, &app).await;
+    let numbers: Vec<String> = (1..=23).map(|number| number.to_string()).collect();
+    // More tags of the digest in another repository, before those of this one, than one refusal names.
+    let tags: Vec<(&str, &str)> = numbers.iter().map(|tag| ("another", tag.as_str())).collect();
+    let tags = [&tags[..], &[("app", "1"), ("app", "2"), ("other", "1")]].concat();
+    let with = |scenario: Scenario, (name, tag): &(&str, &str)| scenario.image(&format!("library/{name}"), tag, &app);
+    let Started { hub: _hub, service, client, .. } = &tags.iter().fold(Scenario::new(), with).start().await;
+    for (name, tag) in tags {
+        assert_eq!(client.manifest("team", name, tag).await.status, 200);
     }
     let by_digest = format!("{IMAGES}/app@{}", app.digest());
     for method in ["GET", "DELETE"] {
@@ -84,6 +88,9 @@ async fn the_digest_of_a_tag_is_not_found_with_the_way_to_name_it() {
         let message = "404 Image Not Found - it is cached by its tag: name it library/app:1 and library/app:2";
         assert_eq!((refused.status, &refused.json()["message"]), (404, &json!(message)));
     }
+    let many = service.api("GET", &format!("{IMAGES}/another@{}", app.digest()), Value::Null).await.json();
+    let message = many["message"].as_str().unwrap();
+    assert!(message.ends_with(" and 3 other tags"), "{message}");
     let unknown = format!("{IMAGES}/app@{}", image(2).digest());
     assert_eq!(service.api("GET", &unknown, Value::Null).await.json()["message"], "404 Image Not Found");
 }

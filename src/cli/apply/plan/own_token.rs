@@ -1,20 +1,9 @@
 //! The token that is used here: a plan that would end it in the middle is refused. What a token has made ends with it.
 
-use serde_json::Value;
-
 use super::Plan;
 use crate::cli::apply::change::{Owner, Step};
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
-
-/// The token that is used here.
-struct OwnToken {
-    id: u64,
-    /// The name that the service has for it in a list of what a change takes away.
-    listed: String,
-    /// The beginning of the memberships of its user in such a list.
-    member: String,
-}
 
 const ENDS: &str = "would be revoked, and with it the token that is used here, or its rights: name it in the file, or use \
                     another token";
@@ -27,15 +16,15 @@ impl Plan<'_> {
         if !self.tokens.iter().any(|change| is_risk(&change.step)) {
             return Ok(());
         }
-        let own = self.own_token(api).await?;
+        let own = api.show(&["personal_access_tokens", "self"]).await?["id"].as_u64().unwrap_or_default();
         let mut problems = Vec::new();
         for change in &self.tokens {
             let (owner, problem) = if let Step::RevokeToken { owner, id } = &change.step
-                && self.ends_own(api, &own, owner, *id).await?
+                && self.ends_own(api, own, owner, *id).await?
             {
                 (owner, ENDS)
             } else if let Step::RenewToken { owner, id, .. } = &change.step
-                && *id == own.id
+                && *id == own
             {
                 (owner, CHANGES)
             } else {
@@ -52,35 +41,15 @@ impl Plan<'_> {
         Ok(())
     }
 
-    async fn own_token(&self, api: &Api) -> Result<OwnToken, Failure> {
-        let own = api.show(&["personal_access_tokens", "self"]).await?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let username = text(&self.service.caller["username"]);
-        let place = match own["resource_id"].as_u64() {
-            Some(group) => format!("in {}", text(&api.show(&["groups", &group.to_string()]).await?["full_path"])),
-            None => format!("of {username}"),
-        };
-        Ok(OwnToken {
-            id: own["id"].as_u64().unwrap_or_default(),
-            listed: format!("'{}' {place}", text(&own["name"])),
-            member: format!("{username} in "),
-        })
-    }
-
     /// Returns true if the token in use is this one, or ends with it, or if its user loses a membership with it.
-    async fn ends_own(&self, api: &Api, own: &OwnToken, owner: &Owner, id: u64) -> Result<bool, Failure> {
-        if id == own.id {
+    async fn ends_own(&self, api: &Api, own: u64, owner: &Owner, id: u64) -> Result<bool, Failure> {
+        if id == own {
             return Ok(true);
         }
         // Deploy tokens make nothing.
         let Owner::Access(group) = owner else { return Ok(false) };
         let Some(group) = self.service.groups.get(group.as_str()) else { return Ok(false) };
         let path = ["groups", &group.group["id"].to_string(), "access_tokens", &id.to_string(), "revocation"];
-        let lost = api.show(&path).await?;
-        let names = |of: &str| -> Vec<&str> {
-            lost[of]["names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-        };
-        let is_member = |name: &&str| name.starts_with(&own.member);
-        Ok(names("tokens").contains(&own.listed.as_str()) || names("members").iter().any(is_member))
+        Ok(api.show(&path).await?["own"] == true)
     }
 }

@@ -1,5 +1,7 @@
 //! Changes of tokens of all kinds. A token is the newest active one of its name.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::Plan;
@@ -7,9 +9,10 @@ use super::groups::never;
 use super::users::object;
 use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
 use crate::cli::apply::service::{day, newest_by_name};
-use crate::cli::secret_file::{Present, present};
+use crate::cli::secret_file::{Present, place_of, present};
 use crate::cli::token::default_end;
 use crate::domain::scope::Scopes;
+use crate::domain::token::check_deploy_username;
 use crate::settings::state::{End, Level, TokenEntry};
 
 /// A token of the file: its name, and a field that only its kind has, in the words of the API.
@@ -53,6 +56,12 @@ impl Plan<'_> {
             let problem =
                 format!("{} exists already, and the token does not: remove the file, or name another", file.display());
             self.refuse(&[&path[..], &["secret_file"]].concat(), problem);
+        }
+        self.add_secret_file(&path, &file);
+        if let (Owner::Deploy(_), Some((field, Value::String(username)))) = (owner, own)
+            && let Err(problem) = check_deploy_username(username, false)
+        {
+            self.refuse(&[&path[..], &[field]].concat(), problem);
         }
         let scopes = entry.scopes.clone().unwrap_or_else(Scopes::pull);
         let end = match end.map_or_else(|| default_end().map(Some), |End(end)| Ok(end)) {
@@ -117,9 +126,21 @@ impl Plan<'_> {
             if !end.is_null() {
                 body.insert("expires_at".to_owned(), end);
             }
+            self.add_secret_file(&path, &file);
             let step = Step::RenewToken { owner: owner.clone(), id, body, file };
             let what = owner.token(name);
             self.tokens.push(Change { action: Action::Change, what, fields: Vec::new(), note: Some(note), step });
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Adds a file that will have a secret: each secret needs one of its own, whatever paths lead to it.
+    fn add_secret_file(&mut self, token: &[&str], file: &Path) {
+        if !self.secret_files.insert(place_of(file)) {
+            let problem =
+                format!("{} is the file of another secret, too; each needs a file of its own", file.display());
+            self.refuse(&[token, &["secret_file"]].concat(), problem);
         }
     }
 }

@@ -81,6 +81,17 @@ fn changed_fields_have_their_values_before_and_after_and_secrets_none() {
 }
 
 #[test]
+fn numbers_of_tokens_and_users_have_their_names_beside_them() {
+    let laptop = Token { owner: TokenOwner::Personal { user: UserId(1) }, name: "laptop".to_owned(), ..token(3) };
+    let before = Directory::from_records([Record::User(user(1)), Record::Token(laptop)]);
+    let made = Token { made_by: Some(TokenId(3)), created_by: Some(UserId(1)), rests_on: Some(TokenId(9)), ..token(4) };
+    let events = of(&before, &[Write::Put(Record::Token(made)), Write::Remove(RecordKey::Token(TokenId(3)))]);
+    let to = |name: &str| events[0].changes.iter().find(|change| change.field == name).unwrap().to.clone().unwrap();
+    assert_eq!(to("made_by"), json!("personal access token 3 \"laptop\" of user 1 \"user1\""));
+    assert_eq!((to("created_by"), to("rests_on")), (json!("user 1 \"user1\""), json!("token 9")));
+}
+
+#[test]
 fn a_change_of_very_many_records_has_some_events_and_the_number_of_the_others() {
     let writes: Vec<Write> = (1..=MAX_EVENTS as u64 + 5).map(|id| Write::Put(Record::User(user(id)))).collect();
     let events = of(&Directory::default(), &writes);

@@ -62,7 +62,8 @@ const MIN_ACCESS_LEVEL: Parameter =
 const ONLY_VISIBILITY: Parameter = Parameter::one_of("visibility", VISIBILITIES, "Only groups of this visibility");
 const ALL_AVAILABLE: Parameter =
     Parameter::flag("all_available", "With `false` only groups of which the caller is a member");
-const ORDER_BY: Parameter = Parameter::one_of("order_by", &["name", "path", "id"], "The order; by name without it");
+const ORDER_BY: Parameter =
+    Parameter::one_of("order_by", &["name", "path", "id"], "The order; by name without it, and others are refused");
 const SORT: Parameter = Parameter::one_of("sort", &["asc", "desc"], "The direction of the order; `asc` without it");
 
 const NAME: Parameter = Parameter::text("name", "The name for people: one line of 1 to 255 characters");

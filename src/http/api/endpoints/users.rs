@@ -16,7 +16,7 @@ const FILTERS: &[Parameter] = &[
     Parameter::flag("admins", "With `true` only administrators; for administrators alone"),
     Parameter::flag("humans", "With `true` no users that act for group access tokens"),
     Parameter::flag("without_project_bots", "The same as `humans`"),
-    Parameter::one_of("order_by", &["id", "name", "username"], "The order; by id without it"),
+    Parameter::one_of("order_by", &["id", "name", "username"], "The order; by id without it, and others are refused"),
     Parameter::one_of("sort", &["asc", "desc"], "The direction of the order; `desc` without it"),
 ];
 const NEW: &[Parameter] = &[

@@ -70,9 +70,10 @@ fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Re
     match params.text("order_by")?.as_deref() {
         Some("id") => {}
         Some("path") => groups.sort_by(|a, b| a.path.cmp(&b.path)),
-        _ => groups.sort_by_key(|group| group.name.to_lowercase()),
+        None | Some("" | "name") => groups.sort_by_key(|group| group.name.to_lowercase()),
+        Some(_) => return Err(ApiError::invalid_value("order_by")),
     }
-    if params.text("sort")?.as_deref() == Some("desc") {
+    if params.is_descending(false)? {
         groups.reverse();
     }
     Ok(groups)

@@ -63,6 +63,23 @@ async fn lists_show_only_what_the_caller_may_see() {
 }
 
 #[actix_web::test]
+async fn an_order_or_direction_that_is_not_there_is_refused_by_name() {
+    let company = company();
+    for list in ["/groups", "/groups/team/subgroups", "/groups/team/descendant_groups", "/users"] {
+        for (query, message) in
+            [("order_by=size", "order_by does not have a valid value"), ("sort=up", "sort does not have a valid value")]
+        {
+            let response = company.call("admin", "GET", &format!("{list}?{query}"), Body::Nothing).await;
+            assert_eq!((response.status.as_u16(), &response.body["error"]), (400, &json!(message)), "{list}?{query}");
+        }
+        for query in ["order_by=name&sort=desc", "order_by=id&sort=asc", "order_by=&sort="] {
+            let response = company.call("admin", "GET", &format!("{list}?{query}"), Body::Nothing).await;
+            assert_eq!(response.status.as_u16(), 200, "{list}?{query}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn public_groups_are_seen_by_whom_the_setting_says() {
     for (setting, status) in [(PublicGroups::Members, 404), (PublicGroups::SignedIn, 200), (PublicGroups::Anyone, 200)]
     {
@@ -112,11 +129,19 @@ async fn what_a_change_takes_with_it_is_listed_before() {
     let none = json!({"total": 0, "names": []});
     let made = json!({"total": 1, "names": ["'made' in team/ci"]});
     let response = company.call("owner", "GET", "/personal_access_tokens/3/revocation", Body::Nothing).await;
-    assert_response(&response, 200, json!({"groups": none, "users": none, "members": none, "tokens": made}));
+    assert_response(
+        &response,
+        200,
+        json!({"groups": none, "users": none, "members": none, "tokens": made, "own": false}),
+    );
     let response = company.call("admin", "GET", "/users/2/deletion?hard_delete=true", Body::Nothing).await;
     let tokens = json!({"total": 3, "names": ["'owner' of owner", "'registry' of owner", "'made' in team/ci"]});
     let members = json!({"total": 1, "names": ["owner in team"]});
-    assert_response(&response, 200, json!({"groups": none, "users": none, "members": members, "tokens": tokens}));
+    assert_response(
+        &response,
+        200,
+        json!({"groups": none, "users": none, "members": members, "tokens": tokens, "own": false}),
+    );
     let response = company.call("owner", "GET", "/groups/team/deletion", Body::Nothing).await;
     let names = ["root in team", "owner in team", "maintainer in team", "guest in team"];
     let lost = json!({
@@ -124,6 +149,7 @@ async fn what_a_change_takes_with_it_is_listed_before() {
         "users": none,
         "members": {"total": names.len(), "names": names},
         "tokens": {"total": 3, "names": ["'bot' in team", "'deploy' in team", "'made' in team/ci"]},
+        "own": true,
         "cache": {"tags": 2, "bytes": 1000},
     });
     assert_response(&response, 200, lost);

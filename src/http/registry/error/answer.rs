@@ -41,7 +41,7 @@ impl RegistryError {
                 Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED")
             }
             Self::Path(error) => path(error),
-            Self::Failed { failure, target } => failed(failure, target),
+            Self::Failed { failure, target, .. } => failed(failure, target),
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
             Self::FormEncoded => Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED"),

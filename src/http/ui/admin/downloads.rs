@@ -6,6 +6,7 @@ use super::ADMIN;
 use crate::actors::images::RunningDownload;
 use crate::domain::speed::time_left;
 use crate::http::ui::parts::short;
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::words::{duration, number, size};
 
 /// Maximum number of downloads that are shown: the largest remainders.
@@ -36,18 +37,13 @@ fn table(running: &[RunningDownload]) -> Markup {
         std::cmp::Reverse(download.length.unwrap_or(u64::MAX).saturating_sub(download.received))
     });
     html! {
-        table.cards role="table" aria-label="Downloads in flight" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" { "Repository" }
-                    th role="columnheader" scope="col" { "Blob" }
-                    th role="columnheader" scope="col" { "Downloaded" }
-                    th.num role="columnheader" scope="col" { "Speed" }
-                    th.num role="columnheader" scope="col" { "Left" }
-                }
-            }
-            tbody role="rowgroup" { @for download in running.into_iter().take(MAX_SHOWN) { (row(download)) } }
-        }
+        (table::show("Downloads in flight", &[
+            Column::main("Repository"),
+            Column::new("Blob"),
+            Column::new("Downloaded"),
+            Column::num("Speed"),
+            Column::num("Left"),
+        ], html! { @for download in running.into_iter().take(MAX_SHOWN) { (row(download)) } }))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
         (figures(visitor, &traffic))
         (store(&sizes))
         (downloads::section(&running, reloads))
-        (registries::section(&visitor.caller.directory, &accounts))
+        (registries::section(&visitor.caller, &accounts))
         (queues::section(&visitor.caller.state.upstream.queues()))
     };
     let mut response = page::show(&visitor.frame(), "Administration", &content);

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::actors::upstream_fetcher::UpstreamQueue;
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::words::{number, number_of, share};
 
 /// Part of a queue, in percent, from which on it is shown as nearly full.
@@ -30,18 +31,13 @@ pub(super) fn section(queues: &[UpstreamQueue]) -> Markup {
 
 fn table(queues: &[&UpstreamQueue]) -> Markup {
     html! {
-        table.cards role="table" aria-label="Queues to registries" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" { "Registry" }
-                    th.num role="columnheader" scope="col" { "Short requests" }
-                    th.num role="columnheader" scope="col" { "Downloads" }
-                    th.num role="columnheader" scope="col" { "Ranges" }
-                    th role="columnheader" scope="col" { "Waiting" }
-                }
-            }
-            tbody role="rowgroup" { @for queue in queues { (row(queue)) } }
-        }
+        (table::show("Queues to registries", &[
+            Column::main("Registry"),
+            Column::num("Short requests"),
+            Column::num("Downloads"),
+            Column::num("Ranges"),
+            Column::new("Waiting"),
+        ], html! { @for queue in queues { (row(queue)) } }))
     }
 }
 

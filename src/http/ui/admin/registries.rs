@@ -9,28 +9,25 @@ use crate::domain::backoff::Circuit;
 use crate::domain::directory::Directory;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
+use crate::http::api::{Caller, upstreams};
 use crate::http::ui::parts::icon;
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::words::{number, share};
 
 /// Part of a pull limit, in percent, below which what is left is shown as scarce.
 const SCARCE: f64 = 50.0;
 
 /// Shows the section.
-pub(super) fn section(directory: &Directory, accounts: &[AccountState]) -> Markup {
+pub(super) fn section(caller: &Caller, accounts: &[AccountState]) -> Markup {
     html! {
         section aria-labelledby="registries" {
             h2 #registries { "Registries" }
-            table.cards role="table" aria-label="Registries" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" { "Registry" }
-                        th role="columnheader" scope="col" { "Account" }
-                        th role="columnheader" scope="col" { "State" }
-                        th role="columnheader" scope="col" { "Pulls left" }
-                    }
-                }
-                tbody role="rowgroup" { @for account in accounts { (row(directory, account)) } }
-            }
+            (table::show("Registries", &[
+                Column::main("Registry"),
+                Column::new("Account"),
+                Column::new("State"),
+                Column::new("Pulls left"),
+            ], html! { @for account in accounts { (row(caller, account)) } }))
             p.hint {
                 "A registry that fails is left alone for some seconds, then tried with one request. Cached images are
                 served all the time. Whether a registry works is known from the pulls that went there."
@@ -61,14 +58,14 @@ pub(super) fn problem(account: &AccountState) -> Option<String> {
     ))
 }
 
-fn row(directory: &Directory, account: &AccountState) -> Markup {
+fn row(caller: &Caller, account: &AccountState) -> Markup {
     html! {
         tr role="row" {
             th role="rowheader" scope="row" { b { (account.upstream) } }
             td role="cell" data-label="Account" {
-                (account_name(directory, &account.account))
+                (account_name(&caller.directory, &account.account))
             }
-            td.two role="cell" data-label="State" { (state(account)) }
+            td.two role="cell" data-label="State" { (state(caller, account)) }
             td.across role="cell" data-label="Pulls left" {
                 @match &account.limit { Some(limit) => (budget(limit)), None => span.soft { "no limit announced" } }
             }
@@ -76,20 +73,22 @@ fn row(directory: &Directory, account: &AccountState) -> Markup {
     }
 }
 
-fn state(account: &AccountState) -> Markup {
+fn state(caller: &Caller, account: &AccountState) -> Markup {
+    let (health, because) = upstreams::health(caller, account);
     let shown = |class: &str, shape: &str, word: &str, because: &str| {
         html! {
             div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } }
         }
     };
     let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
-    let because = format!("{}{retry}", account.because.as_deref().unwrap_or_default());
-    match account.health() {
+    let because = format!("{}{retry}", because.as_deref().unwrap_or_default());
+    match health {
         AccountHealth::Offline => shown("", "off", "Offline", "no registry is contacted"),
         AccountHealth::LimitReached => shown("warn", "stale", "Limit reached", "pulls wait"),
         AccountHealth::Working => shown("good", "fresh", "Works", ""),
         AccountHealth::TriedAgain => shown("warn", "stale", "Tried again", &because),
         AccountHealth::Failing => shown("bad", "bad", "Fails", &because),
+        AccountHealth::Unreadable => shown("bad", "bad", "Unreadable", &because),
     }
 }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
-use super::{ADMIN, tabs};
+use super::tabs;
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::User;
 use crate::http::api::last_use;
 use crate::http::query::value_in;
 use crate::http::ui::page;
-use crate::http::ui::pages::{Numbered, PER_PAGE, page_in, page_value, query_of};
+use crate::http::ui::pages::{Part, search_form};
 use crate::http::ui::parts::{icon, token_field};
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, number, time};
 
@@ -24,6 +25,9 @@ enum Filter {
     Blocked,
     Bots,
 }
+
+/// Address of the page.
+const USERS: &str = "/-/admin/users";
 
 /// All filters, with their words in addresses and on the page.
 const FILTERS: [(Filter, &str, &str); 4] = [
@@ -46,26 +50,25 @@ impl Filter {
 
 /// Shows the page.
 pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
-    let value = |name: &str| value_in(query, name).unwrap_or_default();
-    let search = value("q").trim().to_owned();
-    let (filter, word, _) = FILTERS.into_iter().find(|(_, word, _)| *word == value("show")).unwrap_or(FILTERS[0]);
-    let at = page_in(query);
-    let to =
-        |page| format!("{ADMIN}/users{}", query_of(&[("q", &search), ("show", word), ("page", &page_value(page))]));
+    let part = Part::of(query);
+    let wanted = value_in(query, "show").unwrap_or_default();
+    let (filter, word, _) = FILTERS.into_iter().find(|(_, word, _)| *word == wanted).unwrap_or(FILTERS[0]);
     let mut users: Vec<&Arc<User>> = visitor.caller.directory.users().filter(|user| filter.fits(user)).collect();
-    users.retain(|user| [&user.name, user.username.as_str()].iter().any(|text| contains(text, &search)));
+    users.retain(|user| {
+        [&user.name, user.username.as_str()].iter().any(|text| text.to_lowercase().contains(&part.search))
+    });
     users.sort_by_cached_key(|user| user.username.folded());
     let content = html! {
         div.head { h1 { "Users" } }
         (tabs(visitor, "/users"))
         section aria-labelledby="list" {
             h2.unseen #list { "All users" }
-            (tools(visitor, &search, filter, word))
+            (tools(visitor, &part.search, filter, word))
             @if users.is_empty() {
-                p { "There is no such user. " a href={ (ADMIN) "/users" } { "Show all people" } }
+                p { "There is no such user. " a href=(USERS) { "Show all people" } }
             } @else {
-                (table(visitor, users.iter().skip(at * PER_PAGE).take(PER_PAGE).copied()))
-                (Numbered { page: at, total: users.len(), things: "users" }.show(to))
+                (table(visitor, part.of_all(&users)))
+                (part.numbered((USERS, ("show", word)), users.len(), "users"))
             }
             p.hint {
                 "A user who is blocked is signed out, and all tokens of that user are refused with the next request.
@@ -76,51 +79,37 @@ pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
     page::show(&visitor.frame(), "Users", &content)
 }
 
-fn contains(text: &str, search: &str) -> bool {
-    text.to_lowercase().contains(&search.to_lowercase())
-}
-
 fn tools(visitor: &Visitor, search: &str, filter: Filter, word: &str) -> Markup {
     let count = |filter: Filter| visitor.caller.directory.users().filter(|user| filter.fits(user)).count();
     html! {
         div.tools {
-            form role="search" action={ (ADMIN) "/users" } {
-                label.unseen for="q" { "User name" }
-                input #q name="q" type="search" placeholder="User name" value=(search);
-                @if !word.is_empty() { input type="hidden" name="show" value=(word); }
-                button { "Search" }
-            }
+            (search_form(USERS, "User name", search, &[("show", word)]))
             ul.filters aria-label="Show" {
                 @for (one, word, label) in FILTERS {
                     @let query = if word.is_empty() { String::new() } else { format!("?show={word}") };
                     li {
-                        a href={ (ADMIN) "/users" (query) } aria-current=[(one == filter).then_some("true")] {
+                        a href={ (USERS) (query) } aria-current=[(one == filter).then_some("true")] {
                             (label) " " span.count { (number(count(one) as u64)) }
                         }
                     }
                 }
             }
-            a.button.primary href={ (ADMIN) "/users/new" } { "New user" }
+            a.button.primary href={ (USERS) "/new" } { "New user" }
         }
     }
 }
 
-fn table<'a>(visitor: &Visitor, users: impl Iterator<Item = &'a Arc<User>>) -> Markup {
+fn table(visitor: &Visitor, users: &[&Arc<User>]) -> Markup {
     html! {
-        table.cards role="table" aria-label="Users" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" aria-sort="ascending" { "User" }
-                    th role="columnheader" scope="col" { "State" }
-                    th.num role="columnheader" scope="col" { "Groups" }
-                    th.num role="columnheader" scope="col" { "Tokens" }
-                    th role="columnheader" scope="col" { "Last seen" }
-                    th role="columnheader" scope="col" { "Since" }
-                    th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
-                }
-            }
-            tbody role="rowgroup" { @for user in users { (row(visitor, user)) } }
-        }
+        (table::show("Users", &[
+            Column::main("User").sorted(Some("ascending")),
+            Column::new("State"),
+            Column::num("Groups"),
+            Column::num("Tokens"),
+            Column::new("Last seen"),
+            Column::new("Since"),
+            Column::actions(),
+        ], html! { @for user in users { (row(visitor, user)) } }))
     }
 }
 
@@ -169,7 +158,7 @@ fn state(user: &User) -> Markup {
 }
 
 fn menu(visitor: &Visitor, user: &User) -> Markup {
-    let (name, base) = (user.username.as_str(), format!("{ADMIN}/users/{}", user.id.0));
+    let (name, base) = (user.username.as_str(), format!("{USERS}/{}", user.id.0));
     let id = format!("menu-{}", user.id.0);
     html! {
         button.tiny.dots type="button" popovertarget=(id) aria-label={ "Actions for " (name) } title="Actions" {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::actors::images::GroupTotals;
+use crate::actors::images::{GroupTotals, KnownTotals};
 use crate::domain::group::Group;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::ui::chart::{hit_ratio, saved};
@@ -11,8 +11,10 @@ use crate::http::ui::words::{number, number_of, share, size};
 
 /// The known figures of a group.
 pub(super) struct Figures {
-    /// The totals of its cached content; `None`: the index is damaged.
+    /// The totals of its cached content; `None`: unknown.
     totals: Option<GroupTotals>,
+    /// True if they are still being counted.
+    is_counting: bool,
     /// Number of pinned images.
     pinned: usize,
     /// Its traffic by hour.
@@ -23,9 +25,9 @@ impl Figures {
     /// Reads the figures of a group. What cannot be read is unknown.
     pub(super) async fn read(visitor: &Visitor, group: &Group, pinned: usize) -> Self {
         let images = &visitor.caller.state.images;
-        let totals = images.totals().await.ok().flatten().map(|all| all.get(&group.id).copied().unwrap_or_default());
+        let totals = images.known_totals().await.unwrap_or(KnownTotals::NotYet);
         let traffic = images.traffic(Some(group.id), TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
-        Self { totals, pinned, traffic }
+        Self { totals: totals.of(group.id), is_counting: totals == KnownTotals::NotYet, pinned, traffic }
     }
 
     /// Shows them.
@@ -53,7 +55,12 @@ impl Figures {
     fn stored(&self, quota: Option<u64>) -> Markup {
         let Some(totals) = self.totals else {
             return html! {
-                span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it."
+                span.figure { "unknown" }
+                @if self.is_counting {
+                    " This is still being counted after a start of the service. Load the page again in a moment."
+                } @else {
+                    " The index of the cache is damaged. A restart of the service rebuilds it."
+                }
             };
         };
         html! {

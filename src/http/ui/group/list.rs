@@ -10,6 +10,7 @@ use crate::http::ui::address;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::image_row;
 use crate::http::ui::pages::{self, Numbered, PER_PAGE, page_in};
+use crate::http::ui::table;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::number;
 
@@ -78,14 +79,11 @@ impl List {
                 }
             } @else {
                 @if owns { form #selection action={ (base) "/delete" } {} }
-                table.cards role="table" aria-label="Cached images" {
-                    (self.head(&base))
-                    tbody role="rowgroup" {
-                        @for (number, image) in self.found.images.iter().enumerate() {
-                            (image_row::show(visitor, group, image, number))
-                        }
+                (table::show("Cached images", &self.columns(&base), html! {
+                    @for (number, image) in self.found.images.iter().enumerate() {
+                        (image_row::show(visitor, group, image, number))
                     }
-                }
+                }))
                 (self.pages(&base))
                 @if owns { p.actions { button.minor form="selection" { "Delete the chosen images…" } } }
             }
@@ -93,17 +91,11 @@ impl List {
     }
 
     fn tools(&self, base: &str, counts: Counts) -> Markup {
-        let hidden = Wanted { search: String::new(), page: 0, ..self.wanted.clone() };
+        let hidden = Wanted { search: String::new(), page: 0, ..self.wanted.clone() }.pairs();
+        let hidden = hidden.each_ref().map(|(name, value)| (*name, value.as_str()));
         html! {
             div.tools {
-                form role="search" action=(base) {
-                    @for (name, value) in hidden.pairs() {
-                        @if !value.is_empty() { input type="hidden" name=(name) value=(value); }
-                    }
-                    label.unseen for="q" { "Name, tag or digest" }
-                    input #q name="q" type="search" placeholder="Name, tag or digest" value=(self.wanted.search);
-                    button { "Search" }
-                }
+                (pages::search_form(base, "Name, tag or digest", &self.wanted.search, &hidden))
                 ul.filters aria-label="Show" {
                     @for (filter, _, label) in FILTERS {
                         @let filtered = Wanted { filter, page: 0, ..self.wanted.clone() };
@@ -120,36 +112,27 @@ impl List {
         }
     }
 
-    fn head(&self, base: &str) -> Markup {
-        html! {
-            thead role="rowgroup" {
-                tr role="row" {
-                    (self.column(base, Column::Name, "Image", "main-column"))
-                    th role="columnheader" scope="col" { "Platforms" }
-                    (self.column(base, Column::Size, "Size", "num"))
-                    (self.column(base, Column::Cached, "Cached", ""))
-                    (self.column(base, Column::LastPulled, "Last pulled", ""))
-                    (self.column(base, Column::Pulls, "Pulls", "num"))
-                    th role="columnheader" scope="col" { "State" }
-                    th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
-                }
-            }
-        }
+    fn columns(&self, base: &str) -> [table::Column<'static>; 8] {
+        [
+            self.sortable(base, Column::Name, table::Column::main("Image")),
+            table::Column::new("Platforms"),
+            self.sortable(base, Column::Size, table::Column::num("Size")),
+            self.sortable(base, Column::Cached, table::Column::new("Cached")),
+            self.sortable(base, Column::LastPulled, table::Column::new("Last pulled")),
+            self.sortable(base, Column::Pulls, table::Column::num("Pulls")),
+            table::Column::new("State"),
+            table::Column::actions(),
+        ]
     }
 
-    /// Shows the header of a column: a link that sorts by it, and that reverses the order if it is sorted already.
-    fn column(&self, base: &str, column: Column, label: &str, class: &str) -> Markup {
+    /// Returns a column whose label is a link that sorts by it, and that reverses the order if it is sorted already.
+    fn sortable(&self, base: &str, column: Column, shown: table::Column<'static>) -> table::Column<'static> {
         let is_sorted = self.wanted.column == column;
         let direction = if self.wanted.descending { "descending" } else { "ascending" };
         // Numbers and times begin with the largest, which are of most interest.
         let descending = if is_sorted { !self.wanted.descending } else { column != Column::Name };
         let sorted = Wanted { column, descending, page: 0, ..self.wanted.clone() };
-        html! {
-            th class=[(!class.is_empty()).then_some(class)] role="columnheader" scope="col"
-                aria-sort=[is_sorted.then_some(direction)] {
-                a href={ (base) (sorted.address()) } { (label) }
-            }
-        }
+        shown.sorted(is_sorted.then_some(direction)).link(format!("{base}{}", sorted.address()))
     }
 
     fn pages(&self, base: &str) -> Markup {
@@ -190,6 +173,7 @@ impl Wanted {
             search: Some(self.search.clone()).filter(|text| !text.is_empty()),
             pinned: (self.filter == Filter::Pinned).then_some(true),
             only: None,
+            repository: None,
             order,
             descending: self.descending,
             skip: self.page * PER_PAGE,

@@ -15,6 +15,7 @@ use crate::http::ui::pages::Part;
 use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::day;
 
@@ -35,21 +36,14 @@ pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed,
             @if people.is_empty() && !part.search.is_empty() {
                 p { "No member has " b { (part.search) } " in the name. " a href=(base) { "Show all members" } }
             }
-            table.cards role="table" aria-label="Members" {
-                thead role="rowgroup" {
-                    tr role="row" {
-                        th.main-column role="columnheader" scope="col" aria-sort="ascending" { "User" }
-                        th role="columnheader" scope="col" { "Role" }
-                        th role="columnheader" scope="col" { "Member of" }
-                        th role="columnheader" scope="col" { "Since" }
-                        th role="columnheader" scope="col" { "Ends" }
-                        th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
-                    }
-                }
-                tbody role="rowgroup" {
-                    @for (name, member) in part.of_all(&people) { (row(visitor, group, name, member)) }
-                }
-            }
+            (table::show("Members", &[
+                Column::main("User").sorted(Some("ascending")),
+                Column::new("Role"),
+                Column::new("Member of"),
+                Column::new("Since"),
+                Column::new("Ends"),
+                Column::actions(),
+            ], html! { @for (name, member) in part.of_all(&people) { (row(visitor, group, name, member)) } }))
             (part.links(&base, people.len(), "members"))
             p.hint {
                 "Administrators can pull from every group. "

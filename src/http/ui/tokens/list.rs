@@ -14,6 +14,7 @@ use crate::http::ui::page;
 use crate::http::ui::pages::Part;
 use crate::http::ui::parts::{crumbs, icon, tabs};
 use crate::http::ui::see;
+use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, time};
 
@@ -75,19 +76,14 @@ pub(in crate::http::ui) fn table(visitor: &Visitor, owner: &Owner, part: &Part, 
 
 fn rows(visitor: &Visitor, owner: &Owner, tokens: &[Arc<Token>]) -> Markup {
     html! {
-        table.cards role="table" aria-label="Tokens" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th.main-column role="columnheader" scope="col" aria-sort="ascending" { "Token" }
-                    th role="columnheader" scope="col" { "User name" }
-                    th role="columnheader" scope="col" { "May" }
-                    th role="columnheader" scope="col" { "Last used" }
-                    th role="columnheader" scope="col" { "Expires" }
-                    th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
-                }
-            }
-            tbody role="rowgroup" { @for token in tokens { (row(visitor, owner, token)) } }
-        }
+        (table::show("Tokens", &[
+            Column::main("Token").sorted(Some("ascending")),
+            Column::new("User name"),
+            Column::new("May"),
+            Column::new("Last used"),
+            Column::new("Expires"),
+            Column::actions(),
+        ], html! { @for token in tokens { (row(visitor, owner, token)) } }))
     }
 }
 

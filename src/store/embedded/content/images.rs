@@ -9,10 +9,13 @@ use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::blobs::BlobFiles;
-use crate::store::embedded::index::ImageRecord;
+use crate::store::embedded::index::{ImageRecord, PageOf};
 use crate::store::embedded::index_key;
 use crate::store::error::StoreError;
-use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery, Only};
+use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery, KnownTotals, Only};
+
+/// Images with their records, and the number of all of which they are a part.
+pub(super) type Listed = (Vec<(ImageKey, ImageRecord)>, usize);
 
 impl EmbeddedContent {
     /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
@@ -23,22 +26,22 @@ impl EmbeddedContent {
         blobs: &BlobFiles,
     ) -> Result<ImagePage, StoreError> {
         self.record_latest()?;
-        let filtered = query.search.is_some() || query.pinned.is_some() || query.only.is_some();
-        if query.order == ImageOrder::Name && !filtered {
-            let page = self.index().image_page(group, query.descending, query.skip, query.limit)?;
-            let totals = self.index().totals()?;
-            if let (Some(images), Some(totals)) = (page, totals) {
-                let total = totals.get(&group).map_or(0, |totals| totals.images);
-                return Ok(ImagePage {
-                    images: self.shown(images, blobs),
-                    total: usize::try_from(total).unwrap_or(usize::MAX),
-                });
-            }
+        let filtered =
+            query.search.is_some() || query.pinned.is_some() || query.only.is_some() || query.repository.is_some();
+        let ImageQuery { order, descending, skip, limit, .. } = *query;
+        if !filtered && let Some((images, total)) = self.page(group, PageOf { order, descending, skip, limit })? {
+            return Ok(ImagePage { images: self.shown(images, blobs), total });
         }
-        let mut all = match (&query.only, query.pinned) {
-            (Some(only), _) => self.selected(group, only)?,
-            (None, Some(true)) => self.index().pinned_of_group(group)?,
-            (None, _) => self.index().images_of_group(group)?,
+        let mut all = match (&query.only, &query.repository, query.pinned) {
+            (Some(only), _, _) => self.selected(group, only)?,
+            (None, Some((upstream, repository)), _) => {
+                self.index().listed_of_repository(group, upstream, repository)?
+            }
+            (None, None, Some(true)) => self.index().pinned_of_group(group)?,
+            (None, None, _) => match &query.search {
+                Some(text) => self.index().listed_with_text(group, text)?,
+                None => self.index().listed_images(group)?,
+            },
         };
         all.retain(|(key, record)| is_wanted(key, record, query));
         match query.order {
@@ -56,13 +59,23 @@ impl EmbeddedContent {
         Ok(ImagePage { images: self.shown(page, blobs), total })
     }
 
+    /// Returns a part of all images of a group, and their number; `None` if the database cannot be read.
+    pub(super) fn page(&self, group: GroupId, page: PageOf) -> Result<Option<Listed>, StoreError> {
+        if page.order != ImageOrder::Size {
+            return Ok(self.index().listed_page(group, page));
+        }
+        let sizes = self.sizes_of(group)?;
+        let place = |key: &[u8], record: &ImageRecord| self.size_of(&sizes, key, record.digest).into();
+        Ok(self.index().listed_page_by(group, page, place))
+    }
+
     /// Returns the selected images of a group, in the order of their names. A selection by the time of the last pull
     /// reads all records of the group, others read only those of the selected images.
     fn selected(&self, group: GroupId, only: &Only) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
         let is_recent = |record: &ImageRecord, since| record.pinned || record.last_pulled_at >= since;
         let mut all = match only {
             Only::UnpulledSince(since) => {
-                let mut all = self.index().images_of_group(group)?;
+                let mut all = self.index().listed_images(group)?;
                 all.retain(|(key, record)| !is_recent(record, *since) && self.is_complete(key, record));
                 return Ok(all);
             }
@@ -70,7 +83,7 @@ impl EmbeddedContent {
                 let mut all = Vec::new();
                 for (origin, tag) in tags {
                     let (name, reference) = ((&origin.upstream, &origin.repository), Reference::Tag(tag.clone()));
-                    all.extend(self.index().images_of_reference(group, name, &reference)?);
+                    all.extend(self.index().listed_of_reference(group, name, &reference)?);
                 }
                 let tags: HashSet<_> = tags.iter().map(|(origin, tag)| (origin, tag)).collect();
                 let is_one = |key: &ImageKey| matches!(&key.reference, Reference::Tag(tag) if tags.contains(&(&key.origin, tag)));
@@ -81,7 +94,7 @@ impl EmbeddedContent {
             Only::Lacking(content) => {
                 let (mut all, origins) = (Vec::new(), content.iter().map(|(origin, _)| origin).collect::<HashSet<_>>());
                 for origin in origins {
-                    let images = self.index().images_of_repository(group, &origin.upstream, &origin.repository)?;
+                    let images = self.index().listed_of_repository(group, &origin.upstream, &origin.repository)?;
                     all.extend(images.into_iter().filter(|(key, _)| key.origin == *origin));
                 }
                 all.retain(|(key, record)| {
@@ -112,7 +125,12 @@ impl EmbeddedContent {
         blobs: &BlobFiles,
     ) -> Result<Vec<CachedImage>, StoreError> {
         self.record_latest()?;
-        Ok(self.shown(self.index().images_of_reference(group, (upstream, repository), reference)?, blobs))
+        let mut found = self.index().listed_of_reference(group, (upstream, repository), reference)?;
+        if found.is_empty() {
+            // Before it is compared with the files, the database may lack it.
+            found = self.index().images_of_reference(group, (upstream, repository), reference)?;
+        }
+        Ok(self.shown(found, blobs))
     }
 
     /// Returns what each group has cached, with the latest changes; see
@@ -120,6 +138,13 @@ impl EmbeddedContent {
     pub(in crate::store) fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
         self.record_latest()?;
         self.index().totals()
+    }
+
+    /// Returns what each group has cached, with the latest changes, as far as that is known; see
+    /// [`ContentStore::known_totals`](crate::store::content::ContentStore::known_totals).
+    pub(in crate::store) fn known_totals(&self) -> Result<KnownTotals, StoreError> {
+        self.record_latest()?;
+        Ok(self.index().known_totals())
     }
 
     /// Records what was stored since the last periodic run, so that what is listed is complete.
@@ -138,7 +163,7 @@ impl EmbeddedContent {
     fn cached_image(&self, key: ImageKey, record: ImageRecord) -> CachedImage {
         let Stored { size, platforms, absent, has_platform, .. } = self.stored(&key, record.digest);
         let checked_at = match &key.reference {
-            Reference::Tag(tag) => self.index().tag(&key.origin, tag).ok().flatten().map(|entry| entry.checked_at),
+            Reference::Tag(tag) => self.index().listed_tag(&key.origin, tag).map(|entry| entry.checked_at),
             Reference::Digest(_) => None,
         };
         CachedImage {
@@ -157,7 +182,7 @@ impl EmbeddedContent {
     }
 
     /// Returns what is stored of an image and was pulled by its group.
-    fn stored(&self, image: &ImageKey, digest: Digest) -> Stored {
+    pub(super) fn stored(&self, image: &ImageKey, digest: Digest) -> Stored {
         let mut stored = Stored::default();
         if !self.count(image, &digest, &mut stored) {
             return stored;
@@ -197,8 +222,8 @@ impl EmbeddedContent {
 
 /// Stored content of an image.
 #[derive(Default)]
-struct Stored {
-    size: u64,
+pub(super) struct Stored {
+    pub(super) size: u64,
     platforms: BTreeSet<Platform>,
     /// True for a single image, and for an index if one of its manifests is stored.
     has_platform: bool,

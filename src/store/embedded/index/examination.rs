@@ -112,7 +112,7 @@ impl<'a> Comparison<'a> {
         self.note(&key);
         self.groups.entry(group).or_default().images += 1;
         let what = format!("group {group}, {}:{}", image.origin.image_name(), image.reference);
-        let known: Option<ImageRecord> = read(self.index.images.get(&key)?).ok().flatten();
+        let known = ImageRecord::read(self.index.images.get(&key)?);
         let is_pinned = self.index.pins.contains_key(&key)?;
         let same = |known: ImageRecord| {
             let pinned = known.pinned == file.pinned && is_pinned == file.pinned;

@@ -6,11 +6,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::tags::BYTES_PER_TAG;
 use super::trust::Trust;
-use super::{ImageFile, Index, StoreError, image_files, key, read};
+use super::{ImageFile, ImageRecord, Index, StoreError, image_files, image_record, key};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -18,21 +17,6 @@ use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::images::{Earlier, ImageKey, Pulls};
 use crate::store::link::TagEntry;
-
-/// The record of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageRecord {
-    /// The digest of its manifest.
-    pub digest: Digest,
-    /// Time since which it has this digest.
-    pub cached_at: Timestamp,
-    /// Time of the last pull.
-    pub last_pulled_at: Timestamp,
-    /// Number of pulls.
-    pub pulls: u64,
-    /// True if it is neither evicted nor removed for its age.
-    pub pinned: bool,
-}
 
 impl Index {
     /// Records that a group has pulled a digest that no other image of it names.
@@ -74,7 +58,9 @@ impl Index {
         let key = key::image(&image);
         self.found.note(&key);
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        let before: Option<ImageRecord> = read(self.images.get(&key)?).ok().flatten();
+        let value = self.images.get(&key)?;
+        let is_present_version = value.as_deref().is_some_and(image_record::is_present_version);
+        let before = ImageRecord::read(value);
         if before.is_none() {
             self.totals.image(&key, group, true);
         }
@@ -86,8 +72,8 @@ impl Index {
             pulls: before.map_or(0, |before| before.pulls),
             pinned: file.pinned,
         };
-        if before != Some(record) {
-            self.images.insert(&key, serde_json::to_vec(&record)?)?;
+        if before != Some(record) || !is_present_version {
+            self.images.insert(&key, record.encoded())?;
         }
         Ok(if file.pinned { self.pins.insert(key, b"").map(drop) } else { self.pins.remove(key).map(drop) }?)
     }
@@ -154,11 +140,10 @@ impl Index {
         let key = key::image(image);
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         let added = self.in_database(|| {
-            let record = read::<ImageRecord>(self.images.get(&key)?).ok().flatten();
-            let Some(mut record) = record else { return Ok(false) };
+            let Some(mut record) = ImageRecord::read(self.images.get(&key)?) else { return Ok(false) };
             record.pulls = record.pulls.saturating_add(pulls.count);
             record.last_pulled_at = record.last_pulled_at.max(pulls.last);
-            self.images.insert(key, serde_json::to_vec(&record)?)?;
+            self.images.insert(key, record.encoded())?;
             Ok(true)
         });
         added == Some(true)
@@ -166,7 +151,7 @@ impl Index {
 
     /// Returns the record of an image; `None` if there is none, or if the database cannot be read.
     pub(super) fn image(&self, image: &ImageKey) -> Option<ImageRecord> {
-        self.in_database(|| Ok(read(self.images.get(key::image(image))?).ok().flatten())).flatten()
+        self.in_database(|| Ok(ImageRecord::read(self.images.get(key::image(image))?))).flatten()
     }
 
     /// Returns the images of a group in a repository, with whatever account they were pulled.
@@ -218,33 +203,7 @@ impl Index {
 
     /// Returns the images whose keys begin with this prefix; `None` if the database cannot be trusted.
     fn images_in_database(&self, prefix: &[u8]) -> Option<Result<Vec<(ImageKey, ImageRecord)>, StoreError>> {
-        self.if_trusted(|| self.images.scan_prefix(prefix).filter_map(|entry| decoded(entry).transpose()).collect())
-    }
-
-    /// Returns a part of the images of a group, in the order of their names, without reading the others; `None` if the
-    /// database cannot be read.
-    ///
-    /// # Errors
-    ///
-    /// Does not fail at present.
-    pub fn image_page(
-        &self,
-        group: GroupId,
-        descending: bool,
-        skip: usize,
-        limit: usize,
-    ) -> Result<Option<Vec<(ImageKey, ImageRecord)>>, StoreError> {
-        let page = self.if_trusted(|| {
-            let entries = self.images.scan_prefix(key::images_of_group(group));
-            // Values are decoded for the entries of the page only.
-            let page: Vec<_> = if descending {
-                entries.rev().skip(skip).take(limit).collect()
-            } else {
-                entries.skip(skip).take(limit).collect()
-            };
-            page.into_iter().filter_map(|entry| decoded(entry).transpose()).collect()
-        });
-        page.transpose()
+        self.if_trusted(|| self.images_with(prefix))
     }
 
     pub(super) fn images_in_files(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
@@ -283,9 +242,4 @@ impl Index {
         self.check_against_files()?;
         Ok(self.trust() == Trust::Checked)
     }
-}
-
-fn decoded(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Option<(ImageKey, ImageRecord)>, StoreError> {
-    let (key, value) = entry?;
-    Ok(key::image_of(&key).zip(read(Some(value))?))
 }

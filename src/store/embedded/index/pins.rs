@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::{ImageFile, ImageRecord, Index, StoreError, key, read};
+use super::{ImageFile, ImageRecord, Index, StoreError, key};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
@@ -45,7 +45,7 @@ impl Index {
             let mut pinned = Vec::new();
             for key in self.pins.iter().keys() {
                 let key = key?;
-                let record: Option<ImageRecord> = read(self.images.get(&key)?)?;
+                let record = self.images.get(&key)?.map(|value| ImageRecord::decoded(&value)).transpose()?;
                 pinned.extend(key::image_of(&key).zip(record.map(|record| record.digest)));
             }
             Ok(pinned)
@@ -53,21 +53,23 @@ impl Index {
         in_database.map_or_else(|| self.all_pinned_in_files(), Ok)
     }
 
-    /// Returns the pinned images of a group, in the order of their names. Reads no others.
+    /// Returns the pinned images of a group, in the order of their names, for lists; see
+    /// [`image_lists`](super::image_lists). Reads no others.
     ///
     /// # Errors
     ///
     /// Fails if a file cannot be read because the process lacks open files or memory.
     pub fn pinned_of_group(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
-        let in_database = self.if_trusted(|| {
+        let in_database = self.in_database(|| {
             let mut pinned = Vec::new();
             for key in self.pins.scan_prefix(key::images_of_group(group)).keys() {
                 let key = key?;
-                pinned.extend(key::image_of(&key).zip(read(self.images.get(&key)?)?));
+                let record = self.images.get(&key)?.map(|value| ImageRecord::decoded(&value)).transpose()?;
+                pinned.extend(key::image_of(&key).zip(record));
             }
             Ok(pinned)
         });
-        in_database.unwrap_or_else(|| self.pinned_in_files(group))
+        in_database.map_or_else(|| self.pinned_in_files(group), Ok)
     }
 
     /// Notes that this image may be pinned with other content than before, after it was recorded.
@@ -97,9 +99,8 @@ impl Index {
     /// Returns the content of the file of an image that has a record and no file, because it was pulled while its group
     /// was purged; `None` if it has no record.
     fn file_of_record(&self, image: &ImageKey) -> Result<Option<ImageFile>, StoreError> {
-        let record =
-            self.if_trusted(|| read::<ImageRecord>(self.images.get(key::image(image))?)).transpose()?.flatten();
-        let Some(record) = record else { return Ok(None) };
+        let record = self.if_trusted(|| Ok(ImageRecord::read(self.images.get(key::image(image))?)));
+        let Some(record) = record.transpose()?.flatten() else { return Ok(None) };
         let tag = match &image.reference {
             Reference::Tag(tag) => Some(tag),
             Reference::Digest(_) => None,

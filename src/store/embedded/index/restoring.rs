@@ -23,7 +23,7 @@ impl Index {
     ) -> Result<Option<ImageFile>, StoreError> {
         for entry in self.images.scan_prefix(key::images_of_group(group)) {
             let (key, record) = entry?;
-            let record: Option<ImageRecord> = read(Some(record)).ok().flatten();
+            let record = ImageRecord::read(Some(record));
             let Some((image, record)) = key::image_of(&key).zip(record) else { continue };
             if image_files::file_of(&self.groups, group, &image.origin, &image.reference) == path {
                 return Ok(Some(self.file_from(image, record)?));

@@ -10,7 +10,7 @@ use super::{Index, StoreError, file_record, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
-use crate::store::images::GroupTotals;
+use crate::store::images::{GroupTotals, KnownTotals};
 use crate::store::link::Link;
 use crate::store::usage::{FileKind, StoredFile};
 
@@ -95,6 +95,13 @@ impl Totals {
         });
     }
 
+    /// Returns the number of images of a group; `None` as long as not all images are counted.
+    pub(super) fn images_of(&self, group: GroupId) -> Option<u64> {
+        let state = self.state();
+        let is_counted = matches!(state.counted.images, Progress::All);
+        is_counted.then(|| state.counted.groups.get(&group).map_or(0, |totals| totals.images))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,16 +115,30 @@ impl Index {
     ///
     /// Does not fail at present: where the database cannot be read, it returns `None`.
     pub fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        // Before the comparison, which takes longer: lists show the number of a group's images.
+        self.in_database(|| {
+            while !self.step(|state| self.count_images(&mut state.counted))? {}
+            Ok(())
+        });
         self.check_against_files()?;
         if self.trust() != Trust::Checked {
             return Ok(None);
         }
         let counted = self.in_database(|| {
             while !self.step(|state| self.count_links(&mut state.counted))? {}
-            while !self.step(|state| self.count_images(&mut state.counted))? {}
             Ok(())
         });
         Ok(counted.map(|()| self.totals.state().counted.groups.clone()))
+    }
+
+    /// Returns the totals of all groups as far as they are known, without waiting for them to be counted.
+    pub fn known_totals(&self) -> KnownTotals {
+        let state = self.totals.state();
+        match (self.trust(), &state.counted.links, &state.counted.images) {
+            (Trust::Broken, _, _) => KnownTotals::Damaged,
+            (Trust::Checked, Progress::All, Progress::All) => KnownTotals::All(state.counted.groups.clone()),
+            (Trust::Checked | Trust::Unchecked, _, _) => KnownTotals::NotYet,
+        }
     }
 
     /// Counts all groups anew from the database, in small steps, and corrects the totals where they differ. Returns the

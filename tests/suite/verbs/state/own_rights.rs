@@ -59,6 +59,20 @@ async fn a_token_with_which_the_one_in_use_or_its_rights_end_is_not_revoked() {
 }
 
 #[actix_rt::test]
+async fn a_membership_that_would_end_is_found_also_among_many() {
+    let company = Company::start();
+    // Their memberships come before that of alice.
+    let names: Vec<String> = (1..=25).map(|number| format!("user-{number:02}")).collect();
+    says(&company.apply(&names.iter().map(|name| format!("[users.{name}]\n")).collect::<String>(), "--yes"));
+    says(&company.apply(&TEAM.replace("members = { alice = 'owner' }\n", ""), "--yes"));
+    let members: String = names.iter().map(|name| format!("{name} = 'guest'\n")).collect();
+    let state = format!("[groups.team.members]\nalice = 'owner'\n{members}");
+    says(&company.apply_as(&company.secret("bot"), &state, "--yes"));
+    let said = company.refusal_as(&company.secret("api"), &state, "--prune");
+    assert!(said.contains("group access token 'bot' of team would be revoked, and with it the token"), "{said}");
+}
+
+#[actix_rt::test]
 async fn the_token_that_is_used_gets_no_new_secret() {
     let company = Company::start();
     says(&company.apply(TEAM, "--yes"));

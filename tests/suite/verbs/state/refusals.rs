@@ -39,6 +39,8 @@ ci = { username = 'other', scopes = ['read_registry'], expires_at = '2020-01-01'
 new = {}
 taken = { secret_file = 'taken' }
 over = { expires_at = '2020-01-01' }
+spaced = { username = 'a b', secret_file = 'spaced' }
+dollar = { username = 'robot$a', secret_file = 'dollar' }
 [groups.team.access_tokens]
 bot = { access_level = 'owner' }
 ";
@@ -52,12 +54,14 @@ bot = { access_level = 'owner' }
         "line 7: groups.team.deploy_tokens.ci.expires_at: has passed; revoke the token instead",
         "line 8: groups.team.deploy_tokens.new: does not exist; secret_file is needed to create it",
         "line 9: groups.team.deploy_tokens.taken.secret_file: taken exists already, and the token does not: remove",
-        "line 12: groups.team.access_tokens.bot.access_level: the token has \"guest\", not \"owner\", which cannot be",
+        "line 11: groups.team.deploy_tokens.spaced.username: can contain only letters, digits, '_', '-', '+', and '.'",
+        "line 12: groups.team.deploy_tokens.dollar.username: can contain '$' only if the request also supplies the secret",
+        "line 14: groups.team.access_tokens.bot.access_level: the token has \"guest\", not \"owner\", which cannot be",
     ] {
         let sentence = format!("company.toml, {sentence}");
         assert!(said.iter().any(|line| line.starts_with(&sentence)), "{sentence} is not in {said:#?}");
     }
-    assert_eq!(said.len(), 9, "{said:#?}");
+    assert_eq!(said.len(), 11, "{said:#?}");
     assert_eq!(company.plan(first, ""), [] as [&str; 0]);
     assert_eq!(fs::read_to_string(company.path("taken")).unwrap(), "somebody's\n");
 }
@@ -81,10 +85,16 @@ async fn two_secrets_do_not_get_one_file_whatever_its_paths_are() {
     for same in ["s/../s/two", "t/two"] {
         let state =
             format!("[groups.team]\ndeploy_tokens.a.secret_file = 's/two'\ndeploy_tokens.b.secret_file = '{same}'");
-        let said = company.refusals(&state, "");
-        assert_eq!(said, [format!("{same} is the file of another secret, too; each needs a file of its own")]);
+        let problem = format!("{same} is the file of another secret, too; each needs a file of its own");
+        let problem = format!("company.toml, line 3: groups.team.deploy_tokens.b.secret_file: {problem}");
+        for options in ["--yes", "--dry-run"] {
+            let refused = company.apply(&state, options);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(refused.status.code() == Some(4) && said.contains(&problem), "{options}: {said}");
+        }
         assert!(!company.path("s/two").exists());
-        assert_eq!(company.plan(&state, "").len(), 3, "nothing was changed");
+        let apart = state.replace(&format!("'{same}'"), "'s/three'");
+        assert_eq!(company.plan(&apart, "").len(), 3, "nothing was changed");
     }
 }
 

@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, NotRefreshed, Only, Pinned,
-    PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageParts, ImagePulls, ImageQuery, ImagesError, KnownTotals, NotRefreshed,
+    Only, Pinned, PullsQuery, RunningDownload, ShownImage, ShownPage, StateFilter, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::upstream_fetcher::{AccountState, AccountTest, TestResult, UpstreamQueue};
@@ -71,6 +71,10 @@ impl ImageStore for NoImages {
 
     fn remove<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>> {
         Box::pin(ready(Ok(())))
+    }
+
+    fn known_totals(&self) -> BoxFuture<'_, Result<KnownTotals, ImagesError>> {
+        Box::pin(ready(Ok(KnownTotals::NotYet)))
     }
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::actors::pull_failure::CountsAgainst::{
     self, NotUpstream, Nothing, Repository, RepositoryThenUpstream, Upstream,
 };
-use crate::actors::pull_failure::{Peer, ReservedFor};
+use crate::actors::pull_failure::{Peer, Reader, ReservedFor};
 use crate::domain::origin::{Account, Origin};
 
 /// A cause with its status, what it counts against, and its sentence.
@@ -32,6 +32,8 @@ fn every_cause_has_its_status_its_sentence_and_what_it_counts_against() {
         assert_eq!(answer.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
         assert_eq!(failure.cause.counts_against(), against, "{failure}");
         assert_eq!(failure.to_string(), sentence);
+        let for_strangers = failure.sentence_for(Reader::Stranger);
+        assert!(!for_strangers.contains("robot"), "{for_strangers}");
     }
 }
 

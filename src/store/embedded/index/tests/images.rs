@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::images::{GroupTotals, ImageKey, Pulls, Removal};
+use crate::store::images::{GroupTotals, ImageKey, ImageOrder, KnownTotals, Pulls, Removal};
 use crate::store::usage::{FileKind, StoredFile, Usage};
 
 fn opened(data: &Path) -> (Index, Usage) {
@@ -88,11 +88,66 @@ fn a_page_of_images_is_in_the_order_of_their_names() {
         index.set_tag(B, &origin(Account::Anonymous), &tag(name), entry(1, 100)).unwrap();
     }
     let page = |descending, skip| -> Vec<String> {
-        let page = index.image_page(A, descending, skip, 2).unwrap().unwrap();
+        let order = ImageOrder::Name;
+        let (page, total) = index.listed_page(A, PageOf { order, descending, skip, limit: 2 }).unwrap();
+        assert_eq!(total, 4);
         page.into_iter().map(|(key, _)| key.reference.to_string()).collect()
     };
     assert_eq!([page(false, 0), page(false, 2), page(false, 4)], [vec!["a", "b"], vec!["c", "d"], vec![]]);
     assert_eq!(page(true, 1), ["c", "b"]);
+}
+
+#[test]
+fn a_list_waits_neither_for_the_comparison_with_the_files_nor_for_the_totals() {
+    let data = tempfile::tempdir().unwrap();
+    {
+        let (index, _) = opened(data.path());
+        for (name, pulls, second) in [("a", 2, 4_000_000_000), ("b", 3, 4_000_000_100), ("c", 1, 4_000_000_200)] {
+            index.set_tag(A, &origin(Account::Anonymous), &tag(name), entry(1, 100)).unwrap();
+            let pulls = Pulls { count: pulls, last: Timestamp::from_second(second).unwrap() };
+            index.record_pulls(&HashMap::from([(key(A, name), pulls)])).unwrap();
+        }
+        index.flush().unwrap();
+    }
+    let (index, _) = opened(data.path());
+    for trust in [Trust::Unchecked, Trust::Checked] {
+        let page = |order, descending| -> String {
+            let (page, total) = index.listed_page(A, PageOf { order, descending, skip: 0, limit: 3 }).unwrap();
+            assert_eq!(total, 3);
+            page.into_iter().map(|(key, _)| key.reference.to_string()).collect()
+        };
+        let pages =
+            [page(ImageOrder::Name, true), page(ImageOrder::Pulls, false), page(ImageOrder::LastPulledAt, true)];
+        assert_eq!(pages, ["cba", "cab", "cba"]);
+        assert_eq!(index.listed_images(A).unwrap().len(), 3);
+        assert_eq!(index.trust(), trust);
+        if trust == Trust::Unchecked {
+            assert_eq!(index.known_totals(), KnownTotals::NotYet);
+            index.totals().unwrap();
+        }
+    }
+    assert_eq!(index.known_totals().of(A).unwrap().images, 3);
+    assert_eq!(index.without_database().known_totals(), KnownTotals::Damaged);
+}
+
+#[test]
+fn records_of_the_first_version_are_replaced_by_the_comparison() {
+    let data = tempfile::tempdir().unwrap();
+    let image = key(A, "latest");
+    {
+        let (index, _) = opened(data.path());
+        index.set_tag(A, &image.origin, &latest(), entry(1, 100)).unwrap();
+        let digest = digest(1);
+        let times = r#""cached_at":"1970-01-01T00:01:40Z","last_pulled_at":"2026-01-02T03:05:00Z""#;
+        let json = format!(r#"{{"digest":"{digest}",{times},"pulls":3,"pinned":false}}"#);
+        index.images.insert(key::image(&image), json.as_bytes()).unwrap();
+        index.flush().unwrap();
+    }
+    let (index, _) = opened(data.path());
+    assert_eq!(index.listed_images(A).unwrap()[0].1.pulls, 3);
+    assert_eq!(index.check_against_files().unwrap(), 0);
+    assert!(image_record::is_present_version(&index.images.get(key::image(&image)).unwrap().unwrap()));
+    assert_eq!(index.listed_images(A).unwrap()[0].1.pulls, 3);
 }
 
 #[test]
