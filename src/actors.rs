@@ -37,6 +37,8 @@
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
+//! | [`follower`] | one of several replicas: follows the changes that others make |
+//! | [`shared_downloads`], [`replica_signing`] | downloads that replicas share; signatures of messages between them |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
 //! | [`cache_limits`], [`cache_status`] | limits that both caches have; outcomes of a cache lookup |
@@ -68,6 +70,7 @@ pub mod pull_records;
 pub mod pulls;
 pub mod reads;
 pub mod replica_signing;
+pub mod shared_downloads;
 mod single_flight;
 pub mod token_issuer;
 pub mod traffic;

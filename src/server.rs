@@ -39,7 +39,7 @@ pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
-use self::components::{Handles, Stores};
+use self::components::{Handles, SharedParts, Stores};
 use self::error::AccountKeysError;
 use self::fleet::Fleet;
 use self::net::tls::Reload;
@@ -110,9 +110,10 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stores = Stores::open(&data, &settings, fleet.as_ref())?;
     let signer = signer(&data, &settings, fleet.as_ref())?;
     let keys = account_keys(&data, &settings, fleet.as_ref())?;
-    let (handles, follower) = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
+    let handles = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
+    let follower = handles.shared.as_ref().map(|shared| shared.follower.clone());
     let is_shared = fleet.is_some();
-    let replicas = follower.clone().zip(fleet).map(|(follower, fleet)| serve_replicas(follower, fleet)).transpose()?;
+    let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
@@ -206,9 +207,12 @@ fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> R
 }
 
 /// Serves the other replicas.
-fn serve_replicas(follower: FollowerHandle, fleet: Fleet) -> Result<ServerHandle, StartError> {
+fn serve_replicas(handles: &Handles, fleet: Fleet) -> Result<ServerHandle, StartError> {
     let replica = fleet.registration.id();
-    let state = ReplicaState { follower, signing: fleet.signing, replica };
+    let shared = handles.shared.clone().ok_or_else(|| StartError::Replicas("they were not started".to_owned()))?;
+    let SharedParts { follower, downloads } = shared;
+    let blobs = handles.blobs.clone();
+    let state = ReplicaState { follower, signing: fleet.signing, replica, blobs, downloads };
     listeners::serve_replicas(fleet.port, Data::new(state))
 }
 

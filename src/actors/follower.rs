@@ -16,7 +16,7 @@ use super::policy_evaluator::{PolicyEvaluatorHandle, machine_time};
 use crate::domain::directory::Version;
 use crate::domain::fleet::validity::{Bound, MachineTime};
 use crate::store::error::StoreError;
-use crate::store::fleet::{ChangeLog, FleetIdentities, Missed, Registration};
+use crate::store::fleet::{ChangeLog, FleetIdentities, Flights, Missed, Registration};
 use crate::telemetry::LineLimit;
 
 /// What the follower works with.
@@ -27,6 +27,8 @@ pub struct Follower {
     pub identities: FleetIdentities,
     /// The change log.
     pub log: ChangeLog,
+    /// The downloads that replicas share.
+    pub flights: Flights,
     /// The registration of this replica.
     pub registration: Registration,
     /// Maximum age of what this replica knows.
@@ -52,12 +54,20 @@ struct Looking {
     last_database: Cell<MachineTime>,
     /// The last time at which this replica recorded that it is alive.
     last_alive: Cell<MachineTime>,
+    /// The last look at the log.
+    last_log: Cell<MachineTime>,
+    /// The last time at which old changes were removed.
+    last_tidying: Cell<MachineTime>,
     /// The history of changes whose log counts.
     history: RefCell<String>,
 }
 
 /// Interval at which a replica records that it is alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval at which a replica looks at the log also while the database responds, to report whether it could.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// Interval at which a replica removes changes that are too old.
+const TIDY_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl FollowerHandle {
     /// Starts the loop on this arbiter. The directory must have been loaded after the registration.
@@ -67,8 +77,9 @@ impl FollowerHandle {
         let (wake, ended) = (handle.wake.clone(), handle.ended.clone());
         arbiter.spawn_fn(move || {
             let now = machine_time();
-            let (last_database, last_alive) = (Cell::new(now), Cell::new(now));
-            let looking = Looking { parts, last_database, last_alive, history: RefCell::default() };
+            let [last_database, last_alive, last_log, last_tidying] = [now; 4].map(Cell::new);
+            let history = RefCell::default();
+            let looking = Looking { parts, last_database, last_alive, last_log, last_tidying, history };
             actix_rt::spawn(looking.run(wake, ended));
         });
         handle
@@ -106,6 +117,7 @@ impl Looking {
             self.look().await;
             drop(ended);
             self.note_alive();
+            self.forget_old_changes();
             let rest = self.parts.bound.interval().saturating_sub(began.elapsed());
             drop(timeout(rest, wake.notified()).await);
         }
@@ -117,7 +129,11 @@ impl Looking {
             report("database", &looked);
             looked.is_ok()
         });
-        // The log is read where the database does not respond soon: it costs more, and often has to be paid for.
+        if machine_time() >= self.last_log.get() + LOG_INTERVAL {
+            join(by_database, self.follow_log()).await;
+            return;
+        }
+        // Otherwise the log is read where the database does not respond soon: it costs more, and often has to be paid for.
         match timeout(self.parts.bound.interval(), &mut by_database).await {
             Ok(true) => {}
             Ok(false) => self.follow_log().await,
@@ -126,6 +142,7 @@ impl Looking {
     }
 
     async fn follow_log(&self) {
+        self.last_log.set(machine_time());
         report("object store", &self.look_at_log().await);
     }
 
@@ -155,12 +172,34 @@ impl Looking {
                 Some(change) => policy.follow(Missed::Changes(vec![change])).await,
                 None => {
                     policy.validity().extend(bound.valid_until(asked));
-                    metrics::gauge!("dependency_proxy_fleet_follows_log").set(1.0);
+                    let is_alone = asked > self.last_database.get() + bound.0;
+                    metrics::gauge!("dependency_proxy_fleet_follows_log").set(f64::from(u8::from(is_alone)));
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Removes changes that no replica needs any more, in the background.
+    fn forget_old_changes(&self) {
+        if machine_time() < self.last_tidying.get() + TIDY_INTERVAL {
+            return;
+        }
+        self.last_tidying.set(machine_time());
+        let Follower { identities, log, flights, .. } = &self.parts;
+        let (identities, log, flights) = (identities.clone(), log.clone(), flights.clone());
+        let history = self.history.borrow().clone();
+        actix_rt::spawn(async move {
+            let removed = async {
+                let versions = identities.forget_old_changes().await?;
+                log.remove(&history, &versions).await?;
+                flights.forget_old().await
+            };
+            if let Err(error) = removed.await {
+                tracing::warn!(%error, "old changes and downloads could not all be removed from the engines");
+            }
+        });
     }
 
     /// Records that this replica is alive, in the background: it must not delay looks.

@@ -3,7 +3,7 @@
 
 mod authorized;
 mod blob;
-mod body;
+pub(super) mod body;
 pub(super) mod error;
 mod list;
 mod manifest;

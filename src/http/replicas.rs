@@ -1,5 +1,5 @@
 //! The internal port of a replica, for the other replicas of its fleet. Each request is signed with the secret of the
-//! fleet, and each response, too. Its routes show no content.
+//! fleet, and each response, too. Blobs are sent to replicas that show neither group nor user: they have checked these.
 
 use std::time::Duration;
 
@@ -7,10 +7,15 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use super::registry::body::BlobBody;
+use crate::actors::blob_cache::{BlobCacheHandle, Transfer};
 use crate::actors::follower::FollowerHandle;
 use crate::actors::replica_signing::{ReplicaSigning, Signing};
+use crate::actors::shared_downloads::SharedDownloads;
 use crate::domain::directory::Version;
-use crate::domain::fleet::messages::{NONCE, ReplicaVersion, SIGNATURE, VERSION_PATH, request_text, response_text};
+use crate::domain::fleet::messages::{
+    BLOB_LENGTH, BLOB_PATH, BlobOf, NONCE, ReplicaVersion, SIGNATURE, VERSION_PATH, request_text, response_text,
+};
 use crate::domain::id::ReplicaId;
 
 /// What the routes use.
@@ -21,6 +26,10 @@ pub(crate) struct ReplicaState {
     pub(crate) signing: ReplicaSigning,
     /// This replica.
     pub(crate) replica: ReplicaId,
+    /// The stored blobs and running downloads.
+    pub(crate) blobs: BlobCacheHandle,
+    /// The blobs that this replica has received.
+    pub(crate) downloads: SharedDownloads,
 }
 
 #[derive(Deserialize)]
@@ -33,19 +42,12 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Registers the routes of the internal port.
 pub(crate) fn configure_replicas(config: &mut web::ServiceConfig) {
-    config.route(VERSION_PATH, web::get().to(version));
+    config.route(VERSION_PATH, web::get().to(version)).route(BLOB_PATH, web::get().to(blob));
 }
 
 /// Responds with the version of the directory of this replica, once it is at least the requested one or after a time.
 async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let (Some(nonce), Some(signature)) = (header(NONCE), header(SIGNATURE)) else {
-        return HttpResponse::Unauthorized().finish();
-    };
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    if !state.signing.has_signed(&request_text(target, nonce), signature) {
-        return HttpResponse::Unauthorized().finish();
-    }
+    let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
     let Ok(web::Query(VersionQuery { at_least })) = web::Query::from_query(request.query_string()) else {
         return HttpResponse::BadRequest().finish();
     };
@@ -55,4 +57,40 @@ async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpRespons
     };
     let signature = state.signing.sign(&response_text(&body, nonce));
     HttpResponse::Ok().insert_header((SIGNATURE, signature)).content_type("application/json").body(body)
+}
+
+#[derive(Deserialize)]
+struct BlobQuery {
+    of: String,
+}
+
+/// Responds with the bytes of a blob that this replica is receiving, or has received, for the same origin.
+async fn blob(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
+    let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
+    let query = web::Query::<BlobQuery>::from_query(request.query_string()).ok();
+    let text = query.and_then(|query| hex::decode(&query.of).ok());
+    let Some(BlobOf { origin, digest, from }) = text.and_then(|text| serde_json::from_slice(&text).ok()) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    if !state.downloads.has_received(&origin, &digest) {
+        return HttpResponse::NotFound().finish();
+    }
+    let opened = match state.blobs.open_for_replica(origin, digest).await {
+        Ok(Some(opened)) if from <= opened.length() => opened,
+        Ok(_) | Err(_) => return HttpResponse::NotFound().finish(),
+    };
+    let length = opened.length();
+    let signature = state.signing.sign(&response_text(&length.to_string(), nonce));
+    let mut response = HttpResponse::Ok();
+    response.insert_header((SIGNATURE, signature)).insert_header((BLOB_LENGTH, length.to_string()));
+    let body = BlobBody::of(length - from, opened.chunks(from..length, Transfer::Copy));
+    response.content_type("application/octet-stream").body(body)
+}
+
+/// Returns the nonce of a request that another replica has signed.
+fn signed_nonce<'a>(request: &'a HttpRequest, state: &ReplicaState) -> Option<&'a str> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let (nonce, signature) = (header(NONCE)?, header(SIGNATURE)?);
+    let target = request.uri().path_and_query()?.as_str();
+    state.signing.has_signed(&request_text(target, nonce), signature).then_some(nonce)
 }

@@ -20,7 +20,7 @@ pub(super) use self::stores::Stores;
 use super::StartError;
 use super::fleet::Fleet;
 use crate::actors::audit::AuditTrail;
-use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
+use crate::actors::blob_cache::{BlobCacheHandle, BlobUpstream, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::follower::FollowerHandle;
@@ -35,6 +35,7 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
+use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::traffic::TrafficCounts;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -58,7 +59,7 @@ pub(super) struct Handles {
     pub(super) tidying: JanitorHandle,
     audit: AuditTrail,
     manifests: ManifestCacheHandle,
-    blobs: BlobCacheHandle,
+    pub(super) blobs: BlobCacheHandle,
     lists: Lists,
     last_used: LastUsed,
     images: Images,
@@ -70,6 +71,17 @@ pub(super) struct Handles {
     /// The upstreams that the routes use.
     world: CurrentUpstreams,
     warmer: Warmer,
+    /// What works with the other replicas; `None`: there are none.
+    pub(super) shared: Option<SharedParts>,
+}
+
+/// What works with the other replicas of a fleet. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct SharedParts {
+    /// Follows the changes of others.
+    pub(super) follower: FollowerHandle,
+    /// The downloads that replicas share.
+    pub(super) downloads: SharedDownloads,
 }
 
 /// The caches of manifests, blobs and lists, which are running, and what they share with other components.
@@ -91,7 +103,7 @@ impl Handles {
         (signer, account_keys): (Signer, SealingKeys),
         settings: &Settings,
         fleet: Option<&Fleet>,
-    ) -> Result<(Self, Option<FollowerHandle>), StartError> {
+    ) -> Result<Self, StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
         let upstream = UpstreamHandle::start(
@@ -102,7 +114,13 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let shared = fleet.map(Fleet::shared).transpose()?;
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
-        let follower = fleet.map(|fleet| FollowerHandle::start(fleet.follower(policy.clone()), &identity_arbiter));
+        let shared = match fleet {
+            Some(fleet) => Some(SharedParts {
+                follower: FollowerHandle::start(fleet.follower(policy.clone()), &identity_arbiter),
+                downloads: fleet.downloads(upstream.clone())?,
+            }),
+            None => None,
+        };
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
@@ -114,7 +132,12 @@ impl Handles {
             let policy = policy.clone();
             Arc::new(move |group| policy.at_present().group(group)?.cache.max_bytes)
         };
-        let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
+        let blob_upstream: Arc<dyn BlobUpstream> = match &shared {
+            Some(shared) => Arc::new(shared.downloads.clone()),
+            None => Arc::new(upstream.clone()),
+        };
+        let upstreams = (&upstream, blob_upstream);
+        let caches = Caches::start(upstreams, (content.clone(), files.clone(), spool), quotas, settings);
         let stores = (content.clone(), files.clone());
         let pull_records = PullRecords::new(settings.audit.pulls);
         let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
@@ -141,7 +164,7 @@ impl Handles {
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
-        let handles = Self {
+        Ok(Self {
             policy,
             tokens,
             tidying,
@@ -158,14 +181,14 @@ impl Handles {
             accounts,
             world,
             warmer,
-        };
-        Ok((handles, follower))
+            shared,
+        })
     }
 }
 
 impl Caches {
     fn start(
-        upstream: &UpstreamHandle,
+        (upstream, blob_upstream): (&UpstreamHandle, Arc<dyn BlobUpstream>),
         (content, files, spool): (ContentStore, BlobFiles, Spool),
         quotas: GroupQuotas,
         settings: &Settings,
@@ -178,9 +201,9 @@ impl Caches {
         let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
         let (options, stores) = ((cache.manifests.clone(), cache.each), (content.clone(), evictor.clone()));
         let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
-        let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
+        let stores = (content, files, spool);
         let options = (cache.blobs.clone(), cache.each);
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, (evictor.clone(), quotas), options);
+        let blobs = BlobCacheHandle::start(&arbiter(), blob_upstream, stores, (evictor.clone(), quotas), options);
         blobs.verify_stored(settings.storage.verification);
         Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }

@@ -9,6 +9,8 @@ use super::net::listeners::{self, Bound as BoundPort};
 use crate::actors::follower::Follower;
 use crate::actors::policy_evaluator::{Confirmer, PolicyEvaluatorHandle, Shared, Validity};
 use crate::actors::replica_signing::ReplicaSigning;
+use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
 use crate::auth::jwt::{KeyError, KeySet};
 use crate::auth::random;
@@ -17,7 +19,7 @@ use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, Database, FleetIdentities, Registration};
+use crate::store::fleet::{ChangeLog, Database, FleetIdentities, Flights, Registration};
 use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
@@ -25,6 +27,7 @@ pub(super) struct Fleet {
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
+    flights: Flights,
     pub(super) signing: ReplicaSigning,
     pub(super) bound: Bound,
     pub(super) without_database: Duration,
@@ -57,13 +60,14 @@ impl Fleet {
                 tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
             }
         }
+        let flights = Flights::new(database.clone(), id);
         let registration = Registration::new(database, id, options.address.clone(), port.0.port());
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
         let signing = ReplicaSigning::new(secret.clone());
         let (bound, without_database) = (options.bound, options.without_database);
         let secret_file = options.secret_file.clone();
-        Ok(Self { identities, log, registration, signing, bound, without_database, port, secret, secret_file })
+        Ok(Self { identities, log, registration, flights, signing, bound, without_database, port, secret, secret_file })
     }
 
     /// Returns what the policy evaluator needs.
@@ -71,9 +75,7 @@ impl Fleet {
     /// # Errors
     /// The client for other replicas cannot be made.
     pub(super) fn shared(&self) -> Result<Shared, StartError> {
-        let client = ReplicaClient::new(Arc::new(self.signing.clone()));
-        let client = client.map_err(|error| StartError::Replicas(error.to_string()))?;
-        let confirmer = Confirmer::new(self.bound, self.identities.clone(), self.log.clone(), client);
+        let confirmer = Confirmer::new(self.bound, self.identities.clone(), self.log.clone(), self.client()?);
         Ok(Shared { confirmer, validity: Validity::bounded() })
     }
 
@@ -83,10 +85,25 @@ impl Fleet {
             policy,
             identities: self.identities.clone(),
             log: self.log.clone(),
+            flights: self.flights.clone(),
             registration: self.registration.clone(),
             bound: self.bound,
             without_database: self.without_database,
         }
+    }
+
+    /// Returns the downloads from this upstream that replicas share.
+    ///
+    /// # Errors
+    /// The client for other replicas cannot be made.
+    pub(super) fn downloads(&self, upstream: UpstreamHandle) -> Result<SharedDownloads, StartError> {
+        Ok(SharedDownloads::new(upstream, self.flights.clone(), self.client()?))
+    }
+
+    /// Returns a client for other replicas. Its connections belong to the thread that uses it.
+    fn client(&self) -> Result<ReplicaClient, StartError> {
+        let client = ReplicaClient::new(Arc::new(self.signing.clone()));
+        client.map_err(|error| StartError::Replicas(error.to_string()))
     }
 
     /// Returns the file of the secret.

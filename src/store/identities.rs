@@ -205,6 +205,18 @@ impl IdentityStore {
         }
     }
 
+    /// Returns last uses that other processes have recorded since the last call, and may return some again.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store cannot be reached.
+    pub async fn used_elsewhere(&self) -> Result<HashMap<CredentialId, LastUse>, StoreError> {
+        match &self.0 {
+            Engine::Embedded(_) => Ok(HashMap::new()),
+            Engine::Fleet(store) => store.used_since_last_time().await,
+        }
+    }
+
     /// Records when and from where credentials were last used.
     ///
     /// # Errors

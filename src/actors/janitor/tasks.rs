@@ -79,6 +79,11 @@ const FILES_PER_STEP: usize = 256;
 impl Parts {
     /// Writes what waits to be written, and updates the gauges.
     pub(super) async fn tidy(&self) {
+        // First, so that what is written has the addresses that other replicas have recorded.
+        match self.identities.used_elsewhere().await {
+            Ok(elsewhere) => self.last_used.merge(elsewhere),
+            Err(error) => tracing::warn!(%error, "the last uses that other replicas have recorded could not be read"),
+        }
         let used = self.last_used.take_unwritten();
         report("times and addresses of last use", self.identities.note_last_used(used).await);
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::digest::Digest;
 use crate::domain::directory::Version;
 use crate::domain::id::ReplicaId;
+use crate::domain::origin::Origin;
 
 /// The response to a request for the version of a replica's directory.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,12 +16,29 @@ pub struct ReplicaVersion {
     pub version: Version,
 }
 
+/// A request for a blob that the other replica is receiving, or has received, for this origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobOf {
+    /// The upstream, account and repository.
+    pub origin: Origin,
+    /// The digest.
+    pub digest: Digest,
+    /// The offset of the first byte.
+    pub from: u64,
+}
+
 /// Header with the nonce of a request.
 pub const NONCE: &str = "x-fleet-nonce";
 /// Header with the signature of a request or response.
 pub const SIGNATURE: &str = "x-fleet-signature";
 /// The path of the route that responds with a [`ReplicaVersion`]; the query is `at_least=<version>`.
 pub const VERSION_PATH: &str = "/fleet/v1/version";
+
+/// The path of the route that responds with the bytes of a blob; the query is `of=<hex>`, a [`BlobOf`] as JSON in
+/// hexadecimal digits.
+pub const BLOB_PATH: &str = "/fleet/v1/blobs";
+/// Header with the length of the whole blob.
+pub const BLOB_LENGTH: &str = "x-fleet-blob-length";
 
 /// Returns the text of a request that is signed. `target` is its path with the query.
 pub fn request_text(target: &str, nonce: &str) -> String {

@@ -2,6 +2,7 @@
 //! the lock of `fence`, so that a reader who has seen one never misses an earlier one.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
@@ -31,7 +32,12 @@ const OLD: &str = "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id 
 const SIZE: &str = "SELECT coalesce(sum(bytes), 0)::bigint FROM event WHERE of_change = $1";
 const HELD: &str = "SELECT id, bytes, event::text FROM event WHERE of_change = $1 ORDER BY id";
 const REMOVE: &str = "DELETE FROM event WHERE id = ANY($1)";
+/// Time in microseconds for which uses are read once more: replicas write theirs some seconds after them, and their
+/// clocks differ.
+const OVERLAP: i64 = 60_000_000;
+
 const USES: &str = "SELECT credential, at, addresses::text FROM last_use";
+const RECENT_USES: &str = "SELECT credential, at, addresses::text FROM last_use WHERE at > $1";
 // Of two replicas the later use counts.
 const NOTE: &str = "INSERT INTO last_use (credential, at, addresses) \
     SELECT credential, at, addresses::json FROM unnest($1::text[], $2::bigint[], $3::text[]) AS new (credential, at, addresses) \
@@ -192,6 +198,23 @@ impl FleetIdentities {
     pub async fn last_used(&self) -> Result<HashMap<CredentialId, LastUse>, StoreError> {
         let read = work(|client| Box::pin(read_uses(client)));
         self.database().run(read).await?.iter().map(use_of).collect()
+    }
+
+    /// Returns the last uses on any replica since the last call, and those of a minute before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or a row is damaged.
+    pub async fn used_since_last_time(&self) -> Result<HashMap<CredentialId, LastUse>, StoreError> {
+        let since = self.uses_read.load(Ordering::Relaxed) - OVERLAP;
+        let read =
+            work(move |client| Box::pin(async move { client.query_typed(RECENT_USES, &[(&since, Type::INT8)]).await }));
+        let rows = self.database().run(read).await?;
+        let latest = rows.iter().map(|row| row.get::<_, i64>(1)).max();
+        if let Some(latest) = latest {
+            self.uses_read.fetch_max(latest, Ordering::Relaxed);
+        }
+        rows.iter().map(use_of).collect()
     }
 
     /// Records when and from where credentials were last used.

@@ -1,6 +1,8 @@
 //! Identities in the database of a fleet. The row `fence` has the number of the last change; its lock is the turn to
 //! make the next one, so that changes of all replicas come one after the other, without gaps in their numbers.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -28,6 +30,8 @@ pub struct FleetIdentities {
     database: Database,
     replica: ReplicaId,
     bound: Bound,
+    /// The time of the latest use that was read, in microseconds.
+    pub(super) uses_read: Arc<AtomicI64>,
 }
 
 /// A change of identities.
@@ -129,7 +133,7 @@ const FIND: &str = "SELECT version FROM change WHERE id = $1";
 impl FleetIdentities {
     /// Returns the identities in this database for this replica.
     pub fn new(database: Database, replica: ReplicaId, bound: Bound) -> Self {
-        Self { database, replica, bound }
+        Self { database, replica, bound, uses_read: Arc::default() }
     }
 
     /// Returns the database.

@@ -1,6 +1,7 @@
 //! Several replicas of the service over one PostgreSQL database and one bucket, each behind fronts that tests switch:
 //! one to the database, one to the object store, and one before its internal port.
 
+mod downloads;
 mod engines;
 mod front;
 mod identities;
@@ -22,7 +23,7 @@ struct Fleet {
     replicas: Vec<Replica>,
     database: Database,
     _folder: tempfile::TempDir,
-    _hub: FakeRegistry,
+    hub: FakeRegistry,
 }
 
 /// A replica, and the ways from and to it.
@@ -81,7 +82,7 @@ impl Fleet {
                 .collect();
             starting.into_iter().map(|replica| replica.join().unwrap()).collect()
         });
-        Self { replicas, database, _folder: folder, _hub: hub }
+        Self { replicas, database, _folder: folder, hub }
     }
 
     fn service(&self, replica: usize) -> &Service {

@@ -124,9 +124,10 @@ impl Service {
         self.child.id()
     }
 
-    /// Returns the maximum of resident memory so far, in bytes.
+    /// Returns the maximum of resident memory so far, in bytes, without the pages of files: those of the program are
+    /// many in a build without optimisation, and the kernel can drop them.
     pub fn peak_memory(&self) -> u64 {
-        self.memory("VmHWM:")
+        self.memory("VmHWM:") - self.memory("RssFile:")
     }
 
     fn memory(&self, name: &str) -> u64 {

@@ -57,3 +57,4 @@ CREATE TABLE last_use (
     at bigint NOT NULL,
     addresses json NOT NULL
 );
+CREATE INDEX last_use_at ON last_use (at);
