@@ -13,9 +13,10 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use super::policy_evaluator::{PolicyEvaluatorHandle, machine_time};
+use crate::domain::deadlines;
 use crate::domain::directory::Version;
 use crate::domain::fleet::validity::{Bound, MachineTime};
-use crate::store::error::StoreError;
+use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, FleetIdentities, Flights, Missed, Registration};
 use crate::telemetry::LineLimit;
 
@@ -100,7 +101,10 @@ impl FollowerHandle {
     pub async fn leave(&self) {
         // No look is in progress now, which would register the replica again.
         *self.ended.lock().await = true;
-        if let Err(error) = self.registration.leave().await {
+        let left = timeout(deadlines::LEAVE, self.registration.leave()).await;
+        let left =
+            left.unwrap_or_else(|_| Err(FleetError::Unreachable("it does not respond in time".to_owned()).into()));
+        if let Err(error) = left {
             tracing::warn!(%error, "this replica is still registered: changes take longer until it is back");
         }
     }

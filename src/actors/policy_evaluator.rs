@@ -25,7 +25,7 @@ pub use self::evaluator::PolicyEvaluator;
 pub use self::handle::{PolicyEvaluatorHandle, Shared};
 pub use self::validity::{TooOld, Validity, machine_time};
 use crate::domain::audit::Event;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::Missed;
@@ -35,7 +35,7 @@ pub struct Edited<T> {
     /// The writes.
     pub writes: Vec<Write>,
     /// The origin, from which the audit events are made.
-    pub origin: Origin,
+    pub origin: ChangeOrigin,
     /// The result for the caller.
     pub value: T,
 }
@@ -94,7 +94,7 @@ struct Prepared {
 /// Source of the audit events of a change.
 enum Audit {
     /// They are made from the writes.
-    Origin(Origin),
+    Origin(ChangeOrigin),
     /// They are given, for a change of something else than identities.
     Given(Vec<Event>),
 }

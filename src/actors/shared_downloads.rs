@@ -20,6 +20,7 @@ use super::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, Upstrea
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::fleet::messages::BlobOf;
+use crate::domain::id::ReplicaId;
 use crate::domain::origin::Origin;
 use crate::store::fleet::{Claim, Flights, Leader};
 use crate::upstream::replicas::ReplicaClient;
@@ -45,11 +46,6 @@ const MAX_FAILED: usize = 1_000;
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 /// Number of leaders that are tried.
 const ATTEMPTS: usize = 4;
-/// Time without a byte after which a leader is asked whether it is alive.
-const QUIET: Duration = Duration::from_millis(1500);
-/// Time that it has to respond.
-const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
-
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
     pub fn new(upstream: UpstreamHandle, flights: Flights, replicas: ReplicaClient) -> Self {
@@ -116,7 +112,7 @@ impl SharedDownloads {
     /// Receives the blob from another replica; `None` if that has none, or does not respond.
     async fn follow(&self, request: &GetBlob, key: Digest, leader: &Leader) -> Option<Content> {
         let blob = BlobOf { origin: request.origin.clone(), digest: request.digest, from: request.from };
-        let begun = self.while_alive(leader, self.replicas.blob(&leader.replica.address, &blob)).await??;
+        let begun = self.replicas.while_alive(at(leader), self.replicas.blob(at(leader).1, &blob)).await??;
         count("followed");
         self.received.insert(key, ());
         let head = ContentHead { length: Some(begun.length), digest: Some(request.digest), media_type: None };
@@ -134,7 +130,7 @@ impl SharedDownloads {
         let state = Some((stream, self, leader));
         let next = move |state: Option<(BoxStream<'static, Result<Bytes, String>>, Self, Leader)>| async move {
             let (mut stream, shared, leader) = state?;
-            match shared.while_alive(&leader, stream.next()).await {
+            match shared.replicas.while_alive(at(&leader), stream.next()).await {
                 Some(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, shared, leader)))),
                 Some(None) => None,
                 Some(Some(Err(reason))) => Some((Err(UpstreamError::Interrupted { reason }), None)),
@@ -147,20 +143,11 @@ impl SharedDownloads {
         };
         stream::unfold(state, next).boxed()
     }
+}
 
-    /// Waits for something from a leader; `None` once that does not respond to another request either.
-    async fn while_alive<T>(&self, leader: &Leader, waiting: impl Future<Output = T>) -> Option<T> {
-        let mut waiting = std::pin::pin!(waiting);
-        loop {
-            if let Ok(done) = timeout(QUIET, &mut waiting).await {
-                return Some(done);
-            }
-            let (id, address) = (leader.replica.id, leader.replica.address.as_str());
-            if !self.replicas.is_alive((id, address), ALIVE_TIMEOUT).await {
-                return None;
-            }
-        }
-    }
+/// Returns the id and the address of a leader.
+fn at(leader: &Leader) -> (ReplicaId, &str) {
+    (leader.replica.id, &leader.replica.address)
 }
 
 /// Returns the key of a blob in the table of shared downloads.

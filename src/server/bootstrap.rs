@@ -10,7 +10,7 @@ use super::StartError;
 use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle};
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::bootstrap::{FirstRecords, GROUP};
 use crate::domain::user::Password;
@@ -76,7 +76,7 @@ pub(super) async fn run(
         now,
     };
     let writes = records.writes();
-    let origin = Origin { author: Author::local(Who::Service), message: "first start" };
+    let origin = ChangeOrigin { author: Author::local(Who::Service), message: "first start" };
     // Of several replicas that start together, one makes the records.
     let made =
         policy.change(

@@ -36,6 +36,7 @@ use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::traffic::TrafficCounts;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -82,6 +83,23 @@ pub(super) struct SharedParts {
     pub(super) follower: FollowerHandle,
     /// The downloads that replicas share.
     pub(super) downloads: SharedDownloads,
+    /// The requests for manifests that replicas share.
+    pub(super) manifests: SharedManifests,
+}
+
+impl SharedParts {
+    /// Starts to work with the other replicas.
+    fn start(
+        fleet: &Fleet,
+        (policy, upstream, content): (&PolicyEvaluatorHandle, &UpstreamHandle, &ContentStore),
+        arbiter: &ArbiterHandle,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
+            downloads: fleet.downloads(upstream.clone())?,
+            manifests: fleet.manifests(content.clone())?,
+        })
+    }
 }
 
 /// The caches of manifests, blobs and lists, which are running, and what they share with other components.
@@ -114,13 +132,8 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let shared = fleet.map(Fleet::shared).transpose()?;
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
-        let shared = match fleet {
-            Some(fleet) => Some(SharedParts {
-                follower: FollowerHandle::start(fleet.follower(policy.clone()), &identity_arbiter),
-                downloads: fleet.downloads(upstream.clone())?,
-            }),
-            None => None,
-        };
+        let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
+        let shared = fleet.map(start_shared).transpose()?;
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
@@ -132,12 +145,8 @@ impl Handles {
             let policy = policy.clone();
             Arc::new(move |group| policy.at_present().group(group)?.cache.max_bytes)
         };
-        let blob_upstream: Arc<dyn BlobUpstream> = match &shared {
-            Some(shared) => Arc::new(shared.downloads.clone()),
-            None => Arc::new(upstream.clone()),
-        };
-        let upstreams = (&upstream, blob_upstream);
-        let caches = Caches::start(upstreams, (content.clone(), files.clone(), spool), quotas, settings);
+        let (upstreams, stores) = ((upstream.clone(), shared.as_ref()), (content.clone(), files.clone(), spool));
+        let caches = Caches::start(upstreams, stores, quotas, settings);
         let stores = (content.clone(), files.clone());
         let pull_records = PullRecords::new(settings.audit.pulls);
         let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
@@ -188,7 +197,7 @@ impl Handles {
 
 impl Caches {
     fn start(
-        (upstream, blob_upstream): (&UpstreamHandle, Arc<dyn BlobUpstream>),
+        (upstream, shared): (UpstreamHandle, Option<&SharedParts>),
         (content, files, spool): (ContentStore, BlobFiles, Spool),
         quotas: GroupQuotas,
         settings: &Settings,
@@ -200,12 +209,17 @@ impl Caches {
         let reads = Reads::default();
         let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
         let (options, stores) = ((cache.manifests.clone(), cache.each), (content.clone(), evictor.clone()));
-        let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
+        let upstreams = (upstream.clone(), shared.map(|shared| shared.manifests.clone()));
+        let manifests = ManifestCacheHandle::start(options, upstreams, stores, memory.clone(), &arbiter());
         let stores = (content, files, spool);
+        let blob_upstream: Arc<dyn BlobUpstream> = match shared {
+            Some(shared) => Arc::new(shared.downloads.clone()),
+            None => Arc::new(upstream.clone()),
+        };
         let options = (cache.blobs.clone(), cache.each);
         let blobs = BlobCacheHandle::start(&arbiter(), blob_upstream, stores, (evictor.clone(), quotas), options);
         blobs.verify_stored(settings.storage.verification);
-        Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
+        Self { manifests, blobs, lists: Lists::new(upstream, memory), reads, evictor }
     }
 }
 

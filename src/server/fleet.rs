@@ -10,6 +10,7 @@ use crate::actors::follower::Follower;
 use crate::actors::policy_evaluator::{Confirmer, PolicyEvaluatorHandle, Shared, Validity};
 use crate::actors::replica_signing::ReplicaSigning;
 use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
 use crate::auth::jwt::{KeyError, KeySet};
@@ -17,6 +18,7 @@ use crate::auth::random;
 use crate::domain::fleet::validity::Bound;
 use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
+use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Database, FleetIdentities, Flights, Registration};
@@ -98,6 +100,14 @@ impl Fleet {
     /// The client for other replicas cannot be made.
     pub(super) fn downloads(&self, upstream: UpstreamHandle) -> Result<SharedDownloads, StartError> {
         Ok(SharedDownloads::new(upstream, self.flights.clone(), self.client()?))
+    }
+
+    /// Returns the requests for manifests that replicas share; they are kept in this store.
+    ///
+    /// # Errors
+    /// The client for other replicas cannot be made.
+    pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
+        Ok(SharedManifests::new(self.flights.clone(), self.client()?, store))
     }
 
     /// Returns a client for other replicas. Its connections belong to the thread that uses it.

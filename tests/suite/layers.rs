@@ -211,3 +211,18 @@ fn is_layer(name: &str) -> bool {
 fn named(line: &str, banned: &[&str]) -> Vec<String> {
     banned.iter().filter(|name| source::names(line, name)).map(|name| (*name).to_owned()).collect()
 }
+
+#[test]
+fn no_route_that_every_pull_is_compared_with_is_a_pattern() {
+    // Those of the registry come last: actix compares each pull with all others first, and a pattern is a regular
+    // expression.
+    for (file, text) in
+        [("http.rs", include_str!("../../src/http.rs")), ("ui.rs", include_str!("../../src/http/ui.rs"))]
+    {
+        let (_, function) = text.split_once("pub(crate) fn configure(").unwrap();
+        let function = function.split("\n}\n").next().unwrap();
+        let routes: Vec<&str> = function.split('"').skip(1).step_by(2).collect();
+        assert!(routes.len() >= 3, "{file}: {routes:?}");
+        assert!(routes.iter().all(|route| !route.contains('{')), "{file}: {routes:?}");
+    }
+}

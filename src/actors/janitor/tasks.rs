@@ -16,7 +16,7 @@ use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::pull_records::{self, PullRecords};
 use crate::actors::pulls::PullCounts;
 use crate::actors::traffic::TrafficCounts;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
@@ -274,7 +274,8 @@ impl Parts {
         let max = self.max_tombstones;
         let expire = move |directory: &_| {
             let (writes, value) = retention::expire(directory, max, Timestamp::now())?;
-            let origin = Origin { author: Author::local(Who::Service), message: "ended tokens removed for their age" };
+            let origin =
+                ChangeOrigin { author: Author::local(Who::Service), message: "ended tokens removed for their age" };
             Ok::<_, CommandError>(Edited { writes, origin, value })
         };
         if let Err(error) = self.policy.change(expire).await {

@@ -15,7 +15,7 @@ use crate::store::identities::IdentityStore;
 fn count_up(directory: &Directory) -> Result<Edited<u64>, String> {
     let last_user = directory.service().last_user + 1;
     let service = Service { last_user, ..directory.service().clone() };
-    let origin = Origin { author: Author::local(Who::Service), message: "counted" };
+    let origin = ChangeOrigin { author: Author::local(Who::Service), message: "counted" };
     Ok(Edited { writes: vec![Write::Put(Record::Service(service))], origin, value: last_user })
 }
 

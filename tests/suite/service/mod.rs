@@ -22,7 +22,7 @@ pub use connection::Connection;
 pub use identities::{Group, Token, User};
 pub use scenario::{Scenario, Started};
 pub use secure::secure;
-pub use waiting::eventually;
+pub use waiting::{DEADLINE, eventually};
 
 /// Secret of the administrator's API token in every test.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
