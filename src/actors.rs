@@ -37,6 +37,8 @@
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
+//! | [`follower`] | one of several replicas: follows the changes that others make |
+//! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
 //! | [`cache_limits`], [`cache_status`] | limits that both caches have; outcomes of a cache lookup |
@@ -52,6 +54,7 @@ pub mod cache_limits;
 pub mod cache_status;
 pub mod evictor;
 pub mod expiring_tokens;
+pub mod follower;
 pub mod group_accounts;
 pub mod images;
 pub mod janitor;
@@ -66,6 +69,9 @@ pub mod pull_failure;
 pub mod pull_records;
 pub mod pulls;
 pub mod reads;
+pub mod replica_signing;
+pub mod shared_downloads;
+pub mod shared_manifests;
 mod single_flight;
 pub mod token_issuer;
 pub mod traffic;

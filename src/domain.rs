@@ -18,6 +18,7 @@
 //! | [`explanation`] | what each rule finds about a pull, in sentences |
 //! | [`eviction`] | the order in which stored content is evicted |
 //! | [`fair_queue`] | a queue in which groups take turns |
+//! | [`fleet`] | several replicas: how long one may decide without a look at the store, and when a change is confirmed |
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
 //! | [`group_choices`] | what groups have chosen for their pulls: accounts, and the freshness of tags |
@@ -67,6 +68,7 @@ pub mod download;
 pub mod eviction;
 pub mod explanation;
 pub mod fair_queue;
+pub mod fleet;
 pub mod freshness;
 pub mod group;
 pub mod group_choices;

@@ -12,6 +12,7 @@
 //! | `/api/v4/...` | identities, cached images, sizes of caches, in the shapes of GitLab's REST API | [`api`] |
 //! | `/`, `/-/...`, `/groups/...` | the web console: pages for people | [`ui`] |
 //! | `/healthz`, `/readyz` | liveness and readiness | [`health`] |
+//! | `/fleet/v1/...` | for other replicas, on a port of its own | [`replicas`] |
 //!
 //! The [`middleware`] gives each request an id and counts its response, with a label for its route
 //! ([`request_metrics`]).
@@ -33,6 +34,7 @@ mod public_url;
 mod query;
 mod refusals;
 mod registry;
+mod replicas;
 mod request_metrics;
 mod send_queue;
 mod ui;
@@ -51,6 +53,7 @@ pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
+pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;
 pub(crate) use ui::{Console, SessionTimes, Sessions};
 

@@ -6,6 +6,7 @@
 //! | [`capacity`] | numbers of threads and connections, which depend on the machine |
 //! | [`net`] | listeners, worker threads, connections, sockets, TLS |
 //! | [`bootstrap`] | first start: the first administrator, group and deploy token |
+//! | [`fleet`] | what a replica needs of the engines that it shares with others |
 //! | [`reload`] | settings that can change without a restart |
 //! | [`process`], [`signals`] | the process and its actix system; signals to stop and to reload |
 //! | [`mod@check`], [`upstream_check`] | checks of the settings, and of the connection to a registry, for [`cli`](crate::cli) |
@@ -16,6 +17,7 @@ mod capacity;
 mod check;
 mod components;
 mod error;
+mod fleet;
 mod net;
 mod process;
 mod reload;
@@ -37,18 +39,21 @@ pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
-use self::components::{Handles, Stores};
+use self::components::{Handles, SharedParts, Stores};
 use self::error::AccountKeysError;
+use self::fleet::Fleet;
 use self::net::tls::Reload;
 use self::net::workers::Workers;
 use self::net::{listeners, tls};
 use self::signals::{Action, Signals};
+use crate::actors::follower::FollowerHandle;
 use crate::actors::janitor::JanitorHandle;
+use crate::auth::fleet_secret::Purpose;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::sealing::SealingKeys;
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
-use crate::http::{Console, Refusals};
+use crate::http::{Console, Refusals, ReplicaState};
 use crate::settings::Settings;
 use crate::store::data_dir::{DataDir, loose_mode};
 use crate::telemetry::Metrics;
@@ -63,6 +68,10 @@ pub struct RunningServer {
     pub first_start: Option<FirstStart>,
     workers: Workers,
     metrics: Option<ServerHandle>,
+    /// Follows the changes of other replicas.
+    follower: Option<FollowerHandle>,
+    /// Serves the other replicas.
+    replicas: Option<ServerHandle>,
     stopping: Arc<AtomicBool>,
     tidying: JanitorHandle,
     refusals: Refusals,
@@ -94,11 +103,18 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
         None => None,
     };
-    let stores = Stores::open(&data, &settings)?;
-    let signer = signer(&data, &settings)?;
-    let keys = account_keys(&data, &settings)?;
-    let handles = Handles::start(stores, (signer, keys), &settings).await?;
-    let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
+    let fleet = match &settings.fleet.shared() {
+        Some(options) => Some(Fleet::open(&data, options).await?),
+        None => None,
+    };
+    let stores = Stores::open(&data, &settings, fleet.as_ref())?;
+    let signer = signer(&data, &settings, fleet.as_ref())?;
+    let keys = account_keys(&data, &settings, fleet.as_ref())?;
+    let handles = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
+    let follower = handles.shared.as_ref().map(|shared| shared.follower.clone());
+    let is_shared = fleet.is_some();
+    let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
+    let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
@@ -115,6 +131,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         first_start,
         workers,
         metrics,
+        follower,
+        replicas,
         stopping,
         tidying,
         refusals,
@@ -148,6 +166,12 @@ impl RunningServer {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
+        if let Some(follower) = self.follower {
+            follower.leave().await;
+        }
+        if let Some(replicas) = self.replicas {
+            replicas.stop(false).await;
+        }
         reporting.abort();
         self.refusals.report(true);
     }
@@ -166,8 +190,13 @@ fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     }
 }
 
-/// Returns the keys of groups' accounts in their key file, which is created if it is missing.
-fn account_keys(data: &DataDir, settings: &Settings) -> Result<SealingKeys, StartError> {
+/// Returns the keys of groups' accounts: those of the fleet, or those in their key file, which is created if it is missing.
+fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<SealingKeys, StartError> {
+    if let Some(fleet) = fleet {
+        let path = fleet.secret_file().to_owned();
+        let keys = fleet.keys(Purpose::Accounts).and_then(|keys| SealingKeys::new(&keys));
+        return keys.map_err(|error| StartError::AccountKeys { path, error: error.into() });
+    }
     let path = settings.auth.account_key_file_in(&settings.storage);
     let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
     if let Some(mode) = loose_mode(&path)? {
@@ -177,11 +206,27 @@ fn account_keys(data: &DataDir, settings: &Settings) -> Result<SealingKeys, Star
     keys.map_err(|error| StartError::AccountKeys { path, error: error.into() })
 }
 
-/// Returns the signer with the keys of the key file, which is created if it is missing.
-fn signer(data: &DataDir, settings: &Settings) -> Result<Signer, StartError> {
-    let path = settings.auth.key_file_in(&settings.storage);
-    let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
+/// Serves the other replicas.
+fn serve_replicas(handles: &Handles, fleet: Fleet) -> Result<ServerHandle, StartError> {
+    let replica = fleet.registration.id();
+    let shared = handles.shared.clone().ok_or_else(|| StartError::Replicas("they were not started".to_owned()))?;
+    let SharedParts { follower, downloads, manifests } = shared;
+    let blobs = handles.blobs.clone();
+    let state = ReplicaState { follower, signing: fleet.signing, replica, blobs, downloads, manifests };
+    listeners::serve_replicas(fleet.port, Data::new(state))
+}
+
+/// Returns the signer with the keys of the fleet, or of the key file, which is created if it is missing.
+fn signer(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<Signer, StartError> {
+    let (path, keys) = match fleet {
+        Some(fleet) => (fleet.secret_file().to_owned(), fleet.keys(Purpose::LoginTokens)),
+        None => {
+            let path = settings.auth.key_file_in(&settings.storage);
+            let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
+            (path, KeySet::from_json(&text))
+        }
+    };
     let lifetime = i64::try_from(settings.auth.token_lifetime.as_secs()).unwrap_or(i64::MAX);
-    let signer = KeySet::from_json(&text).and_then(|keys| Signer::new(&keys, &settings.auth.service, lifetime));
+    let signer = keys.and_then(|keys| Signer::new(&keys, &settings.auth.service, lifetime));
     signer.map_err(|error| StartError::Keys { path, error })
 }

@@ -41,7 +41,7 @@ pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
 pub use schema::{settings_schema, state_schema};
-pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Proxy, Storage, TagTimes};
+pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Fleet, Proxy, SharedEngines, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
@@ -74,6 +74,8 @@ pub struct Settings {
     pub cache: Cache,
     /// Sizes and ages of audit events, and of what is kept of uses and pulls.
     pub audit: Audit,
+    /// The engines that several replicas share.
+    pub fleet: Fleet,
     /// Filter and format of the log.
     pub log: LogOptions,
     /// Collector and share of traces.
@@ -227,6 +229,7 @@ struct Sections {
     proxy: Proxy,
     cache: Cache,
     audit: Audit,
+    fleet: Fleet,
     log: LogOptions,
     telemetry: TraceOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
@@ -242,6 +245,7 @@ impl Sections {
         self.console.check()?;
         self.cache.check()?;
         self.audit.check()?;
+        self.fleet.check()?;
         self.server.check()?;
         sections::check_traces(&self.telemetry)?;
         Ok(Settings {
@@ -255,6 +259,7 @@ impl Sections {
             proxy: self.proxy,
             cache: self.cache,
             audit: self.audit,
+            fleet: self.fleet,
             log: self.log,
             telemetry: self.telemetry,
             keys: Keys::default(),

@@ -16,7 +16,9 @@
 //! | [`temporary_copy`] | copies of databases, which an examination can open | block |
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
 //! | [`error`] | errors, without types of sled | do not block |
+//! | [`entry`] | writes as text | does not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
+//! | [`fleet`] | the engine of identities that several replicas share: PostgreSQL and an object store | async |
 //!
 //! # Another engine
 //!
@@ -50,7 +52,9 @@ pub mod content;
 mod damage;
 pub mod data_dir;
 pub mod embedded;
+mod entry;
 pub mod error;
+pub mod fleet;
 pub mod free_space;
 pub mod identities;
 pub mod images;

@@ -39,6 +39,7 @@ pub use self::line_limit::{LeftOut, LineLimit};
 pub use self::line_window::{LineWindow, MAX_LINES_PER_WINDOW, WINDOW_LENGTH};
 pub use self::log_filter::{LogFilter, NotAFilter};
 pub use self::request::{Entered, RequestId};
+pub(crate) use self::trace::LAST_SPANS_TIMEOUT;
 pub use self::trace::{TraceOptions, TraceParent, TraceSpan, Traces, start_traces, traces_are_made};
 
 use self::buffered_writer::Lines;
@@ -102,7 +103,7 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 static LOG: OnceLock<Lines> = OnceLock::new();
 
 /// Maximum time that the end of the process waits for the reader of the log.
-pub(crate) const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts logging to standard error; to be called once per process. Lines beyond those that may wait are dropped and
 /// counted. The returned guard is to be kept until the process ends.
@@ -131,7 +132,7 @@ pub fn start_logging(options: &LogOptions) -> Result<Logging, TelemetryError> {
 /// force.
 pub fn finish_log() {
     if let Some(lines) = LOG.get() {
-        lines.finish(FINISH_TIMEOUT);
+        lines.finish(LAST_LINES_TIMEOUT);
     }
 }
 

@@ -37,6 +37,7 @@ mod options;
 mod rate_limit;
 mod refused_accounts;
 mod registry;
+pub mod replicas;
 mod response;
 mod token_realm;
 mod tokens;

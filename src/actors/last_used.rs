@@ -1,6 +1,7 @@
 //! Times and addresses of the last use of credentials: recorded in memory at every request, written by the janitor
 //! every few seconds.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
@@ -59,6 +60,17 @@ impl LastUsed {
             last_use.forget_before(self.0.address_days.earliest(now));
             last_use.addresses
         })
+    }
+
+    /// Adds uses that other replicas have recorded.
+    pub(super) fn merge(&self, elsewhere: HashMap<CredentialId, LastUse>) {
+        let mut uses = self.uses();
+        for (credential, last_use) in elsewhere {
+            match uses.known.entry(credential) {
+                Entry::Occupied(mut known) => known.get_mut().merge(&last_use),
+                Entry::Vacant(unknown) => drop(unknown.insert(last_use)),
+            }
+        }
     }
 
     /// Forgets addresses that are too old.

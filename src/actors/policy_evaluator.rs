@@ -5,28 +5,37 @@
 //! | file | content |
 //! |---|---|
 //! | [`handle`] | [`PolicyEvaluatorHandle`]: returns snapshots without a message, and sends changes |
-//! | [`evaluator`] | the actor: applies changes, writes them in batches, publishes snapshots |
+//! | [`evaluator`] | the actor: collects changes into batches, publishes snapshots |
+//! | [`confirmer`] | waits until no other replica decides without a change |
+//! | [`validity`] | the time for which the directory may be used, on one of several replicas |
+//! | [`batch`] | changes that are computed and stored together |
 
+mod batch;
+mod confirmer;
 mod evaluator;
 mod handle;
 #[cfg(test)]
 mod tests;
+mod validity;
 
 use actix::prelude::*;
 
+pub use self::confirmer::Confirmer;
 pub use self::evaluator::PolicyEvaluator;
-pub use self::handle::PolicyEvaluatorHandle;
+pub use self::handle::{PolicyEvaluatorHandle, Shared};
+pub use self::validity::{TooOld, Validity, machine_time};
 use crate::domain::audit::Event;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::directory::{Directory, Write};
-use crate::store::error::StoreError;
+use crate::store::error::{FleetError, StoreError};
+use crate::store::fleet::Missed;
 
 /// The writes of a change, by whom they are made, and the result for the caller.
 pub struct Edited<T> {
     /// The writes.
     pub writes: Vec<Write>,
     /// The origin, from which the audit events are made.
-    pub origin: Origin,
+    pub origin: ChangeOrigin,
     /// The result for the caller.
     pub value: T,
 }
@@ -43,6 +52,9 @@ pub enum ChangeError<E> {
     /// The disk is full.
     #[error("the disk that holds the identities is full")]
     Full,
+    /// An engine that several replicas share has failed. The change may be stored, see the error.
+    #[error(transparent)]
+    Fleet(FleetError),
     /// The change could not be stored; the text is the reason.
     #[error("the change could not be stored: {0}")]
     Store(String),
@@ -52,6 +64,7 @@ impl<E> From<StoreError> for ChangeError<E> {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::Fleet(error) => Self::Fleet(error),
             StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => Self::Store(error.to_string()),
         }
     }
@@ -62,9 +75,16 @@ impl<E> From<StoreError> for ChangeError<E> {
 #[rtype(result = "()")]
 struct Change(Edit);
 
-type Edit = Box<dyn FnOnce(&Directory) -> Option<Prepared> + Send>;
+/// Adds what other replicas have changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Follow(Missed);
 
-/// A change that is not applied yet.
+/// Function that makes a change of the newest directory, or is told why there is none. Returns `None` if it changes
+/// nothing; its caller is told then.
+type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Option<Prepared> + Send>;
+
+/// A change that is not stored yet.
 struct Prepared {
     writes: Vec<Write>,
     audit: Audit,
@@ -74,7 +94,7 @@ struct Prepared {
 /// Source of the audit events of a change.
 enum Audit {
     /// They are made from the writes.
-    Origin(Origin),
+    Origin(ChangeOrigin),
     /// They are given, for a change of something else than identities.
     Given(Vec<Event>),
 }

@@ -64,7 +64,7 @@ fn way_out(error: &StoreError) -> &'static str {
             ". A running service rewrites a damaged journal after the next change; a stopped one says at its start how \
              to restore it"
         }
-        StoreError::Full | StoreError::Io(_) | StoreError::Closed => "",
+        StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_) => "",
     }
 }
 

@@ -90,7 +90,9 @@ pub fn fsck(folders: Folders, repair: bool, progress: &dyn Fn(Progress)) -> Resu
     let folders = if repair { DataDir::open(&data)?.with_cache(&cache)? } else { DataDir::inspect(&data, &cache)? };
     let report = fsck::examine(&data, &cache, key_file.as_deref(), progress).map_err(|error| match error {
         StoreError::Full => FsckError::NoSpace(std::env::temp_dir()),
-        StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => FsckError::Store(error),
+        StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed | StoreError::Fleet(_) => {
+            FsckError::Store(error)
+        }
     })?;
     let repaired = if repair {
         progress(Progress::Repairing);

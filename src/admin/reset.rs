@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::password::{self, HashError};
 use crate::auth::random;
-use crate::domain::audit::changes::{self, Origin};
+use crate::domain::audit::changes::{self, ChangeOrigin};
 use crate::domain::audit::{Author, Who};
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::user::{Password, User};
@@ -72,7 +72,7 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     let writes = [Write::Put(Record::User(user))];
     let mut after = directory.clone();
     after.apply(&writes);
-    let origin = Origin { author: Author::local(Who::Operator), message: "password of an administrator reset" };
+    let origin = ChangeOrigin { author: Author::local(Who::Operator), message: "password of an administrator reset" };
     store.commit(&writes, &changes::events((&directory, &after), &writes, &origin, Timestamp::now()))?;
     store.write_export()?;
     drop(store);

@@ -40,6 +40,9 @@ const TO_A_TERMINAL: &str =
 
 const NO_JSON: &str = "--json prints to standard output, where the backup is: name a file with --output";
 
+const OF_A_FLEET: &str = "these settings are of a replica: users, groups and tokens are in the database of fleet.database_url, which \
+                          pg_dump backs up";
+
 impl BackupArgs {
     /// Writes the backup, and prints to standard error what is in it.
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -50,6 +53,9 @@ impl BackupArgs {
             false => Output::File(self.output),
         };
         let chosen = Chosen::load(self.config.as_deref(), std::env::vars_os(), self.with_keys)?;
+        if chosen.settings.iter().any(|setting| setting.key == ["fleet", "database_url"]) {
+            return Err(Failure::Input(OF_A_FLEET.to_owned()));
+        }
         let Chosen { settings, data_dir, key_file, account_key_file } = chosen;
         let data = self.data.unwrap_or(data_dir);
         let key_file = key_file.unwrap_or_else(|| signing_keys_in(&data));

@@ -74,13 +74,19 @@ pub const PROBE: Duration = Duration::from_secs(90);
 pub const KILL: Duration = Duration::from_secs(30);
 
 /// Default of the setting `shutdown_timeout`.
-pub const SHUTDOWN: Duration = Duration::from_secs(25);
+pub const SHUTDOWN: Duration = Duration::from_secs(22);
 
 /// Maximum time that the stop waits for blobs that are being committed.
 pub const COMMIT: Duration = Duration::from_secs(3);
 
 /// Maximum time that the stop waits for changes of the cache, such as the removal of images.
 pub const CLOSE: Duration = Duration::from_secs(1);
+
+/// Maximum time that the stop of a replica waits for the end of its registration.
+pub const LEAVE: Duration = Duration::from_secs(1);
+
+/// Maximum time that the end of the process waits for the collector of traces.
+pub const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Maximum time that the end of the process waits for the reader of the log.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
@@ -110,5 +116,5 @@ const _: () = {
     // After the last wait there is time for a request.
     assert!(fits(&[RATE_LIMIT, MARGIN], RESPONSE));
     assert!(fits(&[SHORT_PERMIT, MAX_HEADER], FETCH) && fits(&[FETCH, SHORT_PERMIT, MAX_HEADER], PROBE));
-    assert!(fits(&[SHUTDOWN, COMMIT, CLOSE, LAST_LINES], KILL));
+    assert!(fits(&[SHUTDOWN, COMMIT, CLOSE, LEAVE, LAST_SPANS, LAST_LINES], KILL));
 };

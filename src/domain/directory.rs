@@ -3,14 +3,16 @@
 
 mod record;
 mod skipped;
+mod version;
 mod writes;
 
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet};
 
-pub use self::record::{Record, RecordKey, Service, Write};
+pub use self::record::{Record, RecordKey, RecordKeyError, Service, Write};
 pub use self::skipped::Skipped;
+pub use self::version::Version;
 
 use super::access::Membership;
 use super::digest::Digest;

@@ -108,6 +108,10 @@ random_id!(
     /// The id of one cache folder: 128 random bits, which a copy of the folder shares.
     CacheId
 );
+random_id!(
+    /// The id of one replica: 128 random bits, kept in its data folder.
+    ReplicaId
+);
 
 impl UserId {
     /// Returns the user as JWTs and logs name a principal, such as `user:7`.

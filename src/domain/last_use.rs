@@ -44,6 +44,20 @@ impl LastUse {
         self.addresses.drain(..excess);
     }
 
+    /// Adds what another replica has recorded of the same credential.
+    pub fn merge(&mut self, other: &Self) {
+        self.at = self.at.max(other.at);
+        for theirs in &other.addresses {
+            match self.addresses.iter_mut().find(|own| own.address == theirs.address) {
+                Some(own) => own.at = own.at.max(theirs.at),
+                None => self.addresses.push(*theirs),
+            }
+        }
+        self.addresses.sort_by_key(|one| one.at);
+        let excess = self.addresses.len().saturating_sub(MAX_ADDRESSES);
+        self.addresses.drain(..excess);
+    }
+
     /// Forgets addresses that were last used before this time. Returns true if there were some.
     pub fn forget_before(&mut self, earliest: Timestamp) -> bool {
         let before = self.addresses.len();
@@ -70,6 +84,22 @@ mod tests {
     use super::*;
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    #[test]
+    fn the_uses_of_two_replicas_are_one_list_the_latest_at_the_end() {
+        let last_use = |uses: &[(u8, i32)]| {
+            let mut last_use = LastUse::from(Timestamp::UNIX_EPOCH);
+            for (address, day) in uses {
+                last_use.note([10, 0, 0, *address].into(), Timestamp::UNIX_EPOCH + DAY * *day, AddressDays(30));
+            }
+            last_use
+        };
+        let mut merged = last_use(&[(1, 1), (2, 4)]);
+        merged.merge(&last_use(&[(1, 3), (3, 5)]));
+        assert_eq!(merged, last_use(&[(1, 3), (2, 4), (3, 5)]));
+        merged.merge(&last_use(&[(4, 6), (5, 7), (6, 8)]));
+        assert_eq!(merged, last_use(&[(2, 4), (3, 5), (4, 6), (5, 7), (6, 8)]));
+    }
 
     fn used(days: u32, uses: &[(u8, i32)]) -> Vec<u8> {
         let mut last_use = LastUse::from(Timestamp::UNIX_EPOCH);

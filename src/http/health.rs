@@ -15,10 +15,13 @@ pub(super) async fn alive() -> HttpResponse {
 }
 
 /// Responds to `GET` and `HEAD /readyz`: 200 while cached content can be served, even if an upstream is down or the
-/// disk is full; 503 before the first start is complete, and once the service is stopping. A request with the API token
+/// disk is full; 503 before the first start is complete, while a replica can reach neither of the engines that it shares
+/// with others, and once the service is stopping. A request with the API token
 /// of an administrator also gets a line for each problem.
 pub(super) async fn ready(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
-    let ready = !state.policy.directory().is_empty() && !state.stopping.load(Ordering::Relaxed);
+    let identities = &state.policy;
+    let ready =
+        identities.validity().holds() && !identities.directory().is_empty() && !state.stopping.load(Ordering::Relaxed);
     if !ready {
         return HttpResponse::ServiceUnavailable().content_type("text/plain").body("not ready\n");
     }

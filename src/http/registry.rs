@@ -3,7 +3,7 @@
 
 mod authorized;
 mod blob;
-mod body;
+pub(super) mod body;
 pub(super) mod error;
 mod list;
 mod manifest;
@@ -45,6 +45,8 @@ async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpRespo
     if path != "/v2" && !path.starts_with("/v2/") {
         return Err(ImagePathError::NoSuchRoute.into());
     }
+    // Everything below reads the identities after this.
+    state.policy.validity().hold().await?;
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }

@@ -62,7 +62,8 @@ fn route(path: &str) -> &'static str {
         "/jwt/auth" => "token",
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/api/v4/") => "api",
-        _ if path == "/" || path.starts_with("/-/") || path.starts_with("/groups/") => "console",
+        "/" | "/-" | "/groups" => "console",
+        _ if path.starts_with("/-/") || path.starts_with("/groups/") => "console",
         _ if path.starts_with("/v2/") => content(path),
         _ => "other",
     }

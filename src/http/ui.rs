@@ -94,7 +94,11 @@ use super::get;
 
 /// Registers the routes of the console, which pass requests on to its thread. They need `web::Data<Console>`.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource(["/", "/-/{page:.*}", "/groups", "/groups/{page:.*}"]).to(thread::pass_on));
+    // Scopes, whose prefixes are compared: patterns are regular expressions, which would be run at every pull.
+    config
+        .service(web::resource("/").to(thread::pass_on))
+        .service(web::scope("/-").default_service(web::to(thread::pass_on)))
+        .service(web::scope("/groups").default_service(web::to(thread::pass_on)));
 }
 
 /// Registers the pages, for the application of that thread. They need `web::Data<ApiState>`.
@@ -134,7 +138,7 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         )
         .service(page("/groups", FORMLESS).route(get().to(all_groups)))
         .service(page("/groups/", FORMLESS).route(get().to(all_groups)))
-        .service(web::resource("/-/{page:.*}").to(no_such_page));
+        .service(web::resource(["/-", "/-/{page:.*}"]).to(no_such_page));
 }
 
 /// Methods of pages.

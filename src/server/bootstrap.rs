@@ -1,21 +1,21 @@
 //! First start: fills an empty store with an administrator, an example group and a deploy token for it. Their
 //! secrets are written only into files that the service's user alone can read.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StartError;
-use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
+use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle};
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::bootstrap::{FirstRecords, GROUP};
 use crate::domain::user::Password;
 use crate::settings::Bootstrap;
+use crate::store::atomic_file;
 use crate::store::data_dir::DataDir;
 
 /// Result of the first start.
@@ -29,20 +29,31 @@ pub struct FirstStart {
     pub login_file: PathBuf,
 }
 
+/// Another replica has made the first records.
+#[derive(Debug, thiserror::Error)]
+#[error("the first records exist already")]
+struct AlreadyMade;
+
 /// Creates the first records, if the store is empty. Returns `None` if it is not.
 ///
 /// # Errors
-/// A file or the store cannot be written, or the password cannot be hashed.
+/// A file or the store cannot be written, the password cannot be hashed, or no credential is given where several replicas
+/// share the store.
 pub(super) async fn run(
     data: &DataDir,
     bootstrap: &Bootstrap,
     policy: &PolicyEvaluatorHandle,
-    tokens: &TokenIssuerHandle,
+    (tokens, is_shared): (&TokenIssuerHandle, bool),
 ) -> Result<Option<FirstStart>, StartError> {
     if !policy.directory().is_empty() {
         return Ok(None);
     }
     let failed = |error: &dyn std::fmt::Display| StartError::FirstStart(error.to_string());
+    if is_shared && bootstrap.admin_password.is_none() && bootstrap.admin_token.is_none() {
+        let missing =
+            "set bootstrap.admin_password or bootstrap.admin_token: a password in a file of one replica would be lost";
+        return Err(failed(&missing));
+    }
     // The files come first: after a crash in between, the store is empty and the next start begins anew.
     let (password, password_file) = match &bootstrap.admin_password {
         Some(password) => (password.clone(), None),
@@ -65,8 +76,23 @@ pub(super) async fn run(
         now,
     };
     let writes = records.writes();
-    let origin = Origin { author: Author::local(Who::Service), message: "first start" };
-    let made = policy.change(move |_| Ok::<_, Infallible>(Edited { writes, origin, value: () })).await;
-    made.map_err(|error| failed(&error))?;
+    let origin = ChangeOrigin { author: Author::local(Who::Service), message: "first start" };
+    // Of several replicas that start together, one makes the records.
+    let made =
+        policy.change(
+            move |directory| {
+                if directory.is_empty() { Ok(Edited { writes, origin, value: () }) } else { Err(AlreadyMade) }
+            },
+        );
+    match made.await {
+        Ok(()) => {}
+        Err(ChangeError::Refused(AlreadyMade)) => {
+            for file in password_file.iter().chain([&login_file]) {
+                atomic_file::remove_file(file).map_err(|error| failed(&error))?;
+            }
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(&error)),
+    }
     Ok(Some(FirstStart { admin: bootstrap.admin_username.to_string(), password_file, login_file }))
 }

@@ -8,7 +8,8 @@ use crate::settings::{Cache, Server};
 use crate::telemetry;
 
 // `telemetry` does not depend on `domain`, so its part of the stop is checked here.
-const _: () = assert!(telemetry::FINISH_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
+const _: () = assert!(telemetry::LAST_LINES_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
+const _: () = assert!(telemetry::LAST_SPANS_TIMEOUT.as_nanos() <= deadlines::LAST_SPANS.as_nanos());
 
 /// Returns the maximum number of connections in all and from one address, if the process may have this many files
 /// open. At most half of the files are reserved for stored blobs, downloads and their connections to upstreams. If

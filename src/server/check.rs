@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::error::AccountKeysError;
+use super::error::{AccountKeysError, StartError};
+use super::fleet;
 use super::net::{listeners, tls};
 use crate::auth::jwt::{KeyError, KeySet, Signer};
 use crate::auth::sealing::SealingKeys;
@@ -20,6 +21,7 @@ pub fn check(settings: &Settings) -> Vec<SettingsError> {
         folders(settings),
         keys(settings),
         account_keys(settings),
+        fleet_secret(settings),
         upstreams(settings),
     ];
     faults.into_iter().flatten().collect()
@@ -67,6 +69,17 @@ fn account_keys(settings: &Settings) -> Vec<SettingsError> {
         Some(format!("{}: {}", path.display(), AccountKeysError::Mode { mode, path: path.clone() }))
     });
     problem.map(|problem| settings.refuse(&["auth", "account_key_file"], problem)).into_iter().collect()
+}
+
+/// Checks the secret of the fleet.
+fn fleet_secret(settings: &Settings) -> Vec<SettingsError> {
+    let shared = settings.fleet.shared();
+    let problem = shared.and_then(|shared| fleet::secret(&shared.secret_file).err());
+    let problem = problem.map(|error| match error {
+        StartError::FleetSecret { path, problem } => format!("{}: {problem}", path.display()),
+        error => error.to_string(),
+    });
+    problem.map(|problem| settings.refuse(&["fleet", "secret_file"], problem)).into_iter().collect()
 }
 
 /// Returns the problem with a key file, which may be missing.

@@ -18,10 +18,12 @@ use arc_swap::ArcSwap;
 use self::followed_accounts::follow_accounts;
 pub(super) use self::stores::Stores;
 use super::StartError;
+use super::fleet::Fleet;
 use crate::actors::audit::AuditTrail;
-use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
+use crate::actors::blob_cache::{BlobCacheHandle, BlobUpstream, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::follower::FollowerHandle;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::Images;
 use crate::actors::janitor::{JanitorHandle, Parts, Trims};
@@ -33,6 +35,8 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
+use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::traffic::TrafficCounts;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -56,7 +60,7 @@ pub(super) struct Handles {
     pub(super) tidying: JanitorHandle,
     audit: AuditTrail,
     manifests: ManifestCacheHandle,
-    blobs: BlobCacheHandle,
+    pub(super) blobs: BlobCacheHandle,
     lists: Lists,
     last_used: LastUsed,
     images: Images,
@@ -68,6 +72,34 @@ pub(super) struct Handles {
     /// The upstreams that the routes use.
     world: CurrentUpstreams,
     warmer: Warmer,
+    /// What works with the other replicas; `None`: there are none.
+    pub(super) shared: Option<SharedParts>,
+}
+
+/// What works with the other replicas of a fleet. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct SharedParts {
+    /// Follows the changes of others.
+    pub(super) follower: FollowerHandle,
+    /// The downloads that replicas share.
+    pub(super) downloads: SharedDownloads,
+    /// The requests for manifests that replicas share.
+    pub(super) manifests: SharedManifests,
+}
+
+impl SharedParts {
+    /// Starts to work with the other replicas.
+    fn start(
+        fleet: &Fleet,
+        (policy, upstream, content): (&PolicyEvaluatorHandle, &UpstreamHandle, &ContentStore),
+        arbiter: &ArbiterHandle,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
+            downloads: fleet.downloads(upstream.clone())?,
+            manifests: fleet.manifests(content.clone())?,
+        })
+    }
 }
 
 /// The caches of manifests, blobs and lists, which are running, and what they share with other components.
@@ -88,6 +120,7 @@ impl Handles {
         stores: Stores,
         (signer, account_keys): (Signer, SealingKeys),
         settings: &Settings,
+        fleet: Option<&Fleet>,
     ) -> Result<Self, StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
@@ -97,7 +130,10 @@ impl Handles {
             &arbiter(),
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
-        let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
+        let shared = fleet.map(Fleet::shared).transpose()?;
+        let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
+        let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
+        let shared = fleet.map(start_shared).transpose()?;
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
@@ -109,7 +145,8 @@ impl Handles {
             let policy = policy.clone();
             Arc::new(move |group| policy.at_present().group(group)?.cache.max_bytes)
         };
-        let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
+        let (upstreams, stores) = ((upstream.clone(), shared.as_ref()), (content.clone(), files.clone(), spool));
+        let caches = Caches::start(upstreams, stores, quotas, settings);
         let stores = (content.clone(), files.clone());
         let pull_records = PullRecords::new(settings.audit.pulls);
         let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
@@ -153,13 +190,14 @@ impl Handles {
             accounts,
             world,
             warmer,
+            shared,
         })
     }
 }
 
 impl Caches {
     fn start(
-        upstream: &UpstreamHandle,
+        (upstream, shared): (UpstreamHandle, Option<&SharedParts>),
         (content, files, spool): (ContentStore, BlobFiles, Spool),
         quotas: GroupQuotas,
         settings: &Settings,
@@ -171,12 +209,17 @@ impl Caches {
         let reads = Reads::default();
         let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
         let (options, stores) = ((cache.manifests.clone(), cache.each), (content.clone(), evictor.clone()));
-        let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
-        let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
+        let upstreams = (upstream.clone(), shared.map(|shared| shared.manifests.clone()));
+        let manifests = ManifestCacheHandle::start(options, upstreams, stores, memory.clone(), &arbiter());
+        let stores = (content, files, spool);
+        let blob_upstream: Arc<dyn BlobUpstream> = match shared {
+            Some(shared) => Arc::new(shared.downloads.clone()),
+            None => Arc::new(upstream.clone()),
+        };
         let options = (cache.blobs.clone(), cache.each);
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, (evictor.clone(), quotas), options);
+        let blobs = BlobCacheHandle::start(&arbiter(), blob_upstream, stores, (evictor.clone(), quotas), options);
         blobs.verify_stored(settings.storage.verification);
-        Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
+        Self { manifests, blobs, lists: Lists::new(upstream, memory), reads, evictor }
     }
 }
 

@@ -68,6 +68,20 @@ pub enum StartError {
     /// The passwords of groups' accounts could not be encrypted with the present key.
     #[error("the passwords of groups' accounts could not be encrypted with the first key: {0}")]
     Resealing(String),
+    /// The secret of the fleet cannot be used.
+    #[error("fleet.secret_file: {}: {problem}", path.display())]
+    FleetSecret {
+        /// The path of the file.
+        path: std::path::PathBuf,
+        /// The problem with it.
+        problem: String,
+    },
+    /// The file with the id of this replica is damaged.
+    #[error("{} has no id of a replica; remove it, and a new one is made", .0.display())]
+    ReplicaId(std::path::PathBuf),
+    /// The client for other replicas cannot be made.
+    #[error("requests to other replicas are not possible: {0}")]
+    Replicas(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {

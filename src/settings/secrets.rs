@@ -5,18 +5,19 @@ use super::layers::{Node, Value};
 use super::repair::{Fault, Remedy};
 
 /// The keys of secrets. Each has a twin that ends in `_file`.
-pub(super) const SECRETS: [&str; 4] = ["password", "second_password", "admin_password", "admin_token"];
+pub(super) const SECRETS: [&str; 6] =
+    ["password", "second_password", "admin_password", "admin_token", "database_url", "bucket_secret_key"];
 
 /// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
 pub(super) const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
 
-/// Reads the files named by the `..._file` keys of the section `[bootstrap]`, of upstreams and of their accounts.
+/// Reads the files named by the `..._file` keys of the sections `[bootstrap]` and `[fleet]`, of upstreams and of their accounts.
 /// Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
 pub(super) fn load_secret_files(root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {
         match section.as_str() {
-            "bootstrap" => load_table(node, &[section], &mut faults),
+            "bootstrap" | "fleet" => load_table(node, &[section], &mut faults),
             "upstreams" => {
                 for (name, upstream) in node.entries_mut().into_iter().flatten() {
                     load_table(upstream, &[section, name], &mut faults);

@@ -1,4 +1,4 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]` and `[audit]`, a file for each
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]`, `[audit]` and `[fleet]`, a file for each
 //! but `[proxy]`, and the check of `[telemetry]`. A component that has keys of its own in a section has a struct for
 //! them, which is a field here with a name that begins with `*`; see [`deserializer`](super::deserializer). The other
 //! keys are those that the composition uses, or several components.
@@ -8,6 +8,7 @@ mod auth;
 mod bootstrap;
 mod cache;
 mod console;
+mod fleet;
 mod storage;
 
 use serde::Deserialize;
@@ -17,6 +18,7 @@ pub use self::auth::Auth;
 pub use self::bootstrap::Bootstrap;
 pub use self::cache::{Cache, TagTimes};
 pub use self::console::Console;
+pub use self::fleet::{Fleet, SharedEngines};
 pub use self::storage::Storage;
 use super::ValidationError;
 use crate::domain::upstream::NetworkMode;

@@ -17,9 +17,40 @@ pub enum StoreError {
     /// The content that was read is not the content that was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// An engine that several replicas share has failed.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// The store is closed, because the process ends. Nothing was changed.
     #[error("the service is stopping")]
     Closed,
+}
+
+/// A failure of an engine that several replicas share.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    /// The database cannot be reached. Nothing was changed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The database has refused a statement. Nothing was changed.
+    #[error("the database has refused it: {0}")]
+    Refused(String),
+    /// The object store cannot be reached, or has refused a request.
+    #[error("the object store failed: {0}")]
+    ObjectStore(String),
+    /// The object store cannot hold a change log.
+    #[error("the object store cannot be used: {0}")]
+    Unsuitable(String),
+    /// The connection to the database was lost during a change, which may be stored or not.
+    #[error(
+        "the connection to the database was lost: nobody knows whether this is stored. Look at the result, and repeat it if it is not \
+         there"
+    )]
+    Unknown,
+    /// A change is stored, and a replica may still decide without it.
+    #[error(
+        "this is stored, but not confirmed by all replicas: some may go on as before for a time. It can be repeated"
+    )]
+    Unconfirmed,
 }
 
 impl StoreError {
@@ -28,6 +59,14 @@ impl StoreError {
         match self {
             Self::Full => "the disk is full",
             Self::Closed => "the service is stopping",
+            Self::Fleet(FleetError::Unknown) => "the connection to the database was lost",
+            Self::Fleet(FleetError::Unconfirmed) => "not all replicas have confirmed it",
+            Self::Fleet(
+                FleetError::Unreachable(reason)
+                | FleetError::Refused(reason)
+                | FleetError::ObjectStore(reason)
+                | FleetError::Unsuitable(reason),
+            ) => reason,
             Self::Io(reason) | Self::Damaged(reason) => reason,
         }
     }
@@ -174,7 +213,9 @@ impl OpenError {
                 let free = atomic_file::free_bytes(data).unwrap_or(0);
                 Self::Full { path, missing: needed.saturating_sub(free).max(1) }
             }
-            StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => Self::Io { path, error },
+            StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed | StoreError::Fleet(_) => {
+                Self::Io { path, error }
+            }
         }
     }
 }

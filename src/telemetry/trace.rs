@@ -56,7 +56,7 @@ thread_local! {
 }
 
 /// Maximum time that the end of the process waits for the collector.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Name under which the spans are those of this program.
 const NAME: &str = "dependency-proxy";
@@ -80,7 +80,7 @@ pub fn traces_are_made() -> bool {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        if let Err(error) = self.0.shutdown_with_timeout(FINISH_TIMEOUT) {
+        if let Err(error) = self.0.shutdown_with_timeout(LAST_SPANS_TIMEOUT) {
             tracing::warn!(%error, "the last spans could not be sent to the collector of traces");
         }
     }

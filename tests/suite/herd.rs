@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 static HERD_LOCK: Mutex<()> = Mutex::const_new(());
 
 /// Maximum resident memory of the service with some hundred downloads.
-const MAX_RESIDENT_BYTES: u64 = 64 * MIB;
+const MAX_RESIDENT_BYTES: u64 = 28 * MIB;
 
 struct Scene {
     hub: FakeRegistry,
@@ -155,7 +155,7 @@ async fn a_thousand_pull_a_cached_image_at_once_without_an_error() {
     let connections: Vec<Connection> = join_all(pulls).await.into_iter().map(Result::unwrap).collect();
     eprintln!("{} pulls of a cached image took {:.1?}", connections.len(), started.elapsed());
     assert_eq!(scene.hub.requests().total(), upstream, "a hit asks nobody");
-    scene.assert_memory_below(96 * MIB, "with a thousand connections");
+    scene.assert_memory_below(60 * MIB, "with a thousand connections");
 }
 
 #[actix_rt::test]

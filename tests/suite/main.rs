@@ -23,6 +23,7 @@ mod eviction;
 mod explanation;
 mod fair;
 mod faults;
+mod fleet;
 mod freshness;
 mod fsck;
 mod group_accounts;

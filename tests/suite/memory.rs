@@ -10,7 +10,7 @@ use crate::service::{Client, Config, Service};
 const MIB: u64 = 1 << 20;
 
 /// Memory of the caches and budgets of the default configuration, plus 64 MiB for everything else.
-const MAX_RESIDENT_BYTES: u64 = 64 * MIB + (16 + 32) * MIB + 24 * MIB;
+const MAX_RESIDENT_BYTES: u64 = 28 * MIB + (16 + 32) * MIB + 24 * MIB;
 
 async fn scene() -> (FakeRegistry, Service, Client) {
     let hub = FakeRegistry::start();

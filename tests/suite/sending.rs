@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use self::wire::{Stream, Wire};
 use crate::operating::metrics::metric;
-use crate::service::{Client, Config, Scenario, Service, Started, eventually, secure};
+use crate::service::{Client, Config, DEADLINE, Scenario, Service, Started, eventually, secure};
 
 const MIB: u64 = 1 << 20;
 
@@ -213,10 +213,13 @@ async fn a_client_that_neither_reads_nor_asks_to_the_end_is_cut_off() {
     stuck.body(1000).await.unwrap();
     // A head that never ends.
     let mut line = scene.request("GET", &scene.small, "").trim_end().to_owned();
-    while stuck.stream.write_all(line.as_bytes()).await.is_ok() {
-        line = "\r\nx: y".to_owned();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let endless = async {
+        while stuck.stream.write_all(line.as_bytes()).await.is_ok() {
+            line = "\r\nx: y".to_owned();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, endless).await.expect("the connection is closed");
     // The connection of the client that created the scene is idle for the same time.
     scene.until_connections(0).await;
     assert!(deaf.until_cut().await < 32 * MIB);

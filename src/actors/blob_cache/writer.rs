@@ -145,7 +145,7 @@ impl Writer {
 pub(super) fn unstored(error: &StoreError) -> Unstored {
     match error {
         StoreError::Full => Unstored::NoSpace,
-        StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => {
+        StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed | StoreError::Fleet(_) => {
             tracing::debug!(%error, "the store cannot take a blob");
             Unstored::StoreFailed
         }

@@ -16,7 +16,7 @@ use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::pull_records::{self, PullRecords};
 use crate::actors::pulls::PullCounts;
 use crate::actors::traffic::TrafficCounts;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
@@ -79,6 +79,11 @@ const FILES_PER_STEP: usize = 256;
 impl Parts {
     /// Writes what waits to be written, and updates the gauges.
     pub(super) async fn tidy(&self) {
+        // First, so that what is written has the addresses that other replicas have recorded.
+        match self.identities.used_elsewhere().await {
+            Ok(elsewhere) => self.last_used.merge(elsewhere),
+            Err(error) => tracing::warn!(%error, "the last uses that other replicas have recorded could not be read"),
+        }
         let used = self.last_used.take_unwritten();
         report("times and addresses of last use", self.identities.note_last_used(used).await);
         report("sums of refusals", self.audit.write_sums(Timestamp::now(), false).await);
@@ -269,7 +274,8 @@ impl Parts {
         let max = self.max_tombstones;
         let expire = move |directory: &_| {
             let (writes, value) = retention::expire(directory, max, Timestamp::now())?;
-            let origin = Origin { author: Author::local(Who::Service), message: "ended tokens removed for their age" };
+            let origin =
+                ChangeOrigin { author: Author::local(Who::Service), message: "ended tokens removed for their age" };
             Ok::<_, CommandError>(Edited { writes, origin, value })
         };
         if let Err(error) = self.policy.change(expire).await {

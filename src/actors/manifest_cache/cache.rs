@@ -260,7 +260,7 @@ impl CachedManifests {
             Ok(value) => return Some(value),
             Err(StoreError::Closed) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, None),
-            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Fleet(_))) => {
                 static LINES: LineLimit<()> = LineLimit::new();
                 if let Some(left_out) = LINES.admit(&()) {
                     tracing::error!(%error, left_out, "the cache could not be read or written");

@@ -20,6 +20,7 @@ use crate::actors::admission::{Share, Shares, refused};
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::Cause;
+use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::single_flight::{Join, SingleFlight};
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::{UpstreamHandle, Verdict};
@@ -57,7 +58,7 @@ impl ManifestCache {
     pub(super) fn new(
         options: &ManifestCacheOptions,
         times: CurrentTimes,
-        upstream: UpstreamHandle,
+        (upstream, shared): (UpstreamHandle, Option<SharedManifests>),
         store: ContentStore,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
@@ -69,7 +70,7 @@ impl ManifestCache {
             fetches: SingleFlight::new(options.max_fetches.get()),
             head_shares: Shares::of("manifests", options.max_fetches.get()),
             fetch_shares: Shares::of("manifests", options.max_fetches.get()),
-            fetcher: Fetcher { upstream, store, memory, unstored, evictor, max_stored_bytes },
+            fetcher: Fetcher { upstream, shared, store, memory, unstored, evictor, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),
         }

@@ -11,9 +11,11 @@ use super::response::{Fetched, SharedOutcome};
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{CollectError, Collected, Lease, MemoryBudget};
 use crate::actors::pull_failure::Cause;
+use crate::actors::shared_manifests::{Claim, Lead, SharedManifests};
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::{GetManifest, HeadManifest, UpstreamHandle, Verdict};
 use crate::domain::deadlines;
+use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError, Named};
@@ -29,6 +31,8 @@ use crate::upstream::{Content, ManifestHead, UpstreamError};
 #[derive(Clone)]
 pub(super) struct Fetcher {
     pub(super) upstream: UpstreamHandle,
+    /// Requests that replicas share; `None`: there are no others.
+    pub(super) shared: Option<SharedManifests>,
     pub(super) store: ContentStore,
     pub(super) memory: MemoryBudget,
     pub(super) unstored: Arc<UnstoredReports>,
@@ -59,6 +63,9 @@ const NO_MANIFEST: &str = "no manifest";
 /// Maximum length of a manifest in bytes. No real manifest is as long; a longer body is treated as an attack.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
+/// Maximum number of times that a request is claimed: a replica that does not have it is replaced.
+const MAX_CLAIMS: usize = 3;
+
 impl Fetcher {
     /// Sends a `HEAD` for a manifest. `revalidation` is the time for it if a stale manifest can be served instead.
     pub(super) async fn head(
@@ -80,10 +87,15 @@ impl Fetcher {
     /// specification, "Pulling manifests"). Fails if upstream does not send a manifest with the expected digest, or if
     /// there is no memory. With `has_stale` it does not wait while upstream's limit is reached.
     pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId, has_stale: bool) -> SharedOutcome<Fetched> {
-        let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let received = async {
-            match self.upstream.send(GetManifest { origin, reference, group, has_stale }).await {
-                Ok(content) => (self.receive(key, group, content).await, true),
+            match self.content(key, group, has_stale).await {
+                Ok((content, lead)) => {
+                    let received = self.receive(key, group, content).await;
+                    if let Some(lead) = lead {
+                        lead.finish(received.as_ref().ok().map(|(manifest, _, _)| manifest.clone()));
+                    }
+                    (received, true)
+                }
                 Err(error) => {
                     let was_sent = error.was_sent();
                     (Err(cause(key, &error.into())), was_sent)
@@ -101,6 +113,54 @@ impl Fetcher {
         };
         let stored = self.store(manifest.clone(), &key.origin).await;
         SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
+    }
+
+    /// Returns the content of a manifest: from upstream, or from another replica that fetches it, or has fetched it.
+    async fn content(
+        &self,
+        key: &ManifestKey,
+        group: GroupId,
+        has_stale: bool,
+    ) -> Result<(Content, Option<Lead>), UpstreamError> {
+        let ManifestKey { origin, reference } = key;
+        let (mut failed, shared) = (None, self.shared.iter());
+        // A second attempt takes the place of a replica that does not have it.
+        for shared in shared.cycle().take(MAX_CLAIMS) {
+            let leader = match shared.claim(origin, reference, failed).await {
+                Some(Claim::Lead { epoch }) => {
+                    let lead = shared.lead(origin, reference, epoch);
+                    return match self.get(key, group, has_stale).await {
+                        Ok(content) => Ok((content, Some(lead))),
+                        Err(error) => {
+                            lead.finish(None);
+                            Err(error)
+                        }
+                    };
+                }
+                Some(Claim::Follow(leader)) => leader,
+                None => break,
+            };
+            let digest = if leader.landed { self.confirmed_digest(key, group).await } else { None };
+            if (digest.is_some() || !leader.landed)
+                && let Some(content) = shared.of_leader(&leader, origin, reference, digest).await
+            {
+                return Ok((content, None));
+            }
+            failed = Some(leader.epoch);
+        }
+        Ok((self.get(key, group, has_stale).await?, None))
+    }
+
+    async fn get(&self, key: &ManifestKey, group: GroupId, has_stale: bool) -> Result<Content, UpstreamError> {
+        let (origin, reference) = (key.origin.clone(), key.reference.clone());
+        self.upstream.send(GetManifest { origin, reference, group, has_stale }).await
+    }
+
+    /// Returns the digest that upstream confirms now; `None` if a `GET` has to decide.
+    async fn confirmed_digest(&self, key: &ManifestKey, group: GroupId) -> Option<Digest> {
+        let (origin, reference) = (key.origin.clone(), key.reference.clone());
+        let head = self.upstream.send(HeadManifest { origin, reference, revalidation: None, group }).await.ok()?;
+        head.confirmed()?.digest
     }
 
     /// Receives a manifest, and reports to its mirror, or to the UpstreamFetcher, whether it is valid.
@@ -150,7 +210,7 @@ impl Fetcher {
                 self.unstored.report(Unstored::NoSpace, Some((image, &digest)));
                 false
             }
-            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Fleet(_))) => {
                 static LINES: LineLimit<Origin> = LineLimit::new();
                 if let Some(left_out) = LINES.admit(image) {
                     tracing::warn!(%image, %digest, %error, left_out, "a manifest could not be stored");

@@ -24,6 +24,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
+use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::deadlines;
@@ -58,10 +59,10 @@ pub struct Pulled {
 }
 
 impl ManifestCacheHandle {
-    /// Starts the actor on this arbiter.
+    /// Starts the actor on this arbiter. `shared` has the requests that replicas share; `None`: there are no others.
     pub fn start(
         (options, limits): (ManifestCacheOptions, CacheLimits),
-        upstream: UpstreamHandle,
+        (upstream, shared): (UpstreamHandle, Option<SharedManifests>),
         (store, evictor): (ContentStore, Evictor),
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
@@ -85,7 +86,7 @@ impl ManifestCacheHandle {
         let (all, each) = (limits.max_waiters.get(), limits.max_waiters_per_group.get());
         let waiters = SharedLimit::new("manifest_waiters", all, each);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
-            ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
+            ManifestCache::new(&options, of_actor, (upstream, shared), store, memory, unstored, evictor)
         });
         Self(Arc::new(Inner { actor, cache, waiters, times, revalidations: Revalidations::default() }))
     }

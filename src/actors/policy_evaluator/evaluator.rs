@@ -1,76 +1,85 @@
-//! The actor: applies changes one after the other, writes them in batches, and publishes snapshots.
+//! The actor: collects changes into batches, one of which is stored at a time, and publishes snapshots.
 
 use std::mem;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use actix::prelude::*;
-use arc_swap::ArcSwap;
-use jiff::Timestamp;
 
-use super::{Acknowledge, Audit, Change, Observer, Prepared};
+use super::batch::{Batch, Computed};
+use super::handle::Published;
+use super::{Acknowledge, Change, Confirmer, Edit, Follow};
 use crate::actors::abort_on_panic::abort_on_panic;
-use crate::auth::secret;
-use crate::domain::audit::Event;
-use crate::domain::audit::changes;
-use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
-use crate::store::identities::IdentityStore;
+use crate::store::fleet::{Committed, Missed};
+use crate::store::identities::{IdentityStore, Snapshot, Stored};
 use crate::telemetry::LineLimit;
 
 /// Single writer of the directory; see the module.
 pub struct PolicyEvaluator {
     store: IdentityStore,
-    published: Arc<ArcSwap<Directory>>,
-    observer: Arc<OnceLock<Observer>>,
-    /// The published directory with all changes applied that are not durable yet.
-    next: Directory,
+    /// Waits for the other replicas; `None`: there are none.
+    confirmer: Option<Confirmer>,
+    published: Arc<Published>,
+    /// The published directory.
+    current: Snapshot,
     /// Changes of the next batch.
-    waiting: Vec<Waiting>,
-    /// True while a batch is being written.
-    committing: bool,
+    waiting: Vec<Edit>,
+    /// True while a batch is being stored.
+    storing: bool,
 }
 
-/// Reports that a batch was written, or why it was not. `directory` contains its changes.
+/// Reports that a batch was stored, or why it was not.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Committed {
-    directory: Directory,
-    batch: Vec<Waiting>,
-    outcome: Result<(), StoreError>,
-}
-
-/// A change that waits to become durable, and the function that reports the result to its caller.
-struct Waiting {
-    writes: Vec<Write>,
-    events: Vec<Event>,
-    acknowledge: Acknowledge,
-}
+struct Finished(Computed);
 
 impl PolicyEvaluator {
-    /// Creates the actor. It publishes snapshots in `published`, and calls the observer, if there is one.
+    /// Creates the actor. It publishes snapshots in `published`.
     pub(super) fn new(
-        directory: Directory,
-        store: IdentityStore,
-        published: Arc<ArcSwap<Directory>>,
-        observer: Arc<OnceLock<Observer>>,
+        current: Snapshot,
+        (store, confirmer): (IdentityStore, Option<Confirmer>),
+        published: Arc<Published>,
     ) -> Self {
-        Self { store, published, observer, next: directory, waiting: Vec::new(), committing: false }
+        Self { store, confirmer, published, current, waiting: Vec::new(), storing: false }
     }
 
-    /// Writes all waiting changes in one batch. While a batch is being written, further changes collect
-    /// for the next one.
-    fn commit(&mut self, me: Addr<Self>) {
-        if self.committing || self.waiting.is_empty() {
+    /// Stores all waiting changes in one batch. While a batch is being stored, further changes collect for the next
+    /// one.
+    fn store_waiting(&mut self, me: Addr<Self>) {
+        if self.storing || self.waiting.is_empty() {
             return;
         }
-        self.committing = true;
-        let (store, directory, batch) = (self.store.clone(), self.next.clone(), mem::take(&mut self.waiting));
-        actix_rt::spawn(async move {
-            let writes: Vec<Write> = batch.iter().flat_map(|change| change.writes.clone()).collect();
-            let events: Vec<Event> = batch.iter().flat_map(|change| change.events.clone()).collect();
-            let outcome = store.commit(writes, events).await;
-            me.do_send(Committed { directory, batch, outcome });
-        });
+        self.storing = true;
+        let batch = Batch { known: self.current.clone(), edits: mem::take(&mut self.waiting) };
+        let store = self.store.clone();
+        actix_rt::spawn(async move { me.do_send(Finished(batch.store(&store).await)) });
+    }
+
+    fn publish(&mut self, snapshot: Snapshot) {
+        self.current = snapshot;
+        self.published.show(&self.current);
+    }
+
+    /// Publishes a stored change, unless a later one was published meanwhile.
+    fn publish_stored(&mut self, Stored { snapshot, committed }: Stored) -> Option<Committed> {
+        if snapshot.version >= self.current.version {
+            self.publish(snapshot);
+        }
+        committed
+    }
+
+    /// Tells the callers of a batch its outcome: of a stored change once no other replica decides without it.
+    fn acknowledge(&self, outcome: Result<Option<Committed>, StoreError>, acknowledgements: Vec<Acknowledge>) {
+        let tell = |outcome: &Result<(), StoreError>, all: Vec<Acknowledge>| {
+            all.into_iter().for_each(|acknowledge| acknowledge(outcome.clone()));
+        };
+        match (outcome, self.confirmer.clone()) {
+            (Ok(Some(committed)), Some(confirmer)) => drop(actix_rt::spawn(async move {
+                let confirmed = confirmer.confirm(committed).await;
+                tell(&confirmed, acknowledgements);
+            })),
+            (outcome, _) => tell(&outcome.map(drop), acknowledgements),
+        }
     }
 }
 
@@ -82,52 +91,57 @@ impl Handler<Change> for PolicyEvaluator {
     type Result = ();
 
     fn handle(&mut self, Change(edit): Change, ctx: &mut Self::Context) {
-        if let Some(Prepared { writes, audit, acknowledge }) = edit(&self.next) {
-            let before = self.next.clone();
-            self.next.apply(&writes);
-            let events = audit.events((&before, &self.next), &writes);
-            self.waiting.push(Waiting { writes, events, acknowledge });
-            self.commit(ctx.address());
-        }
+        self.waiting.push(edit);
+        self.store_waiting(ctx.address());
     }
 }
 
-impl Handler<Committed> for PolicyEvaluator {
+impl Handler<Finished> for PolicyEvaluator {
     type Result = ();
 
-    fn handle(&mut self, Committed { directory, mut batch, outcome }: Committed, ctx: &mut Self::Context) {
-        self.committing = false;
-        match &outcome {
-            Ok(()) => {
-                let directory = Arc::new(directory);
-                self.published.store(directory.clone());
-                self.observer.get().into_iter().for_each(|observer| observer(&directory));
-            }
-            Err(error) => {
-                static LINES: LineLimit<()> = LineLimit::new();
-                if let Some(left_out) = LINES.admit(&()) {
-                    tracing::error!(%error, left_out, "changes of identities could not be stored");
-                }
-                // Later changes were computed from a directory that contains the failed ones, so they fail, too.
-                batch.append(&mut self.waiting);
-                self.next = Directory::clone(&self.published.load());
+    fn handle(&mut self, Finished(Computed { outcome, acknowledgements }): Finished, ctx: &mut Self::Context) {
+        self.storing = false;
+        let outcome = outcome.map(|stored| self.publish_stored(stored));
+        if let Err(error) = &outcome {
+            static LINES: LineLimit<()> = LineLimit::new();
+            if let Some(left_out) = LINES.admit(&()) {
+                tracing::error!(%error, left_out, "changes of identities could not be stored");
             }
         }
-        for change in batch {
-            (change.acknowledge)(outcome.clone());
-        }
-        self.commit(ctx.address());
+        self.acknowledge(outcome, acknowledgements);
+        self.store_waiting(ctx.address());
     }
 }
 
-impl Audit {
-    /// Returns the events, in which nothing has the form of a secret.
-    fn events(self, directories: (&Directory, &Directory), writes: &[Write]) -> Vec<Event> {
-        let events = match self {
-            Self::Origin(origin) => changes::events(directories, writes, &origin, Timestamp::now()),
-            Self::Given(events) => events,
-        };
-        events.into_iter().map(|event| event.with_texts(|text| secret::redacted(text).into_owned())).collect()
+impl Handler<Follow> for PolicyEvaluator {
+    type Result = ();
+
+    fn handle(&mut self, Follow(missed): Follow, _: &mut Self::Context) {
+        match missed {
+            Missed::Changes(changes) => {
+                let mut next = self.current.clone();
+                for change in changes {
+                    // A batch of this replica, or another look, may have added some meanwhile.
+                    if change.version == next.version.next() {
+                        next.follow(&[change]);
+                    }
+                }
+                if next.version > self.current.version {
+                    self.publish(next);
+                }
+            }
+            Missed::Everything(snapshot) => {
+                if snapshot.version < self.current.version {
+                    metrics::counter!("dependency_proxy_fleet_versions_went_back_total").increment(1);
+                    tracing::error!(
+                        known = %self.current.version, found = %snapshot.version,
+                        "the database has an older state than before, as after a restore: credentials that were revoked since are \
+                         valid again"
+                    );
+                }
+                self.publish(*snapshot);
+            }
+        }
     }
 }
 

@@ -5,42 +5,85 @@ use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::{Audit, Change, ChangeError, Edited, Observer, PolicyEvaluator, Prepared};
+use super::{Audit, Change, ChangeError, Confirmer, Edited, Follow, Observer, PolicyEvaluator, Prepared, Validity};
 use crate::actors::admission::AdmissionLimit;
 use crate::domain::audit::Event;
-use crate::domain::directory::{Directory, Write};
+use crate::domain::directory::{Directory, Version, Write};
 use crate::store::error::StoreError;
-use crate::store::identities::IdentityStore;
+use crate::store::fleet::Missed;
+use crate::store::identities::{IdentityStore, Snapshot};
 
 /// Handle of the directory: reads a snapshot without a message, and sends changes to the actor.
 #[derive(Clone)]
 pub struct PolicyEvaluatorHandle {
-    published: Arc<ArcSwap<Directory>>,
-    observer: Arc<OnceLock<Observer>>,
+    published: Arc<Published>,
+    validity: Validity,
     actor: Addr<PolicyEvaluator>,
     waiting: AdmissionLimit,
 }
 
+/// The current directory, as the actor publishes it.
+pub(super) struct Published {
+    directory: ArcSwap<Directory>,
+    version: watch::Sender<Version>,
+    observer: OnceLock<Observer>,
+}
+
+/// What the actor needs where other replicas change the directory, too.
+pub struct Shared {
+    /// Waits for the other replicas.
+    pub confirmer: Confirmer,
+    /// Whether the directory may be used now. Its holder extends it.
+    pub validity: Validity,
+}
+
+impl Published {
+    /// Publishes a snapshot.
+    pub(super) fn show(&self, snapshot: &Snapshot) {
+        let directory = Arc::new(snapshot.directory.clone());
+        self.directory.store(directory.clone());
+        self.observer.get().into_iter().for_each(|observer| observer(&directory));
+        self.version.send_replace(snapshot.version);
+    }
+}
+
 impl PolicyEvaluatorHandle {
     /// Starts the actor on this arbiter, with the directory that the store holds. At most `max_waiting`
-    /// changes wait at a time.
+    /// changes wait at a time. `shared` is given where other replicas have the same store.
     ///
     /// # Errors
     ///
     /// Fails if the store cannot be read.
-    pub async fn start(store: IdentityStore, arbiter: &ArbiterHandle, max_waiting: usize) -> Result<Self, StoreError> {
-        let directory = store.load().await?;
-        Ok(Self::start_with(directory, store, arbiter, max_waiting))
+    pub async fn start(
+        store: IdentityStore,
+        arbiter: &ArbiterHandle,
+        max_waiting: usize,
+        shared: Option<Shared>,
+    ) -> Result<Self, StoreError> {
+        let current = store.load().await?;
+        Ok(Self::start_with(current, (store, shared), arbiter, max_waiting))
     }
 
-    fn start_with(directory: Directory, store: IdentityStore, arbiter: &ArbiterHandle, max_waiting: usize) -> Self {
-        let published = Arc::new(ArcSwap::from_pointee(directory.clone()));
-        let observer: Arc<OnceLock<Observer>> = Arc::default();
-        let actor = PolicyEvaluator::new(directory, store, published.clone(), observer.clone());
+    fn start_with(
+        current: Snapshot,
+        (store, shared): (IdentityStore, Option<Shared>),
+        arbiter: &ArbiterHandle,
+        max_waiting: usize,
+    ) -> Self {
+        let (confirmer, validity) = match shared {
+            Some(Shared { confirmer, validity }) => (Some(confirmer), validity),
+            None => (None, Validity::default()),
+        };
+        let published = Arc::new(Published {
+            directory: ArcSwap::from_pointee(current.directory.clone()),
+            version: watch::Sender::new(current.version),
+            observer: OnceLock::new(),
+        });
+        let actor = PolicyEvaluator::new(current, (store, confirmer), published.clone());
         let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
-        Self { published, observer, actor, waiting: AdmissionLimit::new("changes", max_waiting) }
+        Self { published, validity, actor, waiting: AdmissionLimit::new("changes", max_waiting) }
     }
 
     /// Starts an actor on this thread with these records, which are stored in this folder first.
@@ -57,27 +100,53 @@ impl PolicyEvaluatorHandle {
     ) -> Result<(Self, IdentityStore), Box<dyn std::error::Error>> {
         let store = crate::store::embedded::identity::EmbeddedIdentities::open(data)?;
         store.commit(&records.records().map(Write::Put).collect::<Vec<_>>(), &[])?;
-        let directory = store.load()?;
+        let current = Snapshot { directory: store.load()?, version: Version::default() };
         let store = IdentityStore::embedded(store);
-        Ok((Self::start_with(directory, store.clone(), &Arbiter::current(), 100), store))
+        Ok((Self::start_with(current, (store.clone(), None), &Arbiter::current(), 100), store))
     }
 
     /// Calls `observer` with the current directory, and with each later one before its changes are acknowledged. It
     /// must not block or panic. Must be called before the first change, and once.
     pub fn observe(&self, observer: impl Fn(&Directory) + Send + Sync + 'static) {
         observer(&self.at_present());
-        drop(self.observer.set(Box::new(observer)));
+        drop(self.published.observer.set(Box::new(observer)));
     }
 
     /// Returns the current directory. It contains every change that was acknowledged.
     pub fn directory(&self) -> Arc<Directory> {
-        self.published.load_full()
+        self.published.directory.load_full()
     }
 
     /// Returns the current directory as a guard, which is cheaper than [`Self::directory`] but must not be held
     /// across an `await` or stored.
     pub fn at_present(&self) -> Guard<Arc<Directory>> {
-        self.published.load()
+        self.published.directory.load()
+    }
+
+    /// Returns whether the directory may be used now. Requests are decided only while it may.
+    pub fn validity(&self) -> &Validity {
+        &self.validity
+    }
+
+    /// Returns the version of the current directory.
+    pub fn version(&self) -> Version {
+        *self.published.version.borrow()
+    }
+
+    /// Waits until the current directory has this change.
+    pub async fn reached(&self, version: Version) {
+        let mut versions = self.published.version.subscribe();
+        // It fails only if the sender is gone, which this handle keeps.
+        drop(versions.wait_for(|current| *current >= version).await);
+    }
+
+    /// Adds what other replicas have changed. When this returns, it is published.
+    pub async fn follow(&self, missed: Missed) {
+        if matches!(&missed, Missed::Changes(changes) if changes.is_empty()) {
+            return;
+        }
+        // It fails only when the service stops.
+        self.actor.send(Follow(missed)).await.ok();
     }
 
     /// Applies an edit, which sees the directory with all earlier changes. When this returns, all of its writes are
@@ -117,9 +186,13 @@ impl PolicyEvaluatorHandle {
     {
         let permit = self.waiting.try_acquire().ok_or(ChangeError::Busy)?;
         let (done, result) = oneshot::channel();
-        self.actor.do_send(Change(Box::new(move |directory| match edit(directory) {
+        let edit = |newest: Result<&Directory, &StoreError>| match newest {
+            Ok(directory) => edit(directory).map_err(ChangeError::Refused),
+            Err(error) => Err(error.clone().into()),
+        };
+        self.actor.do_send(Change(Box::new(move |newest| match edit(newest) {
             Err(error) => {
-                drop(done.send(Err(ChangeError::Refused(error))));
+                drop(done.send(Err(error)));
                 None
             }
             Ok((writes, audit, value)) => {

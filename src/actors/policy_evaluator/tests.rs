@@ -15,7 +15,7 @@ use crate::store::identities::IdentityStore;
 fn count_up(directory: &Directory) -> Result<Edited<u64>, String> {
     let last_user = directory.service().last_user + 1;
     let service = Service { last_user, ..directory.service().clone() };
-    let origin = Origin { author: Author::local(Who::Service), message: "counted" };
+    let origin = ChangeOrigin { author: Author::local(Who::Service), message: "counted" };
     Ok(Edited { writes: vec![Write::Put(Record::Service(service))], origin, value: last_user })
 }
 
@@ -25,11 +25,11 @@ async fn start(data: &Path) -> (PolicyEvaluatorHandle, IdentityStore) {
 
 async fn start_over(store: EmbeddedIdentities) -> (PolicyEvaluatorHandle, IdentityStore) {
     let store = IdentityStore::embedded(store);
-    (PolicyEvaluatorHandle::start(store.clone(), &Arbiter::current(), 1000).await.unwrap(), store)
+    (PolicyEvaluatorHandle::start(store.clone(), &Arbiter::current(), 1000, None).await.unwrap(), store)
 }
 
 async fn stored(store: &IdentityStore) -> u64 {
-    store.load().await.unwrap().service().last_user
+    store.load().await.unwrap().directory.service().last_user
 }
 
 #[actix_rt::test]

@@ -16,7 +16,7 @@ use crate::actors::policy_evaluator::Edited;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::password;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::id::{CredentialId, UserId};
@@ -44,11 +44,14 @@ async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_
             let tokens = tokens.clone();
             async move { tokens.issue(IssueToken { credentials, address: Ipv4Addr::LOCALHOST.into() }).await }
         });
-        while tokens.actor.send(Checking).await.unwrap() == 0 {
-            actix_rt::task::yield_now().await;
-        }
+        let checking = async {
+            while tokens.actor.send(Checking).await.unwrap() == 0 {
+                actix_rt::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), checking).await.unwrap();
         let change = vec![Write::Put(Record::User(changed))];
-        let origin = Origin { author: Author::local(Who::Service), message: "user changed" };
+        let origin = ChangeOrigin { author: Author::local(Who::Service), message: "user changed" };
         policy.change(|_| Ok::<_, Infallible>(Edited { writes: change, origin, value: () })).await.unwrap();
         drop(hashing);
         assert!(matches!(issuing.await.unwrap(), Err(IssueError::Refused(_))));

@@ -49,6 +49,11 @@ impl KeySet {
         Self { keys: vec![key] }
     }
 
+    /// Returns the set of these keys: ids and secrets.
+    pub(in crate::auth) fn of(keys: impl Iterator<Item = (String, [u8; 32])>) -> Self {
+        Self { keys: keys.map(|(kid, secret)| StoredKey { kid, secret: hex::encode(secret) }).collect() }
+    }
+
     /// Returns a set whose first key is new, followed by the first one of this set.
     #[must_use]
     pub fn rotated(self) -> Self {

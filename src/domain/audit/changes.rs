@@ -24,7 +24,7 @@ const LEFT_OUT: [&str; 2] = ["credential", "created_at"];
 
 /// The origin of a change.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct ChangeOrigin {
     /// The principal who makes it.
     pub author: Author,
     /// The change in words.
@@ -41,7 +41,7 @@ struct Change<'a> {
 pub fn events(
     (before, after): (&Directory, &Directory),
     writes: &[Write],
-    origin: &Origin,
+    origin: &ChangeOrigin,
     at: Timestamp,
 ) -> Vec<Event> {
     let change = Change { before, after };
@@ -64,7 +64,7 @@ struct Affected<'a> {
 }
 
 impl Affected<'_> {
-    fn event(self, change: &Change<'_>, origin: &Origin, at: Timestamp) -> Event {
+    fn event(self, change: &Change<'_>, origin: &ChangeOrigin, at: Timestamp) -> Event {
         let (old, new) = (self.old.as_ref(), self.new);
         let name = name(old, new, at);
         let event = Event::new(at, origin.author.clone(), (&name, origin.message), self.entity, self.target);

@@ -68,6 +68,41 @@ pub struct EventPart {
     pub more: bool,
 }
 
+/// Time for which the clock may have been set back, in microseconds: numbers of events are compared with times.
+const CLOCK_TOLERANCE: u64 = 24 * 3600 * 1_000_000;
+
+impl EventQuery {
+    /// Returns the first and the last number that the part can have, of events up to the number `last`.
+    pub fn numbers(&self, last: EventId) -> (u64, u64) {
+        // No event was written before the time that it has.
+        let after = self.filter.after.and_then(|after| u64::try_from(after.as_microsecond()).ok());
+        let first = after.unwrap_or_default().saturating_sub(CLOCK_TOLERANCE);
+        match (self.from, self.ascending) {
+            (None, _) => (first, last.0),
+            (Some(from), true) => (first.max(from.0.saturating_add(1)), last.0),
+            (Some(from), false) => (first, last.0.min(from.0.saturating_sub(1))),
+        }
+    }
+}
+
+impl EventPart {
+    /// Adds the next event, in the order of the query, if it belongs to the part. Returns true as long as further
+    /// events matter.
+    pub fn add(&mut self, id: EventId, event: Event, query: &EventQuery) -> bool {
+        if !query.filter.fits(&event) {
+            return true;
+        }
+        self.total += 1;
+        if self.total > query.skip && self.events.len() < query.limit {
+            self.events.push((id, event));
+        } else if self.total > query.skip {
+            self.more = true;
+            return query.counted;
+        }
+        true
+    }
+}
+
 impl EventFilter {
     /// Returns true if an event is wanted.
     pub fn fits(&self, event: &Event) -> bool {

@@ -45,6 +45,11 @@ pub enum RecordKey {
     Service,
 }
 
+/// The error for a text that is no key of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no key of a record")]
+pub struct RecordKeyError;
+
 /// One write of a change. The writes of one change are applied together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most writes are puts, and a change has few")]
@@ -128,6 +133,28 @@ impl Record {
     }
 }
 
+impl std::str::FromStr for RecordKey {
+    type Err = RecordKeyError;
+
+    fn from_str(text: &str) -> Result<Self, RecordKeyError> {
+        let number = |digits: &str| digits.parse().map_err(|_| RecordKeyError);
+        let mut parts = text.split('/');
+        let key = match (parts.next(), parts.next(), parts.next()) {
+            (Some("user"), Some(id), None) => Self::User(UserId(number(id)?)),
+            (Some("group"), Some(id), None) => Self::Group(GroupId(number(id)?)),
+            (Some("membership"), Some(group), Some(user)) => {
+                Self::Membership(GroupId(number(group)?), UserId(number(user)?))
+            }
+            (Some("token"), Some(id), None) => Self::Token(TokenId(number(id)?)),
+            (Some("tombstone"), Some(id), None) => Self::Tombstone(id.parse().map_err(|_| RecordKeyError)?),
+            (Some("service"), None, None) => Self::Service,
+            _ => return Err(RecordKeyError),
+        };
+        // A key has one text form, so that two texts never mean one record.
+        if parts.next().is_none() && key.to_string() == text { Ok(key) } else { Err(RecordKeyError) }
+    }
+}
+
 impl std::fmt::Display for RecordKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -138,5 +165,48 @@ impl std::fmt::Display for RecordKey {
             Self::Tombstone(id) => write!(f, "tombstone/{id}"),
             Self::Service => f.write_str("service"),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = RecordKey> {
+        prop_oneof![
+            any::<u64>().prop_map(|id| RecordKey::User(UserId(id))),
+            any::<u64>().prop_map(|id| RecordKey::Group(GroupId(id))),
+            any::<(u64, u64)>().prop_map(|(group, user)| RecordKey::Membership(GroupId(group), UserId(user))),
+            any::<u64>().prop_map(|id| RecordKey::Token(TokenId(id))),
+            any::<[u8; 16]>().prop_map(|bits| RecordKey::Tombstone(CredentialId::from_random(bits))),
+            Just(RecordKey::Service),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_survives_being_printed_and_parsed(key in key()) {
+            prop_assert_eq!(key.to_string().parse(), Ok(key));
+        }
+
+        #[test]
+        fn a_text_that_is_parsed_is_the_one_that_is_printed(
+            text in "(user|group|membership|token|tombstone|service)(/[0-9a-fA-F+]{0,3}){0,3}",
+        ) {
+            if let Ok(key) = text.parse::<RecordKey>() {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "user", "user/", "user/07", "user/1/2", "service/1", "event/0000000000000001"] {
+            assert_eq!(text.parse::<RecordKey>(), Err(RecordKeyError), "{text}");
+        }
+        assert_eq!("user/7".parse::<RecordKey>().unwrap(), RecordKey::User(UserId(7)));
     }
 }

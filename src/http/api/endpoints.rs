@@ -15,10 +15,15 @@ mod statistics;
 mod tokens;
 mod users;
 
-use actix_web::{Resource, Scope, web};
+use actix_web::body::MessageBody;
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::Data;
+use actix_web::{Error, Resource, ResponseError, web};
 
 use super::endpoint::Endpoint;
 use super::error::ApiError;
+use super::state::ApiState;
 
 /// The endpoints of one subject.
 pub(in crate::http::api) struct Section {
@@ -50,7 +55,7 @@ pub(in crate::http::api) fn all() -> Vec<Section> {
 
 /// Returns the routes of all endpoints below `/api/v4`. Unknown paths are refused, and so are methods that a path does
 /// not have. Endpoints of one path follow one another.
-pub(in crate::http::api) fn scope() -> Scope {
+pub(in crate::http::api) fn scope() -> impl HttpServiceFactory {
     let mut paths: Vec<Vec<Endpoint>> = Vec::new();
     for endpoint in all().into_iter().flat_map(|section| section.endpoints) {
         match paths.last_mut() {
@@ -59,7 +64,22 @@ pub(in crate::http::api) fn scope() -> Scope {
         }
     }
     let scope = web::scope("/api/v4").default_service(web::to(no_route));
-    paths.into_iter().fold(scope, |scope, endpoints| scope.service(resource(endpoints)))
+    let scope = paths.into_iter().fold(scope, |scope, endpoints| scope.service(resource(endpoints)));
+    scope.wrap(from_fn(with_valid_identities))
+}
+
+/// Handles a request on identities that are not too old: middleware for all endpoints.
+async fn with_valid_identities(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse, Error> {
+    let state = request.app_data::<Data<ApiState>>().cloned();
+    if let Some(state) = state
+        && let Err(error) = state.identities.hold().await
+    {
+        return Ok(request.into_response(ApiError::TooOld(error).error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// Returns the resource of the endpoints of one path.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
-use crate::actors::policy_evaluator::ChangeError;
+use crate::actors::policy_evaluator::{ChangeError, TooOld};
 use crate::actors::token_issuer::PasswordError;
 use crate::domain::commands::CommandError;
 
@@ -101,6 +101,9 @@ pub(crate) enum ApiError {
     /// Too many jobs that pull images are running.
     #[error("503 Service Unavailable - too many jobs are running, try again later")]
     TooManyJobs,
+    /// This replica does not know whether the identities are as they were.
+    #[error("503 Service Unavailable - {0}")]
+    TooOld(TooOld),
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
@@ -128,6 +131,7 @@ impl ApiError {
             ChangeError::Refused(refusal) => refusal,
             ChangeError::Busy => Self::Failed(ChangeError::Busy),
             ChangeError::Full => Self::Failed(ChangeError::Full),
+            ChangeError::Fleet(error) => Self::Failed(ChangeError::Fleet(error)),
             ChangeError::Store(reason) => Self::Failed(ChangeError::Store(reason)),
         }
     }
@@ -154,9 +158,9 @@ impl From<ImagesError> for ApiError {
         match error {
             ImagesError::Busy => Self::TooManyLists,
             ImagesError::Store(StoreError::Full) => Self::CacheFull,
-            ImagesError::Store(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed)) => {
-                Self::Cache(error)
-            }
+            ImagesError::Store(
+                error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed | StoreError::Fleet(_)),
+            ) => Self::Cache(error),
         }
     }
 }

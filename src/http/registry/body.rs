@@ -25,7 +25,7 @@ use crate::telemetry::{LineLimit, RequestId, served_bytes};
 const MAX_COPIED_BYTES: u64 = 32 * 1024;
 
 /// A range of a blob's bytes, as a response body.
-pub(super) struct BlobBody {
+pub(in crate::http) struct BlobBody {
     size: BodySize,
     remaining: u64,
     chunks: Chunks,
@@ -39,7 +39,7 @@ pub(super) struct BlobBody {
 
 /// Reason why the connection is cut in the middle of a body.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
+pub(in crate::http) enum BodyError {
     /// The remaining bytes could not be read or downloaded.
     #[error(transparent)]
     Blob(BlobError),
@@ -89,7 +89,7 @@ impl BlobBody {
     }
 
     /// Creates the body for this many bytes of these chunks. It belongs to no connection.
-    pub(super) fn of(length: u64, chunks: Chunks) -> Self {
+    pub(in crate::http) fn of(length: u64, chunks: Chunks) -> Self {
         let request = RequestId::present();
         Self { size: BodySize::Sized(length), remaining: length, chunks, served: None, queue: None, request }
     }

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::state::RegistryState;
+use crate::actors::policy_evaluator::TooOld;
 use crate::actors::pull_failure::{Cause, PullFailure, Reader};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
@@ -34,6 +35,9 @@ pub(in crate::http) enum RegistryError {
     /// The proxy as a whole is switched off.
     #[error("The dependency proxy is switched off here. An administrator can switch it on")]
     ProxyOff,
+    /// This replica does not know whether the identities are as they were.
+    #[error("{0}")]
+    TooOld(#[from] TooOld),
     /// The credential is known, and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),

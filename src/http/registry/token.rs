@@ -40,6 +40,7 @@ async fn issue(
     body: Result<Bytes, BodyFault>,
     state: &RegistryState,
 ) -> Result<HttpResponse, RegistryError> {
+    state.policy.validity().hold().await?;
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }

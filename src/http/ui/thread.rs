@@ -20,6 +20,7 @@ use super::fault::{Fault, Kind};
 use super::limits::{Admitted, Limits};
 use super::page::Frame;
 use super::passed::{PassedRequest, PassedResponse, SentBody};
+use crate::actors::policy_evaluator::TooOld;
 use crate::http::api::ApiState;
 use crate::http::form_body;
 use crate::telemetry::RequestId;
@@ -52,6 +53,7 @@ impl Console {
     async fn make(&self, request: &HttpRequest, body: SentBody) -> Result<HttpResponse, NotMade> {
         let busy = if request.method().is_safe() { NotMade::Busy } else { NotMade::TooManyForms };
         let admitted = self.limits.admit(request, &self.state).ok_or(busy)?;
+        self.state.identities.hold().await.map_err(NotMade::TooOld)?;
         let (response, made) = oneshot::channel();
         let passed = PassedRequest::of(request, body);
         self.jobs
@@ -81,6 +83,7 @@ pub(super) async fn pass_on(
 enum NotMade {
     Busy,
     TooManyForms,
+    TooOld(TooOld),
     Failed,
 }
 
@@ -100,6 +103,10 @@ impl From<NotMade> for Kind {
                 "Nothing was changed: too many forms are being carried out at this moment, of all people or of you. Go \
                  back, and send it again in a few seconds.",
             ),
+            NotMade::TooOld(error) => {
+                let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("Nothing was changed: {error}."));
+                return Self::Refused { status, reason: "store", sentence, wait: Some(1) };
+            }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "failed",

@@ -7,7 +7,7 @@ use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::sealing::SealingKeys;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::commands::upstream_account;
 use crate::domain::group::Group;
@@ -33,7 +33,8 @@ pub(super) async fn follow_accounts(
     let resealed = policy.change(move |directory| {
         let reseal = |group, upstream: &_, account: &_| resealing.reseal(group, upstream, account);
         let (writes, value) = upstream_account::reseal(directory, resealing.sealing_key(), reseal);
-        let origin = Origin { author: Author::local(Who::Service), message: "passwords of accounts encrypted again" };
+        let origin =
+            ChangeOrigin { author: Author::local(Who::Service), message: "passwords of accounts encrypted again" };
         Ok::<_, Infallible>(Edited { writes, origin, value })
     });
     let resealed = resealed.await.map_err(|error| StartError::Resealing(error.to_string()))?;

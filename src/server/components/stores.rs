@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::server::StartError;
+use crate::server::fleet::Fleet;
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
@@ -33,13 +34,23 @@ impl Stores {
     ///
     /// # Errors
     /// A folder or a database cannot be opened.
-    pub(in crate::server) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
+    pub(in crate::server) fn open(
+        data: &DataDir,
+        settings: &Settings,
+        fleet: Option<&Fleet>,
+    ) -> Result<Self, StartError> {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
         let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
         let refused = |error: OpenError| error.with_key_file(settings.auth.key_file.as_deref());
-        let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
-        operator_notes::move_into(&identities, data.path());
+        let identities = match fleet {
+            Some(fleet) => IdentityStore::fleet(fleet.identities.clone()),
+            None => {
+                let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
+                operator_notes::move_into(&identities, data.path());
+                IdentityStore::embedded(identities)
+            }
+        };
         let usage = Usage::default();
         let index = Index::open(data.path(), cache)?.counted_in(&usage);
         let index = index.within(vec![free_space(cache), free_space(data.path())]);
@@ -47,7 +58,7 @@ impl Stores {
         let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
-            identities: IdentityStore::embedded(identities),
+            identities,
             content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
             files: files.within(storage.max_bytes, usage),
             spool: Spool::open(cache)?,

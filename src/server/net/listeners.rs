@@ -1,4 +1,4 @@
-//! The two listening ports: one for clients, one for Prometheus.
+//! The listening ports: one for clients, one for Prometheus, and in a fleet one for other replicas.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +18,7 @@ use super::connection::Port;
 use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
-use crate::http::{self, ApiState, Console, EarlyRefusals, Paths, RegistryState};
+use crate::http::{self, ApiState, Console, EarlyRefusals, Paths, RegistryState, ReplicaState};
 use crate::server::error::CongestionError;
 use crate::server::{StartError, capacity, process};
 use crate::settings::Settings;
@@ -92,6 +92,22 @@ pub(in crate::server) fn serve_metrics(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok((address, handle))
+}
+
+/// Serves the other replicas of a fleet on this port.
+///
+/// # Errors
+/// The listener cannot be used.
+pub(in crate::server) fn serve_replicas(
+    (address, listener): Bound,
+    state: Data<ReplicaState>,
+) -> Result<ServerHandle, StartError> {
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(http::configure_replicas));
+    let server = server.workers(1).disable_signals().listen(listener);
+    let server = server.map_err(|error| StartError::Listen { address, error })?.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(handle)
 }
 
 /// Interval of the upkeep of histograms (`Metrics::run_upkeep`).

@@ -49,7 +49,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sever]",
-        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, audit, log, telemetry, upstream_defaults, upstreams",
+        "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, console, proxy, cache, audit, fleet, log, telemetry, upstream_defaults, upstreams",
     ),
     (
         "[cache]\nmax_waiter = 1",

@@ -165,7 +165,7 @@ impl Snapshot {
             let again = match &read {
                 Ok(history) => history.rest != Rest::Nothing,
                 Err(StoreError::Damaged(_)) => true,
-                Err(StoreError::Full | StoreError::Io(_) | StoreError::Closed) => false,
+                Err(StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_)) => false,
             };
             if !again || attempts == ATTEMPTS {
                 break read?;

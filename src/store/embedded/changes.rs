@@ -56,8 +56,9 @@ pub(super) use self::snapshot::{
 use super::events::is_key;
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
-use crate::domain::directory::{Directory, Record, Write};
+use crate::domain::directory::Directory;
 use crate::domain::id::InstallationId;
+pub(super) use crate::store::entry::{Entry, parse};
 use crate::store::error::StoreError;
 
 /// A position in the history of changes. The digest distinguishes histories that have the same number of changes.
@@ -91,14 +92,6 @@ impl Position {
     }
 }
 
-/// Effect of one write: the new value of a key, or its removal (`None`).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) value: Option<Box<RawValue>>,
-}
-
 /// Records by key, as JSON text.
 pub(super) type Records = BTreeMap<String, Box<RawValue>>;
 
@@ -109,16 +102,6 @@ struct Change<'a> {
     previous: Digest,
     at: Timestamp,
     writes: Cow<'a, [Entry]>,
-}
-
-impl Entry {
-    /// Returns the entry of a write. Fails if the record cannot be serialised.
-    pub(super) fn of(write: &Write) -> Result<Self, StoreError> {
-        Ok(match write {
-            Write::Put(record) => Self { key: record.key().to_string(), value: Some(to_raw_value(record)?) },
-            Write::Remove(key) => Self { key: key.to_string(), value: None },
-        })
-    }
 }
 
 /// Returns the records of a directory as they are written. Fails if one cannot be serialised.
@@ -137,16 +120,6 @@ pub(super) fn directory_of(records: &Records) -> Result<Directory, StoreError> {
 pub(super) fn events_in(mut records: Records) -> Records {
     records.retain(|key, _| is_key(key));
     records
-}
-
-/// Parses the record stored under this key. Fails if the text is no record, or is one with another key.
-pub(super) fn parse(key: &str, value: &[u8]) -> Result<Record, StoreError> {
-    let record = serde_json::from_slice::<Record>(value)?;
-    if record.key().to_string() == key {
-        Ok(record)
-    } else {
-        Err(damaged(&format!("the record at {key} has another key")))
-    }
 }
 
 /// Returns the line of the change that follows `position`, and the position after the change. Fails if the change

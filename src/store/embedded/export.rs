@@ -194,7 +194,7 @@ pub fn read(path: &Path) -> Result<Backup, StoreError> {
 pub fn read_up_to(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     let named = |error| match error {
         StoreError::Damaged(reason) => StoreError::Damaged(format!("{}: {reason}", path.display())),
-        StoreError::Full | StoreError::Io(_) | StoreError::Closed => error,
+        StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_) => error,
     };
     let backup = read_any(path, last).map_err(named)?;
     match last {

@@ -84,7 +84,7 @@ pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenErro
     opened.map_err(|refusal| match refusal {
         Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => found.refusal(files, reason),
         // No change is lost, so that a restore would not help.
-        Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_) | StoreError::Closed)) => {
+        Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_))) => {
             OpenError::of(&files.database, error, &files.data, reserve::MIN_FREE_BYTES)
         }
     })

@@ -9,6 +9,28 @@ pub(super) fn describe() {
     describe_store();
     describe_limits();
     describe_operation();
+    describe_fleet();
+}
+
+/// Describes the metrics of a replica that shares its engines with others.
+fn describe_fleet() {
+    describe_gauge!(
+        "dependency_proxy_fleet_engine_up",
+        "1 if the last look at the engine succeeded, by engine: database or object store"
+    );
+    describe_gauge!(
+        "dependency_proxy_fleet_follows_log",
+        "1 while this replica reads changes of identities in the object store in place of the database"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_downloads_total",
+        "Downloads of blobs, by role: led (received from upstream, for other replicas as well), followed (received from \
+         another replica), or alone"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_versions_went_back_total",
+        "Times that the database had an older state than before, as after a restore"
+    );
 }
 
 /// Describes the metrics of requests and pulls.

@@ -7,13 +7,13 @@ use fake_registry::FakeRegistry;
 
 use crate::service::Config;
 
-fn check(config: &Path, variables: &[(&str, &str)]) -> Output {
+pub(super) fn check(config: &Path, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
     command.args(["serve", "--check", "--config"]).arg(config).envs(variables.iter().copied());
     command.current_dir(config.parent().unwrap()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

@@ -9,6 +9,7 @@ mod log;
 pub mod metrics;
 mod monitoring;
 mod moved_cache;
+mod packaging;
 mod page;
 mod places;
 mod plain;

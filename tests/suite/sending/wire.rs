@@ -3,6 +3,9 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::service::DEADLINE;
 
 /// A byte stream in both directions, plain or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -53,7 +56,8 @@ impl Wire {
 
     /// Reads until the connection ends, which it must. Returns the number of bytes.
     pub(super) async fn until_cut(mut self) -> u64 {
-        while self.more().await.is_ok() {}
+        let reading = async { while self.more().await.is_ok() {} };
+        timeout(DEADLINE, reading).await.expect("the connection ends");
         self.unread.len() as u64
     }
 }

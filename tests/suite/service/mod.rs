@@ -22,7 +22,7 @@ pub use connection::Connection;
 pub use identities::{Group, Token, User};
 pub use scenario::{Scenario, Started};
 pub use secure::secure;
-pub use waiting::eventually;
+pub use waiting::{DEADLINE, eventually};
 
 /// Secret of the administrator's API token in every test.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
@@ -124,9 +124,10 @@ impl Service {
         self.child.id()
     }
 
-    /// Returns the maximum of resident memory so far, in bytes.
+    /// Returns the maximum of resident memory so far, in bytes, without the pages of files: those of the program are
+    /// many in a build without optimisation, and the kernel can drop them.
     pub fn peak_memory(&self) -> u64 {
-        self.memory("VmHWM:")
+        self.memory("VmHWM:") - self.memory("RssFile:")
     }
 
     fn memory(&self, name: &str) -> u64 {
@@ -138,6 +139,12 @@ impl Service {
     /// Kills the process (SIGKILL), and restarts it with the same data, at another port.
     pub fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.restart();
+    }
+
+    /// Restarts the service after its process was killed.
+    pub fn restart_after_kill(&mut self) {
         self.child.wait().unwrap();
         self.restart();
     }

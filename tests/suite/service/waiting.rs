@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Answer, Client};
 
 /// Maximum time that a test waits. Long, because a busy machine is slow; what waits does not wait longer than it must.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);

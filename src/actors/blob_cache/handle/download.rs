@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::BlobCacheHandle;
+use super::{BlobCacheHandle, MAX_LOOKUPS};
 use crate::actors::admission::Share;
 use crate::actors::blob_cache::coordinator::{JoinDownload, Joined};
 use crate::actors::blob_cache::error::BlobError;
@@ -15,8 +15,12 @@ use crate::actors::blob_cache::progress::{Accepted, End, Progress};
 use crate::actors::blob_cache::reader::{BlobReader, BlobSource, Follower};
 use crate::actors::blob_cache::request::OpenBlob;
 use crate::actors::blob_cache::upstream::BlobKey;
+use crate::actors::cache_status::CacheStatus;
+use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::store::blocking::spawn_blocking;
 use crate::store::link::Link;
 use crate::telemetry::TraceParent;
 
@@ -61,6 +65,37 @@ impl BlobCacheHandle {
             }
             (Some(End::Done) | None, None) => Err(BlobError::Interrupted),
         }
+    }
+
+    /// Opens a blob for another replica, without a link: the running download, or else the stored blob. The caller knows
+    /// that upstream has served it for this origin. Returns `None` if there is neither.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the download fails, or does not begin in time.
+    pub async fn open_for_replica(&self, origin: Origin, digest: Digest) -> Result<Option<BlobReader>, BlobError> {
+        let key = BlobKey { origin, digest };
+        for _ in 0..MAX_LOOKUPS {
+            let Some(Joined { mut progress, source }) = self.join(&key, Expected::default(), None, None).await? else {
+                let files = self.shared.files.clone();
+                let stored = spawn_blocking(move || files.blob(&digest, None)).await;
+                let stored = stored.map_err(|_| BlobError::Interrupted)?.ok().flatten();
+                return Ok(stored.map(|stored| stored.opened(CacheStatus::Hit)));
+            };
+            let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
+            let Progress { accepted, end, .. } = decided.await.map_err(|_| BlobError::Interrupted)?.clone();
+            match (end, accepted) {
+                (Some(End::Failed(error)), _) => return Err(error),
+                // It is stored, or nothing of it is: the next lookup finds out.
+                (Some(End::AlreadyStored | End::Unstored | End::Spilled { .. }), _) | (Some(End::Done), None) => {}
+                (_, Some(Accepted { length, file })) => {
+                    let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
+                    return Ok(Some(BlobReader::new(length, source, BlobSource::Spool(follower))));
+                }
+                (None, None) => return Err(BlobError::Interrupted),
+            }
+        }
+        Ok(None)
     }
 
     /// Follows the running download, or begins one if `begin` holds a permit of the group.

@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::fake_upstream::{FakeUpstream, Reply};
 use self::scene::{
-    LIMITS, ROOMY, Scene, collect, elsewhere, full_at_70_000, most, read, read_range, send_range, stocked, taken,
+    DEADLINE, LIMITS, ROOMY, Scene, collect, elsewhere, full_at_70_000, most, read, read_range, send_range, stocked,
+    taken,
 };
 use super::*;
 use crate::actors::blob_cache::{Chunk, Transfer};

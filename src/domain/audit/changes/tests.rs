@@ -25,7 +25,7 @@ fn token(id: u8) -> Token {
 fn of(before: &Directory, writes: &[Write]) -> Vec<Event> {
     let mut after = before.clone();
     after.apply(writes);
-    let origin = Origin { author: Author::local(Who::Service), message: "something done" };
+    let origin = ChangeOrigin { author: Author::local(Who::Service), message: "something done" };
     events((before, &after), writes, &origin, Timestamp::UNIX_EPOCH)
 }
 

@@ -82,6 +82,7 @@ impl Caller {
                 Ok(())
             }
             Err(ChangeError::Busy) => Err(ApiError::Failed(ChangeError::<CommandError>::Busy)),
+            Err(ChangeError::Fleet(error)) => Err(ApiError::Failed(ChangeError::Fleet(error))),
             Err(ChangeError::Store(reason)) => Err(ApiError::Failed(ChangeError::Store(reason))),
             Err(ChangeError::Refused(never)) => match never {},
         }

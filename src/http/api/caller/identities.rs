@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle};
+use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle, TooOld};
 use crate::domain::audit::Event;
 use crate::domain::directory::Directory;
 
@@ -18,6 +18,14 @@ impl Identities {
     /// Creates it from the handle of the policy evaluator, which owns the identities.
     pub(crate) fn new(policy: PolicyEvaluatorHandle) -> Self {
         Self(policy)
+    }
+
+    /// Waits until the identities in memory may be used.
+    ///
+    /// # Errors
+    /// They may be too old, because the engines that replicas share do not respond.
+    pub(in crate::http) async fn hold(&self) -> Result<(), TooOld> {
+        self.0.validity().hold().await
     }
 
     /// Returns a snapshot of all identities. It contains every change that was acknowledged.

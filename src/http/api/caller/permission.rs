@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Authority, Caller};
 use crate::actors::policy_evaluator::Edited;
-use crate::domain::audit::changes::Origin;
+use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::commands::CommandResult;
 use crate::domain::commands::summary::summary;
 use crate::domain::directory::Directory;
@@ -80,7 +80,7 @@ impl Caller {
                 let granted = decide(authority)?;
                 let (writes, value) = edit(authority, granted).map_err(ApiError::from)?;
                 let (changes, message) = (summary(directory, &writes), what(&value));
-                let origin = Origin { author, message };
+                let origin = ChangeOrigin { author, message };
                 let objects = writes.len();
                 Ok(Edited { writes, origin, value: (value, message, changes, objects) })
             })

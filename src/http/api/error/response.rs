@@ -56,7 +56,7 @@ impl ApiError {
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_status(error),
-                ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeError::Busy | ChangeError::Fleet(_) => StatusCode::SERVICE_UNAVAILABLE,
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
@@ -66,6 +66,7 @@ impl ApiError {
             | Self::TooManyAuditLists
             | Self::Cache(_)
             | Self::Audit(_)
+            | Self::TooOld(_)
             | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
@@ -114,7 +115,8 @@ impl ApiError {
             | Self::TooManyJobs
             | Self::TooManyLists
             | Self::TooManyAuditLists => "busy",
-            Self::Failed(ChangeError::Full | ChangeError::Store(_))
+            Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
+            | Self::TooOld(_)
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::CacheFull
@@ -147,6 +149,7 @@ impl ApiError {
                     json!({"message": "503 Service Unavailable - too many changes at once, try again"})
                 }
                 ChangeError::Full => json!({"message": FULL}),
+                ChangeError::Fleet(error) => json!({"message": format!("503 Service Unavailable - {error}")}),
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
@@ -164,6 +167,7 @@ impl ApiError {
             | Self::CacheFull
             | Self::NotAtRegistry(_)
             | Self::NoSizes
+            | Self::TooOld(_)
             | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),

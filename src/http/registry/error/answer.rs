@@ -26,6 +26,10 @@ impl RegistryError {
     pub(super) fn answer(&self) -> Answer {
         match self {
             Self::LoginNeeded | Self::BadBearer(_) => Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::TooOld(_) => {
+                let reason = "Database and object store of this service do not respond - try again";
+                Answer::unavailable(reason, Some(Duration::from_secs(1)))
+            }
             Self::ProxyOff | Self::Denied(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::Refused(refusal) if refusal.is_wrong_secret() => {
                 Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")

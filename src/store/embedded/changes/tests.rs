@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::directory::{RecordKey, Service};
+use crate::domain::directory::{Record, RecordKey, Service, Write};
 
 fn put(last_user: u64) -> Entry {
     Entry::of(&Write::Put(Record::Service(Service { last_user, ..Service::default() }))).unwrap()

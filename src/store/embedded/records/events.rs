@@ -17,9 +17,6 @@ type Stored = Result<(EventId, IVec), StoreError>;
 /// The number of an event, and the length of its key and value in bytes.
 pub(in crate::store::embedded) type SizedEvent = (EventId, u64);
 
-/// Time for which the clock may have been set back, in microseconds: numbers of events are compared with times.
-const CLOCK_TOLERANCE: u64 = 24 * 3600 * 1_000_000;
-
 impl RecordsDatabase {
     /// Returns the bytes that the events of changes take, and the last number; 0 if there are none.
     pub(in crate::store::embedded) fn size_of_events(&self) -> Result<(u64, u64), StoreError> {
@@ -55,7 +52,7 @@ impl RecordsDatabase {
         last: EventId,
     ) -> Result<EventPart, StoreError> {
         guarded(|| {
-            let (first, last) = bounds(query, last.0);
+            let (first, last) = query.numbers(last);
             if first > last {
                 return Ok(EventPart::default());
             }
@@ -105,18 +102,6 @@ impl RecordsDatabase {
     }
 }
 
-/// Returns the first and the last number of the part.
-fn bounds(query: &EventQuery, last: u64) -> (u64, u64) {
-    // No event was written before the time that it has.
-    let after = query.filter.after.and_then(|after| u64::try_from(after.as_microsecond()).ok());
-    let first = after.unwrap_or_default().saturating_sub(CLOCK_TOLERANCE);
-    match (query.from, query.ascending) {
-        (None, _) => (first, last),
-        (Some(from), true) => (first.max(from.0.saturating_add(1)), last),
-        (Some(from), false) => (first, last.min(from.0.saturating_sub(1))),
-    }
-}
-
 fn stored(entry: sled::Result<(IVec, IVec)>) -> Stored {
     let (key, value) = entry?;
     Ok((id_in(&key)?, value))
@@ -143,18 +128,8 @@ fn part(events: impl Iterator<Item = Stored>, query: &EventQuery) -> Result<Even
     let mut part = EventPart::default();
     for stored in events {
         let (id, value) = stored?;
-        let event: Event = serde_json::from_slice(&value)?;
-        if !query.filter.fits(&event) {
-            continue;
-        }
-        part.total += 1;
-        if part.total > query.skip && part.events.len() < query.limit {
-            part.events.push((id, event));
-        } else if part.total > query.skip {
-            part.more = true;
-            if !query.counted {
-                break;
-            }
+        if !part.add(id, serde_json::from_slice(&value)?, query) {
+            break;
         }
     }
     Ok(part)

@@ -83,7 +83,7 @@ impl Witness {
     fn unreadable(error: StoreError) -> Self {
         Self::Unreadable(match error {
             StoreError::Damaged(reason) => reason,
-            StoreError::Full | StoreError::Io(_) | StoreError::Closed => error.to_string(),
+            StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_) => error.to_string(),
         })
     }
 

@@ -13,7 +13,7 @@ use actix_rt::Arbiter;
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::fake_upstream::{FakeUpstream, Reply};
 use crate::actors::blob_cache::{
@@ -34,6 +34,9 @@ use crate::store::embedded::index::Index;
 use crate::store::link::Link;
 use crate::store::manifests::ManifestStore;
 use crate::store::spool::Spool;
+
+/// Maximum time for which a test waits for something.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Scene {
     pub(super) folder: TempDir,
@@ -131,26 +134,35 @@ impl Scene {
 
     /// Returns the committed bytes, once the spool has no file of the download any more.
     pub(super) async fn committed(&self) -> Option<Vec<u8>> {
-        while self.folder.path().join("spool").read_dir().unwrap().count() > 0 {
-            sleep(Duration::from_millis(2)).await;
-        }
+        let empty = async {
+            while self.folder.path().join("spool").read_dir().unwrap().count() > 0 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(DEADLINE, empty).await.unwrap();
         let hex = self.digest.hex();
         std::fs::read(self.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex)).ok()
     }
 
     pub(super) async fn until_committed(&self) -> Vec<u8> {
-        loop {
-            if let Some(bytes) = self.committed().await {
-                return bytes;
+        let committed = async {
+            loop {
+                if let Some(bytes) = self.committed().await {
+                    return bytes;
+                }
+                sleep(Duration::from_millis(2)).await;
             }
-            sleep(Duration::from_millis(2)).await;
-        }
+        };
+        timeout(DEADLINE, committed).await.unwrap()
     }
 
     pub(super) async fn until_linked(&self, group: u64) {
-        while !self.linked(group) {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let linked = async {
+            while !self.linked(group) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, linked).await.unwrap();
     }
 
     pub(super) fn linked(&self, group: u64) -> bool {

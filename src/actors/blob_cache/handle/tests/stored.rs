@@ -22,9 +22,12 @@ async fn who_asks_while_a_download_ends_asks_upstream_nothing_more() {
         let scene = Scene::new(FakeUpstream::of(4 << 20));
         // Repeatedly, so that some requests come while the file is in place and the link is not.
         let request = async || {
-            while !scene.linked(1) {
-                scene.open(1).await.unwrap();
-            }
+            let linked = async {
+                while !scene.linked(1) {
+                    scene.open(1).await.unwrap();
+                }
+            };
+            timeout(DEADLINE, linked).await.unwrap();
         };
         join_all((0..16).map(|_| request())).await;
         assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 0));

@@ -1,0 +1,122 @@
+//! The confirmation of changes by the other replicas, before they are acknowledged.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::Either;
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::validity::machine_time;
+use crate::domain::directory::Version;
+use crate::domain::fleet::confirmation::{Confirmation, Verdict};
+use crate::domain::fleet::validity::{Bound, MachineTime};
+use crate::domain::id::ReplicaId;
+use crate::store::error::{FleetError, StoreError};
+use crate::store::fleet::{ChangeLog, Committed, FleetIdentities, Replica};
+use crate::upstream::replicas::ReplicaClient;
+
+/// Logs changes and asks the other replicas for them. Cheap to clone.
+#[derive(Clone)]
+pub struct Confirmer {
+    bound: Bound,
+    identities: FleetIdentities,
+    log: ChangeLog,
+    replicas: ReplicaClient,
+}
+
+/// Time longer than any confirmation takes.
+const LONGEST_CONFIRMATION: Duration = Duration::from_secs(60);
+/// Number of attempts to log a change.
+const LOG_ATTEMPTS: usize = 3;
+/// Pause between them.
+const LOG_PAUSE: Duration = Duration::from_millis(100);
+
+impl Confirmer {
+    /// Returns the confirmer for these engines.
+    pub fn new(bound: Bound, identities: FleetIdentities, log: ChangeLog, replicas: ReplicaClient) -> Self {
+        Self { bound, identities, log, replicas }
+    }
+
+    /// Waits until no replica decides without this change.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`FleetError::Unconfirmed`] if a replica may still do so. The change is stored all the same.
+    pub(super) async fn confirm(&self, committed: Committed) -> Result<(), StoreError> {
+        let mut confirmation = Confirmation::new(self.bound, committed.others.iter().map(|replica| replica.id));
+        let version = committed.version;
+        let mut confirmed: FuturesUnordered<_> =
+            committed.others.iter().map(|other| self.wait_for(other, version)).collect();
+        // Goes on after all replicas have confirmed the change: one that loses the database later follows the log.
+        let mut logged = Some(self.log_in_background(committed.clone()));
+        loop {
+            let until = match confirmation.verdict(machine_time()) {
+                Verdict::Acknowledge => return Ok(()),
+                Verdict::Unconfirmed => return Err(FleetError::Unconfirmed.into()),
+                Verdict::Wait(until) => until,
+            };
+            tokio::select! {
+                Some(replica) = confirmed.next() => replica.into_iter().for_each(|id| confirmation.confirmed(id)),
+                outcome = outcome_of(&mut logged) => match outcome {
+                    true => confirmation.logged(machine_time()),
+                    false => confirmation.log_failed(machine_time()),
+                },
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    async fn wait_for(&self, other: &Replica, version: Version) -> Option<ReplicaId> {
+        // Longer than the confirmation takes, which ends it.
+        let has_it = self.replicas.wait_for((other.id, &other.address), version, LONGEST_CONFIRMATION).await;
+        has_it.then_some(other.id)
+    }
+
+    fn log_in_background(&self, committed: Committed) -> oneshot::Receiver<bool> {
+        let (done, outcome) = oneshot::channel();
+        let this = self.clone();
+        actix_rt::spawn(async move {
+            let logged = this.log(&committed).await;
+            // The change may be confirmed by all replicas already.
+            done.send(logged.is_ok()).ok();
+            match logged {
+                // The next writer would add it once more if this is lost.
+                Ok(()) => drop(this.identities.note_logged(committed.version).await),
+                Err(error) => {
+                    tracing::warn!(%error, version = %committed.version, "a change is missing in the change log")
+                }
+            }
+        });
+        outcome
+    }
+
+    async fn log(&self, committed: &Committed) -> Result<(), StoreError> {
+        for _ in 1..LOG_ATTEMPTS {
+            if self.log.add(committed, &self.identities).await.is_ok() {
+                return Ok(());
+            }
+            sleep(LOG_PAUSE).await;
+        }
+        self.log.add(committed, &self.identities).await
+    }
+}
+
+/// Returns whether the change was logged, once, and never after that.
+async fn outcome_of(logged: &mut Option<oneshot::Receiver<bool>>) -> bool {
+    let outcome = match logged {
+        Some(waiting) => Either::Left(waiting),
+        None => Either::Right(std::future::pending()),
+    };
+    let outcome = outcome.await.unwrap_or(false);
+    *logged = None;
+    outcome
+}
+
+async fn sleep_until(until: Option<MachineTime>) {
+    match until {
+        Some(until) => sleep(until.0.saturating_sub(machine_time().0)).await,
+        None => std::future::pending().await,
+    }
+}

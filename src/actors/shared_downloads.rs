@@ -1,0 +1,180 @@
+//! Downloads of blobs that the replicas of a fleet share: one replica receives a blob from upstream, and the others
+//! receive it from that one while it arrives. Where its leader does not respond any more, another goes on from the byte
+//! that it has.
+//!
+//! It stands between the blob cache and upstream: the cache verifies each blob by itself, whoever sends it. A blob that
+//! another replica has received before is requested there only after upstream has confirmed it to the account of the
+//! request now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
+use quick_cache::sync::Cache;
+use tokio::time::timeout;
+
+use super::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, UpstreamHandle};
+use crate::auth::sha256;
+use crate::domain::digest::Digest;
+use crate::domain::fleet::messages::BlobOf;
+use crate::domain::id::ReplicaId;
+use crate::domain::origin::Origin;
+use crate::store::fleet::{Claim, Flights, Leader};
+use crate::upstream::replicas::ReplicaClient;
+use crate::upstream::{Content, ContentHead, UpstreamError};
+
+/// Requests for blobs, shared with the other replicas. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedDownloads {
+    upstream: UpstreamHandle,
+    flights: Flights,
+    replicas: ReplicaClient,
+    /// Blobs that this replica has received, by itself or from another one: it may send them to others.
+    received: Arc<Cache<Digest, ()>>,
+    /// Numbers of leads whose replica has not responded, by blob.
+    failed: Arc<Cache<Digest, i64>>,
+}
+
+/// Maximum number of blobs of which it is known that this replica has received them.
+const MAX_RECEIVED: usize = 100_000;
+/// Maximum number of leads that are known to have failed.
+const MAX_FAILED: usize = 1_000;
+/// Maximum time to ask the database. After it the replica downloads alone.
+const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
+/// Number of leaders that are tried.
+const ATTEMPTS: usize = 4;
+impl SharedDownloads {
+    /// Shares the downloads from this upstream.
+    pub fn new(upstream: UpstreamHandle, flights: Flights, replicas: ReplicaClient) -> Self {
+        let (received, failed) = (Arc::new(Cache::new(MAX_RECEIVED)), Arc::new(Cache::new(MAX_FAILED)));
+        Self { upstream, flights, replicas, received, failed }
+    }
+
+    /// Returns true if this replica may send the blob to another one: it has received it for this origin.
+    pub fn has_received(&self, origin: &Origin, digest: &Digest) -> bool {
+        self.received.contains_key(&key(origin, digest))
+    }
+
+    async fn get(self, request: GetBlob) -> Result<Content, UpstreamError> {
+        let key = key(&request.origin, &request.digest);
+        let mut failed = self.failed.get(&key);
+        for _ in 0..ATTEMPTS {
+            let Ok(Ok(claim)) = timeout(CLAIM_TIMEOUT, self.flights.claim(&key, failed)).await else { break };
+            let leader = match claim {
+                Claim::Lead { epoch } => return self.lead(request, key, epoch).await,
+                Claim::Follow(leader) => leader,
+            };
+            if leader.landed && request.from == 0 {
+                let (origin, digest) = (request.origin.clone(), request.digest);
+                self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
+            }
+            match self.follow(&request, key, &leader).await {
+                Some(content) => return Ok(content),
+                None => failed = Some(leader.epoch),
+            }
+        }
+        count("alone");
+        self.received.insert(key, ());
+        self.upstream.request(request).await
+    }
+
+    /// Receives the blob from upstream, for the others as well.
+    async fn lead(self, request: GetBlob, key: Digest, epoch: i64) -> Result<Content, UpstreamError> {
+        count("led");
+        // Before the first byte: the others ask at once.
+        self.received.insert(key, ());
+        match self.upstream.request(request).await {
+            Ok(content) => Ok(self.landing(content, key, epoch)),
+            Err(error) => {
+                self.received.remove(&key);
+                self.flights.release(&key, epoch).await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns content whose end is recorded.
+    fn landing(self, content: Content, key: Digest, epoch: i64) -> Content {
+        let stream = stream::unfold((content.stream, self), move |(mut stream, shared)| async move {
+            let item = stream.next().await;
+            if item.is_none() {
+                let flights = shared.flights.clone();
+                actix_rt::spawn(async move { flights.land(&key, epoch).await.ok() });
+            }
+            item.map(|item| (item, (stream, shared)))
+        });
+        Content { stream: stream.boxed(), ..content }
+    }
+
+    /// Receives the blob from another replica; `None` if that has none, or does not respond.
+    async fn follow(&self, request: &GetBlob, key: Digest, leader: &Leader) -> Option<Content> {
+        let blob = BlobOf { origin: request.origin.clone(), digest: request.digest, from: request.from };
+        let begun = self.replicas.while_alive(at(leader), self.replicas.blob(at(leader).1, &blob)).await??;
+        count("followed");
+        self.received.insert(key, ());
+        let head = ContentHead { length: Some(begun.length), digest: Some(request.digest), media_type: None };
+        let stream = self.clone().watched(begun.stream, key, leader.clone());
+        Some(Content { head, stream, mirror: None })
+    }
+
+    /// Returns the stream of a leader, which ends with an error where it is not alive any more.
+    fn watched(
+        self,
+        stream: BoxStream<'static, Result<Bytes, String>>,
+        key: Digest,
+        leader: Leader,
+    ) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
+        let state = Some((stream, self, leader));
+        let next = move |state: Option<(BoxStream<'static, Result<Bytes, String>>, Self, Leader)>| async move {
+            let (mut stream, shared, leader) = state?;
+            match shared.replicas.while_alive(at(&leader), stream.next()).await {
+                Some(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, shared, leader)))),
+                Some(None) => None,
+                Some(Some(Err(reason))) => Some((Err(UpstreamError::Interrupted { reason }), None)),
+                None => {
+                    shared.failed.insert(key, leader.epoch);
+                    let reason = "another replica, which was receiving it, does not respond".to_owned();
+                    Some((Err(UpstreamError::Interrupted { reason }), None))
+                }
+            }
+        };
+        stream::unfold(state, next).boxed()
+    }
+}
+
+/// Returns the id and the address of a leader.
+fn at(leader: &Leader) -> (ReplicaId, &str) {
+    (leader.replica.id, &leader.replica.address)
+}
+
+/// Returns the key of a blob in the table of shared downloads.
+fn key(origin: &Origin, digest: &Digest) -> Digest {
+    // An origin can always be written as JSON; the digest alone would still separate blobs.
+    let origin = serde_json::to_string(origin).unwrap_or_default();
+    sha256::digest(format!("{origin}\n{digest}").as_bytes())
+}
+
+fn count(role: &'static str) {
+    metrics::counter!("dependency_proxy_fleet_downloads_total", "role" => role).increment(1);
+}
+
+impl Requests<GetBlob> for SharedDownloads {
+    fn request(&self, request: GetBlob) -> BoxFuture<'static, Result<Content, UpstreamError>> {
+        self.clone().get(request).boxed()
+    }
+}
+
+impl Requests<HeadBlob> for SharedDownloads {
+    fn request(&self, request: HeadBlob) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+        self.upstream.request(request)
+    }
+}
+
+impl Requests<GetBlobRange> for SharedDownloads {
+    fn request(&self, request: GetBlobRange) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
+        self.upstream.request(request)
+    }
+}

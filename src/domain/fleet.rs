@@ -1,0 +1,18 @@
+//! Several replicas of the service that share one store of identities: how long a replica may decide without a look
+//! at the store, and when a change may be acknowledged.
+//!
+//! Each replica decides by a directory in memory. It looks at the store again and again, and decides only for a bounded
+//! time after the last look ([`validity`]). A change is acknowledged once every replica has it or has stopped to decide
+//! without it ([`confirmation`]). So no replica decides by what held before an acknowledged change. Times of two
+//! machines are never compared.
+//!
+//! A look at the store reads the database or, while that cannot be reached, the change log in the object store. The
+//! log has a change before it counts as logged, and has no gaps: what is missing there after a crash is added before
+//! the next change. [`messages`] are those by which a replica asks another whether it has a change.
+
+pub mod confirmation;
+pub mod messages;
+pub mod validity;
+
+#[cfg(test)]
+mod model;

@@ -1,0 +1,120 @@
+//! The internal port of a replica, for the other replicas of its fleet. Each request is signed with the secret of the
+//! fleet, and each response, too. Blobs are sent to replicas that show neither group nor user: they have checked these.
+
+use std::time::Duration;
+
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::registry::body::BlobBody;
+use crate::actors::blob_cache::{BlobCacheHandle, Transfer};
+use crate::actors::follower::FollowerHandle;
+use crate::actors::replica_signing::{ReplicaSigning, Signing};
+use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::shared_manifests::SharedManifests;
+use crate::domain::directory::Version;
+use crate::domain::fleet::messages::{
+    BLOB_LENGTH, BLOB_PATH, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, ManifestOf, NONCE, ReplicaVersion, SIGNATURE,
+    VERSION_PATH, request_text, response_text,
+};
+use crate::domain::id::ReplicaId;
+
+/// What the routes use.
+pub(crate) struct ReplicaState {
+    /// The follower, which looks for changes.
+    pub(crate) follower: FollowerHandle,
+    /// Signatures of messages.
+    pub(crate) signing: ReplicaSigning,
+    /// This replica.
+    pub(crate) replica: ReplicaId,
+    /// The stored blobs and running downloads.
+    pub(crate) blobs: BlobCacheHandle,
+    /// The blobs that this replica has received.
+    pub(crate) downloads: SharedDownloads,
+    /// The manifests that this replica fetches, or has received.
+    pub(crate) manifests: SharedManifests,
+}
+
+#[derive(Deserialize)]
+struct VersionQuery {
+    at_least: Version,
+}
+
+/// Maximum time for which a request waits for a change.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// Registers the routes of the internal port.
+pub(crate) fn configure_replicas(config: &mut web::ServiceConfig) {
+    config
+        .route(VERSION_PATH, web::get().to(version))
+        .route(MANIFEST_PATH, web::get().to(manifest))
+        .route(BLOB_PATH, web::get().to(blob));
+}
+
+/// Responds with the version of the directory of this replica, once it is at least the requested one or after a time.
+async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
+    let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
+    let Ok(web::Query(VersionQuery { at_least })) = web::Query::from_query(request.query_string()) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    let version = state.follower.wait_for(at_least, MAX_WAIT).await;
+    let Ok(body) = serde_json::to_string(&ReplicaVersion { replica: state.replica, version }) else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    let signature = state.signing.sign(&response_text(&body, nonce));
+    HttpResponse::Ok().insert_header((SIGNATURE, signature)).content_type("application/json").body(body)
+}
+
+#[derive(Deserialize)]
+struct ContentQuery {
+    of: String,
+}
+
+/// Responds with a manifest that this replica is fetching, or has received, for the same origin.
+async fn manifest(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
+    let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
+    let Some(wanted) = wanted::<ManifestOf>(&request) else { return HttpResponse::BadRequest().finish() };
+    let Ok(Some(manifest)) = state.manifests.for_replica(&wanted).await else {
+        return HttpResponse::NotFound().finish();
+    };
+    let (media_type, digest) = (manifest.media_type.clone(), manifest.digest.to_string());
+    let signature = state.signing.sign(&response_text(&format!("{media_type}\n{digest}"), nonce));
+    let mut response = HttpResponse::Ok();
+    response.insert_header((SIGNATURE, signature)).insert_header((MEDIA_TYPE, media_type));
+    response.insert_header((DIGEST, digest)).content_type("application/octet-stream").body(manifest.bytes.clone())
+}
+
+/// Responds with the bytes of a blob that this replica is receiving, or has received, for the same origin.
+async fn blob(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
+    let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
+    let Some(BlobOf { origin, digest, from }) = wanted(&request) else { return HttpResponse::BadRequest().finish() };
+    if !state.downloads.has_received(&origin, &digest) {
+        return HttpResponse::NotFound().finish();
+    }
+    let opened = match state.blobs.open_for_replica(origin, digest).await {
+        Ok(Some(opened)) if from <= opened.length() => opened,
+        Ok(_) | Err(_) => return HttpResponse::NotFound().finish(),
+    };
+    let length = opened.length();
+    let signature = state.signing.sign(&response_text(&length.to_string(), nonce));
+    let mut response = HttpResponse::Ok();
+    response.insert_header((SIGNATURE, signature)).insert_header((BLOB_LENGTH, length.to_string()));
+    let body = BlobBody::of(length - from, opened.chunks(from..length, Transfer::Copy));
+    response.content_type("application/octet-stream").body(body)
+}
+
+/// Returns what a request wants.
+fn wanted<T: DeserializeOwned>(request: &HttpRequest) -> Option<T> {
+    let web::Query(ContentQuery { of }) = web::Query::from_query(request.query_string()).ok()?;
+    serde_json::from_slice(&hex::decode(of).ok()?).ok()
+}
+
+/// Returns the nonce of a request that another replica has signed.
+fn signed_nonce<'a>(request: &'a HttpRequest, state: &ReplicaState) -> Option<&'a str> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let (nonce, signature) = (header(NONCE)?, header(SIGNATURE)?);
+    let target = request.uri().path_and_query()?.as_str();
+    state.signing.has_signed(&request_text(target, nonce), signature).then_some(nonce)
+}

@@ -1,0 +1,165 @@
+//! What a replica needs of the engines that it shares with others: opened at the start, before the identities are read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use super::net::listeners::{self, Bound as BoundPort};
+use crate::actors::follower::Follower;
+use crate::actors::policy_evaluator::{Confirmer, PolicyEvaluatorHandle, Shared, Validity};
+use crate::actors::replica_signing::ReplicaSigning;
+use crate::actors::shared_downloads::SharedDownloads;
+use crate::actors::shared_manifests::SharedManifests;
+use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
+use crate::auth::jwt::{KeyError, KeySet};
+use crate::auth::random;
+use crate::domain::fleet::validity::Bound;
+use crate::domain::id::ReplicaId;
+use crate::settings::SharedEngines;
+use crate::store::content::ContentStore;
+use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
+use crate::store::error::{FleetError, StoreError};
+use crate::store::fleet::{ChangeLog, Database, FleetIdentities, Flights, Registration};
+use crate::upstream::replicas::ReplicaClient;
+
+/// The shared engines, opened, with the registration of this replica.
+pub(super) struct Fleet {
+    pub(super) identities: FleetIdentities,
+    pub(super) log: ChangeLog,
+    pub(super) registration: Registration,
+    flights: Flights,
+    pub(super) signing: ReplicaSigning,
+    pub(super) bound: Bound,
+    pub(super) without_database: Duration,
+    /// The port for other replicas.
+    pub(super) port: BoundPort,
+    secret: Arc<FleetSecret>,
+    secret_file: PathBuf,
+}
+
+/// File in the data folder with the id of the replica.
+const ID_FILE: &str = "replica-id";
+
+impl Fleet {
+    /// Connects to the engines, and registers this replica.
+    ///
+    /// # Errors
+    /// A file cannot be read, the database cannot be reached, or the object store cannot hold a change log.
+    pub(super) async fn open(data: &DataDir, options: &SharedEngines) -> Result<Self, StartError> {
+        let secret = Arc::new(secret(&options.secret_file)?);
+        let id = replica_id(data)?;
+        warn_of_own_identities(data.path());
+        let port = listeners::listen(options.listen)?;
+        let database = Database::connect(&options.database).await?;
+        let identities = FleetIdentities::new(database.clone(), id, options.bound);
+        let log = ChangeLog::new(&options.bucket, &identities)?;
+        match log.check().await {
+            Ok(()) => {}
+            Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
+            }
+        }
+        let flights = Flights::new(database.clone(), id);
+        let registration = Registration::new(database, id, options.address.clone(), port.0.port());
+        let address = registration.register().await?;
+        tracing::info!(replica = %id, address, "registered as a replica");
+        let signing = ReplicaSigning::new(secret.clone());
+        let (bound, without_database) = (options.bound, options.without_database);
+        let secret_file = options.secret_file.clone();
+        Ok(Self { identities, log, registration, flights, signing, bound, without_database, port, secret, secret_file })
+    }
+
+    /// Returns what the policy evaluator needs.
+    ///
+    /// # Errors
+    /// The client for other replicas cannot be made.
+    pub(super) fn shared(&self) -> Result<Shared, StartError> {
+        let confirmer = Confirmer::new(self.bound, self.identities.clone(), self.log.clone(), self.client()?);
+        Ok(Shared { confirmer, validity: Validity::bounded() })
+    }
+
+    /// Returns what the follower of this directory works with.
+    pub(super) fn follower(&self, policy: PolicyEvaluatorHandle) -> Follower {
+        Follower {
+            policy,
+            identities: self.identities.clone(),
+            log: self.log.clone(),
+            flights: self.flights.clone(),
+            registration: self.registration.clone(),
+            bound: self.bound,
+            without_database: self.without_database,
+        }
+    }
+
+    /// Returns the downloads from this upstream that replicas share.
+    ///
+    /// # Errors
+    /// The client for other replicas cannot be made.
+    pub(super) fn downloads(&self, upstream: UpstreamHandle) -> Result<SharedDownloads, StartError> {
+        Ok(SharedDownloads::new(upstream, self.flights.clone(), self.client()?))
+    }
+
+    /// Returns the requests for manifests that replicas share; they are kept in this store.
+    ///
+    /// # Errors
+    /// The client for other replicas cannot be made.
+    pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
+        Ok(SharedManifests::new(self.flights.clone(), self.client()?, store))
+    }
+
+    /// Returns a client for other replicas. Its connections belong to the thread that uses it.
+    fn client(&self) -> Result<ReplicaClient, StartError> {
+        let client = ReplicaClient::new(Arc::new(self.signing.clone()));
+        client.map_err(|error| StartError::Replicas(error.to_string()))
+    }
+
+    /// Returns the file of the secret.
+    pub(super) fn secret_file(&self) -> &Path {
+        &self.secret_file
+    }
+
+    /// Returns the keys for a purpose, the same on all replicas.
+    pub(super) fn keys(&self, purpose: Purpose) -> Result<KeySet, KeyError> {
+        let keys = self.secret.keys(purpose);
+        keys.check().map(|()| keys)
+    }
+}
+
+/// Returns the id of this replica, which is kept in its data folder: the lock of the folder proves that no other process
+/// has it, so that a replica that starts again takes the place of the one before.
+fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
+    let path = data.path().join(ID_FILE);
+    let id = || Ok::<_, StoreError>(format!("{}\n", ReplicaId::from_random(random::bytes())));
+    let text = data.read_or_make(&path, id)?;
+    text.trim().parse().map_err(|_| StartError::ReplicaId(path))
+}
+
+/// Reads the secret that all replicas share.
+///
+/// # Errors
+/// The file cannot be read, others have access to it, or it has no secret.
+pub(super) fn secret(path: &Path) -> Result<FleetSecret, StartError> {
+    let failed = |problem: String| StartError::FleetSecret { path: path.to_owned(), problem };
+    let text = read_if_any(path)?.ok_or_else(|| failed("it does not exist".to_owned()))?;
+    if let Some(mode) = loose_mode(path)? {
+        return Err(failed(format!(
+            "other users have access to it (mode {mode:04o}): run chmod 600 {}",
+            path.display()
+        )));
+    }
+    FleetSecret::from_lines(&text).map_err(|error: FleetSecretError| failed(error.to_string()))
+}
+
+/// Warns about identities in the data folder, which a replica does not use.
+fn warn_of_own_identities(data: &Path) {
+    let journal = data.join("identity.journal");
+    if journal.exists() {
+        tracing::warn!(
+            file = %journal.display(),
+            "the users, groups and tokens in this data folder are not used: fleet.database_url names a database that has others"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The engines that several replicas share: PostgreSQL for identities, and the change log in an object store.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`database`] | connections to PostgreSQL, and the schema |
+//! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
+//! | [`events`] | audit events and times of last use in the database |
+//! | [`flights`] | downloads that replicas share |
+//! | [`replicas`] | the replicas that are registered |
+//! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
+//! | [`options`] | addresses and credentials of the engines |
+//!
+//! Connections belong to a thread of their own, so that they do not wait behind the work of threads that serve
+//! clients.
+
+mod change_log;
+mod database;
+mod events;
+mod flights;
+mod identity;
+mod options;
+mod replicas;
+
+pub use self::change_log::ChangeLog;
+pub use self::database::Database;
+pub use self::flights::{Claim, Flights, Leader};
+pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed};
+pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
+pub use self::replicas::{Registration, Replica};
+
+use super::error::{FleetError, StoreError};
+
+/// Runs work on the thread of the connections. A panic of the work is an error like any other.
+async fn run_on<T: Send + 'static>(
+    runtime: &tokio::runtime::Handle,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    runtime.spawn(work).await.unwrap_or_else(|lost| {
+        tracing::error!(%lost, "a task of the store was lost");
+        Err(FleetError::Unreachable(lost.to_string()).into())
+    })
+}

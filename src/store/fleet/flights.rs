@@ -1,0 +1,142 @@
+//! Downloads that replicas share: one replica leads, which means that it receives the blob from upstream, and the others
+//! receive it from that one. A lead ends with the replica's lease, or where another has found that it does not respond.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::database::{Database, work};
+use super::replicas::{Replica, replica_of};
+use crate::domain::digest::Digest;
+use crate::domain::id::ReplicaId;
+use crate::store::error::StoreError;
+
+/// The shared downloads, as one replica sees them. Cheap to clone.
+#[derive(Clone)]
+pub struct Flights {
+    database: Database,
+    replica: ReplicaId,
+}
+
+/// Who receives a blob from upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This replica.
+    Lead {
+        /// Number of the lead: a later one replaces it.
+        epoch: i64,
+    },
+    /// Another one.
+    Follow(Leader),
+}
+
+/// A replica that receives a blob, or has received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The replica.
+    pub replica: Replica,
+    /// Number of its lead.
+    pub epoch: i64,
+    /// True once it has all of the blob.
+    pub landed: bool,
+}
+
+// The lease belongs to the replica, not to the download: replicas record every second that they are alive.
+const CLAIM: &str = "INSERT INTO flight (key, replica, epoch) VALUES ($1, $2, 1) \
+    ON CONFLICT (key) DO UPDATE SET replica = excluded.replica, epoch = flight.epoch + 1, landed = false, at = now() \
+    WHERE flight.replica = $2 OR flight.epoch = $3 \
+    OR NOT EXISTS (SELECT FROM replica WHERE id = flight.replica AND seen_at > now() - interval '3 seconds') \
+    RETURNING epoch";
+const LEADER: &str = "SELECT replica.id, replica.address, flight.epoch, flight.landed FROM flight \
+    JOIN replica ON replica.id = flight.replica WHERE flight.key = $1";
+const LAND: &str = "UPDATE flight SET landed = true, at = now() WHERE key = $1 AND replica = $2 AND epoch = $3";
+const RELEASE: &str = "DELETE FROM flight WHERE key = $1 AND replica = $2 AND epoch = $3";
+const FORGET: &str = "DELETE FROM flight WHERE at < now() - interval '1 day'";
+
+/// Number of attempts where a row goes between two statements.
+const ATTEMPTS: usize = 3;
+
+impl Flights {
+    /// Returns the shared downloads in this database for this replica.
+    pub fn new(database: Database, replica: ReplicaId) -> Self {
+        Self { database, replica }
+    }
+
+    /// Returns who receives the blob with this key; this replica, if nobody else does. `failed` is the number of a lead
+    /// whose replica does not respond: this replica takes its place, unless another one has done so.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(epoch) = self.lead(key, failed.unwrap_or(-1)).await? {
+                return Ok(Claim::Lead { epoch });
+            }
+            let key = key.to_string();
+            let leader = work(move |client| {
+                Box::pin(async move { client.query_typed_opt(LEADER, &[(&key, Type::TEXT)]).await })
+            });
+            if let Some(row) = self.database.run(leader).await? {
+                return Ok(Claim::Follow(leader_of(&row)?));
+            }
+        }
+        self.lead(key, failed.unwrap_or(-1)).await?.map_or_else(
+            || Err(StoreError::Damaged("a shared download has no leader".to_owned())),
+            |epoch| Ok(Claim::Lead { epoch }),
+        )
+    }
+
+    async fn lead(&self, key: &Digest, failed: i64) -> Result<Option<i64>, StoreError> {
+        let (key, replica) = (key.to_string(), self.replica.to_string());
+        let claim = work(move |client| {
+            Box::pin(async move {
+                let values = [(&key as _, Type::TEXT), (&replica as _, Type::TEXT), (&failed as _, Type::INT8)];
+                client.query_typed_opt(CLAIM, &values).await
+            })
+        });
+        Ok(self.database.run(claim).await?.map(|row| row.get(0)))
+    }
+
+    /// Records that this replica has all of the blob.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn land(&self, key: &Digest, epoch: i64) -> Result<(), StoreError> {
+        self.change(LAND, key, epoch).await
+    }
+
+    /// Ends the lead of this replica, which could not receive the blob.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn release(&self, key: &Digest, epoch: i64) -> Result<(), StoreError> {
+        self.change(RELEASE, key, epoch).await
+    }
+
+    /// Forgets downloads of days before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn forget_old(&self) -> Result<(), StoreError> {
+        let forget = work(|client| Box::pin(async move { client.execute_typed(FORGET, &[]).await }));
+        self.database.run(forget).await.map(drop)
+    }
+
+    async fn change(&self, statement: &'static str, key: &Digest, epoch: i64) -> Result<(), StoreError> {
+        let (key, replica) = (key.to_string(), self.replica.to_string());
+        let change = work(move |client| {
+            Box::pin(async move {
+                let values = [(&key as _, Type::TEXT), (&replica as _, Type::TEXT), (&epoch as _, Type::INT8)];
+                client.execute_typed(statement, &values).await
+            })
+        });
+        self.database.run(change).await.map(drop)
+    }
+}
+
+fn leader_of(row: &Row) -> Result<Leader, StoreError> {
+    Ok(Leader { replica: replica_of(row)?, epoch: row.get(2), landed: row.get(3) })
+}

@@ -1,0 +1,529 @@
+//! Identities in the database of a fleet. The row `fence` has the number of the last change; its lock is the turn to
+//! make the next one, so that changes of all replicas come one after the other, without gaps in their numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use futures::future::try_join4;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::database::{self, Database, refused, run_within, work};
+use super::events::{self, NumberedEvent};
+use super::replicas::{Replica, replica_of};
+use super::run_on;
+use crate::auth::random;
+use crate::domain::audit::Event;
+use crate::domain::directory::{Directory, Version, Write};
+use crate::domain::fleet::validity::Bound;
+use crate::domain::id::ReplicaId;
+use crate::store::entry::{Entry, parse};
+use crate::store::error::{FleetError, StoreError};
+use crate::store::identities::Snapshot;
+
+/// The identities of a fleet, as one replica reads and changes them. Cheap to clone.
+#[derive(Clone)]
+pub struct FleetIdentities {
+    database: Database,
+    replica: ReplicaId,
+    bound: Bound,
+    /// The time of the latest use that was read, in microseconds.
+    pub(super) uses_read: Arc<AtomicI64>,
+}
+
+/// A change of identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub version: Version,
+    /// Its writes.
+    pub writes: Vec<Write>,
+}
+
+/// What a replica does not know yet.
+#[derive(Clone, Debug)]
+pub enum Missed {
+    /// The changes after the known one, without gaps.
+    Changes(Vec<Change>),
+    /// All identities: the changes between are not kept any more, or the database has an older state than the known
+    /// one, as after a restore.
+    Everything(Box<Snapshot>),
+}
+
+/// What a look at the database has shown.
+#[derive(Debug)]
+pub struct Look {
+    /// What was not known.
+    pub missed: Missed,
+    /// Whether the replica is registered: only then do writers wait for it.
+    pub is_registered: bool,
+    /// The history of the changes.
+    pub history: String,
+}
+
+/// The turn to make a change: an open transaction that has the lock of `fence`. Dropped without a commit, it closes its
+/// connection, which ends the transaction.
+pub struct FleetTurn {
+    database: Database,
+    connection: Option<Object>,
+    replica: ReplicaId,
+    bound: Bound,
+    /// The identities after the last change.
+    pub(in crate::store) newest: Snapshot,
+    /// The last change that the change log has.
+    logged: Version,
+    /// The history of the changes.
+    history: String,
+    /// The number of the last audit event.
+    last_event: u64,
+    /// The other replicas that are registered.
+    others: Vec<Replica>,
+}
+
+/// A committed change that is neither logged nor confirmed.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Its number.
+    pub version: Version,
+    /// The change as the change log has it.
+    pub text: String,
+    /// The last change before it that the change log has.
+    pub logged: Version,
+    /// The history that it belongs to.
+    pub history: String,
+    /// The other replicas, which may decide without it.
+    pub others: Vec<Replica>,
+}
+
+/// A change as the change log and the table `change` have it.
+#[derive(Serialize, Deserialize)]
+struct ChangeText {
+    version: Version,
+    writes: Vec<Entry>,
+}
+
+/// Number of attempts to write a change.
+const ATTEMPTS: usize = 3;
+/// Maximum time for each step of a change.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which a writer tries to find out whether its change is stored, after it has lost its connection.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Pause between such attempts.
+const RESOLVE_INTERVAL: Duration = Duration::from_millis(200);
+/// Time in seconds for which changes are kept.
+const KEPT_SECS: i64 = 7 * 24 * 3600;
+
+const VERSION: &str = "SELECT version, logged, event, history FROM fence FOR UPDATE";
+const CHANGES: &str = "SELECT version, writes::text FROM change WHERE version > $1 ORDER BY version";
+const OTHERS: &str = "SELECT id, address FROM replica WHERE id <> $1";
+const RECORDS: &str = "SELECT key, value::text FROM record";
+// One statement, so that all of it is of one moment.
+const LOOK: &str = "SELECT fence.version, replica.id IS NOT NULL, change.writes::text, fence.history \
+    FROM fence LEFT JOIN change ON change.version > $1 LEFT JOIN replica ON replica.id = $2 ORDER BY change.version";
+const PUT: &str = "INSERT INTO record (key, value) SELECT key, value::json FROM unnest($1::text[], $2::text[]) AS new (key, value) \
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+const REMOVE: &str = "DELETE FROM record WHERE key = ANY($1)";
+const ADVANCE: &str = "WITH fence AS (UPDATE fence SET version = $1, event = $2) \
+    INSERT INTO change (version, id, writes) VALUES ($1, $3, $4::text::json)";
+const FIND: &str = "SELECT version FROM change WHERE id = $1";
+
+impl FleetIdentities {
+    /// Returns the identities in this database for this replica.
+    pub fn new(database: Database, replica: ReplicaId, bound: Bound) -> Self {
+        Self { database, replica, bound, uses_read: Arc::default() }
+    }
+
+    /// Returns the database.
+    pub(in crate::store) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns all identities.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or a record is damaged.
+    pub async fn load(&self) -> Result<Snapshot, StoreError> {
+        let (version, rows) = self.database.run(|client| Box::pin(all(client))).await?;
+        Ok(Snapshot { directory: directory_of(&rows)?, version })
+    }
+
+    /// Returns what has changed since the known change, within this time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database does not respond in time, or a record is damaged.
+    pub async fn look(&self, known: Version, limit: Duration) -> Result<Look, StoreError> {
+        let (since, replica) = (signed(known), self.replica.to_string());
+        let look = work(move |client| {
+            Box::pin(async move { client.query_typed(LOOK, &[(&since, Type::INT8), (&replica, Type::TEXT)]).await })
+        });
+        let rows = self.database.look(limit, look).await?;
+        let first = rows.first().ok_or_else(|| StoreError::Damaged("the row of the last change is gone".to_owned()))?;
+        let (newest, is_registered, history) = (unsigned(first.get(0)), first.get(1), first.get(3));
+        let changes = rows.iter().filter_map(|row| row.get::<_, Option<&str>>(2)).map(change_of);
+        let missed = match complete(known, newest, changes.collect::<Result<_, _>>()?) {
+            Some(changes) => Missed::Changes(changes),
+            None => Missed::Everything(Box::new(self.load().await?)),
+        };
+        Ok(Look { missed, is_registered, history })
+    }
+
+    /// Waits for the turn to make the next change, after the known state.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or a record is damaged.
+    pub async fn begin(&self, known: Snapshot) -> Result<FleetTurn, StoreError> {
+        let this = self.clone();
+        run_on(self.database.runtime(), async move {
+            let connection = this.database.open().await?;
+            let (since, bound) = (signed(known.version), this.bound);
+            let replica = this.replica.to_string();
+            let begin = work(move |client| Box::pin(begun(client, since, replica, bound)));
+            let (begun, connection) = run_within(connection, STEP_TIMEOUT, begin).await?;
+            let mut turn = FleetTurn {
+                database: this.database,
+                connection: Some(connection),
+                replica: this.replica,
+                bound,
+                newest: known,
+                logged: unsigned(begun.fence.get(1)),
+                history: begun.fence.get(3),
+                last_event: begun.fence.get::<_, i64>(2).unsigned_abs(),
+                others: begun.others.iter().map(replica_of).collect::<Result<_, _>>()?,
+            };
+            let changes = begun.changes.iter().map(|row| change_of(row.get(1))).collect::<Result<_, _>>()?;
+            match complete(turn.newest.version, unsigned(begun.fence.get(0)), changes) {
+                Some(changes) => turn.newest.follow(&changes),
+                None => turn.newest = turn.read_everything().await?,
+            }
+            Ok(turn)
+        })
+        .await
+    }
+
+    /// Forgets changes that are so old that no replica needs them. Returns their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn forget_old_changes(&self) -> Result<Vec<Version>, StoreError> {
+        // The last change stays, so that a replica that has it finds no gap.
+        const FORGET: &str = "DELETE FROM change WHERE at < now() - make_interval(secs => $1) \
+            AND version < (SELECT logged FROM fence) RETURNING version";
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let kept = KEPT_SECS as f64;
+        let forget =
+            work(move |client| Box::pin(async move { client.query_typed(FORGET, &[(&kept, Type::FLOAT8)]).await }));
+        Ok(self.database.run(forget).await?.iter().map(|row| unsigned(row.get(0))).collect())
+    }
+
+    /// Returns the changes after `from`, up to `to`, as the change log has them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn texts(&self, from: Version, to: Version) -> Result<Vec<(Version, String)>, StoreError> {
+        const TEXTS: &str =
+            "SELECT version, writes::text FROM change WHERE version > $1 AND version <= $2 ORDER BY version";
+        let (from, to) = (signed(from), signed(to));
+        let read = work(move |client| {
+            Box::pin(async move { client.query_typed(TEXTS, &[(&from, Type::INT8), (&to, Type::INT8)]).await })
+        });
+        Ok(self.database.run(read).await?.iter().map(|row| (unsigned(row.get(0)), row.get(1))).collect())
+    }
+
+    /// Begins another history of changes, whose log has none yet, unless another replica has begun one already. Returns
+    /// the present one, and the last change that its log has.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn begin_history(&self, former: &str, before: Version) -> Result<(String, Version), StoreError> {
+        const BEGIN: &str = "UPDATE fence SET history = $2, logged = $3 WHERE history = $1";
+        let (former, next) = (former.to_owned(), hex::encode(random::bytes::<16>()));
+        let logged = signed(before);
+        let begin = work(move |client| {
+            Box::pin(async move {
+                let values = [(&former as _, Type::TEXT), (&next as _, Type::TEXT), (&logged as _, Type::INT8)];
+                client.execute_typed(BEGIN, &values).await?;
+                client.query_typed_one("SELECT history, logged FROM fence", &[]).await
+            })
+        });
+        let row = self.database.run(begin).await?;
+        Ok((row.get(0), unsigned(row.get(1))))
+    }
+
+    /// Records that the change log has all changes up to this one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn note_logged(&self, version: Version) -> Result<(), StoreError> {
+        const NOTE: &str = "UPDATE fence SET logged = greatest(logged, $1)";
+        let version = signed(version);
+        let note =
+            work(move |client| Box::pin(async move { client.execute_typed(NOTE, &[(&version, Type::INT8)]).await }));
+        self.database.run(note).await.map(drop)
+    }
+}
+
+/// The rows with which a turn begins.
+struct Begun {
+    fence: Row,
+    changes: Vec<Row>,
+    others: Vec<Row>,
+}
+
+async fn begun(client: &mut Client, since: i64, replica: String, bound: Bound) -> Result<Begun, tokio_postgres::Error> {
+    // A replica that stands still in its turn delays the others no longer than this. One on a busy machine may need some
+    // time.
+    let begin = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {0}; SET LOCAL statement_timeout = '4s'",
+        (bound.0 * 2).as_millis()
+    );
+    // Sent together. Each statement sees what was committed before the lock was granted.
+    let (_, fence, changes, others) = try_join4(
+        client.batch_execute(&begin),
+        client.query_typed_one(VERSION, &[]),
+        client.query_typed(CHANGES, &[(&since, Type::INT8)]),
+        client.query_typed(OTHERS, &[(&replica, Type::TEXT)]),
+    )
+    .await?;
+    Ok(Begun { fence, changes, others })
+}
+
+impl FleetTurn {
+    /// Writes a change with its audit events, and ends the turn. `None`: there was nothing to write.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database refuses it or cannot be reached. [`FleetError::Unknown`]: it may be stored.
+    pub async fn commit(mut self, writes: &[Write], events: &[Event]) -> Result<Option<Committed>, StoreError> {
+        if writes.is_empty() && events.is_empty() {
+            self.end().await?;
+            return Ok(None);
+        }
+        let version = self.newest.version.next();
+        let entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
+        let text = serde_json::to_string(&ChangeText { version, writes: entries.clone() })?;
+        let (events, last_event) = events::numbered(events, self.last_event)?;
+        let id = hex::encode(random::bytes::<16>());
+        let (logged, history, others) = (self.logged, self.history.clone(), std::mem::take(&mut self.others));
+        let committed = Committed { version, text: text.clone(), logged, history, others };
+        let change = Changed { version, id, text, entries, events, last_event };
+        for _ in 1..ATTEMPTS {
+            match self.write(&change).await {
+                Ok(()) => return Ok(Some(committed)),
+                Err(error @ StoreError::Fleet(FleetError::Unknown)) => return Err(error),
+                // The turn is lost, as after a cut connection or a long pause of this process. The change still holds if
+                // no other replica has made one meanwhile.
+                Err(error) => self.begin_again().await.map_err(|_| error)?,
+            }
+        }
+        self.write(&change).await.map(|()| Some(committed))
+    }
+
+    /// Writes the change and ends the turn.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`FleetError::Unknown`] if it may be stored. After any other error it is not.
+    async fn write(&mut self, change: &Changed) -> Result<(), StoreError> {
+        let connection = self.connection.take().ok_or(FleetError::Unknown)?;
+        let (database, written) = (self.database.clone(), change.clone());
+        let write = work(move |client| Box::pin(written.write(client)));
+        let ended = run_on(database.runtime(), async move {
+            let ((), connection) = run_within(connection, STEP_TIMEOUT, write).await?;
+            let commit = work(|client| Box::pin(async { client.batch_execute("COMMIT").await }));
+            Ok(run_within(connection, STEP_TIMEOUT, commit).await.map(drop))
+        });
+        let Err(error) = ended.await? else { return Ok(()) };
+        match is_stored(&database, &change.id).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(error),
+            None => Err(FleetError::Unknown.into()),
+        }
+    }
+
+    /// Waits for the turn again, after it was lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or another change was made meanwhile.
+    async fn begin_again(&mut self) -> Result<(), StoreError> {
+        let (database, replica) = (self.database.clone(), self.replica.to_string());
+        let (since, bound) = (signed(self.newest.version), self.bound);
+        let (begun, connection) = run_on(self.database.runtime(), async move {
+            let connection = database.open().await?;
+            run_within(connection, STEP_TIMEOUT, work(move |client| Box::pin(begun(client, since, replica, bound))))
+                .await
+        })
+        .await?;
+        if unsigned(begun.fence.get(0)) != self.newest.version {
+            database::close(connection);
+            return Err(FleetError::Refused("another replica has made a change meanwhile; try again".to_owned()).into());
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Ends the turn without a change.
+    async fn end(&mut self) -> Result<(), StoreError> {
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        run_on(self.database.runtime(), async move {
+            let roll_back = work(|client| Box::pin(roll_back(client)));
+            run_within(connection, STEP_TIMEOUT, roll_back).await.map(drop)
+        })
+        .await
+    }
+
+    async fn read_everything(&mut self) -> Result<Snapshot, StoreError> {
+        let Some(connection) = &mut self.connection else { return Err(FleetError::Unknown.into()) };
+        tracing::warn!(replica = %self.replica, "all identities are read again: the changes since the known ones are not kept");
+        let fence = connection.query_typed_one(VERSION, &[]).await.map_err(refused)?;
+        let rows = connection.query_typed(RECORDS, &[]).await.map_err(refused)?;
+        Ok(Snapshot { directory: directory_of(&rows)?, version: unsigned(fence.get(0)) })
+    }
+}
+
+async fn roll_back(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("ROLLBACK").await
+}
+
+impl Drop for FleetTurn {
+    fn drop(&mut self) {
+        self.connection.take().into_iter().for_each(database::close);
+    }
+}
+
+/// A change that is being written.
+#[derive(Clone)]
+struct Changed {
+    version: Version,
+    id: String,
+    text: String,
+    entries: Vec<Entry>,
+    events: Vec<NumberedEvent>,
+    last_event: u64,
+}
+
+impl Changed {
+    async fn write(self, client: &mut Client) -> Result<(), tokio_postgres::Error> {
+        let (mut puts, mut removals) = (std::collections::BTreeMap::new(), std::collections::BTreeSet::new());
+        // The last write of a key counts.
+        for Entry { key, value } in &self.entries {
+            match value {
+                Some(value) => {
+                    removals.remove(key.as_str());
+                    puts.insert(key.as_str(), value.get());
+                }
+                None => {
+                    puts.remove(key.as_str());
+                    removals.insert(key.as_str());
+                }
+            }
+        }
+        let (keys, values): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
+        let removals: Vec<_> = removals.into_iter().collect();
+        let (version, event) = (signed(self.version), self.last_event.cast_signed());
+        // Sent together.
+        try_join4(
+            client.execute_typed(REMOVE, &[(&removals, Type::TEXT_ARRAY)]),
+            client.execute_typed(PUT, &[(&keys, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)]),
+            client.execute_typed(
+                ADVANCE,
+                &[(&version, Type::INT8), (&event, Type::INT8), (&self.id, Type::TEXT), (&self.text, Type::TEXT)],
+            ),
+            events::insert(client, &self.events, true),
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// Finds out whether the change with this id is stored, after its connection was lost; `None`: the database cannot be
+/// reached.
+async fn is_stored(database: &Database, id: &str) -> Option<bool> {
+    let find = |id: String| {
+        work(move |client| {
+            Box::pin(async move {
+                // The lock is granted when the lost transaction has ended, one way or the other.
+                client.batch_execute("BEGIN; SELECT version FROM fence FOR UPDATE").await?;
+                let found = client.query_typed_opt(FIND, &[(&id, Type::TEXT)]).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok(found.is_some())
+            })
+        })
+    };
+    let search = async {
+        loop {
+            if let Ok(found) = database.run(find(id.to_owned())).await {
+                return found;
+            }
+            tokio::time::sleep(RESOLVE_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(RESOLVE_TIMEOUT, search).await.ok()
+}
+
+async fn all(client: &mut Client) -> Result<(Version, Vec<Row>), tokio_postgres::Error> {
+    // One snapshot for both statements.
+    let transaction = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
+    let transaction = transaction.read_only(true).start().await?;
+    let fence = transaction.query_typed("SELECT version FROM fence", &[]).await?;
+    let rows = transaction.query_typed(RECORDS, &[]).await?;
+    transaction.commit().await?;
+    Ok((fence.first().map_or(Version::default(), |row| unsigned(row.get(0))), rows))
+}
+
+fn directory_of(rows: &[Row]) -> Result<Directory, StoreError> {
+    let records = rows.iter().map(|row| parse(row.get(0), row.get::<_, &str>(1).as_bytes()));
+    Ok(Directory::from_records(records.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Parses a change of the change log or of the table `change`.
+///
+/// # Errors
+///
+/// Fails if the text is not one.
+pub(super) fn change_of(text: &str) -> Result<Change, StoreError> {
+    let ChangeText { version, writes } = serde_json::from_str(text)?;
+    Ok(Change { version, writes: writes.iter().map(Entry::write).collect::<Result<_, _>>()? })
+}
+
+/// Returns the changes if they lead from the known one to the newest without a gap.
+fn complete(known: Version, newest: Version, changes: Vec<Change>) -> Option<Vec<Change>> {
+    let mut last = known;
+    for change in &changes {
+        if change.version != last.next() {
+            return None;
+        }
+        last = change.version;
+    }
+    // A statement that ran after the one for the newest may have seen a later one.
+    (last >= newest && known <= newest.max(last)).then_some(changes).filter(|_| known <= newest)
+}
+
+/// Returns a number as the database has it.
+pub(super) fn signed(version: Version) -> i64 {
+    version.0.cast_signed()
+}
+
+fn unsigned(number: i64) -> Version {
+    Version(number.cast_unsigned())
+}
+
+impl Snapshot {
+    /// Applies changes that follow the last one.
+    pub fn follow(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.directory.apply(&change.writes);
+            self.version = change.version;
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Requests to the other replicas of a fleet, on their internal ports. Each is signed with the secret of the fleet, and
+//! so is its response. `http::replicas` responds.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use reqwest::{Client, Response, redirect};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::domain::digest::Digest;
+use crate::domain::directory::Version;
+use crate::domain::fleet::messages::{
+    BLOB_LENGTH, BLOB_PATH, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, ManifestOf, NONCE, ReplicaVersion, SIGNATURE,
+    VERSION_PATH, request_text, response_text,
+};
+use crate::domain::id::ReplicaId;
+
+/// The client for other replicas. Cheap to clone.
+#[derive(Clone)]
+pub struct ReplicaClient {
+    client: Client,
+    signing: Arc<dyn Signing>,
+}
+
+/// Signatures of requests and responses between replicas.
+pub trait Signing: Send + Sync {
+    /// Returns a random text that no other request has.
+    fn nonce(&self) -> String;
+    /// Returns the signature of a message.
+    fn sign(&self, message: &str) -> String;
+    /// Returns true if a replica of the fleet has signed this message.
+    fn has_signed(&self, message: &str, signature: &str) -> bool;
+}
+
+/// A manifest that another replica sends.
+pub struct ReplicaManifest {
+    /// Its media type, as upstream sent it.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// A blob that another replica sends. Its bytes are not signed: the receiver verifies them by their digest.
+pub struct ReplicaBlob {
+    /// Length of the whole blob in bytes.
+    pub length: u64,
+    /// The bytes from the requested offset on; an error is the last item.
+    pub stream: BoxStream<'static, Result<Bytes, String>>,
+}
+
+/// Time without a byte after which a replica is asked whether it is alive.
+const QUIET: Duration = Duration::from_millis(1500);
+/// Time that it has to respond.
+const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Pause before a failed request is repeated.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl ReplicaClient {
+    /// Returns the client. It uses no proxy, and follows no redirects.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the TLS library cannot be used.
+    pub fn new(signing: Arc<dyn Signing>) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(1))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build()?;
+        Ok(Self { client, signing })
+    }
+
+    /// Waits until the replica with this id, at this address, has a version of the directory, for at most this time.
+    /// Returns whether it has.
+    pub async fn wait_for(&self, (id, address): (ReplicaId, &str), version: Version, limit: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            match self.version(address, version, limit.saturating_sub(began.elapsed())).await {
+                Some(found) if found.replica == id && found.version >= version => return true,
+                Some(_) | None => sleep(PAUSE).await,
+            }
+        }
+        false
+    }
+
+    /// Returns whether the replica with this id, at this address, responds within this time.
+    pub async fn is_alive(&self, (id, address): (ReplicaId, &str), limit: Duration) -> bool {
+        let found = timeout(limit, self.version(address, Version::default(), limit)).await;
+        found.is_ok_and(|found| found.is_some_and(|found| found.replica == id))
+    }
+
+    /// Requests a blob that the replica at this address is receiving, or has received; `None` if it has none, or does not
+    /// respond.
+    pub async fn blob(&self, address: &str, blob: &BlobOf) -> Option<ReplicaBlob> {
+        let target = format!("{BLOB_PATH}?of={}", hex::encode(serde_json::to_string(blob).ok()?));
+        let (response, nonce) = self.get(address, &target).await?;
+        let signature = response.headers().get(SIGNATURE)?.to_str().ok()?;
+        let length = response.headers().get(BLOB_LENGTH)?.to_str().ok()?;
+        if !response.status().is_success() || !self.signing.has_signed(&response_text(length, &nonce), signature) {
+            return None;
+        }
+        let length = length.parse().ok()?;
+        let stream = response.bytes_stream().map_err(|error| error.without_url().to_string()).boxed();
+        Some(ReplicaBlob { length, stream })
+    }
+
+    /// Requests a manifest that the replica at this address is fetching, or has fetched; `None` if it has none, or does not
+    /// respond.
+    pub async fn manifest(&self, address: &str, manifest: &ManifestOf) -> Option<ReplicaManifest> {
+        let target = format!("{MANIFEST_PATH}?of={}", hex::encode(serde_json::to_string(manifest).ok()?));
+        let (response, nonce) = self.get(address, &target).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
+        let (media_type, digest, signature) = (header(MEDIA_TYPE)?, header(DIGEST)?, header(SIGNATURE)?);
+        let signed = response_text(&format!("{media_type}\n{digest}"), &nonce);
+        if !response.status().is_success() || !self.signing.has_signed(&signed, &signature) {
+            return None;
+        }
+        // The receiver compares the bytes with the digest.
+        Some(ReplicaManifest { media_type, digest: digest.parse().ok()?, bytes: response.bytes().await.ok()? })
+    }
+
+    /// Waits for something from a replica; `None` once that does not respond to another request either.
+    pub async fn while_alive<T>(
+        &self,
+        (id, address): (ReplicaId, &str),
+        waiting: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut waiting = pin!(waiting);
+        loop {
+            if let Ok(done) = timeout(QUIET, &mut waiting).await {
+                return Some(done);
+            }
+            if !self.is_alive((id, address), ALIVE_TIMEOUT).await {
+                return None;
+            }
+        }
+    }
+
+    /// Sends a signed request. Returns the response and the nonce, which the signature of the response has.
+    async fn get(&self, address: &str, target: &str) -> Option<(Response, String)> {
+        let nonce = self.signing.nonce();
+        let request = self.client.get(format!("http://{address}{target}")).header(NONCE, &nonce);
+        let request = request.header(SIGNATURE, self.signing.sign(&request_text(target, &nonce)));
+        Some((request.send().await.ok()?, nonce))
+    }
+
+    async fn version(&self, address: &str, at_least: Version, limit: Duration) -> Option<ReplicaVersion> {
+        let target = format!("{VERSION_PATH}?at_least={at_least}");
+        let nonce = self.signing.nonce();
+        let request = self.client.get(format!("http://{address}{target}")).timeout(limit).header(NONCE, &nonce);
+        let response =
+            request.header(SIGNATURE, self.signing.sign(&request_text(&target, &nonce))).send().await.ok()?;
+        let signature = response.headers().get(SIGNATURE)?.to_str().ok()?.to_owned();
+        let body = response.text().await.ok()?;
+        if !self.signing.has_signed(&response_text(&body, &nonce), &signature) {
+            return None;
+        }
+        serde_json::from_str(&body).ok()
+    }
+}

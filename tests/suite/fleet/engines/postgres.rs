@@ -1,0 +1,144 @@
+//! A PostgreSQL cluster of Debian's package.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::guard::{self, Guard, NotReady};
+
+/// Superuser of the cluster, who needs no password.
+const USER: &str = "postgres";
+
+/// A running cluster with `fsync`, as in production: only its creation leaves it out.
+pub struct Postgres {
+    guard: Guard,
+    address: SocketAddr,
+    databases: AtomicU32,
+}
+
+/// A database that no other test uses. It goes with its cluster.
+pub struct Database {
+    name: String,
+    address: SocketAddr,
+}
+
+impl Postgres {
+    /// Returns the cluster of this test process, which nobody stops.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Starts a cluster of this test alone.
+    pub fn start() -> Self {
+        guard::on_free_ports(Self::try_start)
+    }
+
+    fn try_start() -> Result<Self, NotReady> {
+        let folder = guard::folder();
+        let data = folder.path().join("data");
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg(USER).arg(folder.path()));
+        }
+        let mut initdb = as_postgres("initdb");
+        initdb.args(["-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8", "-U", USER, "-D"]).arg(&data);
+        run(initdb.current_dir(folder.path()));
+        let port = guard::free_ports(1);
+        let mut server = as_postgres("postgres");
+        server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+        server.arg("-k").arg(folder.path());
+        // Many tests at once, with up to three replicas of four connections each.
+        server.args(["-c", "max_connections=500"]);
+        // SIGQUIT is what `pg_ctl stop -m immediate` sends: no checkpoint, so that the next start recovers.
+        let mut guard = Guard::new(folder, &server, "QUIT", &[]);
+        guard.start(is_ready)?;
+        Ok(Self { guard, address: (Ipv4Addr::LOCALHOST, port).into(), databases: AtomicU32::new(0) })
+    }
+
+    /// Stops the cluster at once, as `pg_ctl stop -m immediate` does: connections end, and the next start recovers.
+    pub fn stop_immediately(&mut self) {
+        self.guard.end("QUIT");
+    }
+
+    /// Kills the postmaster (SIGKILL). Processes that execute a statement end after it.
+    pub fn kill(&mut self) {
+        self.guard.end("KILL");
+    }
+
+    /// Starts the cluster again, with the same data at the same address, and waits until it accepts connections.
+    pub fn start_again(&mut self) {
+        loop {
+            match self.guard.start(is_ready) {
+                Ok(()) => return,
+                // A process of the killed cluster has not ended yet.
+                Err(NotReady(reason)) if reason.contains("still in use") => self.guard.end("QUIT"),
+                Err(NotReady(reason)) => panic!("the cluster does not start again: {reason}"),
+            }
+        }
+    }
+
+    /// Creates a database.
+    pub fn database(&self) -> Database {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut createdb = Command::new(binary("createdb"));
+        createdb.args(["-h", "127.0.0.1", "-p", &self.address.port().to_string(), "-U", USER, &name]);
+        run(&mut createdb);
+        Database { name, address: self.address }
+    }
+
+    /// Returns the address at which it accepts connections.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Database {
+    /// Returns its URL, `postgres://USER@ADDRESS/NAME`.
+    pub fn url(&self) -> String {
+        self.url_at(self.address)
+    }
+
+    /// Returns its URL at another address: that of a front.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        format!("postgres://{USER}@{address}/{}", self.name)
+    }
+
+    /// Executes statements with `psql` and returns the rows: a line each, with `|` between columns.
+    pub fn query(&self, statements: &str) -> String {
+        let mut psql = Command::new(binary("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", statements]);
+        run(&mut psql).trim_end().to_owned()
+    }
+}
+
+fn is_ready(guard: &Guard) -> bool {
+    guard.log().contains("database system is ready to accept connections")
+}
+
+/// Returns the command, as run by another user than root, whom it refuses.
+fn as_postgres(name: &str) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(binary(name));
+    }
+    let mut command = Command::new("setpriv");
+    let (user, group) = (format!("--reuid={USER}"), format!("--regid={USER}"));
+    command.args([&user, &group, "--init-groups"]).arg(binary(name));
+    command
+}
+
+/// Returns the path of a program of the newest PostgreSQL here.
+fn binary(name: &str) -> PathBuf {
+    let folder = Path::new("/usr/lib/postgresql");
+    let versions = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+    let newest = versions.filter_map(|version| version.to_str()?.parse::<u32>().ok()).max();
+    let newest = newest.expect("tests/run installs PostgreSQL");
+    folder.join(newest.to_string()).join("bin").join(name)
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,288 @@
+//! A TCP front between clients and a server, whose behaviour a test switches at any time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+/// What happens to connections, those that exist included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Everything passes at once.
+    Pass,
+    /// Connections are reset, new ones at once: the server's process has ended.
+    Refuse,
+    /// Connections are accepted, and no byte passes: the server's host is gone. What arrives is lost, and a connection
+    /// that lost something is reset at the end of this mode.
+    Stall,
+    /// As `Stall`, but nothing is lost: everything passes at the end of this mode, what clients sent before they closed
+    /// their connections included. A network that was cut in two is whole again.
+    Hold,
+    /// Each direction of each connection passes this number of bytes a second.
+    Slow(u32),
+    /// Each direction takes this time. Opening a connection does not.
+    Delay(Duration),
+}
+
+/// A listener on a free port with a thread of its own. Dropping it closes all connections.
+pub struct Front {
+    address: SocketAddr,
+    state: watch::Sender<State>,
+    counts: Arc<Counts>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Front {
+    /// Starts a front that passes everything to this server, which need not be there yet.
+    pub fn start(server: SocketAddr) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (state, watched) = watch::channel(State { mode: Mode::Pass, cuts: 0, ended: false });
+        let counts = Arc::<Counts>::default();
+        let shared = Arc::clone(&counts);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(accept(listener, server, watched, shared));
+        });
+        Self { address, state, counts, thread: Some(thread) }
+    }
+
+    /// Returns the address for clients.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Switches the mode. What a client sends after this is under the new mode.
+    pub fn set(&self, mode: Mode) {
+        self.state.send_modify(|state| state.mode = mode);
+    }
+
+    /// Resets all connections once; new ones are under the mode. No byte that is sent after this passes on them.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// Returns the maximum number of connections that clients had open at a time. A client that replaces a connection may add one for an instant.
+    pub fn most_open(&self) -> usize {
+        self.counts.most_open.load(Ordering::SeqCst)
+    }
+
+    /// Returns the number of connections opened so far, those that were refused included.
+    pub fn opened(&self) -> usize {
+        self.counts.opened.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.state.send_modify(|state| state.ended = true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    mode: Mode,
+    cuts: u64,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    opened: AtomicUsize,
+}
+
+/// An open connection of a client, as counted.
+struct Open(Arc<Counts>);
+
+impl Open {
+    fn new(counts: &Arc<Counts>) -> Self {
+        counts.opened.fetch_add(1, Ordering::SeqCst);
+        let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
+        counts.most_open.fetch_max(open, Ordering::SeqCst);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The state of the front, as seen by one connection.
+#[derive(Clone)]
+struct Watch {
+    state: watch::Receiver<State>,
+    /// Number of cuts when the connection was opened.
+    cuts: u64,
+}
+
+impl Watch {
+    /// Returns the mode. Fails where the connection is to be reset.
+    fn mode(&mut self) -> io::Result<Mode> {
+        let State { mode, cuts, .. } = *self.state.borrow_and_update();
+        if mode == Mode::Refuse || cuts != self.cuts { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(mode) }
+    }
+
+    /// Waits until the state is another one than that of the last [`Self::mode`].
+    async fn changed(&mut self) -> io::Result<()> {
+        self.state.changed().await.map_err(io::Error::other)
+    }
+
+    /// Waits until something passes.
+    async fn passes(&mut self) -> io::Result<()> {
+        while matches!(self.mode()?, Mode::Stall | Mode::Hold) {
+            self.changed().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the connection is to be reset.
+    async fn reset(mut self) -> io::Error {
+        loop {
+            if let Err(error) = self.mode() {
+                return error;
+            }
+            if let Err(error) = self.changed().await {
+                return error;
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: std::net::TcpListener,
+    server: SocketAddr,
+    state: watch::Receiver<State>,
+    counts: Arc<Counts>,
+) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    let mut ending = state.clone();
+    loop {
+        let client = tokio::select! {
+            _ = ending.wait_for(|state| state.ended) => return,
+            accepted = listener.accept() => accepted.unwrap().0,
+        };
+        let cuts = state.borrow().cuts;
+        tokio::spawn(connection(client, server, Watch { state: state.clone(), cuts }, Open::new(&counts)));
+    }
+}
+
+/// Passes everything between both. They are reset unless both close in order.
+async fn connection(mut client: TcpStream, server: SocketAddr, mut watch: Watch, open: Open) {
+    let mut opened = None;
+    let (from_client, to_client) = client.split();
+    let (requests, unsent_requests) = mpsc::channel(QUEUE_LENGTH);
+    let (responses, unsent_responses) = mpsc::channel(QUEUE_LENGTH);
+    let reset = watch.clone().reset();
+    // A client that closes its connection is not counted any more, even if what it sent is not passed yet.
+    let reading = async {
+        let _open = open;
+        read(from_client, requests).await
+    };
+    let passing = async {
+        watch.passes().await?;
+        let server = opened.insert(TcpStream::connect(server).await?);
+        server.set_nodelay(true)?;
+        let (from_server, to_server) = server.split();
+        tokio::try_join!(
+            write(unsent_requests, to_server, watch.clone()),
+            read(from_server, responses),
+            write(unsent_responses, to_client, watch),
+        )
+    };
+    let ended = tokio::select! {
+        biased;
+        error = reset => Err(error),
+        ended = async { tokio::try_join!(reading, passing) } => ended.map(drop),
+    };
+    if ended.is_err() {
+        let _ = client.set_zero_linger();
+        let _ = opened.map(|server| server.set_zero_linger());
+    }
+}
+
+/// Number of chunks on their way in one direction of a connection.
+const QUEUE_LENGTH: usize = 64;
+
+/// Maximum length of a chunk.
+const MAX_CHUNK_BYTES: usize = 16 << 10;
+
+/// Bytes with the time at which they were read.
+type Chunk = (Instant, Vec<u8>);
+
+async fn read(mut from: ReadHalf<'_>, chunks: mpsc::Sender<Chunk>) -> io::Result<()> {
+    loop {
+        let mut bytes = vec![0; MAX_CHUNK_BYTES];
+        let length = from.read(&mut bytes).await?;
+        bytes.truncate(length);
+        // Nobody receives them once the other end has closed the connection.
+        if length == 0 || chunks.send((Instant::now(), bytes)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(mut chunks: mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>, mut watch: Watch) -> io::Result<()> {
+    while let Some((read_at, bytes)) = chunks.recv().await {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (length, pause) = match watch.mode()? {
+                Mode::Pass | Mode::Refuse => (rest.len(), Duration::ZERO),
+                Mode::Delay(time) => (rest.len(), time.saturating_sub(read_at.elapsed())),
+                Mode::Slow(rate) => share(rate, rest.len()),
+                Mode::Stall => return swallow(chunks, watch).await,
+                Mode::Hold => {
+                    watch.changed().await?;
+                    continue;
+                }
+            };
+            if !pause.is_zero() {
+                tokio::select! {
+                    biased;
+                    changed = watch.changed() => {
+                        changed?;
+                        continue;
+                    }
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+            to.write_all(&rest[..length]).await?;
+            rest = &rest[length..];
+        }
+    }
+    watch.passes().await?;
+    to.shutdown().await
+}
+
+/// Returns how many of these bytes pass next at this rate, and the time that they take.
+fn share(rate: u32, length: usize) -> (usize, Duration) {
+    const SHARES_PER_SECOND: u32 = 20;
+    let share = length.min(rate.div_ceil(SHARES_PER_SECOND) as usize);
+    (share, Duration::from_secs_f64(share as f64 / f64::from(rate)))
+}
+
+/// Drops everything until the mode changes. Then fails: the other end misses something.
+async fn swallow(mut chunks: mpsc::Receiver<Chunk>, mut watch: Watch) -> io::Result<()> {
+    let swallowing = async {
+        while chunks.recv().await.is_some() {}
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = swallowing => Ok(()),
+        passes = watch.passes() => passes.and(Err(io::ErrorKind::ConnectionReset.into())),
+    }
+}

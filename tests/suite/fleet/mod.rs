@@ -1,0 +1,113 @@
+//! Several replicas of the service over one PostgreSQL database and one bucket, each behind fronts that tests switch:
+//! one to the database, one to the object store, and one before its internal port.
+
+mod downloads;
+mod engines;
+mod front;
+mod identities;
+mod kills;
+mod outages;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use fake_registry::FakeRegistry;
+
+use self::engines::{BUCKET, Bucket, Database, KEY_ID, Postgres, REGION, SECRET_KEY};
+use self::front::{Front, Mode};
+use crate::service::{Config, Service};
+
+/// The replicas of a test.
+struct Fleet {
+    replicas: Vec<Replica>,
+    database: Database,
+    _folder: tempfile::TempDir,
+    hub: FakeRegistry,
+}
+
+/// A replica, and the ways from and to it.
+struct Replica {
+    service: Service,
+    to_database: Front,
+    to_bucket: Front,
+    to_replica: Front,
+}
+
+/// The bound of tests: the time for which a replica decides without a look at the engines. Longer than the default, because
+/// tests run beside many others.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// Secret of the fleets of tests.
+const SECRET: &str = "a-secret-of-a-fleet-for-tests-only";
+
+impl Fleet {
+    /// Starts this number of replicas together, over engines that other tests use as well.
+    fn of(replicas: usize) -> Self {
+        Self::over(Postgres::shared(), Bucket::shared(), replicas)
+    }
+
+    /// Starts replicas over these engines.
+    fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
+        let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let start = |_| {
+            let (to_database, to_bucket) = (Front::start(postgres.address()), Front::start(bucket.address()));
+            let port = engines::free_port();
+            let to_replica = Front::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            let lines = format!(
+                "[fleet]\ndatabase_url = \"{}?sslmode=disable\"\nbucket_url = \"s3://{BUCKET}/{prefix}\"\n\
+                 bucket_endpoint = \"http://{}\"\nbucket_region = \"{REGION}\"\nbucket_access_key = \"{KEY_ID}\"\n\
+                 bucket_secret_key = \"{SECRET_KEY}\"\nlisten = \"127.0.0.1:{port}\"\naddress = \"{}\"\n\
+                 secret_file = \"{}\"\nbound = \"{}ms\"\n",
+                database.url_at(to_database.address()),
+                to_bucket.address(),
+                to_replica.address(),
+                secret.display(),
+                BOUND.as_millis(),
+            );
+            let config = Config::docker_hub(&hub).and(&lines);
+            (config, to_database, to_bucket, to_replica)
+        };
+        let prepared: Vec<_> = (0..replicas).map(start).collect();
+        let replicas = std::thread::scope(|scope| {
+            let starting: Vec<_> = prepared
+                .into_iter()
+                .map(|(config, to_database, to_bucket, to_replica)| {
+                    scope.spawn(|| Replica { service: config.start(), to_database, to_bucket, to_replica })
+                })
+                .collect();
+            starting.into_iter().map(|replica| replica.join().unwrap()).collect()
+        });
+        Self { replicas, database, _folder: folder, hub }
+    }
+
+    fn service(&self, replica: usize) -> &Service {
+        &self.replicas[replica].service
+    }
+}
+
+impl Replica {
+    /// Cuts the replica off from the database.
+    fn lose_database(&self, mode: Mode) {
+        self.to_database.set(mode);
+        self.to_database.cut();
+    }
+
+    /// Cuts the replica off from everything but clients.
+    fn lose_everything(&self) {
+        for front in [&self.to_database, &self.to_bucket, &self.to_replica] {
+            front.set(Mode::Stall);
+        }
+    }
+
+    /// Ends all cuts.
+    fn find_everything(&self) {
+        for front in [&self.to_database, &self.to_bucket, &self.to_replica] {
+            front.set(Mode::Pass);
+        }
+    }
+}

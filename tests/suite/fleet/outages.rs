@@ -1,0 +1,170 @@
+//! Engines that fail, and replicas that are cut off from them: what is cached is served, and no replica decides by what
+//! held before an acknowledged change.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::engines::{Bucket, Postgres};
+use super::identities::{clients, revoke};
+use super::{BOUND, Fleet, Mode};
+use crate::service::{Service, eventually};
+
+#[actix_rt::test]
+async fn a_replica_that_alone_loses_the_database_follows_the_changes_in_the_object_store() {
+    for mode in [Mode::Refuse, Mode::Stall] {
+        let fleet = Fleet::of(3);
+        let group = fleet.service(0).group("team").await;
+        let good = fleet.service(0).deploy_token(&group, "good").await;
+        fleet.replicas[2].lose_database(mode);
+        tokio::time::sleep(BOUND * 2).await;
+        for round in 0..10 {
+            let token = fleet.service(0).deploy_token(&group, &format!("ci-{round}")).await;
+            let lost = clients(&fleet, &token).remove(2);
+            assert_eq!(lost.get("/v2/").await.status, 200, "it has followed the change");
+            revoke(fleet.service(1), group.id, &token).await;
+            for _ in 0..20 {
+                assert_eq!(lost.get("/v2/").await.status, 403);
+            }
+            assert_eq!(clients(&fleet, &good).remove(2).get("/v2/").await.status, 200);
+        }
+        let refused = fleet.service(2).api("POST", "/groups", json!({"name": "new", "path": "new"})).await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.text().contains("the database cannot be reached"), "{}", refused.text());
+        fleet.replicas[2].find_everything();
+        eventually("it can change identities again", async || {
+            fleet.service(2).api("POST", "/groups", json!({"name": "new", "path": "new"})).await.status == 201
+        })
+        .await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_replica_that_is_cut_off_from_everything_but_clients_refuses_after_the_bound() {
+    let fleet = Fleet::of(3);
+    let group = fleet.service(0).group("team").await;
+    let (token, good) =
+        (fleet.service(0).deploy_token(&group, "ci").await, fleet.service(0).deploy_token(&group, "good").await);
+    let lost = &fleet.replicas[2];
+    lost.lose_everything();
+    let took = revoke(fleet.service(0), group.id, &token).await;
+    assert!(took < BOUND * 8, "{took:?}");
+    let client = clients(&fleet, &token).remove(2);
+    for _ in 0..5 {
+        let answer = client.get("/v2/").await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.header("retry-after"), "1");
+        assert!(answer.message().contains("do not respond"), "{}", answer.message());
+    }
+    assert_eq!(lost.service.api("GET", "/groups", Value::Null).await.status, 503);
+    assert_eq!(lost.service.stranger().get("/readyz").await.status, 503);
+    assert_eq!(clients(&fleet, &good).remove(0).get("/v2/").await.status, 200);
+    lost.find_everything();
+    eventually("it is back", async || clients(&fleet, &good).remove(2).get("/v2/").await.status == 200).await;
+    assert_eq!(client.get("/v2/").await.status, 403);
+}
+
+#[actix_rt::test]
+async fn without_the_database_logins_and_pulls_go_on_and_changes_are_refused_with_a_sentence() {
+    let mut postgres = Postgres::start();
+    let fleet = Fleet::over(&postgres, Bucket::shared(), 2);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    postgres.stop_immediately();
+    let (began, mut longest) = (Instant::now(), Duration::ZERO);
+    while began.elapsed() < Duration::from_secs(5) {
+        for client in clients(&fleet, &token) {
+            let asked = Instant::now();
+            assert_eq!(client.get("/v2/").await.status, 200);
+            longest = longest.max(asked.elapsed());
+        }
+    }
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    assert_eq!(fleet.service(0).token(&token.username, &token.secret, "").await.status, 200);
+    let path = format!("/groups/{}/deploy_tokens/{}", group.id, token.id);
+    let refused = fleet.service(0).api("DELETE", &path, Value::Null).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    postgres.start_again();
+    eventually("a change is possible again", async || {
+        fleet.service(1).api("DELETE", &path, Value::Null).await.status == 204
+    })
+    .await;
+    for client in clients(&fleet, &token) {
+        assert_eq!(client.get("/v2/").await.status, 403);
+    }
+}
+
+#[actix_rt::test]
+async fn without_the_object_store_changes_are_confirmed_by_the_replicas_themselves() {
+    let mut bucket = Bucket::start();
+    let fleet = Fleet::over(Postgres::shared(), &bucket, 2);
+    let group = fleet.service(0).group("team").await;
+    bucket.kill();
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    revoke(fleet.service(1), group.id, &token).await;
+    for client in clients(&fleet, &token) {
+        assert_eq!(client.get("/v2/").await.status, 403);
+    }
+    // A replica that does not confirm may follow the log, which lacks the change.
+    super::identities::signal(fleet.service(1), "STOP");
+    let stored = fleet.service(0).api("POST", "/groups", json!({"name": "new", "path": "new"})).await;
+    assert_eq!(stored.status, 503, "{}", stored.text());
+    assert!(stored.text().contains("not confirmed by all replicas"), "{}", stored.text());
+    super::identities::signal(fleet.service(1), "CONT");
+    bucket.start_again();
+    eventually("the log is complete again", async || {
+        let name = format!("probe-{}", name_of_now());
+        fleet.service(0).api("POST", "/groups", json!({"name": name, "path": name})).await.status == 201
+            && fleet.database.query("SELECT version = logged FROM fence") == "t"
+    })
+    .await;
+    assert_eq!(fleet.service(1).api("GET", "/groups/new", Value::Null).await.status, 200);
+}
+
+#[actix_rt::test]
+async fn both_engines_gone_is_503_after_the_bound_and_nothing_hangs() {
+    let fleet = Fleet::of(1);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    fleet.replicas[0].lose_everything();
+    tokio::time::sleep(BOUND * 2).await;
+    let client = clients(&fleet, &token).remove(0);
+    let began = Instant::now();
+    assert_eq!(client.get("/v2/").await.status, 503);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(page(fleet.service(0)).await, 503);
+}
+
+#[actix_rt::test]
+async fn a_database_that_was_restored_to_an_earlier_state_is_noticed_and_the_log_begins_anew() {
+    let fleet = Fleet::of(2);
+    let group = fleet.service(0).group("team").await;
+    let before = fleet.database.query("SELECT version FROM fence");
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    let history = fleet.database.query("SELECT history FROM fence");
+    // As a restore of a dump would do.
+    fleet.database.query(&format!(
+        "BEGIN; UPDATE fence SET version = {before}, logged = {before}; DELETE FROM change WHERE version > {before}; \
+         DELETE FROM record WHERE key LIKE 'token/%' AND value ->> 'name' = 'ci'; COMMIT"
+    ));
+    eventually("both notice it", async || statuses(&fleet, &token).await == [403, 403]).await;
+    fleet.service(0).deploy_token(&group, "other").await;
+    eventually("the log begins anew", async || fleet.database.query("SELECT history FROM fence") != history).await;
+    assert!(fleet.replicas.iter().any(|replica| replica.service.log().contains("restore")));
+}
+
+async fn statuses(fleet: &Fleet, token: &crate::service::Token) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for client in clients(fleet, token) {
+        statuses.push(client.get("/v2/").await.status);
+    }
+    statuses
+}
+
+async fn page(service: &Service) -> u16 {
+    service.stranger().get("/-/sign-in").await.status
+}
+
+fn name_of_now() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+}
