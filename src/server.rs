@@ -190,7 +190,8 @@ fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     }
 }
 
-/// Returns the keys of groups' accounts: those of the fleet, or those in their key file, which is created if it is missing.
+/// Returns the keys of groups' accounts: those of the fleet, or those in their key file, which is created if it is
+/// missing.
 fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<SealingKeys, StartError> {
     if let Some(fleet) = fleet {
         let path = fleet.secret_file().to_owned();

@@ -17,10 +17,10 @@ use crate::domain::deadlines;
 use crate::domain::directory::Version;
 use crate::domain::fleet::validity::{Bound, MachineTime};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, FleetIdentities, Flights, Missed, Registration};
+use crate::store::fleet::{ChangeLog, Claims, FleetIdentities, Missed, Registration};
 use crate::telemetry::LineLimit;
 
-/// What the follower works with.
+/// The parts that the follower works with.
 pub struct Follower {
     /// The directory in memory.
     pub policy: PolicyEvaluatorHandle,
@@ -29,7 +29,7 @@ pub struct Follower {
     /// The change log.
     pub log: ChangeLog,
     /// The downloads that replicas share.
-    pub flights: Flights,
+    pub claims: Claims,
     /// The registration of this replica.
     pub registration: Registration,
     /// Maximum age of what this replica knows.
@@ -96,8 +96,8 @@ impl FollowerHandle {
         self.policy.version()
     }
 
-    /// Ends the loop and the registration, so that writers do not wait for this replica any more. Call it when no request
-    /// is served any more.
+    /// Ends the loop and the registration, so that writers do not wait for this replica any more. Call it when no
+    /// request is served any more.
     pub async fn leave(&self) {
         // No look is in progress now, which would register the replica again.
         *self.ended.lock().await = true;
@@ -137,7 +137,8 @@ impl Looking {
             join(by_database, self.follow_log()).await;
             return;
         }
-        // Otherwise the log is read where the database does not respond soon: it costs more, and often has to be paid for.
+        // Otherwise the log is read where the database does not respond soon: it costs more, and often has to be paid
+        // for.
         match timeout(self.parts.bound.interval(), &mut by_database).await {
             Ok(true) => {}
             Ok(false) => self.follow_log().await,
@@ -155,7 +156,7 @@ impl Looking {
         let asked = machine_time();
         let look = identities.look(policy.version(), bound.longest_look()).await?;
         if !look.is_registered {
-            // This replica was believed to be gone, and writers have not waited for it. The next look has what it lacks.
+            // Its row was removed, and writers have not waited for it since. The next look has what it lacks.
             registration.register().await?;
             return Ok(());
         }
@@ -191,14 +192,14 @@ impl Looking {
             return;
         }
         self.last_tidying.set(machine_time());
-        let Follower { identities, log, flights, .. } = &self.parts;
-        let (identities, log, flights) = (identities.clone(), log.clone(), flights.clone());
+        let Follower { identities, log, claims, .. } = &self.parts;
+        let (identities, log, claims) = (identities.clone(), log.clone(), claims.clone());
         let history = self.history.borrow().clone();
         actix_rt::spawn(async move {
             let removed = async {
                 let versions = identities.forget_old_changes().await?;
                 log.remove(&history, &versions).await?;
-                flights.forget_old().await
+                claims.forget_old().await
             };
             if let Err(error) = removed.await {
                 tracing::warn!(%error, "old changes and downloads could not all be removed from the engines");

@@ -80,8 +80,8 @@ struct Change(Edit);
 #[rtype(result = "()")]
 struct Follow(Missed);
 
-/// Function that makes a change of the newest directory, or is told why there is none. Returns `None` if it changes
-/// nothing; its caller is told then.
+/// Function that makes a change of the newest directory, or gets the error where there is none. Returns `None` if it
+/// changes nothing; it has sent the result to its caller then.
 type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Option<Prepared> + Send>;
 
 /// A change that is not stored yet.

@@ -22,15 +22,15 @@ use crate::domain::digest::Digest;
 use crate::domain::fleet::messages::BlobOf;
 use crate::domain::id::ReplicaId;
 use crate::domain::origin::Origin;
-use crate::store::fleet::{Claim, Flights, Leader};
-use crate::upstream::replicas::ReplicaClient;
+use crate::store::fleet::{Claim, Claims, Leader};
+use crate::upstream::replicas::{ReplicaBytes, ReplicaClient};
 use crate::upstream::{Content, ContentHead, UpstreamError};
 
 /// Requests for blobs, shared with the other replicas. Cheap to clone.
 #[derive(Clone)]
 pub struct SharedDownloads {
     upstream: UpstreamHandle,
-    flights: Flights,
+    claims: Claims,
     replicas: ReplicaClient,
     /// Blobs that this replica has received, by itself or from another one: it may send them to others.
     received: Arc<Cache<Digest, ()>>,
@@ -48,9 +48,9 @@ const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 4;
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
-    pub fn new(upstream: UpstreamHandle, flights: Flights, replicas: ReplicaClient) -> Self {
+    pub fn new(upstream: UpstreamHandle, claims: Claims, replicas: ReplicaClient) -> Self {
         let (received, failed) = (Arc::new(Cache::new(MAX_RECEIVED)), Arc::new(Cache::new(MAX_FAILED)));
-        Self { upstream, flights, replicas, received, failed }
+        Self { upstream, claims, replicas, received, failed }
     }
 
     /// Returns true if this replica may send the blob to another one: it has received it for this origin.
@@ -62,12 +62,12 @@ impl SharedDownloads {
         let key = key(&request.origin, &request.digest);
         let mut failed = self.failed.get(&key);
         for _ in 0..ATTEMPTS {
-            let Ok(Ok(claim)) = timeout(CLAIM_TIMEOUT, self.flights.claim(&key, failed)).await else { break };
+            let Ok(Ok(claim)) = timeout(CLAIM_TIMEOUT, self.claims.claim(&key, failed)).await else { break };
             let leader = match claim {
                 Claim::Lead { epoch } => return self.lead(request, key, epoch).await,
                 Claim::Follow(leader) => leader,
             };
-            if leader.landed && request.from == 0 {
+            if leader.complete && request.from == 0 {
                 let (origin, digest) = (request.origin.clone(), request.digest);
                 self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
             }
@@ -87,22 +87,22 @@ impl SharedDownloads {
         // Before the first byte: the others ask at once.
         self.received.insert(key, ());
         match self.upstream.request(request).await {
-            Ok(content) => Ok(self.landing(content, key, epoch)),
+            Ok(content) => Ok(self.completing(content, key, epoch)),
             Err(error) => {
                 self.received.remove(&key);
-                self.flights.release(&key, epoch).await.ok();
+                self.claims.release(&key, epoch).await.ok();
                 Err(error)
             }
         }
     }
 
     /// Returns content whose end is recorded.
-    fn landing(self, content: Content, key: Digest, epoch: i64) -> Content {
+    fn completing(self, content: Content, key: Digest, epoch: i64) -> Content {
         let stream = stream::unfold((content.stream, self), move |(mut stream, shared)| async move {
             let item = stream.next().await;
             if item.is_none() {
-                let flights = shared.flights.clone();
-                actix_rt::spawn(async move { flights.land(&key, epoch).await.ok() });
+                let claims = shared.claims.clone();
+                actix_rt::spawn(async move { claims.complete(&key, epoch).await.ok() });
             }
             item.map(|item| (item, (stream, shared)))
         });
@@ -123,12 +123,12 @@ impl SharedDownloads {
     /// Returns the stream of a leader, which ends with an error where it is not alive any more.
     fn watched(
         self,
-        stream: BoxStream<'static, Result<Bytes, String>>,
+        stream: ReplicaBytes,
         key: Digest,
         leader: Leader,
     ) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
         let state = Some((stream, self, leader));
-        let next = move |state: Option<(BoxStream<'static, Result<Bytes, String>>, Self, Leader)>| async move {
+        let next = move |state: Option<(ReplicaBytes, Self, Leader)>| async move {
             let (mut stream, shared, leader) = state?;
             match shared.replicas.while_alive(at(&leader), stream.next()).await {
                 Some(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, shared, leader)))),

@@ -20,7 +20,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::fleet::Flights;
+use crate::store::fleet::Claims;
 pub use crate::store::fleet::{Claim, Leader};
 pub use crate::store::manifests::Manifest;
 use crate::upstream::replicas::ReplicaClient;
@@ -29,14 +29,17 @@ use crate::upstream::{Content, ContentHead};
 /// Requests for manifests, shared with the other replicas. Cheap to clone.
 #[derive(Clone)]
 pub struct SharedManifests {
-    flights: Flights,
+    claims: Claims,
     replicas: ReplicaClient,
     store: ContentStore,
     /// The requests of this replica that are under way, by key.
-    running: Arc<Mutex<HashMap<Digest, watch::Receiver<Option<Arc<Manifest>>>>>>,
+    running: Arc<Mutex<Running>>,
     /// Manifests that this replica has received, by the key of their digest: it may send them to others.
     received: Arc<Cache<Digest, ()>>,
 }
+
+/// Requests that are under way, by key, each with its manifest once it is there.
+type Running = HashMap<Digest, watch::Receiver<Option<Arc<Manifest>>>>;
 
 /// The lead of this replica: others wait for its manifest. Dropped without a result, it tells them that there is none.
 pub struct Lead {
@@ -54,15 +57,15 @@ const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl SharedManifests {
     /// Shares the requests for manifests, which are kept in this store.
-    pub fn new(flights: Flights, replicas: ReplicaClient, store: ContentStore) -> Self {
-        Self { flights, replicas, store, running: Arc::default(), received: Arc::new(Cache::new(MAX_RECEIVED)) }
+    pub fn new(claims: Claims, replicas: ReplicaClient, store: ContentStore) -> Self {
+        Self { claims, replicas, store, running: Arc::default(), received: Arc::new(Cache::new(MAX_RECEIVED)) }
     }
 
-    /// Returns who fetches a manifest; `None`: the database does not respond, so that this replica fetches it for itself.
-    /// `failed` is the number of a lead whose replica did not have it.
+    /// Returns who fetches a manifest; `None`: the database does not respond, so that this replica fetches it for
+    /// itself. `failed` is the number of a lead whose replica did not have it.
     pub async fn claim(&self, origin: &Origin, reference: &Reference, failed: Option<i64>) -> Option<Claim> {
         let key = key(origin, &reference.to_string());
-        timeout(CLAIM_TIMEOUT, self.flights.claim(&key, failed)).await.ok()?.ok()
+        timeout(CLAIM_TIMEOUT, self.claims.claim(&key, failed)).await.ok()?.ok()
     }
 
     /// Begins the lead of this replica.
@@ -114,7 +117,7 @@ impl SharedManifests {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<Digest, watch::Receiver<Option<Arc<Manifest>>>>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +125,7 @@ impl SharedManifests {
 impl Lead {
     /// Ends the lead with a manifest, which those that wait get; `None`: there is none.
     pub fn finish(self, manifest: Option<Arc<Manifest>>) {
-        let (flights, key, epoch) = (self.shared.flights.clone(), self.key, self.epoch);
+        let (claims, key, epoch) = (self.shared.claims.clone(), self.key, self.epoch);
         let is_there = manifest.is_some();
         if let Some(manifest) = manifest {
             self.shared.received.insert(super::shared_manifests::key(&self.origin, &manifest.digest.to_string()), ());
@@ -130,7 +133,7 @@ impl Lead {
         }
         // In the background: the client waits.
         actix_rt::spawn(async move {
-            if is_there { flights.land(&key, epoch).await.ok() } else { flights.release(&key, epoch).await.ok() }
+            if is_there { claims.complete(&key, epoch).await.ok() } else { claims.release(&key, epoch).await.ok() }
         });
     }
 }

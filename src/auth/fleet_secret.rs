@@ -24,7 +24,7 @@ pub enum FleetSecretError {
 /// Minimum length of a secret in bytes.
 const MIN_BYTES: usize = 32;
 
-/// What keys are derived for.
+/// The purpose of derived keys.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     /// To sign login tokens.

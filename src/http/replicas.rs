@@ -21,7 +21,7 @@ use crate::domain::fleet::messages::{
 };
 use crate::domain::id::ReplicaId;
 
-/// What the routes use.
+/// State of the routes of the internal port.
 pub(crate) struct ReplicaState {
     /// The follower, which looks for changes.
     pub(crate) follower: FollowerHandle,

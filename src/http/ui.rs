@@ -1,9 +1,9 @@
 //! The web console: pages that the server renders, for people who are signed in with their password. It shows and
 //! changes what the API does, by the same rules ([`api::Authority`](super::api::Authority)).
 //!
-//! A page of a group is a module with a row below, a variant of [`address`]`::Page`, and perhaps a tab in [`parts`]. Of the
-//! functions of [`visitor`] that find the group, `group` is for members, `visible_group` for visitors of a public group
-//! as well, and `own_group` for owners.
+//! A page of a group is a module with a row below, a variant of [`address`]`::Page`, and perhaps a tab in [`parts`]. Of
+//! the functions of [`visitor`] that find the group, `group` is for members, `visible_group` for visitors of a public
+//! group as well, and `own_group` for owners.
 //!
 //! | address | page | module |
 //! |---|---|---|

@@ -37,8 +37,8 @@ struct AlreadyMade;
 /// Creates the first records, if the store is empty. Returns `None` if it is not.
 ///
 /// # Errors
-/// A file or the store cannot be written, the password cannot be hashed, or no credential is given where several replicas
-/// share the store.
+/// A file or the store cannot be written, the password cannot be hashed, or no credential is given where several
+/// replicas share the store.
 pub(super) async fn run(
     data: &DataDir,
     bootstrap: &Bootstrap,

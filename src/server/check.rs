@@ -75,9 +75,12 @@ fn account_keys(settings: &Settings) -> Vec<SettingsError> {
 fn fleet_secret(settings: &Settings) -> Vec<SettingsError> {
     let shared = settings.fleet.shared();
     let problem = shared.and_then(|shared| fleet::secret(&shared.secret_file).err());
-    let problem = problem.map(|error| match error {
-        StartError::FleetSecret { path, problem } => format!("{}: {problem}", path.display()),
-        error => error.to_string(),
+    let problem = problem.map(|error| {
+        if let StartError::FleetSecret { path, problem } = &error {
+            format!("{}: {problem}", path.display())
+        } else {
+            error.to_string()
+        }
     });
     problem.map(|problem| settings.refuse(&["fleet", "secret_file"], problem)).into_iter().collect()
 }

@@ -72,11 +72,11 @@ pub(super) struct Handles {
     /// The upstreams that the routes use.
     world: CurrentUpstreams,
     warmer: Warmer,
-    /// What works with the other replicas; `None`: there are none.
+    /// The parts that work with the other replicas; `None`: there are none.
     pub(super) shared: Option<SharedParts>,
 }
 
-/// What works with the other replicas of a fleet. Cheap to clone.
+/// The parts that work with the other replicas of a fleet. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct SharedParts {
     /// Follows the changes of others.

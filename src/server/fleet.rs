@@ -21,7 +21,7 @@ use crate::settings::SharedEngines;
 use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, Database, FleetIdentities, Flights, Registration};
+use crate::store::fleet::{ChangeLog, Claims, Database, FleetIdentities, Registration};
 use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
@@ -29,7 +29,7 @@ pub(super) struct Fleet {
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
-    flights: Flights,
+    claims: Claims,
     pub(super) signing: ReplicaSigning,
     pub(super) bound: Bound,
     pub(super) without_database: Duration,
@@ -62,14 +62,14 @@ impl Fleet {
                 tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
             }
         }
-        let flights = Flights::new(database.clone(), id);
+        let claims = Claims::new(database.clone(), id);
         let registration = Registration::new(database, id, options.address.clone(), port.0.port());
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
         let signing = ReplicaSigning::new(secret.clone());
         let (bound, without_database) = (options.bound, options.without_database);
         let secret_file = options.secret_file.clone();
-        Ok(Self { identities, log, registration, flights, signing, bound, without_database, port, secret, secret_file })
+        Ok(Self { identities, log, registration, claims, signing, bound, without_database, port, secret, secret_file })
     }
 
     /// Returns what the policy evaluator needs.
@@ -87,7 +87,7 @@ impl Fleet {
             policy,
             identities: self.identities.clone(),
             log: self.log.clone(),
-            flights: self.flights.clone(),
+            claims: self.claims.clone(),
             registration: self.registration.clone(),
             bound: self.bound,
             without_database: self.without_database,
@@ -99,7 +99,7 @@ impl Fleet {
     /// # Errors
     /// The client for other replicas cannot be made.
     pub(super) fn downloads(&self, upstream: UpstreamHandle) -> Result<SharedDownloads, StartError> {
-        Ok(SharedDownloads::new(upstream, self.flights.clone(), self.client()?))
+        Ok(SharedDownloads::new(upstream, self.claims.clone(), self.client()?))
     }
 
     /// Returns the requests for manifests that replicas share; they are kept in this store.
@@ -107,7 +107,7 @@ impl Fleet {
     /// # Errors
     /// The client for other replicas cannot be made.
     pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
-        Ok(SharedManifests::new(self.flights.clone(), self.client()?, store))
+        Ok(SharedManifests::new(self.claims.clone(), self.client()?, store))
     }
 
     /// Returns a client for other replicas. Its connections belong to the thread that uses it.
@@ -128,8 +128,8 @@ impl Fleet {
     }
 }
 
-/// Returns the id of this replica, which is kept in its data folder: the lock of the folder proves that no other process
-/// has it, so that a replica that starts again takes the place of the one before.
+/// Returns the id of this replica, which is kept in its data folder: the lock of the folder proves that no other
+/// process has it, so that a replica that starts again takes the place of the one before.
 fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
     let path = data.path().join(ID_FILE);
     let id = || Ok::<_, StoreError>(format!("{}\n", ReplicaId::from_random(random::bytes())));

@@ -11,8 +11,8 @@ pub(super) const SECRETS: [&str; 6] =
 /// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
 pub(super) const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
 
-/// Reads the files named by the `..._file` keys of the sections `[bootstrap]` and `[fleet]`, of upstreams and of their accounts.
-/// Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
+/// Reads the files named by the `..._file` keys of the sections `[bootstrap]` and `[fleet]`, of upstreams and of their
+/// accounts. Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
 pub(super) fn load_secret_files(root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {

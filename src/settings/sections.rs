@@ -1,7 +1,7 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]`, `[audit]` and `[fleet]`, a file for each
-//! but `[proxy]`, and the check of `[telemetry]`. A component that has keys of its own in a section has a struct for
-//! them, which is a field here with a name that begins with `*`; see [`deserializer`](super::deserializer). The other
-//! keys are those that the composition uses, or several components.
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[console]`, `[proxy]`, `[cache]`, `[audit]` and `[fleet]`, a
+//! file for each but `[proxy]`, and the check of `[telemetry]`. A component that has keys of its own in a section has a
+//! struct for them, which is a field here with a name that begins with `*`; see [`deserializer`](super::deserializer).
+//! The other keys are those that the composition uses, or several components.
 
 mod audit;
 mod auth;

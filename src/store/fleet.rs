@@ -5,7 +5,7 @@
 //! | [`database`] | connections to PostgreSQL, and the schema |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`] | audit events and times of last use in the database |
-//! | [`flights`] | downloads that replicas share |
+//! | [`claims`] | downloads that replicas share |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
@@ -14,16 +14,16 @@
 //! clients.
 
 mod change_log;
+mod claims;
 mod database;
 mod events;
-mod flights;
 mod identity;
 mod options;
 mod replicas;
 
 pub use self::change_log::ChangeLog;
+pub use self::claims::{Claim, Claims, Leader};
 pub use self::database::Database;
-pub use self::flights::{Claim, Flights, Leader};
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica};

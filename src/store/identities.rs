@@ -80,8 +80,8 @@ impl ChangeTurn {
     ///
     /// # Errors
     ///
-    /// Fails if the disk is full or fails, or if a database that replicas share cannot be reached. The change may or may
-    /// not be present after the next start, but never in part.
+    /// Fails if the disk is full or fails, or if a database that replicas share cannot be reached. The change may or
+    /// may not be present after the next start, but never in part.
     pub async fn commit(self, writes: Vec<Write>, events: Vec<Event>) -> Result<Stored, StoreError> {
         let Self { directory, version, engine } = self;
         let (version, committed) = match engine {

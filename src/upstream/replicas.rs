@@ -51,15 +51,18 @@ pub struct ReplicaBlob {
     /// Length of the whole blob in bytes.
     pub length: u64,
     /// The bytes from the requested offset on; an error is the last item.
-    pub stream: BoxStream<'static, Result<Bytes, String>>,
+    pub stream: ReplicaBytes,
 }
+
+/// Bytes from another replica; an error is the last item.
+pub type ReplicaBytes = BoxStream<'static, Result<Bytes, String>>;
 
 /// Time without a byte after which a replica is asked whether it is alive.
 const QUIET: Duration = Duration::from_millis(1500);
 /// Time that it has to respond.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Pause before a failed request is repeated.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl ReplicaClient {
     /// Returns the client. It uses no proxy, and follows no redirects.
@@ -84,7 +87,7 @@ impl ReplicaClient {
         while began.elapsed() < limit {
             match self.version(address, version, limit.saturating_sub(began.elapsed())).await {
                 Some(found) if found.replica == id && found.version >= version => return true,
-                Some(_) | None => sleep(PAUSE).await,
+                Some(_) | None => sleep(RETRY_INTERVAL).await,
             }
         }
         false
@@ -96,8 +99,8 @@ impl ReplicaClient {
         found.is_ok_and(|found| found.is_some_and(|found| found.replica == id))
     }
 
-    /// Requests a blob that the replica at this address is receiving, or has received; `None` if it has none, or does not
-    /// respond.
+    /// Requests a blob that the replica at this address is receiving, or has received; `None` if it has none, or does
+    /// not respond.
     pub async fn blob(&self, address: &str, blob: &BlobOf) -> Option<ReplicaBlob> {
         let target = format!("{BLOB_PATH}?of={}", hex::encode(serde_json::to_string(blob).ok()?));
         let (response, nonce) = self.get(address, &target).await?;
@@ -111,8 +114,8 @@ impl ReplicaClient {
         Some(ReplicaBlob { length, stream })
     }
 
-    /// Requests a manifest that the replica at this address is fetching, or has fetched; `None` if it has none, or does not
-    /// respond.
+    /// Requests a manifest that the replica at this address is fetching, or has fetched; `None` if it has none, or does
+    /// not respond.
     pub async fn manifest(&self, address: &str, manifest: &ManifestOf) -> Option<ReplicaManifest> {
         let target = format!("{MANIFEST_PATH}?of={}", hex::encode(serde_json::to_string(manifest).ok()?));
         let (response, nonce) = self.get(address, &target).await?;

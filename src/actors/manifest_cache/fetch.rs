@@ -140,8 +140,8 @@ impl Fetcher {
                 Some(Claim::Follow(leader)) => leader,
                 None => break,
             };
-            let digest = if leader.landed { self.confirmed_digest(key, group).await } else { None };
-            if (digest.is_some() || !leader.landed)
+            let digest = if leader.complete { self.confirmed_digest(key, group).await } else { None };
+            if (digest.is_some() || !leader.complete)
                 && let Some(content) = shared.of_leader(&leader, origin, reference, digest).await
             {
                 return Ok((content, None));

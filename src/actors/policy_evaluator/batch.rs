@@ -19,7 +19,7 @@ pub(super) struct Batch {
     pub(super) edits: Vec<Edit>,
 }
 
-/// A batch that is stored, or is not. The callers are not told yet.
+/// A batch that is stored, or is not. Its callers have no result yet.
 pub(super) struct Computed {
     /// The directory with all changes of the batch, if they are stored.
     pub(super) outcome: Result<Stored, StoreError>,
@@ -31,7 +31,7 @@ pub(super) struct Computed {
 struct Guard;
 
 impl Batch {
-    /// Computes and stores the changes. The callers of refused ones are told.
+    /// Computes and stores the changes. Those that are refused send their result.
     pub(super) async fn store(self, store: &IdentityStore) -> Computed {
         // A change that panics would never be acknowledged, and no later one would be made.
         let _guard = Guard;

@@ -31,11 +31,11 @@ pub(super) struct Published {
     observer: OnceLock<Observer>,
 }
 
-/// What the actor needs where other replicas change the directory, too.
+/// The parts that the actor needs where other replicas change the directory, too.
 pub struct Shared {
     /// Waits for the other replicas.
     pub confirmer: Confirmer,
-    /// Whether the directory may be used now. Its holder extends it.
+    /// The time for which the directory may be used. Its holder extends it.
     pub validity: Validity,
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::fleet::validity::MachineTime;
 
-/// Whether the directory may be used now. Always, where this process is the only one that changes it. Cheap to clone.
+/// The time for which the directory may be used: without end where no other process changes it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Validity(Option<Arc<AtomicU64>>);
 

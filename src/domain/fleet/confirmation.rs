@@ -22,7 +22,7 @@ enum Log {
     Failed(MachineTime),
 }
 
-/// What to do about a change now.
+/// The next step of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Acknowledge it.

@@ -46,8 +46,8 @@ pub const SIGNATURE: &str = "x-fleet-signature";
 /// The path of the route that responds with a [`ReplicaVersion`]; the query is `at_least=<version>`.
 pub const VERSION_PATH: &str = "/fleet/v1/version";
 
-/// The path of the route that responds with a manifest; the query is `of=<hex>`, a [`ManifestOf`] as [`BLOB_PATH`] has a
-/// [`BlobOf`].
+/// The path of the route that responds with a manifest; the query is `of=<hex>`, a [`ManifestOf`] as [`BLOB_PATH`] has
+/// a [`BlobOf`].
 pub const MANIFEST_PATH: &str = "/fleet/v1/manifests";
 /// Header with the media type of a manifest, as upstream sent it.
 pub const MEDIA_TYPE: &str = "x-fleet-media-type";

@@ -31,7 +31,7 @@ const RULES: Rules = Rules { readers: 2, changes: 1, validity: BOUND, fills_gaps
 /// Ticks that a writer counts with.
 const BOUND: u8 = 2;
 
-/// Maximum age that is told apart: all that is older has the same effect.
+/// Maximum age that is distinguished: all that is older has the same effect.
 const MAX_AGE: u8 = BOUND + 2;
 
 /// Maximum number of readers, and of changes.

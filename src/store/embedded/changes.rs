@@ -20,8 +20,9 @@
 //!   the running digest after that change. A new history (an empty store, a store without a journal from an earlier
 //!   version, a restore) begins with a random digest, so that two histories never agree by chance.
 //! - The *snapshot* has one line per record. `key` is the [`RecordKey`](crate::domain::directory::RecordKey) as
-//!   text, `value` is the [`Record`] as stored in the database, byte for byte. The key `event/<number>` is that of an
-//!   audit [event](crate::domain::audit::Event), which the change that it is about has written.
+//!   text, `value` is the [`Record`](crate::domain::directory::Record) as stored in the database, byte for byte. The
+//!   key `event/<number>` is that of an audit [event](crate::domain::audit::Event), which the change that it is about
+//!   has written.
 //! - The *end of the snapshot* states the number of records; `sha256` is the SHA-256 of all bytes of the file
 //!   before this line.
 //! - A *change* is one line and one commit; several changes that were acknowledged together may share it. `number`

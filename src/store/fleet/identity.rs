@@ -43,7 +43,7 @@ pub struct Change {
     pub writes: Vec<Write>,
 }
 
-/// What a replica does not know yet.
+/// The changes that a replica does not have yet.
 #[derive(Clone, Debug)]
 pub enum Missed {
     /// The changes after the known one, without gaps.
@@ -53,12 +53,12 @@ pub enum Missed {
     Everything(Box<Snapshot>),
 }
 
-/// What a look at the database has shown.
+/// The result of a look at the database.
 #[derive(Debug)]
 pub struct Look {
-    /// What was not known.
+    /// The changes that were not known.
     pub missed: Missed,
-    /// Whether the replica is registered: only then do writers wait for it.
+    /// True if the replica is registered: only then do writers wait for it.
     pub is_registered: bool,
     /// The history of the changes.
     pub history: String,
@@ -280,8 +280,8 @@ struct Begun {
 }
 
 async fn begun(client: &mut Client, since: i64, replica: String, bound: Bound) -> Result<Begun, tokio_postgres::Error> {
-    // A replica that stands still in its turn delays the others no longer than this. One on a busy machine may need some
-    // time.
+    // A replica that stands still in its turn delays the others no longer than this. One on a busy machine may need
+    // some time.
     let begin = format!(
         "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {0}; SET LOCAL statement_timeout = '4s'",
         (bound.0 * 2).as_millis()
@@ -320,8 +320,8 @@ impl FleetTurn {
             match self.write(&change).await {
                 Ok(()) => return Ok(Some(committed)),
                 Err(error @ StoreError::Fleet(FleetError::Unknown)) => return Err(error),
-                // The turn is lost, as after a cut connection or a long pause of this process. The change still holds if
-                // no other replica has made one meanwhile.
+                // The turn is lost, as after a cut connection or a long pause of this process. The change still holds
+                // if no other replica has made one meanwhile.
                 Err(error) => self.begin_again().await.map_err(|_| error)?,
             }
         }

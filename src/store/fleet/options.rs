@@ -13,7 +13,7 @@ use url::Url;
 /// The database of a fleet.
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
-    /// Where it is, and who connects to it.
+    /// Its address, with user name and password.
     pub url: DatabaseUrl,
     /// Maximum number of connections of this replica.
     pub connections: NonZeroUsize,

@@ -103,7 +103,7 @@ async fn a_herd_at_all_replicas_causes_one_download_from_upstream() {
 async fn a_late_replica_gets_the_blob_from_another_one_after_upstream_has_confirmed_it() {
     let scene = Scene::of(2).await;
     scene.assert_whole(&scene.pull(0).await.unwrap());
-    eventually("it has landed", async || scene.fleet.database.query("SELECT bool_and(landed) FROM flight") == "t")
+    eventually("it has complete", async || scene.fleet.database.query("SELECT bool_and(complete) FROM claim") == "t")
         .await;
     let heads = scene.fleet.hub.requests().blob_heads("library/app", scene.layer.digest());
     scene.assert_whole(&scene.pull(1).await.unwrap());
@@ -196,5 +196,5 @@ async fn a_blob_that_upstream_does_not_have_is_refused_at_every_replica() {
         let answer = client.blob("team", "app", missing.digest()).await;
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
-    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM flight WHERE NOT landed"), "0");
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM claim WHERE NOT complete"), "0");
 }

@@ -1,8 +1,7 @@
 //! The real engines of a fleet, on loopback in temporary folders: a PostgreSQL cluster and an S3 server.
 //!
-//! One of each serves the whole test process: a test takes a database and a prefix of the bucket, and leaves the rest to
-//! others. A test with an outage starts its own, which it can stop and start again. All end with the test process, and
-//! their folders go.
+//! One of each serves the whole test process: a test takes a database and a prefix of the bucket. A test with an outage
+//! starts its own, which it can stop and start again. All end with the test process, and their folders go.
 
 mod bucket;
 mod guard;

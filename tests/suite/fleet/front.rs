@@ -70,7 +70,8 @@ impl Front {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Returns the maximum number of connections that clients had open at a time. A client that replaces a connection may add one for an instant.
+    /// Returns the maximum number of connections that clients had open at a time. A client that replaces a connection
+    /// may add one for an instant.
     pub fn most_open(&self) -> usize {
         self.counts.most_open.load(Ordering::SeqCst)
     }
@@ -182,11 +183,11 @@ async fn accept(
 }
 
 /// Passes everything between both. They are reset unless both close in order.
-async fn connection(mut client: TcpStream, server: SocketAddr, mut watch: Watch, open: Open) {
+async fn connection(mut client: TcpStream, server: SocketAddr, watch: Watch, open: Open) {
     let mut opened = None;
     let (from_client, to_client) = client.split();
-    let (requests, unsent_requests) = mpsc::channel(QUEUE_LENGTH);
-    let (responses, unsent_responses) = mpsc::channel(QUEUE_LENGTH);
+    let (requests, mut unsent_requests) = mpsc::channel(QUEUE_LENGTH);
+    let (responses, mut unsent_responses) = mpsc::channel(QUEUE_LENGTH);
     let reset = watch.clone().reset();
     // A client that closes its connection is not counted any more, even if what it sent is not passed yet.
     let reading = async {
@@ -194,15 +195,21 @@ async fn connection(mut client: TcpStream, server: SocketAddr, mut watch: Watch,
         read(from_client, requests).await
     };
     let passing = async {
-        watch.passes().await?;
-        let server = opened.insert(TcpStream::connect(server).await?);
-        server.set_nodelay(true)?;
-        let (from_server, to_server) = server.split();
-        tokio::try_join!(
-            write(unsent_requests, to_server, watch.clone()),
-            read(from_server, responses),
-            write(unsent_responses, to_client, watch),
-        )
+        let server = async {
+            let server = opened.insert(TcpStream::connect(server).await?);
+            server.set_nodelay(true)?;
+            let (from_server, to_server) = server.split();
+            tokio::try_join!(
+                write(&mut unsent_requests, to_server, watch.clone()),
+                read(from_server, responses),
+                write(&mut unsent_responses, to_client, watch.clone()),
+            )
+        };
+        let passed = server.await;
+        if passed.is_err() {
+            lose(unsent_requests, watch).await?;
+        }
+        passed
     };
     let ended = tokio::select! {
         biased;
@@ -229,14 +236,14 @@ async fn read(mut from: ReadHalf<'_>, chunks: mpsc::Sender<Chunk>) -> io::Result
         let mut bytes = vec![0; MAX_CHUNK_BYTES];
         let length = from.read(&mut bytes).await?;
         bytes.truncate(length);
-        // Nobody receives them once the other end has closed the connection.
+        // They have no receiver once the other end has closed the connection.
         if length == 0 || chunks.send((Instant::now(), bytes)).await.is_err() {
             return Ok(());
         }
     }
 }
 
-async fn write(mut chunks: mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>, mut watch: Watch) -> io::Result<()> {
+async fn write(chunks: &mut mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>, mut watch: Watch) -> io::Result<()> {
     while let Some((read_at, bytes)) = chunks.recv().await {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
@@ -244,7 +251,8 @@ async fn write(mut chunks: mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>, mut wat
                 Mode::Pass | Mode::Refuse => (rest.len(), Duration::ZERO),
                 Mode::Delay(time) => (rest.len(), time.saturating_sub(read_at.elapsed())),
                 Mode::Slow(rate) => share(rate, rest.len()),
-                Mode::Stall => return swallow(chunks, watch).await,
+                // The other end would miss something.
+                Mode::Stall => return Err(io::ErrorKind::ConnectionReset.into()),
                 Mode::Hold => {
                     watch.changed().await?;
                     continue;
@@ -275,14 +283,14 @@ fn share(rate: u32, length: usize) -> (usize, Duration) {
     (share, Duration::from_secs_f64(share as f64 / f64::from(rate)))
 }
 
-/// Drops everything until the mode changes. Then fails: the other end misses something.
-async fn swallow(mut chunks: mpsc::Receiver<Chunk>, mut watch: Watch) -> io::Result<()> {
-    let swallowing = async {
+/// Loses everything until something passes again: before that, the client does not learn of an end of the connection.
+async fn lose(mut chunks: mpsc::Receiver<Chunk>, mut watch: Watch) -> io::Result<()> {
+    let losing = async {
         while chunks.recv().await.is_some() {}
         std::future::pending().await
     };
     tokio::select! {
-        () = swallowing => Ok(()),
-        passes = watch.passes() => passes.and(Err(io::ErrorKind::ConnectionReset.into())),
+        () = losing => Ok(()),
+        passes = watch.passes() => passes,
     }
 }

@@ -34,8 +34,8 @@ struct Replica {
     to_replica: Front,
 }
 
-/// The bound of tests: the time for which a replica decides without a look at the engines. Longer than the default, because
-/// tests run beside many others.
+/// The bound of tests: the time for which a replica decides without a look at the engines. Longer than the default,
+/// because tests run beside many others.
 const BOUND: Duration = Duration::from_secs(1);
 
 /// Secret of the fleets of tests.

@@ -67,8 +67,8 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Opens a blob for another replica, without a link: the running download, or else the stored blob. The caller knows
-    /// that upstream has served it for this origin. Returns `None` if there is neither.
+    /// Opens a blob for another replica, without a link: the running download, or else the stored blob. The caller
+    /// knows that upstream has served it for this origin. Returns `None` if there is neither.
     ///
     /// # Errors
     ///

@@ -8,19 +8,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Starts and ends the server when told to. Once its standard input ends, it ends the server and removes the folder.
+/// Starts and ends the server by orders on its standard input. At the end of that, it ends the server and removes the
+/// folder.
 ///
 /// The other end of its standard input is in the test process alone, so it closes with that process, also if that is
 /// killed. `setpriv --pdeathsig` cannot replace it: that signal is sent when the parent's *thread* ends, which is here
-/// the one of a test. A signal has no effect on a stopped server before SIGCONT.
+/// the one of a test.
+///
+/// It repeats a signal: a server ignores it before it has set its handlers, and a stopped one before SIGCONT. It gets
+/// SIGHUP itself where the test process ends while the server is stopped (orphaned process group).
 const SCRIPT: &str = r#"
 folder=$1 last_signal=$2 leftovers=$3
 shift 3
 server=
+trap '' HUP
 end() {
     [ -n "$server" ] || return 0
-    kill -s "$1" "$server"
-    kill -s CONT "$server"
+    signal=$1 tries=0
+    while read -r _ _ state _ <"/proc/$server/stat" && [ "$state" != Z ]; do
+        kill -s "$signal" "$server"
+        kill -s CONT "$server"
+        sleep 0.02
+        tries=$((tries + 1))
+        [ "$tries" -lt 1000 ] || signal=KILL
+    done
     wait "$server"
     server=
 }
@@ -28,7 +39,7 @@ while read -r order; do
     case $order in
     start)
         : >"$folder/log"
-        "$@" >"$folder/log" 2>&1 </dev/null &
+        "$@" >>"$folder/log" 2>&1 </dev/null &
         server=$!
         ;;
     *) end "$order" ;;
@@ -50,7 +61,7 @@ pub struct Guard {
     shell: Child,
     /// `None` once the shell is to end.
     orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    replies: BufReader<ChildStdout>,
     folder: PathBuf,
     server: u32,
 }
@@ -71,8 +82,8 @@ impl Guard {
         command.current_dir(folder.path()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = command.spawn().unwrap();
-        let (orders, answers) = (shell.stdin.take(), BufReader::new(shell.stdout.take().unwrap()));
-        Self { shell, orders, answers, folder: folder.keep(), server: 0 }
+        let (orders, replies) = (shell.stdin.take(), BufReader::new(shell.stdout.take().unwrap()));
+        Self { shell, orders, replies, folder: folder.keep(), server: 0 }
     }
 
     /// Starts the server and waits until `is_ready`.
@@ -103,12 +114,12 @@ impl Guard {
 
     fn order(&mut self, order: &str) -> String {
         writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).unwrap();
-        answer.trim_end().to_owned()
+        let mut reply = String::new();
+        self.replies.read_line(&mut reply).unwrap();
+        reply.trim_end().to_owned()
     }
 
-    /// Returns whether the server has not ended. The shell waits for it only when told to, so until then it is a zombie.
+    /// Returns whether the server has not ended. The shell waits for it only by an order, so until then it is a zombie.
     fn is_running(&self) -> bool {
         let stat =
             fs::read_to_string(Path::new("/proc").join(self.server.to_string()).join("stat")).unwrap_or_default();

@@ -51,6 +51,8 @@ impl Postgres {
         server.arg("-k").arg(folder.path());
         // Many tests at once, with up to three replicas of four connections each.
         server.args(["-c", "max_connections=500"]);
+        // Recovery syncs each of a thousand files otherwise, which takes seconds.
+        server.args(["-c", "recovery_init_sync_method=syncfs"]);
         // SIGQUIT is what `pg_ctl stop -m immediate` sends: no checkpoint, so that the next start recovers.
         let mut guard = Guard::new(folder, &server, "QUIT", &[]);
         guard.start(is_ready)?;
@@ -117,7 +119,7 @@ fn is_ready(guard: &Guard) -> bool {
     guard.log().contains("database system is ready to accept connections")
 }
 
-/// Returns the command, as run by another user than root, whom it refuses.
+/// Returns the command, as run by another user than root: that one is refused.
 fn as_postgres(name: &str) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(binary(name));

@@ -1,5 +1,6 @@
-//! Downloads that replicas share: one replica leads, which means that it receives the blob from upstream, and the others
-//! receive it from that one. A lead ends with the replica's lease, or where another has found that it does not respond.
+//! Downloads that replicas share: one replica leads, which means that it receives the blob from upstream, and the
+//! others receive it from that one. A lead ends with the replica's lease, or where another has found that it does not
+//! respond.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -12,12 +13,12 @@ use crate::store::error::StoreError;
 
 /// The shared downloads, as one replica sees them. Cheap to clone.
 #[derive(Clone)]
-pub struct Flights {
+pub struct Claims {
     database: Database,
     replica: ReplicaId,
 }
 
-/// Who receives a blob from upstream.
+/// The replica that sends a request upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// This replica.
@@ -37,32 +38,33 @@ pub struct Leader {
     /// Number of its lead.
     pub epoch: i64,
     /// True once it has all of the blob.
-    pub landed: bool,
+    pub complete: bool,
 }
 
 // The lease belongs to the replica, not to the download: replicas record every second that they are alive.
-const CLAIM: &str = "INSERT INTO flight (key, replica, epoch) VALUES ($1, $2, 1) \
-    ON CONFLICT (key) DO UPDATE SET replica = excluded.replica, epoch = flight.epoch + 1, landed = false, at = now() \
-    WHERE flight.replica = $2 OR flight.epoch = $3 \
-    OR NOT EXISTS (SELECT FROM replica WHERE id = flight.replica AND seen_at > now() - interval '3 seconds') \
+const CLAIM: &str = "INSERT INTO claim (key, replica, epoch) VALUES ($1, $2, 1) \
+    ON CONFLICT (key) DO UPDATE SET replica = excluded.replica, epoch = claim.epoch + 1, complete = false, at = now() \
+    WHERE claim.replica = $2 OR claim.epoch = $3 \
+    OR NOT EXISTS (SELECT FROM replica WHERE id = claim.replica AND seen_at > now() - interval '3 seconds') \
     RETURNING epoch";
-const LEADER: &str = "SELECT replica.id, replica.address, flight.epoch, flight.landed FROM flight \
-    JOIN replica ON replica.id = flight.replica WHERE flight.key = $1";
-const LAND: &str = "UPDATE flight SET landed = true, at = now() WHERE key = $1 AND replica = $2 AND epoch = $3";
-const RELEASE: &str = "DELETE FROM flight WHERE key = $1 AND replica = $2 AND epoch = $3";
-const FORGET: &str = "DELETE FROM flight WHERE at < now() - interval '1 day'";
+const LEADER: &str = "SELECT replica.id, replica.address, claim.epoch, claim.complete FROM claim \
+    JOIN replica ON replica.id = claim.replica WHERE claim.key = $1";
+const COMPLETE: &str = "UPDATE claim SET complete = true, at = now() WHERE key = $1 AND replica = $2 AND epoch = $3";
+const RELEASE: &str = "DELETE FROM claim WHERE key = $1 AND replica = $2 AND epoch = $3";
+const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 
 /// Number of attempts where a row goes between two statements.
 const ATTEMPTS: usize = 3;
 
-impl Flights {
+impl Claims {
     /// Returns the shared downloads in this database for this replica.
     pub fn new(database: Database, replica: ReplicaId) -> Self {
         Self { database, replica }
     }
 
-    /// Returns who receives the blob with this key; this replica, if nobody else does. `failed` is the number of a lead
-    /// whose replica does not respond: this replica takes its place, unless another one has done so.
+    /// Returns the replica that requests the content with this key from upstream: this one, if no other does. `failed`
+    /// is the number of a lead whose replica does not respond: this replica takes its place, unless another one has
+    /// done so.
     ///
     /// # Errors
     ///
@@ -102,8 +104,8 @@ impl Flights {
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn land(&self, key: &Digest, epoch: i64) -> Result<(), StoreError> {
-        self.change(LAND, key, epoch).await
+    pub async fn complete(&self, key: &Digest, epoch: i64) -> Result<(), StoreError> {
+        self.change(COMPLETE, key, epoch).await
     }
 
     /// Ends the lead of this replica, which could not receive the blob.
@@ -138,5 +140,5 @@ impl Flights {
 }
 
 fn leader_of(row: &Row) -> Result<Leader, StoreError> {
-    Ok(Leader { replica: replica_of(row)?, epoch: row.get(2), landed: row.get(3) })
+    Ok(Leader { replica: replica_of(row)?, epoch: row.get(2), complete: row.get(3) })
 }
