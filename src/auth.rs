@@ -11,4 +11,3 @@ pub mod random;
 pub mod sealing;
 pub mod secret;
 pub mod sha256;
-mod token_cache;

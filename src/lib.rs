@@ -24,6 +24,8 @@
 //! | removal of what is cached | [below](#removal-of-what-is-cached) |
 //! | what is stored in another way | [below](#what-is-stored-in-another-way) |
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
+//! | several replicas | [`domain::fleet`], which has the rules and their model; [`store::fleet`], [`actors::follower`], [`actors::policy_evaluator`] (`confirmer`, `validity`); `server::fleet` |
+//! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
@@ -51,7 +53,8 @@
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
 //!    `domain::explanation`.
-//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no user
+//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no
+//! user
 //!    for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`;
 //!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
@@ -88,9 +91,9 @@
 //! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
 //!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
 //!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
-//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order.
-//! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests: `tests/suite/eviction.rs`.
-//! 7. A setting for it reaches the index by `server::components::stores`.
+//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. 6. `benches/eviction` simulates
+//! caches on traces, and `benches/README.md` has its figures. Tests: `tests/suite/eviction.rs`. 7. A setting for it
+//! reaches the index by `server::components::stores`.
 //!
 //! ## Removal of what is cached
 //!
@@ -121,9 +124,11 @@
 //!    composition: `settings::sections` or `settings::server`.
 //! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
 //!    `check` in `settings::sections`.
-//! 4. [`server`], which passes it to its component (`server::components`, and `stores` there); `server::capacity`, if the component holds files or connections
+//! 4. [`server`], which passes it to its component (`server::components`, and `stores` there); `server::capacity`, if
+//! the component holds files or connections
 //!    open; `server::reload`, if it can change without a restart.
-//! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups, and `load_secret_files` there, which
+//! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups, and `load_secret_files` there,
+//! which
 //!    reads its `_file` twin in the sections that it lists. `settings::chosen` looks for it in every section.
 //!    The JSON schema needs nothing: it is made from `config/default.toml` and the reader (`settings::schema`).
 //! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
@@ -172,6 +177,11 @@
 //! | chunk | bytes in memory on their way to a client |
 //! | file range | part of a file on its way to a client, which `sendfile(2)` sends |
 //! | spool | the folder of downloads that are not verified yet |
+//! | replica, fleet | one of several processes that share their identities; all of them |
+//! | engine | what stands behind a store: sled and files, or PostgreSQL and an object store, which replicas share |
+//! | look | a replica's request for the changes that others have made; the directory may be used for the *bound* after it |
+//! | change log | the changes of identities in the object store, for replicas that cannot reach the database |
+//! | lead, follow | to send a request upstream for all replicas; to get the content from the replica that does |
 //! | actor | the owner of mutable state |
 //! | handle | the only access to an actor that other code has |
 //!
@@ -188,7 +198,7 @@
 //!
 //! | layer | is named by | names |
 //! |---|---|---|
-//! | `settings` | `cli`, `server` | `actors`, `upstream` and `telemetry`, which have structs of their own keys; `domain`, `formats` |
+//! | `settings` | `cli`, `server` | `actors`, `upstream`, `store` and `telemetry`, which have structs of their own keys; `domain`, `formats` |
 //! | `telemetry` | `cli`, `server`, `http`, `actors`, `settings` | `formats` |
 //! | `formats` | `cli`, `settings`, `actors`, `upstream`, `telemetry` | `domain` |
 //!
@@ -202,7 +212,7 @@
 //! | [`domain`] | names, digests, identities, policy, manifests, the download state machine: pure | |
 //! | [`auth`] | secrets, passwords, login tokens: pure but for random bits | jsonwebtoken, argon2 |
 //! | [`upstream`] | the client of registries: challenges, tokens, redirects | reqwest |
-//! | [`store`] | identities, index, manifests, blobs | sled, the file system |
+//! | [`store`] | identities, index, manifests, blobs | sled, the file system, tokio-postgres, object_store |
 //! | [`actors`] | owners of mutable state, and queues before scarce resources | actix |
 //! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API, `ui/` for the console | actix_web |
 //! | [`server`] | composition, start and stop; `net/`: listeners, sockets, TLS | |
@@ -303,7 +313,9 @@
 //! http::api, http::ui        Caller: an active token with the scope, or a session, and the right to this change
 //! PolicyEvaluator (actor)    single writer: decides again on the newest Directory; domain::commands computes writes
 //! store::identities          journal: append, fsync. Then sled. Several waiting changes share one fsync
+//!                            in a fleet: one transaction in the database, under the lock of its last change
 //! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it
+//!                            in a fleet: logs the change, and waits until no other replica decides without it
 //! http::api                  acknowledges
 //! ```
 //!

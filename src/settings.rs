@@ -107,6 +107,10 @@ impl Settings {
     /// Loads the settings as [`Self::load`] does, and refuses also what `check` finds wrong with the use of their
     /// values. All errors are found at once: where a value is wrong by itself, the others are checked beside its
     /// default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::load`], and those that `check` returns.
     pub fn load_checked(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,

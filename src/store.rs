@@ -22,11 +22,11 @@
 //!
 //! # Another engine
 //!
-//! 1. It is another variant of the `Engine` in [`identities`] and [`content`]. Today there is one variant, and each
-//!    operation passes a closure over the embedded engine to `run`, which calls it on a thread for blocking work; a
-//!    second variant needs a `match` in each operation. The operations are async, so that an engine may wait for a
-//!    network. `tests/suite/layers.rs` forbids the HTTP client of [`upstream`](crate::upstream) here, and no other
-//!    client.
+//! 1. It is another variant of the `Engine` in [`identities`], which has two, or [`content`], which has one: there each
+//!    operation passes a closure over the embedded engine to `run`, which calls it on a thread for blocking work, and a
+//!    second variant needs a `match` in each operation, as [`identities`] has. The operations are async, so that an
+//!    engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client of
+//!    [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
 //!    a file of [`embedded`].
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
@@ -37,10 +37,10 @@
 //!    needs commands of its own.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
-//!    memory and drop them when this process removes them; and by the PolicyEvaluator, the single writer of identities.
-//!    An engine at a server needs a lock there.
-//! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`], and
-//!    `tests/suite` as a whole.
+//!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in its
+//!    process; [`fleet`] has a lock in the database, and the rules of [`domain::fleet`](crate::domain::fleet).
+//! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`],
+//!    `tests/suite` as a whole, and `tests/suite/fleet` with real engines, outages and kills.
 
 pub mod atomic_file;
 pub mod audit_file;

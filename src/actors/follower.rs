@@ -2,22 +2,26 @@
 //! the change log in the object store while the database cannot be reached. Each look that has shown everything lets
 //! the directory in memory be used for a bounded time.
 
+mod absences;
+
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::join;
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use self::absences::Absences;
 use super::policy_evaluator::{PolicyEvaluatorHandle, machine_time};
 use crate::domain::deadlines;
-use crate::domain::directory::Version;
+use crate::domain::fleet::State;
 use crate::domain::fleet::validity::{Bound, MachineTime};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, Claims, FleetIdentities, Missed, Registration};
+use crate::store::fleet::{ChangeLog, Claims, FleetIdentities, Missed, Registered, Registration};
 use crate::telemetry::LineLimit;
 
 /// The parts that the follower works with.
@@ -32,6 +36,8 @@ pub struct Follower {
     pub claims: Claims,
     /// The registration of this replica.
     pub registration: Registration,
+    /// A time before the registration.
+    pub registered: MachineTime,
     /// Maximum age of what this replica knows.
     pub bound: Bound,
     /// Maximum time for which the log stands in for the database.
@@ -43,6 +49,8 @@ pub struct Follower {
 pub struct FollowerHandle {
     policy: PolicyEvaluatorHandle,
     registration: Registration,
+    /// The time from which this process confirms changes: another process with the same id has stopped to decide then.
+    confirms_from: MachineTime,
     wake: Arc<Notify>,
     /// True once the loop must not look any more. Locked during a look.
     ended: Arc<Mutex<bool>>,
@@ -51,49 +59,53 @@ pub struct FollowerHandle {
 /// State of the loop.
 struct Looking {
     parts: Follower,
-    /// The last look at the database that succeeded.
-    last_database: Cell<MachineTime>,
-    /// The last time at which this replica recorded that it is alive.
+    /// The beginning of the last request by which the database recorded that this replica is alive.
+    last_recorded: Rc<Cell<MachineTime>>,
+    /// The last time at which such a request was sent.
     last_alive: Cell<MachineTime>,
     /// The last look at the log.
     last_log: Cell<MachineTime>,
     /// The last time at which old changes were removed.
     last_tidying: Cell<MachineTime>,
-    /// The history of changes whose log counts.
-    history: RefCell<String>,
+    /// The history whose log was verified; `None`: the log does not count yet.
+    verified: Rc<RefCell<Option<String>>>,
+    /// True while the log is being verified.
+    verifying: Rc<Cell<bool>>,
+    absences: Rc<RefCell<Absences>>,
+    /// True while another process has the id of this replica.
+    is_replaced: Cell<bool>,
 }
 
 /// Interval at which a replica records that it is alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Interval at which a replica looks at the log also while the database responds, to report whether it could.
+/// Interval at which the log is read also while the database responds, to report whether it can be read.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval at which a replica removes changes that are too old.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3600);
+/// Time longer than any bound (`fleet.bound`).
+const LONGEST_BOUND: Duration = Duration::from_secs(20);
 
 impl FollowerHandle {
     /// Starts the loop on this arbiter. The directory must have been loaded after the registration.
     pub fn start(parts: Follower, arbiter: &ArbiterHandle) -> Self {
+        let confirms_from = parts.bound.over_everywhere(parts.registered);
         let (policy, registration) = (parts.policy.clone(), parts.registration.clone());
-        let handle = Self { policy, registration, wake: Arc::default(), ended: Arc::default() };
+        let handle = Self { policy, registration, confirms_from, wake: Arc::default(), ended: Arc::default() };
         let (wake, ended) = (handle.wake.clone(), handle.ended.clone());
-        arbiter.spawn_fn(move || {
-            let now = machine_time();
-            let [last_database, last_alive, last_log, last_tidying] = [now; 4].map(Cell::new);
-            let history = RefCell::default();
-            let looking = Looking { parts, last_database, last_alive, last_log, last_tidying, history };
-            actix_rt::spawn(looking.run(wake, ended));
-        });
+        arbiter.spawn_fn(move || drop(actix_rt::spawn(Looking::new(parts).run(wake, ended))));
         handle
     }
 
-    /// Waits until the directory has this change, for at most this time, and returns the version that it has then.
-    /// Causes a look at once.
-    pub async fn wait_for(&self, version: Version, limit: Duration) -> Version {
-        if self.policy.version() < version {
+    /// Waits until the directory has this change, for at most this time, and returns the state that it has then. Causes
+    /// a look at once.
+    pub async fn wait_for(&self, wanted: &State, limit: Duration) -> State {
+        sleep(self.confirms_from.0.saturating_sub(machine_time().0)).await;
+        let state = self.policy.state();
+        if state.history != wanted.history || state.version < wanted.version {
             self.wake.notify_one();
         }
-        drop(timeout(limit, self.policy.reached(version)).await);
-        self.policy.version()
+        drop(timeout(limit, self.policy.reached(wanted)).await);
+        self.policy.state()
     }
 
     /// Ends the loop and the registration, so that writers do not wait for this replica any more. Call it when no
@@ -111,6 +123,21 @@ impl FollowerHandle {
 }
 
 impl Looking {
+    fn new(parts: Follower) -> Self {
+        let now = machine_time();
+        Self {
+            last_recorded: Rc::new(Cell::new(parts.registered)),
+            last_alive: Cell::new(now),
+            last_log: Cell::new(now),
+            last_tidying: Cell::new(now),
+            verified: Rc::default(),
+            verifying: Rc::default(),
+            absences: Rc::default(),
+            is_replaced: Cell::new(false),
+            parts,
+        }
+    }
+
     async fn run(self, wake: Arc<Notify>, ended: Arc<Mutex<bool>>) {
         loop {
             let ended = ended.lock().await;
@@ -121,6 +148,7 @@ impl Looking {
             self.look().await;
             drop(ended);
             self.note_alive();
+            self.test_log();
             self.forget_old_changes();
             let rest = self.parts.bound.interval().saturating_sub(began.elapsed());
             drop(timeout(rest, wake.notified()).await);
@@ -133,68 +161,139 @@ impl Looking {
             report("database", &looked);
             looked.is_ok()
         });
-        if machine_time() >= self.last_log.get() + LOG_INTERVAL {
-            join(by_database, self.follow_log()).await;
-            return;
-        }
-        // Otherwise the log is read where the database does not respond soon: it costs more, and often has to be paid
-        // for.
+        // The log is read where the database does not respond soon: it costs more, and often has to be paid for.
         match timeout(self.parts.bound.interval(), &mut by_database).await {
-            Ok(true) => {}
+            Ok(true) => metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0),
             Ok(false) => self.follow_log().await,
             Err(_) => drop(join(by_database, self.follow_log()).await),
         }
     }
 
-    async fn follow_log(&self) {
-        self.last_log.set(machine_time());
-        report("object store", &self.look_at_log().await);
-    }
-
     async fn look_at_database(&self) -> Result<(), StoreError> {
-        let Follower { policy, identities, registration, bound, .. } = &self.parts;
-        let asked = machine_time();
-        let look = identities.look(policy.version(), bound.longest_look()).await?;
-        if !look.is_registered {
-            // Its row was removed, and writers have not waited for it since. The next look has what it lacks.
-            registration.register().await?;
-            return Ok(());
+        let Follower { policy, identities, log, registration, bound, .. } = &self.parts;
+        let (asked, known) = (machine_time(), policy.state());
+        let look = identities.look(&known, bound.longest_look()).await?;
+        match look.registered {
+            Registered::Yes => self.is_replaced.set(false),
+            Registered::No => {
+                // Writers may not have waited for this replica. The next look has what it lacks.
+                return registration.register().await.map(drop);
+            }
+            Registered::Replaced => {
+                self.is_replaced.set(true);
+                let problem =
+                    "another process has registered with the id of this replica, as with a copy of its data folder";
+                return Err(FleetError::Refused(problem.to_owned()).into());
+            }
+        }
+        if look.history == known.history && look.newest < known.version {
+            let from = State { history: look.history, version: look.newest };
+            // The next look has everything, of the history that begins now.
+            return log.begin_anew(identities, &from).await.map(drop);
         }
         policy.follow(look.missed).await;
-        *self.history.borrow_mut() = look.history;
         policy.validity().extend(bound.valid_until(asked));
-        self.last_database.set(asked);
-        metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0);
+        if self.verified.borrow().as_ref() != Some(&look.history) {
+            self.verify_log();
+        }
         Ok(())
+    }
+
+    async fn follow_log(&self) {
+        let looked = self.look_at_log().await;
+        report("object store", &looked);
+        self.last_log.set(machine_time());
+        let follows = f64::from(u8::from(looked.is_ok()));
+        metrics::gauge!("dependency_proxy_fleet_follows_log").set(follows);
     }
 
     async fn look_at_log(&self) -> Result<(), StoreError> {
         let Follower { policy, log, bound, without_database, .. } = &self.parts;
-        let history = self.history.borrow().clone();
-        while machine_time() < self.last_database.get() + *without_database {
-            let asked = machine_time();
-            match log.get(&history, policy.version().next(), bound.longest_look()).await? {
-                Some(change) => policy.follow(Missed::Changes(vec![change])).await,
+        while machine_time() < self.last_recorded.get() + *without_database {
+            let (asked, known) = (machine_time(), policy.state());
+            if self.is_replaced.get() {
+                // Writers wait for the other process alone.
+                return Err(FleetError::Refused("another process has the id of this replica".to_owned()).into());
+            }
+            if self.verified.borrow().as_ref() != Some(&known.history) {
+                return Err(FleetError::ObjectStore("its change log was not verified yet".to_owned()).into());
+            }
+            match log.get(&known.history, known.version.next(), bound.longest_look()).await? {
+                Some(change) => {
+                    policy.follow(Missed::Changes { history: known.history, changes: vec![change] }).await;
+                }
                 None => {
                     policy.validity().extend(bound.valid_until(asked));
-                    let is_alone = asked > self.last_database.get() + bound.0;
-                    metrics::gauge!("dependency_proxy_fleet_follows_log").set(f64::from(u8::from(is_alone)));
-                    break;
+                    return Ok(());
                 }
             }
         }
-        Ok(())
+        Err(FleetError::Unreachable("for longer than fleet.without_database".to_owned()).into())
     }
 
-    /// Removes changes that no replica needs any more, in the background.
+    /// Verifies the log in the background, which takes longer than a look.
+    fn verify_log(&self) {
+        if self.verifying.replace(true) {
+            return;
+        }
+        let (log, identities) = (self.parts.log.clone(), self.parts.identities.clone());
+        let (verified, verifying) = (self.verified.clone(), self.verifying.clone());
+        actix_rt::spawn(async move {
+            let state = log.verify(&identities).await;
+            report("object store", &state.as_ref().map(drop).map_err(Clone::clone));
+            *verified.borrow_mut() = state.ok().map(|state| state.history);
+            verifying.set(false);
+        });
+    }
+
+    /// Reports, in the background, whether the log can be read, where nothing else has read it for a time.
+    fn test_log(&self) {
+        if machine_time() < self.last_log.get() + LOG_INTERVAL {
+            return;
+        }
+        self.last_log.set(machine_time());
+        let (log, known) = (self.parts.log.clone(), self.parts.policy.state());
+        actix_rt::spawn(async move {
+            let found = log.get(&known.history, known.version.next(), LONGEST_BOUND).await;
+            report("object store", &found.map(drop));
+        });
+    }
+
+    /// Records that this replica is alive, and looks for lost ones, in the background: it must not delay looks.
+    fn note_alive(&self) {
+        let now = machine_time();
+        if now < self.last_alive.get() + ALIVE_INTERVAL {
+            return;
+        }
+        self.last_alive.set(now);
+        let (registration, absences) = (self.parts.registration.clone(), self.absences.clone());
+        let last_recorded = self.last_recorded.clone();
+        actix_rt::spawn(async move {
+            // A failure is reported by the looks.
+            let Ok(signs) = registration.note_alive().await else { return };
+            if signs.iter().any(|sign| sign.id == registration.id()) {
+                last_recorded.set(now);
+            }
+            let steps = absences.borrow_mut().note(signs, machine_time(), LONGEST_BOUND);
+            for sign in &steps.suspect {
+                tracing::warn!(replica = %sign.id, "a replica is lost: changes do not wait for it any more");
+                registration.suspect(sign).await.ok();
+            }
+            for id in steps.remove {
+                registration.remove(id).await.ok();
+            }
+        });
+    }
+
+    /// Removes changes and claims that no replica needs any more, in the background.
     fn forget_old_changes(&self) {
         if machine_time() < self.last_tidying.get() + TIDY_INTERVAL {
             return;
         }
         self.last_tidying.set(machine_time());
-        let Follower { identities, log, claims, .. } = &self.parts;
+        let Follower { identities, log, claims, policy, .. } = &self.parts;
         let (identities, log, claims) = (identities.clone(), log.clone(), claims.clone());
-        let history = self.history.borrow().clone();
+        let history = policy.state().history;
         actix_rt::spawn(async move {
             let removed = async {
                 let versions = identities.forget_old_changes().await?;
@@ -205,17 +304,6 @@ impl Looking {
                 tracing::warn!(%error, "old changes and downloads could not all be removed from the engines");
             }
         });
-    }
-
-    /// Records that this replica is alive, in the background: it must not delay looks.
-    fn note_alive(&self) {
-        if machine_time() < self.last_alive.get() + ALIVE_INTERVAL {
-            return;
-        }
-        self.last_alive.set(machine_time());
-        let (registration, without_database) = (self.parts.registration.clone(), self.parts.without_database);
-        // A failure is reported by the looks.
-        actix_rt::spawn(async move { registration.note_alive(without_database).await.ok() });
     }
 }
 

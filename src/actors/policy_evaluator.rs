@@ -80,14 +80,13 @@ struct Change(Edit);
 #[rtype(result = "()")]
 struct Follow(Missed);
 
-/// Function that makes a change of the newest directory, or gets the error where there is none. Returns `None` if it
-/// changes nothing; it has sent the result to its caller then.
-type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Option<Prepared> + Send>;
+/// Function that makes a change of the newest directory, or gets the error where there is none.
+type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Prepared + Send>;
 
-/// A change that is not stored yet.
+/// A change that is not stored yet, or a refusal.
 struct Prepared {
-    writes: Vec<Write>,
-    audit: Audit,
+    /// The writes and the source of the events; `None`: it was refused.
+    change: Option<(Vec<Write>, Audit)>,
     acknowledge: Acknowledge,
 }
 

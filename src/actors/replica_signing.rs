@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 pub use crate::upstream::replicas::Signing;
 
 use crate::auth::fleet_secret::FleetSecret;
@@ -21,6 +23,10 @@ impl ReplicaSigning {
 impl Signing for ReplicaSigning {
     fn nonce(&self) -> String {
         hex::encode(random::bytes::<16>())
+    }
+
+    fn minute(&self) -> u64 {
+        Timestamp::now().as_second().unsigned_abs() / 60
     }
 
     fn sign(&self, message: &str) -> String {

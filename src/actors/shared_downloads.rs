@@ -67,12 +67,16 @@ impl SharedDownloads {
                 Claim::Lead { epoch } => return self.lead(request, key, epoch).await,
                 Claim::Follow(leader) => leader,
             };
-            if leader.complete && request.from == 0 {
-                let (origin, digest) = (request.origin.clone(), request.digest);
-                self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
-            }
             match self.follow(&request, key, &leader).await {
-                Some(content) => return Ok(content),
+                Some((content, is_stored)) => {
+                    // It may have been fetched long ago: upstream decides whether this account may have it now.
+                    if is_stored && request.from == 0 {
+                        let (origin, digest) = (request.origin.clone(), request.digest);
+                        self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
+                    }
+                    self.received.insert(key, ());
+                    return Ok(content);
+                }
                 None => failed = Some(leader.epoch),
             }
         }
@@ -110,14 +114,13 @@ impl SharedDownloads {
     }
 
     /// Receives the blob from another replica; `None` if that has none, or does not respond.
-    async fn follow(&self, request: &GetBlob, key: Digest, leader: &Leader) -> Option<Content> {
+    async fn follow(&self, request: &GetBlob, key: Digest, leader: &Leader) -> Option<(Content, bool)> {
         let blob = BlobOf { origin: request.origin.clone(), digest: request.digest, from: request.from };
-        let begun = self.replicas.while_alive(at(leader), self.replicas.blob(at(leader).1, &blob)).await??;
+        let begun = self.replicas.while_alive(at(leader), self.replicas.blob(at(leader), &blob)).await??;
         count("followed");
-        self.received.insert(key, ());
         let head = ContentHead { length: Some(begun.length), digest: Some(request.digest), media_type: None };
         let stream = self.clone().watched(begun.stream, key, leader.clone());
-        Some(Content { head, stream, mirror: None })
+        Some((Content { head, stream, mirror: None }, begun.is_stored))
     }
 
     /// Returns the stream of a leader, which ends with an error where it is not alive any more.

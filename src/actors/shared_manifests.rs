@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -34,6 +34,8 @@ pub struct SharedManifests {
     store: ContentStore,
     /// The requests of this replica that are under way, by key.
     running: Arc<Mutex<Running>>,
+    /// Manifests that this replica has fetched a moment ago, by key.
+    recent: Arc<Cache<Digest, (Instant, Arc<Manifest>)>>,
     /// Manifests that this replica has received, by the key of their digest: it may send them to others.
     received: Arc<Cache<Digest, ()>>,
 }
@@ -52,13 +54,22 @@ pub struct Lead {
 
 /// Maximum number of manifests of which it is known that this replica has received them.
 const MAX_RECEIVED: usize = 100_000;
+/// Maximum number of manifests that were fetched a moment ago.
+const MAX_RECENT: usize = 64;
+/// Time for which a manifest is given to replicas whose request came while it was being fetched.
+const RECENT: Duration = Duration::from_secs(2);
+/// Number of times that a lead is looked for.
+const MAX_LOOKUPS: usize = 6;
+/// Pause between them.
+const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum time to ask the database. After it the replica fetches alone.
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl SharedManifests {
     /// Shares the requests for manifests, which are kept in this store.
     pub fn new(claims: Claims, replicas: ReplicaClient, store: ContentStore) -> Self {
-        Self { claims, replicas, store, running: Arc::default(), received: Arc::new(Cache::new(MAX_RECEIVED)) }
+        let (recent, received) = (Arc::new(Cache::new(MAX_RECENT)), Arc::new(Cache::new(MAX_RECEIVED)));
+        Self { claims, replicas, store, running: Arc::default(), recent, received }
     }
 
     /// Returns who fetches a manifest; `None`: the database does not respond, so that this replica fetches it for
@@ -86,7 +97,7 @@ impl SharedManifests {
     ) -> Option<Content> {
         let wanted = ManifestOf { origin: origin.clone(), reference: reference.clone(), digest };
         let at = (leader.replica.id, leader.replica.address.as_str());
-        let found = self.replicas.while_alive(at, self.replicas.manifest(at.1, &wanted)).await??;
+        let found = self.replicas.while_alive(at, self.replicas.manifest(at, &wanted)).await??;
         if digest.is_some_and(|digest| digest != found.digest) {
             return None;
         }
@@ -105,11 +116,26 @@ impl SharedManifests {
     /// Fails if the store cannot be read.
     pub async fn for_replica(&self, wanted: &ManifestOf) -> Result<Option<Arc<Manifest>>, StoreError> {
         let ManifestOf { origin, reference, digest } = wanted;
-        let running = self.running().get(&key(origin, &reference.to_string())).cloned();
-        if let Some(mut running) = running
-            && let Ok(manifest) = running.wait_for(Option::is_some).await
-        {
-            return Ok(manifest.clone());
+        let name = key(origin, &reference.to_string());
+        // Its lead may be known to others a moment before it is entered here.
+        for _ in 0..MAX_LOOKUPS {
+            let running = self.running().get(&name).cloned();
+            if let Some(mut running) = running
+                && let Ok(manifest) = running.wait_for(Option::is_some).await
+            {
+                return Ok(manifest.clone());
+            }
+            // Without a digest the request came while the lead was under way: what it brought is as fresh.
+            if digest.is_none()
+                && let Some((at, manifest)) = self.recent.get(&name)
+                && at.elapsed() < RECENT
+            {
+                return Ok(Some(manifest));
+            }
+            if digest.is_some() {
+                break;
+            }
+            sleep(LOOKUP_INTERVAL).await;
         }
         match digest.filter(|digest| self.received.contains_key(&key(origin, &digest.to_string()))) {
             Some(digest) => Ok(self.store.manifest(digest).await?.map(Arc::new)),
@@ -129,6 +155,7 @@ impl Lead {
         let is_there = manifest.is_some();
         if let Some(manifest) = manifest {
             self.shared.received.insert(super::shared_manifests::key(&self.origin, &manifest.digest.to_string()), ());
+            self.shared.recent.insert(self.key, (Instant::now(), manifest.clone()));
             self.result.send_replace(Some(manifest));
         }
         // In the background: the client waits.
@@ -140,7 +167,11 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.shared.running().remove(&self.key);
+        let mut running = self.shared.running();
+        // A later lead may have entered another one.
+        if running.get(&self.key).is_some_and(|waiting| self.result.subscribe().same_channel(waiting)) {
+            running.remove(&self.key);
+        }
     }
 }
 

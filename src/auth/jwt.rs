@@ -5,6 +5,7 @@ mod claims;
 mod keys;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod properties;
+mod token_cache;
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ pub use self::keys::{KeyError, KeySet};
 
 use self::claims::LEEWAY_SECS;
 use self::keys::SigningKey;
+use self::token_cache::TokenCache;
 use super::random;
-use super::token_cache::TokenCache;
 use crate::domain::id::CredentialId;
 
 /// A signer and verifier of tokens. The first key signs and each key verifies, so that keys can be rotated.

@@ -33,7 +33,7 @@ pub(super) struct LoginArgs {
 }
 
 impl LoginArgs {
-    /// Does it.
+    /// Exchanges the password for a token, and writes or prints that.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let credential = Credential::Password(self.username.clone(), piped_secret()?);
         let api = Api::new(self.service.http()?, self.service.url.clone(), credential);

@@ -14,5 +14,17 @@ pub mod confirmation;
 pub mod messages;
 pub mod validity;
 
+use super::directory::Version;
+
+/// A state of the identities: the number of the last change, and the history that it belongs to. A database that was
+/// restored to an earlier state begins another history, so that two changes with one number are distinguished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The history; empty where nothing is shared.
+    pub history: String,
+    /// The number of the last change.
+    pub version: Version,
+}
+
 #[cfg(test)]
 mod model;

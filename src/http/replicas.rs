@@ -10,14 +10,16 @@ use serde::de::DeserializeOwned;
 
 use super::registry::body::BlobBody;
 use crate::actors::blob_cache::{BlobCacheHandle, Transfer};
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::follower::FollowerHandle;
 use crate::actors::replica_signing::{ReplicaSigning, Signing};
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
 use crate::domain::directory::Version;
+use crate::domain::fleet::State;
 use crate::domain::fleet::messages::{
-    BLOB_LENGTH, BLOB_PATH, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, ManifestOf, NONCE, ReplicaVersion, SIGNATURE,
-    VERSION_PATH, request_text, response_text,
+    BLOB_LENGTH, BLOB_PATH, BLOB_STATE, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, MINUTE, ManifestOf, NONCE,
+    ReplicaVersion, SIGNATURE, STORED, VERSION_PATH, request_text, response_text,
 };
 use crate::domain::id::ReplicaId;
 
@@ -40,8 +42,12 @@ pub(crate) struct ReplicaState {
 #[derive(Deserialize)]
 struct VersionQuery {
     at_least: Version,
+    history: String,
+    wait_ms: u64,
 }
 
+/// Maximum age of a request in minutes; clocks of two machines may differ by as much.
+const MAX_MINUTES: u64 = 2;
 /// Maximum time for which a request waits for a change.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
@@ -56,11 +62,13 @@ pub(crate) fn configure_replicas(config: &mut web::ServiceConfig) {
 /// Responds with the version of the directory of this replica, once it is at least the requested one or after a time.
 async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
     let Some(nonce) = signed_nonce(&request, &state) else { return HttpResponse::Unauthorized().finish() };
-    let Ok(web::Query(VersionQuery { at_least })) = web::Query::from_query(request.query_string()) else {
+    let Ok(web::Query(query)) = web::Query::<VersionQuery>::from_query(request.query_string()) else {
         return HttpResponse::BadRequest().finish();
     };
-    let version = state.follower.wait_for(at_least, MAX_WAIT).await;
-    let Ok(body) = serde_json::to_string(&ReplicaVersion { replica: state.replica, version }) else {
+    let wanted = State { history: query.history, version: query.at_least };
+    let wait = MAX_WAIT.min(Duration::from_millis(query.wait_ms));
+    let State { history, version } = state.follower.wait_for(&wanted, wait).await;
+    let Ok(body) = serde_json::to_string(&ReplicaVersion { replica: state.replica, history, version }) else {
         return HttpResponse::InternalServerError().finish();
     };
     let signature = state.signing.sign(&response_text(&body, nonce));
@@ -98,9 +106,11 @@ async fn blob(request: HttpRequest, state: Data<ReplicaState>) -> HttpResponse {
         Ok(_) | Err(_) => return HttpResponse::NotFound().finish(),
     };
     let length = opened.length();
-    let signature = state.signing.sign(&response_text(&length.to_string(), nonce));
+    let stored = if opened.source() == CacheStatus::Hit { STORED } else { "arriving" };
+    let signature = state.signing.sign(&response_text(&format!("{length}\n{stored}"), nonce));
     let mut response = HttpResponse::Ok();
     response.insert_header((SIGNATURE, signature)).insert_header((BLOB_LENGTH, length.to_string()));
+    response.insert_header((BLOB_STATE, stored));
     let body = BlobBody::of(length - from, opened.chunks(from..length, Transfer::Copy));
     response.content_type("application/octet-stream").body(body)
 }
@@ -111,10 +121,14 @@ fn wanted<T: DeserializeOwned>(request: &HttpRequest) -> Option<T> {
     serde_json::from_slice(&hex::decode(of).ok()?).ok()
 }
 
-/// Returns the nonce of a request that another replica has signed.
+/// Returns the nonce of a request that another replica has signed for this one, within the last two minutes or the
+/// next.
 fn signed_nonce<'a>(request: &'a HttpRequest, state: &ReplicaState) -> Option<&'a str> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let (nonce, signature) = (header(NONCE)?, header(SIGNATURE)?);
+    let (nonce, minute, signature) = (header(NONCE)?, header(MINUTE)?, header(SIGNATURE)?);
+    if minute.parse::<u64>().ok()?.abs_diff(state.signing.minute()) > MAX_MINUTES {
+        return None;
+    }
     let target = request.uri().path_and_query()?.as_str();
-    state.signing.has_signed(&request_text(target, nonce), signature).then_some(nonce)
+    state.signing.has_signed(&request_text(state.replica, minute, target, nonce), signature).then_some(nonce)
 }

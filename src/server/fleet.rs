@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::StartError;
 use super::net::listeners::{self, Bound as BoundPort};
 use crate::actors::follower::Follower;
-use crate::actors::policy_evaluator::{Confirmer, PolicyEvaluatorHandle, Shared, Validity};
+use crate::actors::policy_evaluator::{Confirmer, PolicyEvaluatorHandle, Shared, Validity, machine_time};
 use crate::actors::replica_signing::ReplicaSigning;
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
@@ -15,7 +15,7 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
 use crate::auth::jwt::{KeyError, KeySet};
 use crate::auth::random;
-use crate::domain::fleet::validity::Bound;
+use crate::domain::fleet::validity::{Bound, MachineTime};
 use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
 use crate::store::content::ContentStore;
@@ -29,6 +29,8 @@ pub(super) struct Fleet {
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
+    /// A time before the registration.
+    registered: MachineTime,
     claims: Claims,
     pub(super) signing: ReplicaSigning,
     pub(super) bound: Bound,
@@ -53,9 +55,14 @@ impl Fleet {
         warn_of_own_identities(data.path());
         let port = listeners::listen(options.listen)?;
         let database = Database::connect(&options.database).await?;
-        let identities = FleetIdentities::new(database.clone(), id, options.bound);
-        let log = ChangeLog::new(&options.bucket, &identities)?;
-        match log.check().await {
+        let instance = hex::encode(random::bytes::<16>());
+        let identities = FleetIdentities::new(database.clone(), (id, instance.clone()), options.bound);
+        let log = ChangeLog::new(&options.bucket, &identities, secret.clone())?;
+        let usable = async {
+            log.check().await?;
+            log.verify(&identities).await
+        };
+        match usable.await.map(drop) {
             Ok(()) => {}
             Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
             Err(error) => {
@@ -63,13 +70,28 @@ impl Fleet {
             }
         }
         let claims = Claims::new(database.clone(), id);
-        let registration = Registration::new(database, id, options.address.clone(), port.0.port());
+        let times = (options.bound, options.without_database);
+        let address = (options.address.clone(), port.0.port());
+        let registration = Registration::new(database, (id, instance), address, times);
+        let registered = machine_time();
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
         let signing = ReplicaSigning::new(secret.clone());
         let (bound, without_database) = (options.bound, options.without_database);
         let secret_file = options.secret_file.clone();
-        Ok(Self { identities, log, registration, claims, signing, bound, without_database, port, secret, secret_file })
+        Ok(Self {
+            identities,
+            log,
+            registration,
+            registered,
+            claims,
+            signing,
+            bound,
+            without_database,
+            port,
+            secret,
+            secret_file,
+        })
     }
 
     /// Returns what the policy evaluator needs.
@@ -77,7 +99,7 @@ impl Fleet {
     /// # Errors
     /// The client for other replicas cannot be made.
     pub(super) fn shared(&self) -> Result<Shared, StartError> {
-        let confirmer = Confirmer::new(self.bound, self.identities.clone(), self.log.clone(), self.client()?);
+        let confirmer = Confirmer::new(self.identities.clone(), self.log.clone(), self.client()?);
         Ok(Shared { confirmer, validity: Validity::bounded() })
     }
 
@@ -89,6 +111,7 @@ impl Fleet {
             log: self.log.clone(),
             claims: self.claims.clone(),
             registration: self.registration.clone(),
+            registered: self.registered,
             bound: self.bound,
             without_database: self.without_database,
         }

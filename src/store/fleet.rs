@@ -24,9 +24,9 @@ mod replicas;
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader};
 pub use self::database::Database;
-pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed};
+pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
-pub use self::replicas::{Registration, Replica};
+pub use self::replicas::{Registration, Replica, Sign};
 
 use super::error::{FleetError, StoreError};
 

@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub directory: Directory,
     /// The number of the last change in them.
     pub version: Version,
+    /// The history that the number belongs to, where replicas share a database; otherwise empty.
+    pub history: String,
 }
 
 /// The right to make the next change. Dropped without a commit, it changes nothing.
@@ -58,6 +60,7 @@ pub struct ChangeTurn {
     /// The identities after the last change. The holder applies its own to them.
     pub directory: Directory,
     version: Version,
+    history: String,
     engine: TurnOf,
 }
 
@@ -71,7 +74,8 @@ enum TurnOf {
 pub struct Stored {
     /// The directory with the change.
     pub snapshot: Snapshot,
-    /// The change as the other replicas get it; `None` if there are none, or nothing was written.
+    /// The change as the other replicas get it, or the last one if nothing was written; `None` if there are no
+    /// replicas.
     pub committed: Option<Committed>,
 }
 
@@ -83,7 +87,7 @@ impl ChangeTurn {
     /// Fails if the disk is full or fails, or if a database that replicas share cannot be reached. The change may or
     /// may not be present after the next start, but never in part.
     pub async fn commit(self, writes: Vec<Write>, events: Vec<Event>) -> Result<Stored, StoreError> {
-        let Self { directory, version, engine } = self;
+        let Self { directory, version, history, engine } = self;
         let (version, committed) = match engine {
             TurnOf::Embedded(_) if writes.is_empty() && events.is_empty() => (version, None),
             TurnOf::Embedded(store) => {
@@ -92,10 +96,10 @@ impl ChangeTurn {
             }
             TurnOf::Fleet(turn) => {
                 let committed = turn.commit(&writes, &events).await?;
-                (committed.as_ref().map_or(version, |committed| committed.version), committed)
+                (committed.version, Some(committed))
             }
         };
-        Ok(Stored { snapshot: Snapshot { directory, version }, committed })
+        Ok(Stored { snapshot: Snapshot { directory, version, history }, committed })
     }
 }
 
@@ -119,7 +123,7 @@ impl IdentityStore {
         match &self.0 {
             Engine::Embedded(store) => {
                 let directory = run(store, EmbeddedIdentities::load).await?;
-                Ok(Snapshot { directory, version: Version::default() })
+                Ok(Snapshot { directory, ..Snapshot::default() })
             }
             Engine::Fleet(store) => store.load().await,
         }
@@ -133,13 +137,13 @@ impl IdentityStore {
     pub async fn begin(&self, known: Snapshot) -> Result<ChangeTurn, StoreError> {
         match &self.0 {
             Engine::Embedded(store) => {
-                let Snapshot { directory, version } = known;
-                Ok(ChangeTurn { directory, version, engine: TurnOf::Embedded(store.clone()) })
+                let Snapshot { directory, version, history } = known;
+                Ok(ChangeTurn { directory, version, history, engine: TurnOf::Embedded(store.clone()) })
             }
             Engine::Fleet(store) => {
                 let turn = store.begin(known).await?;
-                let Snapshot { directory, version } = turn.newest.clone();
-                Ok(ChangeTurn { directory, version, engine: TurnOf::Fleet(Box::new(turn)) })
+                let Snapshot { directory, version, history } = turn.newest.clone();
+                Ok(ChangeTurn { directory, version, history, engine: TurnOf::Fleet(Box::new(turn)) })
             }
         }
     }

@@ -5,17 +5,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::{Client, Response, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::domain::digest::Digest;
-use crate::domain::directory::Version;
+use crate::domain::fleet::State;
 use crate::domain::fleet::messages::{
-    BLOB_LENGTH, BLOB_PATH, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, ManifestOf, NONCE, ReplicaVersion, SIGNATURE,
-    VERSION_PATH, request_text, response_text,
+    BLOB_LENGTH, BLOB_PATH, BLOB_STATE, BlobOf, DIGEST, MANIFEST_PATH, MEDIA_TYPE, MINUTE, ManifestOf, NONCE,
+    ReplicaVersion, SIGNATURE, STORED, VERSION_PATH, request_text, response_text,
 };
 use crate::domain::id::ReplicaId;
 
@@ -30,6 +30,8 @@ pub struct ReplicaClient {
 pub trait Signing: Send + Sync {
     /// Returns a random text that no other request has.
     fn nonce(&self) -> String;
+    /// Returns the minute, counted from 1970.
+    fn minute(&self) -> u64;
     /// Returns the signature of a message.
     fn sign(&self, message: &str) -> String;
     /// Returns true if a replica of the fleet has signed this message.
@@ -50,6 +52,8 @@ pub struct ReplicaManifest {
 pub struct ReplicaBlob {
     /// Length of the whole blob in bytes.
     pub length: u64,
+    /// True if the replica has all of it, from an earlier request.
+    pub is_stored: bool,
     /// The bytes from the requested offset on; an error is the last item.
     pub stream: ReplicaBytes,
 }
@@ -57,6 +61,10 @@ pub struct ReplicaBlob {
 /// Bytes from another replica; an error is the last item.
 pub type ReplicaBytes = BoxStream<'static, Result<Bytes, String>>;
 
+/// Maximum length of a response with a version, in bytes.
+const MAX_VERSION_BYTES: usize = 4096;
+/// Maximum length of a manifest in bytes, as of one from upstream.
+const MAX_MANIFEST_BYTES: usize = 16 << 20;
 /// Time without a byte after which a replica is asked whether it is alive.
 const QUIET: Duration = Duration::from_millis(1500);
 /// Time that it has to respond.
@@ -80,13 +88,13 @@ impl ReplicaClient {
         Ok(Self { client, signing })
     }
 
-    /// Waits until the replica with this id, at this address, has a version of the directory, for at most this time.
+    /// Waits until the directory of the replica with this id, at this address, has a change, for at most this time.
     /// Returns whether it has.
-    pub async fn wait_for(&self, (id, address): (ReplicaId, &str), version: Version, limit: Duration) -> bool {
+    pub async fn wait_for(&self, at: (ReplicaId, &str), wanted: &State, limit: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < limit {
-            match self.version(address, version, limit.saturating_sub(began.elapsed())).await {
-                Some(found) if found.replica == id && found.version >= version => return true,
+            match self.version(at, wanted, limit.saturating_sub(began.elapsed())).await {
+                Some(found) if found.history == wanted.history && found.version >= wanted.version => return true,
                 Some(_) | None => sleep(RETRY_INTERVAL).await,
             }
         }
@@ -94,31 +102,32 @@ impl ReplicaClient {
     }
 
     /// Returns whether the replica with this id, at this address, responds within this time.
-    pub async fn is_alive(&self, (id, address): (ReplicaId, &str), limit: Duration) -> bool {
-        let found = timeout(limit, self.version(address, Version::default(), limit)).await;
-        found.is_ok_and(|found| found.is_some_and(|found| found.replica == id))
+    pub async fn is_alive(&self, at: (ReplicaId, &str), limit: Duration) -> bool {
+        let found = timeout(limit, self.version(at, &State::default(), Duration::ZERO)).await;
+        found.is_ok_and(|found| found.is_some())
     }
 
     /// Requests a blob that the replica at this address is receiving, or has received; `None` if it has none, or does
     /// not respond.
-    pub async fn blob(&self, address: &str, blob: &BlobOf) -> Option<ReplicaBlob> {
+    pub async fn blob(&self, at: (ReplicaId, &str), blob: &BlobOf) -> Option<ReplicaBlob> {
         let target = format!("{BLOB_PATH}?of={}", hex::encode(serde_json::to_string(blob).ok()?));
-        let (response, nonce) = self.get(address, &target).await?;
-        let signature = response.headers().get(SIGNATURE)?.to_str().ok()?;
-        let length = response.headers().get(BLOB_LENGTH)?.to_str().ok()?;
-        if !response.status().is_success() || !self.signing.has_signed(&response_text(length, &nonce), signature) {
+        let (response, nonce) = self.get(at, &target).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let (signature, length, state) = (header(SIGNATURE)?, header(BLOB_LENGTH)?, header(BLOB_STATE)?);
+        let signed = response_text(&format!("{length}\n{state}"), &nonce);
+        if !response.status().is_success() || !self.signing.has_signed(&signed, signature) {
             return None;
         }
-        let length = length.parse().ok()?;
+        let (length, is_stored) = (length.parse().ok()?, state == STORED);
         let stream = response.bytes_stream().map_err(|error| error.without_url().to_string()).boxed();
-        Some(ReplicaBlob { length, stream })
+        Some(ReplicaBlob { length, is_stored, stream })
     }
 
     /// Requests a manifest that the replica at this address is fetching, or has fetched; `None` if it has none, or does
     /// not respond.
-    pub async fn manifest(&self, address: &str, manifest: &ManifestOf) -> Option<ReplicaManifest> {
+    pub async fn manifest(&self, at: (ReplicaId, &str), manifest: &ManifestOf) -> Option<ReplicaManifest> {
         let target = format!("{MANIFEST_PATH}?of={}", hex::encode(serde_json::to_string(manifest).ok()?));
-        let (response, nonce) = self.get(address, &target).await?;
+        let (response, nonce) = self.get(at, &target).await?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
         let (media_type, digest, signature) = (header(MEDIA_TYPE)?, header(DIGEST)?, header(SIGNATURE)?);
         let signed = response_text(&format!("{media_type}\n{digest}"), &nonce);
@@ -126,7 +135,11 @@ impl ReplicaClient {
             return None;
         }
         // The receiver compares the bytes with the digest.
-        Some(ReplicaManifest { media_type, digest: digest.parse().ok()?, bytes: response.bytes().await.ok()? })
+        Some(ReplicaManifest {
+            media_type,
+            digest: digest.parse().ok()?,
+            bytes: body(response, MAX_MANIFEST_BYTES).await?,
+        })
     }
 
     /// Waits for something from a replica; `None` once that does not respond to another request either.
@@ -147,24 +160,42 @@ impl ReplicaClient {
     }
 
     /// Sends a signed request. Returns the response and the nonce, which the signature of the response has.
-    async fn get(&self, address: &str, target: &str) -> Option<(Response, String)> {
-        let nonce = self.signing.nonce();
+    async fn get(&self, (id, address): (ReplicaId, &str), target: &str) -> Option<(Response, String)> {
+        let (nonce, minute) = (self.signing.nonce(), self.signing.minute().to_string());
         let request = self.client.get(format!("http://{address}{target}")).header(NONCE, &nonce);
-        let request = request.header(SIGNATURE, self.signing.sign(&request_text(target, &nonce)));
+        let request = request.header(MINUTE, &minute);
+        let request = request.header(SIGNATURE, self.signing.sign(&request_text(id, &minute, target, &nonce)));
         Some((request.send().await.ok()?, nonce))
     }
 
-    async fn version(&self, address: &str, at_least: Version, limit: Duration) -> Option<ReplicaVersion> {
-        let target = format!("{VERSION_PATH}?at_least={at_least}");
-        let nonce = self.signing.nonce();
-        let request = self.client.get(format!("http://{address}{target}")).timeout(limit).header(NONCE, &nonce);
-        let response =
-            request.header(SIGNATURE, self.signing.sign(&request_text(&target, &nonce))).send().await.ok()?;
+    async fn version(
+        &self,
+        (id, address): (ReplicaId, &str),
+        wanted: &State,
+        wait: Duration,
+    ) -> Option<ReplicaVersion> {
+        let State { history, version } = wanted;
+        let wait = wait.as_millis();
+        let target = format!("{VERSION_PATH}?at_least={version}&history={history}&wait_ms={wait}");
+        let (response, nonce) = timeout(Duration::from_secs(3), self.get((id, address), &target)).await.ok()??;
         let signature = response.headers().get(SIGNATURE)?.to_str().ok()?.to_owned();
-        let body = response.text().await.ok()?;
-        if !self.signing.has_signed(&response_text(&body, &nonce), &signature) {
+        let body = body(response, MAX_VERSION_BYTES).await?;
+        let body = std::str::from_utf8(&body).ok()?;
+        if !self.signing.has_signed(&response_text(body, &nonce), &signature) {
             return None;
         }
-        serde_json::from_str(&body).ok()
+        serde_json::from_str(body).ok().filter(|found: &ReplicaVersion| found.replica == id)
     }
+}
+
+/// Reads the body of a response. Returns `None` if it is longer than this, or breaks off.
+async fn body(mut response: Response, max_bytes: usize) -> Option<Bytes> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > max_bytes {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body.freeze())
 }

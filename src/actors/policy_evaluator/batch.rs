@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Acknowledge, Audit, Edit};
+use super::{Acknowledge, Audit, Edit, Prepared};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::auth::secret;
 use crate::domain::audit::Event;
@@ -23,7 +23,7 @@ pub(super) struct Batch {
 pub(super) struct Computed {
     /// The directory with all changes of the batch, if they are stored.
     pub(super) outcome: Result<Stored, StoreError>,
-    /// Tell the callers of the changes that were not refused.
+    /// Tell the callers of the changes, those that were refused included.
     pub(super) acknowledgements: Vec<Acknowledge>,
 }
 
@@ -31,26 +31,27 @@ pub(super) struct Computed {
 struct Guard;
 
 impl Batch {
-    /// Computes and stores the changes. Those that are refused send their result.
+    /// Computes and stores the changes.
     pub(super) async fn store(self, store: &IdentityStore) -> Computed {
         // A change that panics would never be acknowledged, and no later one would be made.
         let _guard = Guard;
         let mut turn = match store.begin(self.known).await {
             Ok(turn) => turn,
             Err(error) => {
-                self.edits.into_iter().for_each(|edit| drop(edit(Err(&error))));
-                return Computed { outcome: Err(error), acknowledgements: Vec::new() };
+                let acknowledgements = self.edits.into_iter().map(|edit| edit(Err(&error)).acknowledge).collect();
+                return Computed { outcome: Err(error), acknowledgements };
             }
         };
         let (mut writes, mut events, mut acknowledgements) = (Vec::new(), Vec::new(), Vec::new());
         for edit in self.edits {
             let directory = &mut turn.directory;
-            let Some(mut change) = edit(Ok(directory)) else { continue };
+            let Prepared { change, acknowledge } = edit(Ok(directory));
+            acknowledgements.push(acknowledge);
+            let Some((mut own, audit)) = change else { continue };
             let before = directory.clone();
-            directory.apply(&change.writes);
-            events.append(&mut change.audit.events((&before, directory), &change.writes));
-            writes.append(&mut change.writes);
-            acknowledgements.push(change.acknowledge);
+            directory.apply(&own);
+            events.append(&mut audit.events((&before, directory), &own));
+            writes.append(&mut own);
         }
         Computed { outcome: turn.commit(writes, events).await, acknowledgements }
     }

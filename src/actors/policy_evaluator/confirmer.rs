@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::validity::machine_time;
-use crate::domain::directory::Version;
+use crate::domain::fleet::State;
 use crate::domain::fleet::confirmation::{Confirmation, Verdict};
-use crate::domain::fleet::validity::{Bound, MachineTime};
+use crate::domain::fleet::validity::MachineTime;
 use crate::domain::id::ReplicaId;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Committed, FleetIdentities, Replica};
@@ -20,7 +20,6 @@ use crate::upstream::replicas::ReplicaClient;
 /// Logs changes and asks the other replicas for them. Cheap to clone.
 #[derive(Clone)]
 pub struct Confirmer {
-    bound: Bound,
     identities: FleetIdentities,
     log: ChangeLog,
     replicas: ReplicaClient,
@@ -35,8 +34,8 @@ const LOG_PAUSE: Duration = Duration::from_millis(100);
 
 impl Confirmer {
     /// Returns the confirmer for these engines.
-    pub fn new(bound: Bound, identities: FleetIdentities, log: ChangeLog, replicas: ReplicaClient) -> Self {
-        Self { bound, identities, log, replicas }
+    pub fn new(identities: FleetIdentities, log: ChangeLog, replicas: ReplicaClient) -> Self {
+        Self { identities, log, replicas }
     }
 
     /// Waits until no replica decides without this change.
@@ -45,10 +44,10 @@ impl Confirmer {
     ///
     /// Fails with [`FleetError::Unconfirmed`] if a replica may still do so. The change is stored all the same.
     pub(super) async fn confirm(&self, committed: Committed) -> Result<(), StoreError> {
-        let mut confirmation = Confirmation::new(self.bound, committed.others.iter().map(|replica| replica.id));
-        let version = committed.version;
+        let mut confirmation = Confirmation::new(committed.bound, committed.others.iter().map(|replica| replica.id));
+        let state = State { history: committed.history.clone(), version: committed.version };
         let mut confirmed: FuturesUnordered<_> =
-            committed.others.iter().map(|other| self.wait_for(other, version)).collect();
+            committed.others.iter().map(|other| self.wait_for(other, &state)).collect();
         // Goes on after all replicas have confirmed the change: one that loses the database later follows the log.
         let mut logged = Some(self.log_in_background(committed.clone()));
         loop {
@@ -68,9 +67,9 @@ impl Confirmer {
         }
     }
 
-    async fn wait_for(&self, other: &Replica, version: Version) -> Option<ReplicaId> {
+    async fn wait_for(&self, other: &Replica, state: &State) -> Option<ReplicaId> {
         // Longer than the confirmation takes, which ends it.
-        let has_it = self.replicas.wait_for((other.id, &other.address), version, LONGEST_CONFIRMATION).await;
+        let has_it = self.replicas.wait_for((other.id, &other.address), state, LONGEST_CONFIRMATION).await;
         has_it.then_some(other.id)
     }
 
@@ -83,7 +82,7 @@ impl Confirmer {
             done.send(logged.is_ok()).ok();
             match logged {
                 // The next writer would add it once more if this is lost.
-                Ok(()) => drop(this.identities.note_logged(committed.version).await),
+                Ok(()) => drop(this.identities.note_logged(&committed.history, committed.version).await),
                 Err(error) => {
                     tracing::warn!(%error, version = %committed.version, "a change is missing in the change log")
                 }

@@ -62,7 +62,7 @@ impl PolicyEvaluator {
 
     /// Publishes a stored change, unless a later one was published meanwhile.
     fn publish_stored(&mut self, Stored { snapshot, committed }: Stored) -> Option<Committed> {
-        if snapshot.version >= self.current.version {
+        if snapshot.history != self.current.history || snapshot.version >= self.current.version {
             self.publish(snapshot);
         }
         committed
@@ -73,6 +73,7 @@ impl PolicyEvaluator {
         let tell = |outcome: &Result<(), StoreError>, all: Vec<Acknowledge>| {
             all.into_iter().for_each(|acknowledge| acknowledge(outcome.clone()));
         };
+        // Also where nothing was written: what the callers learn was decided on a change that another replica may lack.
         match (outcome, self.confirmer.clone()) {
             (Ok(Some(committed)), Some(confirmer)) => drop(actix_rt::spawn(async move {
                 let confirmed = confirmer.confirm(committed).await;
@@ -118,7 +119,9 @@ impl Handler<Follow> for PolicyEvaluator {
 
     fn handle(&mut self, Follow(missed): Follow, _: &mut Self::Context) {
         match missed {
-            Missed::Changes(changes) => {
+            // Of another history than the directory: the next look at the database has everything.
+            Missed::Changes { history, .. } if history != self.current.history => {}
+            Missed::Changes { changes, .. } => {
                 let mut next = self.current.clone();
                 for change in changes {
                     // A batch of this replica, or another look, may have added some meanwhile.
@@ -130,15 +133,18 @@ impl Handler<Follow> for PolicyEvaluator {
                     self.publish(next);
                 }
             }
-            Missed::Everything(snapshot) => {
-                if snapshot.version < self.current.version {
-                    metrics::counter!("dependency_proxy_fleet_versions_went_back_total").increment(1);
-                    tracing::error!(
-                        known = %self.current.version, found = %snapshot.version,
-                        "the database has an older state than before, as after a restore: credentials that were revoked since are \
-                         valid again"
-                    );
+            Missed::Everything(snapshot) if snapshot.history == self.current.history => {
+                // A batch may have published a later state meanwhile.
+                if snapshot.version > self.current.version {
+                    self.publish(*snapshot);
                 }
+            }
+            Missed::Everything(snapshot) => {
+                metrics::counter!("dependency_proxy_fleet_versions_went_back_total").increment(1);
+                tracing::error!(
+                    known = %self.current.version, found = %snapshot.version,
+                    "the database was restored to an earlier state: credentials that were revoked since are valid again"
+                );
                 self.publish(*snapshot);
             }
         }

@@ -10,8 +10,9 @@ use tokio::sync::{oneshot, watch};
 use super::{Audit, Change, ChangeError, Confirmer, Edited, Follow, Observer, PolicyEvaluator, Prepared, Validity};
 use crate::actors::admission::AdmissionLimit;
 use crate::domain::audit::Event;
-use crate::domain::directory::{Directory, Version, Write};
-use crate::store::error::StoreError;
+use crate::domain::directory::{Directory, Write};
+use crate::domain::fleet::State;
+use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::Missed;
 use crate::store::identities::{IdentityStore, Snapshot};
 
@@ -27,7 +28,7 @@ pub struct PolicyEvaluatorHandle {
 /// The current directory, as the actor publishes it.
 pub(super) struct Published {
     directory: ArcSwap<Directory>,
-    version: watch::Sender<Version>,
+    state: watch::Sender<State>,
     observer: OnceLock<Observer>,
 }
 
@@ -45,7 +46,7 @@ impl Published {
         let directory = Arc::new(snapshot.directory.clone());
         self.directory.store(directory.clone());
         self.observer.get().into_iter().for_each(|observer| observer(&directory));
-        self.version.send_replace(snapshot.version);
+        self.state.send_replace(State { history: snapshot.history.clone(), version: snapshot.version });
     }
 }
 
@@ -78,7 +79,7 @@ impl PolicyEvaluatorHandle {
         };
         let published = Arc::new(Published {
             directory: ArcSwap::from_pointee(current.directory.clone()),
-            version: watch::Sender::new(current.version),
+            state: watch::Sender::new(State { history: current.history.clone(), version: current.version }),
             observer: OnceLock::new(),
         });
         let actor = PolicyEvaluator::new(current, (store, confirmer), published.clone());
@@ -100,7 +101,7 @@ impl PolicyEvaluatorHandle {
     ) -> Result<(Self, IdentityStore), Box<dyn std::error::Error>> {
         let store = crate::store::embedded::identity::EmbeddedIdentities::open(data)?;
         store.commit(&records.records().map(Write::Put).collect::<Vec<_>>(), &[])?;
-        let current = Snapshot { directory: store.load()?, version: Version::default() };
+        let current = Snapshot { directory: store.load()?, ..Snapshot::default() };
         let store = IdentityStore::embedded(store);
         Ok((Self::start_with(current, (store.clone(), None), &Arbiter::current(), 100), store))
     }
@@ -128,21 +129,21 @@ impl PolicyEvaluatorHandle {
         &self.validity
     }
 
-    /// Returns the version of the current directory.
-    pub fn version(&self) -> Version {
-        *self.published.version.borrow()
+    /// Returns the state of the current directory.
+    pub fn state(&self) -> State {
+        self.published.state.borrow().clone()
     }
 
     /// Waits until the current directory has this change.
-    pub async fn reached(&self, version: Version) {
-        let mut versions = self.published.version.subscribe();
+    pub async fn reached(&self, wanted: &State) {
+        let mut states = self.published.state.subscribe();
         // It fails only if the sender is gone, which this handle keeps.
-        drop(versions.wait_for(|current| *current >= version).await);
+        drop(states.wait_for(|state| state.history == wanted.history && state.version >= wanted.version).await);
     }
 
     /// Adds what other replicas have changed. When this returns, it is published.
     pub async fn follow(&self, missed: Missed) {
-        if matches!(&missed, Missed::Changes(changes) if changes.is_empty()) {
+        if matches!(&missed, Missed::Changes { changes, .. } if changes.is_empty()) {
             return;
         }
         // It fails only when the service stops.
@@ -190,19 +191,24 @@ impl PolicyEvaluatorHandle {
             Ok(directory) => edit(directory).map_err(ChangeError::Refused),
             Err(error) => Err(error.clone().into()),
         };
-        self.actor.do_send(Change(Box::new(move |newest| match edit(newest) {
-            Err(error) => {
-                drop(done.send(Err(error)));
-                None
-            }
-            Ok((writes, audit, value)) => {
-                let acknowledge = move |outcome: Result<(), StoreError>| {
-                    // A caller that has left does not matter: its change is stored all the same.
-                    drop(done.send(outcome.map(|()| value).map_err(ChangeError::from)));
-                    drop(permit);
+        self.actor.do_send(Change(Box::new(move |newest| {
+            let (change, reply) = match edit(newest) {
+                Ok((writes, audit, value)) => (Some((writes, audit)), Ok(value)),
+                Err(error) => (None, Err(error)),
+            };
+            let acknowledge = move |outcome: Result<(), StoreError>| {
+                let reply = match outcome {
+                    // A refusal stays one, whatever became of the other changes of its batch. But it may come from a
+                    // change that is not confirmed yet.
+                    Err(error @ StoreError::Fleet(FleetError::Unconfirmed)) => Err(error.into()),
+                    Err(error) => reply.and_then(|_| Err(error.into())),
+                    Ok(()) => reply,
                 };
-                Some(Prepared { writes, audit, acknowledge: Box::new(acknowledge) })
-            }
+                // A caller that has left does not matter: its change is stored all the same.
+                drop(done.send(reply));
+                drop(permit);
+            };
+            Prepared { change, acknowledge: Box::new(acknowledge) }
         })));
         result.await.unwrap_or_else(|_| Err(ChangeError::Store("the service is stopping".to_owned())))
     }

@@ -62,8 +62,8 @@ impl Confirmation {
             if now < over { Verdict::Wait(Some(over)) } else { verdict }
         };
         match self.log {
-            _ if self.awaited.is_empty() => Verdict::Acknowledge,
             Log::Pending => Verdict::Wait(None),
+            _ if self.awaited.is_empty() => Verdict::Acknowledge,
             Log::Written(since) => over(since, Verdict::Acknowledge),
             // A replica that has lost the database follows the log, and would decide without the change for as long as
             // the log lacks it.

@@ -13,6 +13,8 @@ use crate::domain::reference::Reference;
 pub struct ReplicaVersion {
     /// The replica that responds.
     pub replica: ReplicaId,
+    /// The history that its directory follows.
+    pub history: String,
     /// The version of its directory.
     pub version: Version,
 }
@@ -43,7 +45,8 @@ pub struct ManifestOf {
 pub const NONCE: &str = "x-fleet-nonce";
 /// Header with the signature of a request or response.
 pub const SIGNATURE: &str = "x-fleet-signature";
-/// The path of the route that responds with a [`ReplicaVersion`]; the query is `at_least=<version>`.
+/// The path of the route that responds with a [`ReplicaVersion`]; the query is
+/// `at_least=<version>&history=<history>`.
 pub const VERSION_PATH: &str = "/fleet/v1/version";
 
 /// The path of the route that responds with a manifest; the query is `of=<hex>`, a [`ManifestOf`] as [`BLOB_PATH`] has
@@ -60,9 +63,17 @@ pub const BLOB_PATH: &str = "/fleet/v1/blobs";
 /// Header with the length of the whole blob.
 pub const BLOB_LENGTH: &str = "x-fleet-blob-length";
 
-/// Returns the text of a request that is signed. `target` is its path with the query.
-pub fn request_text(target: &str, nonce: &str) -> String {
-    format!("request\n{target}\n{nonce}")
+/// Header with the minute of a request, counted from 1970.
+pub const MINUTE: &str = "x-fleet-minute";
+/// Header that says whether the replica has all of a blob ([`STORED`]) or is receiving it.
+pub const BLOB_STATE: &str = "x-fleet-blob-state";
+/// Value of [`BLOB_STATE`] for a blob of which the replica has all bytes.
+pub const STORED: &str = "stored";
+
+/// Returns the text of a request that is signed: for this replica, within a minute or two. `target` is its path with
+/// the query.
+pub fn request_text(receiver: ReplicaId, minute: &str, target: &str, nonce: &str) -> String {
+    format!("request\n{receiver}\n{minute}\n{target}\n{nonce}")
 }
 
 /// Returns the text of a response that is signed. It has the nonce of the request, so that no response can be used

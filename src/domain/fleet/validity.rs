@@ -20,8 +20,14 @@ impl Bound {
 
     /// Returns the time after which no replica decides without a change that was logged at `logged`.
     pub fn over_everywhere(self, logged: MachineTime) -> MachineTime {
-        // Clocks of two machines do not run equally fast: by far less than this.
-        logged + self.0 + self.0 / 100
+        // Clocks of two machines do not run equally fast, above all while one of them is corrected.
+        logged + self.0 + self.0 / 5
+    }
+
+    /// Returns the larger one.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
     }
 
     /// Returns the maximum time of a look: of two that follow one another, the second ends before what the first has

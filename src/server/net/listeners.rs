@@ -103,12 +103,16 @@ pub(in crate::server) fn serve_replicas(
     state: Data<ReplicaState>,
 ) -> Result<ServerHandle, StartError> {
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(http::configure_replicas));
-    let server = server.workers(1).disable_signals().listen(listener);
+    // Anybody who can connect takes files of this process.
+    let server = server.workers(1).max_connections(MAX_REPLICA_CONNECTIONS).disable_signals().listen(listener);
     let server = server.map_err(|error| StartError::Listen { address, error })?.run();
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok(handle)
 }
+
+/// Maximum number of connections of other replicas.
+const MAX_REPLICA_CONNECTIONS: usize = 512;
 
 /// Interval of the upkeep of histograms (`Metrics::run_upkeep`).
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -47,7 +47,7 @@ const CLAIM: &str = "INSERT INTO claim (key, replica, epoch) VALUES ($1, $2, 1) 
     WHERE claim.replica = $2 OR claim.epoch = $3 \
     OR NOT EXISTS (SELECT FROM replica WHERE id = claim.replica AND seen_at > now() - interval '3 seconds') \
     RETURNING epoch";
-const LEADER: &str = "SELECT replica.id, replica.address, claim.epoch, claim.complete FROM claim \
+const LEADER: &str = "SELECT replica.id, replica.address, replica.bound_ms, claim.epoch, claim.complete FROM claim \
     JOIN replica ON replica.id = claim.replica WHERE claim.key = $1";
 const COMPLETE: &str = "UPDATE claim SET complete = true, at = now() WHERE key = $1 AND replica = $2 AND epoch = $3";
 const RELEASE: &str = "DELETE FROM claim WHERE key = $1 AND replica = $2 AND epoch = $3";
@@ -140,5 +140,5 @@ impl Claims {
 }
 
 fn leader_of(row: &Row) -> Result<Leader, StoreError> {
-    Ok(Leader { replica: replica_of(row)?, epoch: row.get(2), complete: row.get(3) })
+    Ok(Leader { replica: replica_of(row)?, epoch: row.get(3), complete: row.get(4) })
 }

@@ -50,6 +50,11 @@ pub(super) fn work<T, W: for<'a> FnOnce(&'a mut Client) -> Work<'a, T>>(work: W)
     work
 }
 
+/// Limits of a transaction that holds a lock: a replica whose machine is gone must not hold it until the connection is
+/// given up, which takes hours by default.
+pub(super) const TRANSACTION_LIMITS: &str =
+    "SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL statement_timeout = '4s'";
+
 /// Maximum time for one operation, from the wait for a connection to its result.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time to wait for a connection.
@@ -119,8 +124,10 @@ impl Database {
     ) -> Result<T, StoreError> {
         let database = self.clone();
         run_on(&self.runtime, async move {
-            let connection = tokio::time::timeout(limit, database.connection(&database.looks));
-            let connection = connection.await.unwrap_or_else(|_| Err(too_slow()))?;
+            // In a task of its own, so that a slow connection comes about for the next look.
+            let connecting = tokio::spawn(async move { database.connection(&database.looks).await });
+            let connection = tokio::time::timeout(limit, connecting).await.map_err(|_| too_slow())?;
+            let connection = connection.unwrap_or_else(|_| Err(too_slow()))?;
             run_within(connection, limit, work).await.map(|(value, _)| value)
         })
         .await
@@ -142,7 +149,7 @@ impl Database {
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => {}
             Err(_) => self.pauses().note_failure(),
         }
-        connection.map_err(|error| unreachable(&error))
+        connection.map_err(|error| not_connected(&error))
     }
 
     fn check_pause(&self) -> Result<(), StoreError> {
@@ -220,6 +227,11 @@ fn is_of_connection(problem: &tokio_postgres::error::DbError) -> bool {
 
 fn unreachable(error: &dyn std::fmt::Display) -> StoreError {
     FleetError::Unreachable(error.to_string()).into()
+}
+
+/// Converts the error of a pool, with its causes: a wrong password, a name that is not known.
+fn not_connected(error: &PoolError) -> StoreError {
+    unreachable(&with_causes(error))
 }
 
 fn too_slow() -> StoreError {

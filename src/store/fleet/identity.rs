@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::database::{self, Database, refused, run_within, work};
+use super::database::{self, Database, TRANSACTION_LIMITS, refused, run_within, work};
 use super::events::{self, NumberedEvent};
 use super::replicas::{Replica, replica_of};
 use super::run_on;
 use crate::auth::random;
 use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Version, Write};
+use crate::domain::fleet::State;
 use crate::domain::fleet::validity::Bound;
 use crate::domain::id::ReplicaId;
 use crate::store::entry::{Entry, parse};
@@ -29,6 +30,8 @@ use crate::store::identities::Snapshot;
 pub struct FleetIdentities {
     database: Database,
     replica: ReplicaId,
+    /// This process.
+    instance: String,
     bound: Bound,
     /// The time of the latest use that was read, in microseconds.
     pub(super) uses_read: Arc<AtomicI64>,
@@ -47,7 +50,12 @@ pub struct Change {
 #[derive(Clone, Debug)]
 pub enum Missed {
     /// The changes after the known one, without gaps.
-    Changes(Vec<Change>),
+    Changes {
+        /// The history that they belong to.
+        history: String,
+        /// The changes.
+        changes: Vec<Change>,
+    },
     /// All identities: the changes between are not kept any more, or the database has an older state than the known
     /// one, as after a restore.
     Everything(Box<Snapshot>),
@@ -58,10 +66,23 @@ pub enum Missed {
 pub struct Look {
     /// The changes that were not known.
     pub missed: Missed,
-    /// True if the replica is registered: only then do writers wait for it.
-    pub is_registered: bool,
+    /// The registration of the replica.
+    pub registered: Registered,
+    /// The last change in the database.
+    pub newest: Version,
     /// The history of the changes.
     pub history: String,
+}
+
+/// The registration of a replica, as a look finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// Writers wait for it.
+    Yes,
+    /// Its row is gone, or about to go.
+    No,
+    /// Another process has registered with the same id.
+    Replaced,
 }
 
 /// The turn to make a change: an open transaction that has the lock of `fence`. Dropped without a commit, it closes its
@@ -75,8 +96,6 @@ pub struct FleetTurn {
     pub(in crate::store) newest: Snapshot,
     /// The last change that the change log has.
     logged: Version,
-    /// The history of the changes.
-    history: String,
     /// The number of the last audit event.
     last_event: u64,
     /// The other replicas that are registered.
@@ -88,14 +107,16 @@ pub struct FleetTurn {
 pub struct Committed {
     /// Its number.
     pub version: Version,
-    /// The change as the change log has it.
-    pub text: String,
+    /// The change as the change log has it; `None`: it was committed before, and must be logged and confirmed, too.
+    pub text: Option<String>,
     /// The last change before it that the change log has.
     pub logged: Version,
     /// The history that it belongs to.
     pub history: String,
     /// The other replicas, which may decide without it.
     pub others: Vec<Replica>,
+    /// The longest bound of all replicas.
+    pub bound: Bound,
 }
 
 /// A change as the change log and the table `change` have it.
@@ -118,10 +139,10 @@ const KEPT_SECS: i64 = 7 * 24 * 3600;
 
 const VERSION: &str = "SELECT version, logged, event, history FROM fence FOR UPDATE";
 const CHANGES: &str = "SELECT version, writes::text FROM change WHERE version > $1 ORDER BY version";
-const OTHERS: &str = "SELECT id, address FROM replica WHERE id <> $1";
+const OTHERS: &str = "SELECT id, address, bound_ms FROM replica WHERE id <> $1";
 const RECORDS: &str = "SELECT key, value::text FROM record";
 // One statement, so that all of it is of one moment.
-const LOOK: &str = "SELECT fence.version, replica.id IS NOT NULL, change.writes::text, fence.history \
+const LOOK: &str = "SELECT fence.version, replica.instance, change.writes::text, fence.history, replica.suspect \
     FROM fence LEFT JOIN change ON change.version > $1 LEFT JOIN replica ON replica.id = $2 ORDER BY change.version";
 const PUT: &str = "INSERT INTO record (key, value) SELECT key, value::json FROM unnest($1::text[], $2::text[]) AS new (key, value) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -132,8 +153,8 @@ const FIND: &str = "SELECT version FROM change WHERE id = $1";
 
 impl FleetIdentities {
     /// Returns the identities in this database for this replica.
-    pub fn new(database: Database, replica: ReplicaId, bound: Bound) -> Self {
-        Self { database, replica, bound, uses_read: Arc::default() }
+    pub fn new(database: Database, (replica, instance): (ReplicaId, String), bound: Bound) -> Self {
+        Self { database, replica, instance, bound, uses_read: Arc::default() }
     }
 
     /// Returns the database.
@@ -147,8 +168,8 @@ impl FleetIdentities {
     ///
     /// Fails if the database cannot be reached, or a record is damaged.
     pub async fn load(&self) -> Result<Snapshot, StoreError> {
-        let (version, rows) = self.database.run(|client| Box::pin(all(client))).await?;
-        Ok(Snapshot { directory: directory_of(&rows)?, version })
+        let (version, history, rows) = self.database.run(|client| Box::pin(all(client))).await?;
+        Ok(Snapshot { directory: directory_of(&rows)?, version, history })
     }
 
     /// Returns what has changed since the known change, within this time.
@@ -156,20 +177,26 @@ impl FleetIdentities {
     /// # Errors
     ///
     /// Fails if the database does not respond in time, or a record is damaged.
-    pub async fn look(&self, known: Version, limit: Duration) -> Result<Look, StoreError> {
-        let (since, replica) = (signed(known), self.replica.to_string());
+    pub async fn look(&self, known: &State, limit: Duration) -> Result<Look, StoreError> {
+        let (since, replica) = (signed(known.version), self.replica.to_string());
         let look = work(move |client| {
             Box::pin(async move { client.query_typed(LOOK, &[(&since, Type::INT8), (&replica, Type::TEXT)]).await })
         });
         let rows = self.database.look(limit, look).await?;
         let first = rows.first().ok_or_else(|| StoreError::Damaged("the row of the last change is gone".to_owned()))?;
-        let (newest, is_registered, history) = (unsigned(first.get(0)), first.get(1), first.get(3));
+        let (newest, history): (_, String) = (unsigned(first.get(0)), first.get(3));
+        let registered = match first.get::<_, Option<&str>>(1) {
+            Some(instance) if instance != self.instance => Registered::Replaced,
+            Some(_) if first.get::<_, Option<bool>>(4) == Some(false) => Registered::Yes,
+            Some(_) | None => Registered::No,
+        };
         let changes = rows.iter().filter_map(|row| row.get::<_, Option<&str>>(2)).map(change_of);
-        let missed = match complete(known, newest, changes.collect::<Result<_, _>>()?) {
-            Some(changes) => Missed::Changes(changes),
+        let changes = complete(known.version, newest, changes.collect::<Result<_, _>>()?);
+        let missed = match changes.filter(|_| history == known.history) {
+            Some(changes) => Missed::Changes { history: history.clone(), changes },
             None => Missed::Everything(Box::new(self.load().await?)),
         };
-        Ok(Look { missed, is_registered, history })
+        Ok(Look { missed, registered, newest, history })
     }
 
     /// Waits for the turn to make the next change, after the known state.
@@ -192,12 +219,12 @@ impl FleetIdentities {
                 bound,
                 newest: known,
                 logged: unsigned(begun.fence.get(1)),
-                history: begun.fence.get(3),
                 last_event: begun.fence.get::<_, i64>(2).unsigned_abs(),
                 others: begun.others.iter().map(replica_of).collect::<Result<_, _>>()?,
             };
             let changes = begun.changes.iter().map(|row| change_of(row.get(1))).collect::<Result<_, _>>()?;
-            match complete(turn.newest.version, unsigned(begun.fence.get(0)), changes) {
+            let changes = complete(turn.newest.version, unsigned(begun.fence.get(0)), changes);
+            match changes.filter(|_| turn.newest.history == begun.fence.get::<_, &str>(3)) {
                 Some(changes) => turn.newest.follow(&changes),
                 None => turn.newest = turn.read_everything().await?,
             }
@@ -237,16 +264,20 @@ impl FleetIdentities {
         Ok(self.database.run(read).await?.iter().map(|row| (unsigned(row.get(0)), row.get(1))).collect())
     }
 
-    /// Begins another history of changes, whose log has none yet, unless another replica has begun one already. Returns
-    /// the present one, and the last change that its log has.
+    /// Lets another history of changes begin after the change `before`, unless another replica has begun one already.
+    /// Returns the present one, and the last change that its log has. Their logs must exist.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn begin_history(&self, former: &str, before: Version) -> Result<(String, Version), StoreError> {
+    pub async fn begin_history(
+        &self,
+        former: &str,
+        next: &str,
+        before: Version,
+    ) -> Result<(String, Version), StoreError> {
         const BEGIN: &str = "UPDATE fence SET history = $2, logged = $3 WHERE history = $1";
-        let (former, next) = (former.to_owned(), hex::encode(random::bytes::<16>()));
-        let logged = signed(before);
+        let (former, next, logged) = (former.to_owned(), next.to_owned(), signed(before));
         let begin = work(move |client| {
             Box::pin(async move {
                 let values = [(&former as _, Type::TEXT), (&next as _, Type::TEXT), (&logged as _, Type::INT8)];
@@ -258,16 +289,40 @@ impl FleetIdentities {
         Ok((row.get(0), unsigned(row.get(1))))
     }
 
+    /// Returns the last change, its history, and whether the log of the first history exists.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn state(&self) -> Result<(State, bool), StoreError> {
+        const STATE: &str = "SELECT version, history, begun FROM fence";
+        let read = work(|client| Box::pin(async move { client.query_typed_one(STATE, &[]).await }));
+        let row = self.database.run(read).await?;
+        Ok((State { version: unsigned(row.get(0)), history: row.get(1) }, row.get(2)))
+    }
+
+    /// Records that the log of the first history exists.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn note_begun(&self) -> Result<(), StoreError> {
+        const NOTE: &str = "UPDATE fence SET begun = true";
+        let note = work(|client| Box::pin(async move { client.execute_typed(NOTE, &[]).await }));
+        self.database.run(note).await.map(drop)
+    }
+
     /// Records that the change log has all changes up to this one.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn note_logged(&self, version: Version) -> Result<(), StoreError> {
-        const NOTE: &str = "UPDATE fence SET logged = greatest(logged, $1)";
-        let version = signed(version);
-        let note =
-            work(move |client| Box::pin(async move { client.execute_typed(NOTE, &[(&version, Type::INT8)]).await }));
+    pub async fn note_logged(&self, history: &str, version: Version) -> Result<(), StoreError> {
+        const NOTE: &str = "UPDATE fence SET logged = greatest(logged, $1) WHERE history = $2";
+        let (version, history) = (signed(version), history.to_owned());
+        let note = work(move |client| {
+            Box::pin(async move { client.execute_typed(NOTE, &[(&version, Type::INT8), (&history, Type::TEXT)]).await })
+        });
         self.database.run(note).await.map(drop)
     }
 }
@@ -283,7 +338,7 @@ async fn begun(client: &mut Client, since: i64, replica: String, bound: Bound) -
     // A replica that stands still in its turn delays the others no longer than this. One on a busy machine may need
     // some time.
     let begin = format!(
-        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {0}; SET LOCAL statement_timeout = '4s'",
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {0}; SET LOCAL statement_timeout = '4s'; SET LOCAL synchronous_commit = on",
         (bound.0 * 2).as_millis()
     );
     // Sent together. Each statement sees what was committed before the lock was granted.
@@ -298,34 +353,43 @@ async fn begun(client: &mut Client, since: i64, replica: String, bound: Bound) -
 }
 
 impl FleetTurn {
-    /// Writes a change with its audit events, and ends the turn. `None`: there was nothing to write.
+    /// Writes a change with its audit events, and ends the turn. Without anything to write it returns the last change,
+    /// which another replica may not have yet: what was decided on it must not be known before that one has.
     ///
     /// # Errors
     ///
     /// Fails if the database refuses it or cannot be reached. [`FleetError::Unknown`]: it may be stored.
-    pub async fn commit(mut self, writes: &[Write], events: &[Event]) -> Result<Option<Committed>, StoreError> {
+    pub async fn commit(mut self, writes: &[Write], events: &[Event]) -> Result<Committed, StoreError> {
         if writes.is_empty() && events.is_empty() {
             self.end().await?;
-            return Ok(None);
+            return Ok(self.committed(self.newest.version, None));
         }
         let version = self.newest.version.next();
         let entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
         let text = serde_json::to_string(&ChangeText { version, writes: entries.clone() })?;
-        let (events, last_event) = events::numbered(events, self.last_event)?;
         let id = hex::encode(random::bytes::<16>());
-        let (logged, history, others) = (self.logged, self.history.clone(), std::mem::take(&mut self.others));
-        let committed = Committed { version, text: text.clone(), logged, history, others };
-        let change = Changed { version, id, text, entries, events, last_event };
-        for _ in 1..ATTEMPTS {
-            match self.write(&change).await {
-                Ok(()) => return Ok(Some(committed)),
+        for attempt in 1..=ATTEMPTS {
+            // Numbered anew: others may have noted events since the turn was lost.
+            let (events, last_event) = events::numbered(events, self.last_event)?;
+            let change =
+                Changed { version, id: id.clone(), text: text.clone(), entries: entries.clone(), events, last_event };
+            match self.write(change).await {
+                Ok(()) => break,
                 Err(error @ StoreError::Fleet(FleetError::Unknown)) => return Err(error),
+                Err(error) if attempt == ATTEMPTS => return Err(error),
                 // The turn is lost, as after a cut connection or a long pause of this process. The change still holds
                 // if no other replica has made one meanwhile.
                 Err(error) => self.begin_again().await.map_err(|_| error)?,
             }
         }
-        self.write(&change).await.map(|()| Some(committed))
+        Ok(self.committed(version, Some(text)))
+    }
+
+    /// Returns a change with those that must confirm it. The replicas are those of the turn in which it was committed.
+    fn committed(&mut self, version: Version, text: Option<String>) -> Committed {
+        let others = std::mem::take(&mut self.others);
+        let bound = others.iter().fold(self.bound, |bound, other| bound.max(other.bound));
+        Committed { version, text, logged: self.logged, history: self.newest.history.clone(), others, bound }
     }
 
     /// Writes the change and ends the turn.
@@ -333,17 +397,17 @@ impl FleetTurn {
     /// # Errors
     ///
     /// Fails with [`FleetError::Unknown`] if it may be stored. After any other error it is not.
-    async fn write(&mut self, change: &Changed) -> Result<(), StoreError> {
+    async fn write(&mut self, change: Changed) -> Result<(), StoreError> {
         let connection = self.connection.take().ok_or(FleetError::Unknown)?;
-        let (database, written) = (self.database.clone(), change.clone());
-        let write = work(move |client| Box::pin(written.write(client)));
+        let (database, id) = (self.database.clone(), change.id.clone());
+        let write = work(move |client| Box::pin(change.write(client)));
         let ended = run_on(database.runtime(), async move {
             let ((), connection) = run_within(connection, STEP_TIMEOUT, write).await?;
             let commit = work(|client| Box::pin(async { client.batch_execute("COMMIT").await }));
             Ok(run_within(connection, STEP_TIMEOUT, commit).await.map(drop))
         });
         let Err(error) = ended.await? else { return Ok(()) };
-        match is_stored(&database, &change.id).await {
+        match is_stored(&database, &id).await {
             Some(true) => Ok(()),
             Some(false) => Err(error),
             None => Err(FleetError::Unknown.into()),
@@ -364,10 +428,16 @@ impl FleetTurn {
                 .await
         })
         .await?;
-        if unsigned(begun.fence.get(0)) != self.newest.version {
+        let is_same =
+            unsigned(begun.fence.get(0)) == self.newest.version && begun.fence.get::<_, &str>(3) == self.newest.history;
+        if !is_same {
             database::close(connection);
             return Err(FleetError::Refused("another replica has made a change meanwhile; try again".to_owned()).into());
         }
+        self.logged = unsigned(begun.fence.get(1));
+        self.last_event = begun.fence.get::<_, i64>(2).unsigned_abs();
+        // A replica may have registered meanwhile.
+        self.others = begun.others.iter().map(replica_of).collect::<Result<_, _>>()?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -387,7 +457,7 @@ impl FleetTurn {
         tracing::warn!(replica = %self.replica, "all identities are read again: the changes since the known ones are not kept");
         let fence = connection.query_typed_one(VERSION, &[]).await.map_err(refused)?;
         let rows = connection.query_typed(RECORDS, &[]).await.map_err(refused)?;
-        Ok(Snapshot { directory: directory_of(&rows)?, version: unsigned(fence.get(0)) })
+        Ok(Snapshot { directory: directory_of(&rows)?, version: unsigned(fence.get(0)), history: fence.get(3) })
     }
 }
 
@@ -402,7 +472,6 @@ impl Drop for FleetTurn {
 }
 
 /// A change that is being written.
-#[derive(Clone)]
 struct Changed {
     version: Version,
     id: String,
@@ -453,7 +522,9 @@ async fn is_stored(database: &Database, id: &str) -> Option<bool> {
         work(move |client| {
             Box::pin(async move {
                 // The lock is granted when the lost transaction has ended, one way or the other.
-                client.batch_execute("BEGIN; SELECT version FROM fence FOR UPDATE").await?;
+                client
+                    .batch_execute(&format!("BEGIN; {TRANSACTION_LIMITS}; SELECT version FROM fence FOR UPDATE"))
+                    .await?;
                 let found = client.query_typed_opt(FIND, &[(&id, Type::TEXT)]).await?;
                 client.batch_execute("COMMIT").await?;
                 Ok(found.is_some())
@@ -471,14 +542,15 @@ async fn is_stored(database: &Database, id: &str) -> Option<bool> {
     tokio::time::timeout(RESOLVE_TIMEOUT, search).await.ok()
 }
 
-async fn all(client: &mut Client) -> Result<(Version, Vec<Row>), tokio_postgres::Error> {
+async fn all(client: &mut Client) -> Result<(Version, String, Vec<Row>), tokio_postgres::Error> {
     // One snapshot for both statements.
     let transaction = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
     let transaction = transaction.read_only(true).start().await?;
-    let fence = transaction.query_typed("SELECT version FROM fence", &[]).await?;
+    let fence = transaction.query_typed("SELECT version, history FROM fence", &[]).await?;
     let rows = transaction.query_typed(RECORDS, &[]).await?;
     transaction.commit().await?;
-    Ok((fence.first().map_or(Version::default(), |row| unsigned(row.get(0))), rows))
+    let (version, history) = fence.first().map_or_else(Default::default, |row| (unsigned(row.get(0)), row.get(1)));
+    Ok((version, history, rows))
 }
 
 fn directory_of(rows: &[Row]) -> Result<Directory, StoreError> {
@@ -506,7 +578,7 @@ fn complete(known: Version, newest: Version, changes: Vec<Change>) -> Option<Vec
         last = change.version;
     }
     // A statement that ran after the one for the newest may have seen a later one.
-    (last >= newest && known <= newest.max(last)).then_some(changes).filter(|_| known <= newest)
+    (known <= newest && newest <= last).then_some(changes)
 }
 
 /// Returns a number as the database has it.

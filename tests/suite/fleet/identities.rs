@@ -193,3 +193,29 @@ pub(super) fn signal(service: &Service, name: &str) {
     let pid = service.pid().to_string();
     assert!(std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
 }
+
+#[actix_rt::test]
+async fn a_refusal_that_follows_from_a_change_waits_for_its_confirmation_too() {
+    let fleet = Fleet::of(2);
+    fleet.replicas[1].lose_everything();
+    let create = || fleet.service(0).api("POST", "/groups", json!({"name": "new", "path": "new"}));
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        (create().await.status, began.elapsed())
+    };
+    let (first, (status, took)) = futures::future::join(create(), second).await;
+    assert_eq!((first.status, status), (201, 400));
+    assert!(took >= BOUND / 2, "{took:?}");
+}
+
+#[actix_rt::test]
+async fn a_process_with_a_copy_of_the_data_folder_takes_the_place_of_the_other_which_then_refuses() {
+    let fleet = Fleet::of(1);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    let id = fleet.database.query("SELECT id FROM replica");
+    fleet.database.query(&format!("UPDATE replica SET instance = 'another process' WHERE id = '{id}'"));
+    eventually("it refuses", async || clients(&fleet, &token).remove(0).get("/v2/").await.status == 503).await;
+    assert!(fleet.service(0).log().contains("a copy of its data folder"));
+}

@@ -22,6 +22,8 @@ use crate::service::{Config, Service};
 struct Fleet {
     replicas: Vec<Replica>,
     database: Database,
+    /// Prefix of its objects.
+    prefix: String,
     _folder: tempfile::TempDir,
     hub: FakeRegistry,
 }
@@ -82,7 +84,7 @@ impl Fleet {
                 .collect();
             starting.into_iter().map(|replica| replica.join().unwrap()).collect()
         });
-        Self { replicas, database, _folder: folder, hub }
+        Self { replicas, database, prefix, _folder: folder, hub }
     }
 
     fn service(&self, replica: usize) -> &Service {

@@ -168,3 +168,78 @@ async fn page(service: &Service) -> u16 {
 fn name_of_now() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
 }
+
+#[actix_rt::test]
+async fn a_replica_that_never_had_a_look_at_the_database_does_not_go_by_the_log() {
+    let mut fleet = Fleet::of(2);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    fleet.replicas[1].service.stop();
+    // It loads, and has no look after that: each takes longer than it may.
+    fleet.replicas[1].to_database.set(Mode::Delay(Duration::from_millis(300)));
+    fleet.replicas[1].service.restart();
+    revoke(fleet.service(0), group.id, &token).await;
+    let client = clients(&fleet, &token).remove(1);
+    for _ in 0..10 {
+        let status = client.get("/v2/").await.status;
+        assert!(status == 503 || status == 403, "{status}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_backup_that_is_restored_while_all_replicas_are_stopped_begins_another_history() {
+    let mut fleet = Fleet::of(2);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    let backup = "CREATE TABLE old_record AS SELECT * FROM record; CREATE TABLE old_change AS SELECT * FROM change; \
+                  CREATE TABLE old_fence AS SELECT * FROM fence";
+    fleet.database.query(backup);
+    for number in 0..3 {
+        fleet.service(0).group(&format!("later-{number}")).await;
+    }
+    fleet.replicas.iter_mut().for_each(|replica| assert!(replica.service.stop().success()));
+    let restore = "BEGIN; DELETE FROM record; INSERT INTO record SELECT * FROM old_record; DELETE FROM change; \
+                   INSERT INTO change SELECT * FROM old_change; DELETE FROM fence; INSERT INTO fence SELECT * FROM old_fence; COMMIT";
+    fleet.database.query(restore);
+    let history = fleet.database.query("SELECT history FROM fence");
+    fleet.replicas.iter_mut().for_each(|replica| replica.service.restart());
+    eventually("another history begins", async || fleet.database.query("SELECT history FROM fence") != history).await;
+    eventually("both are ready", async || statuses(&fleet, &token).await == [200, 200]).await;
+    fleet.replicas[1].lose_database(Mode::Refuse);
+    tokio::time::sleep(BOUND * 2).await;
+    revoke(fleet.service(0), group.id, &token).await;
+    assert_eq!(statuses(&fleet, &token).await, [403, 403]);
+    for number in 0..4 {
+        fleet.service(0).group(&format!("new-{number}")).await;
+    }
+    fleet.replicas[1].find_everything();
+    eventually("all is the same again", async || {
+        fleet.service(1).api("GET", "/groups/new-3", Value::Null).await.status == 200
+            && fleet.service(1).api("GET", "/groups/later-0", Value::Null).await.status == 404
+    })
+    .await;
+    assert_eq!(statuses(&fleet, &token).await, [403, 403]);
+}
+
+#[actix_rt::test]
+async fn what_somebody_writes_into_the_bucket_changes_nothing() {
+    let fleet = Fleet::of(2);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    revoke(fleet.service(0), group.id, &token).await;
+    // The very change that created the token, under the next number.
+    let made = fleet.database.query("SELECT max(version) - 1 FROM change");
+    let next = fleet.database.query("SELECT max(version) + 1 FROM change");
+    let text = fleet.database.query(&format!("SELECT writes FROM change WHERE version = {made}"));
+    let forged = text.replace(&format!("\"version\":{made}"), &format!("\"version\":{next}"));
+    let history = fleet.database.query("SELECT history FROM fence");
+    fleet.replicas[1].lose_database(Mode::Refuse);
+    tokio::time::sleep(BOUND).await;
+    let path = format!("{}/changes/{history}/{:020}", fleet.prefix, next.parse::<u64>().unwrap());
+    Bucket::shared().put(&path, &format!("{}\n{forged}", "00".repeat(32)));
+    for _ in 0..20 {
+        let status = clients(&fleet, &token).remove(1).get("/v2/").await.status;
+        assert!(status == 403 || status == 503, "{status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -23,7 +23,9 @@ CREATE TABLE fence (
     version bigint NOT NULL,
     logged bigint NOT NULL,
     event bigint NOT NULL,
-    history text NOT NULL
+    history text NOT NULL,
+    -- True once the change log of the first history exists.
+    begun boolean NOT NULL DEFAULT false
 );
 INSERT INTO fence (version, logged, event, history) VALUES (0, 0, 0, replace(gen_random_uuid()::text, '-', ''));
 
@@ -39,6 +41,12 @@ CREATE TABLE change (
 CREATE TABLE replica (
     id text PRIMARY KEY,
     address text NOT NULL,
+    -- The process: a copy of a data folder has the same id.
+    instance text NOT NULL,
+    bound_ms bigint NOT NULL,
+    without_database_ms bigint NOT NULL,
+    -- True before the row is removed: a replica that finds this registers anew before it decides.
+    suspect boolean NOT NULL DEFAULT false,
     seen_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -71,6 +71,20 @@ impl Bucket {
         format!("test-{}", self.prefixes.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Stores an object, as somebody who may write to the bucket: through the part behind S3, which checks no
+    /// signature.
+    pub fn put(&self, path: &str, text: &str) {
+        let [_, _, filer, _, _] = self.ports;
+        let body =
+            format!("--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n{text}\r\n--b--\r\n");
+        let length = body.len();
+        let post = format!(
+            "POST /buckets/{BUCKET}/{path} HTTP/1.0\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        assert_eq!(status(filer, &post), Some(201));
+    }
+
     /// Returns the address at which it accepts connections.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports[3]).into()

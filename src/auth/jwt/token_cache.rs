@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::jwt::Claims;
+use super::Claims;
 
 /// Initial capacity hint, in tokens; the cache is bounded by bytes.
 const TOKENS_HINT: usize = 4096;
