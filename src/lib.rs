@@ -53,9 +53,8 @@
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
 //!    `domain::explanation`.
-//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no
-//! user
-//!    for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`;
+//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is
+//!    no user for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`;
 //!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
@@ -79,7 +78,8 @@
 //!    a new word.
 //! 7. Tests and documents of an endpoint: `docs/api.md` (the test of `http::api::reference` prints its rows),
 //!    `tests/suite/api_description.rs`, and `tests/clients/api_hooks.py` for parameters of a form that its description
-//!    has in words. Of a page: `tests/suite/console`, and the list of pages that `browser.rs` there checks with axe-core.
+//!    has in words. Of a page: `tests/suite/console`, and the list of pages that `browser.rs` there checks with
+//!    axe-core.
 //!
 //! ## What is evicted
 //!
@@ -91,9 +91,10 @@
 //! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
 //!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
 //!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
-//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. 6. `benches/eviction` simulates
-//! caches on traces, and `benches/README.md` has its figures. Tests: `tests/suite/eviction.rs`. 7. A setting for it
-//! reaches the index by `server::components::stores`.
+//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order.
+//! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests:
+//!    `tests/suite/eviction.rs`.
+//! 7. A setting for it reaches the index by `server::components::stores`.
 //!
 //! ## Removal of what is cached
 //!
@@ -125,11 +126,9 @@
 //! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
 //!    `check` in `settings::sections`.
 //! 4. [`server`], which passes it to its component (`server::components`, and `stores` there); `server::capacity`, if
-//! the component holds files or connections
-//!    open; `server::reload`, if it can change without a restart.
+//!    the component holds files or connections open; `server::reload`, if it can change without a restart.
 //! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups, and `load_secret_files` there,
-//! which
-//!    reads its `_file` twin in the sections that it lists. `settings::chosen` looks for it in every section.
+//!    which reads its `_file` twin in the sections that it lists. `settings::chosen` looks for it in every section.
 //!    The JSON schema needs nothing: it is made from `config/default.toml` and the reader (`settings::schema`).
 //! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!
