@@ -7,14 +7,12 @@
 //! request now.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use quick_cache::sync::Cache;
-use tokio::time::timeout;
 
 use super::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, UpstreamHandle};
 use crate::auth::sha256;
@@ -42,10 +40,9 @@ pub struct SharedDownloads {
 const MAX_RECEIVED: usize = 100_000;
 /// Maximum number of leads that are known to have failed.
 const MAX_FAILED: usize = 1_000;
-/// Maximum time to ask the database. After it the replica downloads alone.
-const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 /// Number of leaders that are tried.
 const ATTEMPTS: usize = 4;
+
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
     pub fn new(upstream: UpstreamHandle, claims: Claims, replicas: ReplicaClient) -> Self {
@@ -62,7 +59,7 @@ impl SharedDownloads {
         let key = key(&request.origin, &request.digest);
         let mut failed = self.failed.get(&key);
         for _ in 0..ATTEMPTS {
-            let Ok(Ok(claim)) = timeout(CLAIM_TIMEOUT, self.claims.claim(&key, failed)).await else { break };
+            let Some(claim) = self.claims.claim(&key, failed).await else { break };
             let leader = match claim {
                 Claim::Lead { epoch } => return self.lead(request, key, epoch).await,
                 Claim::Follow(leader) => leader,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -62,8 +62,6 @@ const RECENT: Duration = Duration::from_secs(2);
 const MAX_LOOKUPS: usize = 6;
 /// Pause between them.
 const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
-/// Maximum time to ask the database. After it the replica fetches alone.
-const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl SharedManifests {
     /// Shares the requests for manifests, which are kept in this store.
@@ -76,7 +74,7 @@ impl SharedManifests {
     /// itself. `failed` is the number of a lead whose replica did not have it.
     pub async fn claim(&self, origin: &Origin, reference: &Reference, failed: Option<i64>) -> Option<Claim> {
         let key = key(origin, &reference.to_string());
-        timeout(CLAIM_TIMEOUT, self.claims.claim(&key, failed)).await.ok()?.ok()
+        self.claims.claim(&key, failed).await
     }
 
     /// Begins the lead of this replica.

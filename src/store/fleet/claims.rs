@@ -2,6 +2,9 @@
 //! others receive it from that one. A lead ends with the replica's lease, or where another has found that it does not
 //! respond.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -56,6 +59,9 @@ const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 /// Number of attempts where a row goes between two statements.
 const ATTEMPTS: usize = 3;
 
+/// Maximum time to ask the database who leads.
+const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
+
 impl Claims {
     /// Returns the shared downloads in this database for this replica.
     pub fn new(database: Database, replica: ReplicaId) -> Self {
@@ -64,12 +70,12 @@ impl Claims {
 
     /// Returns the replica that requests the content with this key from upstream: this one, if no other does. `failed`
     /// is the number of a lead whose replica does not respond: this replica takes its place, unless another one has
-    /// done so.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {
+    /// done so. Returns `None` if the database does not respond within 500 ms: the replica requests it for itself.
+    pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Option<Claim> {
+        timeout(CLAIM_TIMEOUT, self.claim_or_error(key, failed)).await.ok()?.ok()
+    }
+
+    async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {
         for _ in 0..ATTEMPTS {
             if let Some(epoch) = self.lead(key, failed.unwrap_or(-1)).await? {
                 return Ok(Claim::Lead { epoch });
