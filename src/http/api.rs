@@ -1,8 +1,8 @@
 //! The REST API, in the shapes of GitLab's v4 (<https://docs.gitlab.com/api/rest/>), so that its clients work
-//! unchanged; `docs/api.md` lists the calls and the differences. Every route is in [`endpoints`], with its description,
-//! from which [`description`] makes an OpenAPI document. The API changes identities, switches, and what is cached; it
-//! never serves content. Handlers need a [`caller::Caller`] to reach anything. They fail with the [`error::ApiError`] of
-//! their rule, of their parameters, or of the change; that module maps each to a status.
+//! unchanged; `docs/api.md` lists the calls and the differences. Every route is in [`endpoints`], with its
+//! description, from which [`description`] makes an OpenAPI document. The API changes identities, switches, and what
+//! is cached; it never serves content. Handlers need a [`caller::Caller`] to reach anything. They fail with the
+//! [`error::ApiError`] of their rule, of their parameters, or of the change; that module maps each to a status.
 //!
 //! A request: [`endpoints`] finds the handler, [`caller`] the user behind the token and the rights, [`params`] reads
 //! the parameters, [`answer`] has the types of responses, and [`pagination`] makes pages of lists.

@@ -1,4 +1,4 @@
-//! What a replica needs of the engines that it shares with others: opened at the start, before the identities are read.
+//! The engines that a replica shares with others: opened at the start, before the identities are read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

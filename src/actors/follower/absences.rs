@@ -1,6 +1,7 @@
-//! Replicas that are lost: not seen for longer than they may decide without the database. One that is only cut off must
-//! not be removed before it has stopped to decide, so that times are those of this machine, and the removal has two steps:
-//! a mark, by which the replica registers anew before it decides again, and the removal once its last look is over.
+//! Replicas that are lost: not seen for longer than they may decide without the database. One that is only cut off
+//! must not be removed before it has stopped to decide, so that times are those of this machine, and the removal has
+//! two steps: a mark, by which the replica registers anew before it decides again, and the removal once its last look
+//! is over.
 
 use std::collections::HashMap;
 use std::time::Duration;

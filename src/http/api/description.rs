@@ -17,8 +17,8 @@ use super::endpoint::parameter::Parameter;
 use super::endpoint::{Access, Endpoint};
 use super::endpoints;
 
-/// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow, too large, or
-/// compressed.
+/// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow, too large,
+/// or compressed.
 const OF_ALL: [u16; 4] = [400, 408, 413, 415];
 
 /// Refusals of a request that changes something, besides these.

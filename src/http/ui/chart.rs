@@ -1,5 +1,5 @@
-//! Traffic, as pages show it: tiles with sums, and the chart of pulls by hour of the last 24 hours. In it, pulls from the cache are
-//! above the line, and all others are below it, at one scale.
+//! Traffic, as pages show it: tiles with sums, and the chart of pulls by hour of the last 24 hours. In it, pulls from
+//! the cache are above the line, and all others are below it, at one scale.
 
 use jiff::Timestamp;
 use maud::{Markup, html};

@@ -12,7 +12,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-/// What happens to connections, those that exist included.
+/// Treatment of connections, those that exist included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// Everything passes at once.
