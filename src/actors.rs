@@ -37,7 +37,8 @@
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
-//! | [`follower`] | one of several replicas: follows the changes that others make |
+//! | [`follower`], [`content_follower`] | one of several replicas: follow the changes of identities, and of cached content, that others make |
+//! | [`fleet_keeper`] | quotas, age and size of what replicas share, by one of them |
 //! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
@@ -52,8 +53,10 @@ pub mod audit;
 pub mod blob_cache;
 pub mod cache_limits;
 pub mod cache_status;
+pub mod content_follower;
 pub mod evictor;
 pub mod expiring_tokens;
+pub mod fleet_keeper;
 pub mod follower;
 pub mod group_accounts;
 pub mod images;

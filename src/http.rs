@@ -52,6 +52,8 @@ pub(crate) use middleware::instrument;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
+pub use registry::redirect::RedirectMode;
+pub(crate) use registry::redirect::Redirects;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;

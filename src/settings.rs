@@ -249,7 +249,7 @@ impl Sections {
         self.console.check()?;
         self.cache.check()?;
         self.audit.check()?;
-        self.fleet.check()?;
+        self.fleet.check(self.server.external_url.as_ref())?;
         self.server.check()?;
         sections::check_traces(&self.telemetry)?;
         Ok(Settings {

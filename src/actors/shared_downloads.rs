@@ -3,15 +3,15 @@
 //! that it has.
 //!
 //! It stands between the blob cache and upstream: the cache verifies each blob by itself, whoever sends it. A blob that
-//! another replica has received before is requested there only after upstream has confirmed it to the account of the
-//! request now.
+//! is in the bucket, or that another replica has received before, comes from there: for groups with a granted link at
+//! once, for others after upstream has confirmed it to the account of the request now.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use quick_cache::sync::Cache;
 
 use super::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, UpstreamHandle};
@@ -20,9 +20,10 @@ use crate::domain::digest::Digest;
 use crate::domain::fleet::messages::BlobOf;
 use crate::domain::id::ReplicaId;
 use crate::domain::origin::Origin;
+use crate::store::content::ContentStore;
 use crate::store::fleet::{Claim, Claims, Leader};
 use crate::upstream::replicas::{ReplicaBytes, ReplicaClient};
-use crate::upstream::{Content, ContentHead, UpstreamError};
+use crate::upstream::{Content, ContentHead, MirrorContent, UpstreamError};
 
 /// Requests for blobs, shared with the other replicas. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct SharedDownloads {
     upstream: UpstreamHandle,
     claims: Claims,
     replicas: ReplicaClient,
+    content: ContentStore,
     /// Blobs that this replica has received, by itself or from another one: it may send them to others.
     received: Arc<Cache<Digest, ()>>,
     /// Numbers of leads whose replica has not responded, by blob.
@@ -45,9 +47,9 @@ const ATTEMPTS: usize = 4;
 
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
-    pub fn new(upstream: UpstreamHandle, claims: Claims, replicas: ReplicaClient) -> Self {
+    pub fn new(upstream: UpstreamHandle, claims: Claims, replicas: ReplicaClient, content: ContentStore) -> Self {
         let (received, failed) = (Arc::new(Cache::new(MAX_RECEIVED)), Arc::new(Cache::new(MAX_FAILED)));
-        Self { upstream, claims, replicas, received, failed }
+        Self { upstream, claims, replicas, content, received, failed }
     }
 
     /// Returns true if this replica may send the blob to another one: it has received it for this origin.
@@ -57,6 +59,11 @@ impl SharedDownloads {
 
     async fn get(self, request: GetBlob) -> Result<Content, UpstreamError> {
         let key = key(&request.origin, &request.digest);
+        if let Some(content) = self.of_bucket(&request).await? {
+            count("bucket");
+            self.received.insert(key, ());
+            return Ok(content);
+        }
         let mut failed = self.failed.get(&key);
         for _ in 0..ATTEMPTS {
             let Some(claim) = self.claims.claim(&key, failed).await else { break };
@@ -67,9 +74,8 @@ impl SharedDownloads {
             match self.follow(&request, key, &leader).await {
                 Some((content, is_stored)) => {
                     // It may have been fetched long ago: upstream decides whether this account may have it now.
-                    if is_stored && request.from == 0 {
-                        let (origin, digest) = (request.origin.clone(), request.digest);
-                        self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
+                    if is_stored && request.from == 0 && !request.granted {
+                        self.confirm(&request).await?;
                     }
                     self.received.insert(key, ());
                     return Ok(content);
@@ -80,6 +86,33 @@ impl SharedDownloads {
         count("alone");
         self.received.insert(key, ());
         self.upstream.request(request).await
+    }
+
+    /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new download
+    /// for groups without a link is confirmed by upstream first: the bucket grants nothing.
+    async fn of_bucket(&self, request: &GetBlob) -> Result<Option<Content>, UpstreamError> {
+        let Some(shared) = self.content.shared() else { return Ok(None) };
+        let Some(object) = shared.object(&request.digest).await else { return Ok(None) };
+        if request.from == 0 && !request.granted {
+            let head = self.confirm(request).await?;
+            let differs = head.length.is_some_and(|length| length != object.size)
+                || head.digest.is_some_and(|digest| digest != request.digest);
+            if differs || head.length.is_none() && head.digest.is_none() {
+                return Ok(None);
+            }
+        }
+        let Some(bytes) = shared.bytes(&request.digest, &object, request.from).await else { return Ok(None) };
+        let stream = bytes.map_err(|reason| UpstreamError::Interrupted { reason }).boxed();
+        let head = ContentHead { length: Some(object.size), digest: Some(request.digest), media_type: None };
+        let (shared, digest) = (shared.clone(), request.digest);
+        let sender = MirrorContent::of_other(move || shared.report_wrong(digest, object.clone()));
+        Ok(Some(Content { head, stream, mirror: Some(sender) }))
+    }
+
+    /// Has upstream confirm that the account of a request may have the blob.
+    async fn confirm(&self, request: &GetBlob) -> Result<ContentHead, UpstreamError> {
+        let (origin, digest) = (request.origin.clone(), request.digest);
+        self.upstream.request(HeadBlob { group: None, origin, digest }).await
     }
 
     /// Receives the blob from upstream, for the others as well.

@@ -21,8 +21,10 @@ use super::StartError;
 use super::fleet::Fleet;
 use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::{BlobCacheHandle, BlobUpstream, GroupQuotas};
+use crate::actors::content_follower::ContentFollower;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::fleet_keeper::FleetKeeper;
 use crate::actors::follower::FollowerHandle;
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::images::Images;
@@ -96,7 +98,7 @@ impl SharedParts {
     ) -> Result<Self, StartError> {
         Ok(Self {
             follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
-            downloads: fleet.downloads(upstream.clone())?,
+            downloads: fleet.downloads(upstream.clone(), content.clone())?,
             manifests: fleet.manifests(content.clone())?,
         })
     }
@@ -110,6 +112,9 @@ struct Caches {
     reads: Reads,
     evictor: Evictor,
 }
+
+/// File in the cache folder with the last event of cached content that was carried out here.
+const FOLLOWED_FILE: &str = "fleet-content";
 
 impl Handles {
     /// Starts the actors over these stores, each kind on a thread of its own.
@@ -170,7 +175,22 @@ impl Handles {
             expiring: ExpiringTokens::default(),
             leftovers,
         };
+        let following = (parts.content.clone(), parts.manifests.clone());
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
+        if fleet.is_some() {
+            let (content, manifests) = following;
+            let file = settings.storage.cache_dir.join(FOLLOWED_FILE);
+            let keeper = FleetKeeper {
+                policy: policy.clone(),
+                content: content.clone(),
+                janitor: tidying.clone(),
+                unpulled_days: settings.storage.unpulled_days,
+                max_bytes: settings.fleet.bucket_max_bytes(),
+            };
+            let arbiter = arbiter();
+            ContentFollower { content, manifests, janitor: tidying.clone(), file }.start(&arbiter).await?;
+            keeper.start(&arbiter);
+        }
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
         Ok(Self {

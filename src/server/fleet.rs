@@ -18,10 +18,12 @@ use crate::auth::random;
 use crate::domain::fleet::validity::{Bound, MachineTime};
 use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
+use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
+use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, Claims, Database, FleetIdentities, Registration};
+use crate::store::fleet::{Bucket, ChangeLog, Claims, Database, FleetContent, FleetIdentities, Registration};
 use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
@@ -32,6 +34,8 @@ pub(super) struct Fleet {
     /// A time before the registration.
     registered: MachineTime,
     claims: Claims,
+    database: Database,
+    bucket: Bucket,
     pub(super) signing: ReplicaSigning,
     pub(super) bound: Bound,
     pub(super) without_database: Duration,
@@ -69,10 +73,11 @@ impl Fleet {
                 tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
             }
         }
-        let claims = Claims::new(database.clone(), id);
+        let (claims, bucket) =
+            (Claims::new(database.clone(), id), Bucket::new(&options.bucket, options.redirect_endpoint.as_ref())?);
         let times = (options.bound, options.without_database);
         let address = (options.address.clone(), port.0.port());
-        let registration = Registration::new(database, (id, instance), address, times);
+        let registration = Registration::new(database.clone(), (id, instance), address, times);
         let registered = machine_time();
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
@@ -85,6 +90,8 @@ impl Fleet {
             registration,
             registered,
             claims,
+            database,
+            bucket,
             signing,
             bound,
             without_database,
@@ -121,8 +128,18 @@ impl Fleet {
     ///
     /// # Errors
     /// The client for other replicas cannot be made.
-    pub(super) fn downloads(&self, upstream: UpstreamHandle) -> Result<SharedDownloads, StartError> {
-        Ok(SharedDownloads::new(upstream, self.claims.clone(), self.client()?))
+    pub(super) fn downloads(
+        &self,
+        upstream: UpstreamHandle,
+        content: ContentStore,
+    ) -> Result<SharedDownloads, StartError> {
+        Ok(SharedDownloads::new(upstream, self.claims.clone(), self.client()?, content))
+    }
+
+    /// Starts to share what this machine has stored.
+    pub(super) fn content(&self, content: Arc<EmbeddedContent>, files: BlobFiles) -> FleetContent {
+        let engines = (self.database.clone(), self.bucket.clone(), self.claims.clone());
+        FleetContent::start(engines, self.registration.id(), content, files)
     }
 
     /// Returns the requests for manifests that replicas share; they are kept in this store.

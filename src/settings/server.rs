@@ -97,7 +97,7 @@ impl Server {
 }
 
 /// Reads a list of networks.
-fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let networks: Vec<Network> = Deserialize::deserialize(from)?;
     Ok(networks.into_iter().map(|network| network.0).collect())
 }

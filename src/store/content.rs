@@ -43,6 +43,7 @@
 //! [`BlobFiles`](super::blobs::BlobFiles) share one `Usage`.
 
 mod files;
+mod fleet;
 mod grant;
 mod images;
 mod purge;
@@ -55,6 +56,7 @@ use std::time::Duration;
 use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
+use super::fleet::FleetContent;
 use super::free_space::FreeSpace;
 use super::link::Link;
 use super::manifests::Manifest;
@@ -76,6 +78,8 @@ pub struct ContentStore(Engine);
 #[derive(Clone)]
 enum Engine {
     Embedded(Arc<EmbeddedContent>),
+    /// The engine of this machine, and what it shares with other replicas.
+    Fleet(Arc<EmbeddedContent>, Arc<FleetContent>),
 }
 
 /// Amount of cached content.
@@ -89,11 +93,12 @@ pub struct Holdings {
 
 impl ContentStore {
     /// Returns the store over the embedded index and files.
-    pub fn embedded(content: EmbeddedContent) -> Self {
-        Self(Engine::Embedded(Arc::new(content)))
+    pub fn embedded(content: impl Into<Arc<EmbeddedContent>>) -> Self {
+        Self(Engine::Embedded(content.into()))
     }
 
-    /// Returns everything that a pull of a manifest needs to know, except the bytes; `None` for an unknown tag.
+    /// Returns everything that a pull of a manifest needs to know, except the bytes; `None` for an unknown tag. A
+    /// replica asks the others about a tag that upstream has not confirmed within `fresh_for`.
     ///
     /// # Errors
     ///
@@ -103,9 +108,11 @@ impl ContentStore {
         group: GroupId,
         origin: &Origin,
         reference: &Reference,
+        fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
-        let (origin, reference) = (origin.clone(), reference.clone());
-        self.run(move |content| content.look_up(group, &origin, &reference)).await
+        let (of, by) = (origin.clone(), reference.clone());
+        let found = self.run(move |content| content.look_up(group, &of, &by)).await?;
+        self.completed(group, origin, reference, found, fresh_for).await
     }
 
     /// Returns the group's link to a digest.
@@ -114,8 +121,12 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
-        let origin = origin.clone();
-        self.run(move |content| content.index().link(group, &origin, &digest)).await
+        let of = origin.clone();
+        let link = self.run(move |content| content.index().link(group, &of, &digest)).await?;
+        if self.shared().is_none() || link.is_some_and(Link::is_granted) {
+            return Ok(link);
+        }
+        Ok(self.shared_link(group, origin, digest).await.or(link))
     }
 
     /// Returns a manifest; `None` if it is not stored. A damaged one is reported, removed, and counts as missing.
@@ -142,7 +153,10 @@ impl ContentStore {
     ///
     /// Fails with [`StoreError::Full`] if the cache may not take more disk space, or if a file cannot be written.
     pub async fn put_manifest(&self, manifest: Arc<Manifest>) -> Result<(), StoreError> {
-        self.run(move |content| content.manifests().put(&manifest)).await
+        let digest = manifest.digest;
+        self.run(move |content| content.manifests().put(&manifest)).await?;
+        self.share(digest);
+        Ok(())
     }
 
     /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have
@@ -153,7 +167,19 @@ impl ContentStore {
     ///
     /// Fails with [`StoreError::Full`] if the cache may not take more disk space, or if a file cannot be written.
     pub async fn grant(&self, grant: Grant, manifest: Option<Arc<Manifest>>) -> Result<Option<Digest>, StoreError> {
-        self.run(move |content| content.grant(&grant, manifest.as_deref())).await
+        let shared = self.shared().cloned();
+        self.run(move |content| {
+            let is_image = shared.is_some() && content.makes_image(&grant)?;
+            let before = content.grant(&grant, manifest.as_deref())?;
+            if let Some(shared) = shared {
+                shared.note(&grant, is_image);
+                if let Some(manifest) = manifest {
+                    shared.upload(manifest.digest);
+                }
+            }
+            Ok(before)
+        })
+        .await
     }
 
     /// Removes a tag that upstream no longer has, for all groups.
@@ -162,8 +188,10 @@ impl ContentStore {
     ///
     /// Fails if a file cannot be removed.
     pub async fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        let (origin, tag) = (origin.clone(), tag.clone());
-        self.run(move |content| content.index().drop_tag(&origin, &tag)).await
+        if let Some(shared) = self.shared() {
+            shared.note_gone(origin.clone(), tag.clone());
+        }
+        self.change_tag_here(origin.clone(), tag.clone(), true).await
     }
 
     /// Records that upstream refuses the repository of a tag to this account. Succeeds on a full disk, too.
@@ -172,8 +200,10 @@ impl ContentStore {
     ///
     /// Fails if a file cannot be written.
     pub async fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        let (origin, tag) = (origin.clone(), tag.clone());
-        self.run(move |content| content.index().deny_tag(&origin, &tag)).await
+        if let Some(shared) = self.shared() {
+            shared.note_denied(origin.clone(), tag.clone());
+        }
+        self.change_tag_here(origin.clone(), tag.clone(), false).await
     }
 
     /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not counted.
@@ -207,13 +237,16 @@ impl ContentStore {
 
     /// Returns the disk space that is available to manifests.
     pub fn free_space(&self) -> &FreeSpace {
-        let Engine::Embedded(content) = &self.0;
-        content.manifests().free_space()
+        self.local().manifests().free_space()
     }
 
     /// Returns the embedded engine.
     pub(crate) fn engine(&self) -> &EmbeddedContent {
-        let Engine::Embedded(content) = &self.0;
+        self.local()
+    }
+
+    fn local(&self) -> &Arc<EmbeddedContent> {
+        let (Engine::Embedded(content) | Engine::Fleet(content, _)) = &self.0;
         content
     }
 
@@ -233,7 +266,7 @@ impl ContentStore {
         &self,
         work: impl FnOnce(&EmbeddedContent) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Engine::Embedded(content) = self.0.clone();
+        let content = self.local().clone();
         blocking(move || work(&content)).await
     }
 }

@@ -1,4 +1,5 @@
-//! The engines that several replicas share: PostgreSQL for identities, and the change log in an object store.
+//! The engines that several replicas share: PostgreSQL for identities and the index of cached content, and an object
+//! store for the change log, manifests and blobs.
 //!
 //! | module | content |
 //! |---|---|
@@ -7,24 +8,52 @@
 //! | [`events`] | audit events and times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
 //! | [`replicas`] | the replicas that are registered |
+//! | [`content`] | cached content that replicas share, as one of them sees it |
+//! | [`index`], [`index_changes`] | what upstream has served to groups, and what tags stand for |
+//! | [`removal`] | removals from the index, and pins |
+//! | [`revalidation`] | revalidation of tags, once for all replicas |
+//! | [`content_events`] | what each replica must do to its own index |
+//! | [`followed`] | the last of these events that this replica has carried out |
+//! | [`objects`], [`bucket`] | which content is in the object store, and the objects |
+//! | [`keeping`], [`jobs`] | the care of the object store, by one replica at a time |
+//! | [`uploads`] | uploads of stored content |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
 //! Connections belong to a thread of their own, so that they do not wait behind the work of threads that serve
 //! clients.
 
+mod bucket;
 mod change_log;
 mod claims;
+mod content;
+mod content_events;
 mod database;
 mod events;
+mod followed;
 mod identity;
+mod index;
+mod index_changes;
+mod jobs;
+mod keeping;
+mod objects;
 mod options;
+mod removal;
 mod replicas;
+mod revalidation;
+mod uploads;
 
+pub use self::bucket::{Bucket, ObjectBytes};
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader};
+pub use self::content::FleetContent;
+pub use self::content_events::{ContentEvent, ContentEvents};
 pub use self::database::Database;
+pub use self::followed::FollowedContent;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
+pub use self::index::{FleetLookUp, ImagePlace, StoredObject};
+pub use self::jobs::Lease;
+pub use self::keeping::Kept;
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
 

@@ -14,7 +14,7 @@ use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
 
 /// Key of an image that a group has pulled: by a tag, or by a digest that no other image of the group named.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageKey {
     /// The group.
     pub group: GroupId,

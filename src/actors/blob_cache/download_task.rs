@@ -172,7 +172,7 @@ impl<'a> DownloadTask<'a> {
             Ok(()) => Event::Written(bytes),
             Err(error) => {
                 if let Some(left_out) = self.admit_line() {
-                    let BlobKey { origin, digest } = &self.order.key;
+                    let BlobKey { origin, digest, .. } = &self.order.key;
                     tracing::warn!(
                         image = %origin, %digest, %error, left_out,
                         "a download cannot be stored any more; its clients read on from upstream"
@@ -210,10 +210,13 @@ impl<'a> DownloadTask<'a> {
             shared.link(group, &key, size).await;
         }
         Ok(match committed {
-            Ok(()) => Event::Committed,
+            Ok(()) => {
+                shared.content.share(key.digest);
+                Event::Committed
+            }
             Err(error) => {
                 if let Some(left_out) = self.admit_line() {
-                    let BlobKey { origin, digest } = &self.order.key;
+                    let BlobKey { origin, digest, .. } = &self.order.key;
                     tracing::warn!(image = %origin, %digest, %error, left_out, "a verified blob could not be stored");
                 }
                 self.unstored = writer::unstored(&error);
@@ -225,7 +228,7 @@ impl<'a> DownloadTask<'a> {
     /// Logs why the download failed. Where no client got the head of a response, the line of each refusal has the
     /// reason already, and this line is for debugging only.
     fn log_failure(&self, error: &BlobError) {
-        let BlobKey { origin, digest } = &self.order.key;
+        let BlobKey { origin, digest, .. } = &self.order.key;
         if self.progress.borrow().accepted.is_none() {
             tracing::debug!(image = %origin, %digest, %error, "a download failed");
         } else if let Some(left_out) = self.admit_line() {
@@ -241,7 +244,7 @@ impl<'a> DownloadTask<'a> {
 
     /// Reports that the blob is not stored.
     fn report(&self, reason: Unstored) {
-        let BlobKey { origin, digest } = &self.order.key;
+        let BlobKey { origin, digest, .. } = &self.order.key;
         self.shared.unstored.report(reason, Some((origin, digest)));
     }
 

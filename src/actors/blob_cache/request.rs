@@ -34,6 +34,6 @@ pub struct RunningDownload {
 impl OpenBlob {
     /// Returns the key under which downloads of the blob are shared: all groups of an account have the same.
     pub(super) fn key(&self) -> BlobKey {
-        BlobKey { origin: self.origin.clone(), digest: self.digest }
+        BlobKey { origin: self.origin.clone(), digest: self.digest, granted: false }
     }
 }

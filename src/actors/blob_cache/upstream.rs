@@ -15,6 +15,9 @@ impl<T: Requests<HeadBlob> + Requests<GetBlob> + Requests<GetBlobRange>> BlobUps
 pub(super) struct BlobKey {
     pub(super) origin: Origin,
     pub(super) digest: Digest,
+    /// True for a download that may come from what replicas share, because all groups that wait for it have a granted
+    /// link. A group without one never joins it: only what upstream serves grants a link.
+    pub(super) granted: bool,
 }
 
 impl BlobKey {
@@ -25,7 +28,7 @@ impl BlobKey {
 
     /// Returns the request for the content from this offset on.
     pub(super) fn content(&self, from: u64) -> GetBlob {
-        GetBlob { origin: self.origin.clone(), digest: self.digest, from }
+        GetBlob { origin: self.origin.clone(), digest: self.digest, from, granted: self.granted }
     }
 
     /// Returns the request for a range, at least one byte.

@@ -32,7 +32,18 @@ impl JanitorHandle {
 
     /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
     /// a link to. Returns once the purge is recorded on disk, so that it also happens if the process ends before.
-    pub async fn purge(&self, group: GroupId) {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database of a fleet cannot be reached. Some of it may be removed.
+    pub async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
+        self.content.purge_shared(group).await?;
+        self.purge_here(group).await;
+        Ok(())
+    }
+
+    /// Works as [`Self::purge`], for what this replica has cached.
+    pub async fn purge_here(&self, group: GroupId) {
         report("the note of a purge", self.content.mark_purged(group).await);
         self.actor.do_send(Purge(group));
     }
@@ -50,10 +61,30 @@ impl JanitorHandle {
         references: Vec<Reference>,
     ) -> Result<(), StoreError> {
         let removed = self.content.remove_images(group, origin, references, None).await;
+        self.complete_removal(group);
+        removed.map(drop)
+    }
+
+    /// Works as [`Self::remove_images`], for what this replica has cached.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. Some of the images may be removed.
+    pub async fn remove_images_here(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<(), StoreError> {
+        let removed = self.content.remove_images_here(group, origin, references).await;
+        self.complete_removal(group);
+        removed
+    }
+
+    fn complete_removal(&self, group: GroupId) {
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
         self.actor.do_send(CompleteRemovals);
-        removed.map(drop)
     }
 
     /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index

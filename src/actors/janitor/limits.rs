@@ -117,6 +117,10 @@ impl Parts {
     pub(super) async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
         // Without them an image that was just pulled would count as old.
         self.record_pulls().await?;
+        if self.content.shared().is_some() {
+            // An image may be pulled at other replicas: one of them removes what nobody pulls anywhere.
+            return self.remove_unlinked(now).await;
+        }
         let (directory, mut since) = (self.policy.directory(), HashMap::new());
         for (group, _) in self.content.groups().await? {
             if let Some(days) = policy::unpulled_days(&directory, group, self.unpulled_days) {

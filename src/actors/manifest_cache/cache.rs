@@ -28,7 +28,8 @@ use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::freshness::TagState;
 use crate::domain::id::GroupId;
-use crate::domain::reference::Reference;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
 use crate::store::content::{ContentStore, Grant, LookUp, Pulled};
 use crate::store::error::StoreError;
 use crate::store::large_buffer::SMALL_BYTES;
@@ -153,7 +154,8 @@ impl CachedManifests {
     /// Fails if there is no memory for a large manifest.
     pub(super) async fn look_up(&self, request: &PullManifest) -> Result<Option<Known>, Cause> {
         let seen = self.removals.seen();
-        let found = self.store.look_up(request.group, &request.origin, &request.reference).await;
+        let fresh_for = request.freshness.time_to_live;
+        let found = self.store.look_up(request.group, &request.origin, &request.reference, fresh_for).await;
         let Some(found) = self.reported(found).flatten() else { return Ok(None) };
         let manifest = self.read(request.group, found.digest, found.length).await?;
         let recorded = found.tag.is_none() || found.pulled == Some(found.digest);
@@ -179,7 +181,8 @@ impl CachedManifests {
         if let Some(manifest) = self.manifests.get(&digest) {
             return self.leased(request.group, manifest).await.map(Some);
         }
-        let found = self.store.look_up(request.group, &request.origin, &Reference::Digest(digest)).await;
+        let reference = Reference::Digest(digest);
+        let found = self.store.look_up(request.group, &request.origin, &reference, Duration::ZERO).await;
         let length = self.reported(found).flatten().map_or(0, |found| found.length);
         self.read(request.group, digest, length).await
     }
@@ -221,6 +224,11 @@ impl CachedManifests {
             self.links.retain(|key, _| !key.is_of(group));
             self.tags.clear();
         });
+    }
+
+    /// Drops a tag from memory, after the store got another entry of it.
+    pub(super) fn forget_tag(&self, origin: &Origin, tag: &Tag) {
+        self.removals.remove(|| drop(self.tags.remove(&TagOf(origin, tag))));
     }
 
     /// Drops manifests from memory, after they were removed from the store.

@@ -20,12 +20,13 @@ use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError, Named};
 use crate::domain::origin::Origin;
-use crate::domain::reference::Reference;
+use crate::domain::reference::{Reference, Tag};
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
+use crate::store::link::TagEntry;
 use crate::store::manifests::Manifest;
 use crate::telemetry::LineLimit;
-use crate::upstream::{Content, ManifestHead, UpstreamError};
+use crate::upstream::{Content, ContentHead, ManifestHead, UpstreamError};
 
 /// Requests, verifies and stores manifests.
 #[derive(Clone)]
@@ -74,6 +75,11 @@ impl Fetcher {
         group: GroupId,
         revalidation: Option<Duration>,
     ) -> SharedOutcome<ManifestHead> {
+        if let (Some(limit), Reference::Tag(tag)) = (revalidation, &key.reference)
+            && let Some(head) = self.revalidated_elsewhere(&key.origin, tag, limit).await
+        {
+            return SharedOutcome::new(Ok(head), false);
+        }
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let head = self.upstream.send(HeadManifest { origin, reference, revalidation, group }).await;
         let sent = match &head {
@@ -81,6 +87,17 @@ impl Fetcher {
             Err(error) => error.was_sent(),
         };
         SharedOutcome::new(head.map_err(|error| cause(key, &error.into())), sent)
+    }
+
+    /// Returns what another replica of a fleet has had confirmed for a tag just now; `None` if this replica has to
+    /// request it, or if the other one does not finish in time.
+    async fn revalidated_elsewhere(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<ManifestHead> {
+        let shared = self.store.shared()?;
+        if shared.may_revalidate(origin, tag).await {
+            return None;
+        }
+        let TagEntry { digest, .. } = shared.revalidated(origin, tag, limit / 2).await?;
+        Some(ManifestHead::Confirmed(ContentHead { digest: Some(digest), ..ContentHead::default() }))
     }
 
     /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution

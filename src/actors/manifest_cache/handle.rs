@@ -144,6 +144,12 @@ impl ManifestCacheHandle {
         self.0.actor.do_send(ForgetRecent);
     }
 
+    /// Drops a tag from memory, after the store got another entry of it.
+    pub fn forget_tag(&self, origin: &Origin, tag: &Tag) {
+        self.0.cache.forget_tag(origin, tag);
+        self.0.actor.do_send(ForgetRecent);
+    }
+
     /// Drops manifests from memory, after they were removed from the store.
     pub fn forget_manifests(&self, digests: &[Digest]) {
         self.0.cache.forget_manifests(digests);

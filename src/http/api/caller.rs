@@ -175,9 +175,8 @@ impl Caller {
         log_of!(self, group = path, group_id = group.0, "purging the cache of a group");
         let group = (group, path.as_str());
         let (name, what) = ("cache_cleared", "cache of a group cleared");
-        self.record_cache(&CacheChange { name, what, group, image: None, changes: Vec::new() }).await?;
-        self.state.purge.start(group.0).await;
-        Ok(())
+        let change = CacheChange { name, what, group, image: None, changes: Vec::new() };
+        self.change_cache(&change, async { Ok(self.state.purge.start(group.0).await?) }).await
     }
 
     /// Logs that a session of this caller in the console has begun or ended, and counts it for the audit trail.

@@ -140,7 +140,10 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ac
     let (deleted, vacated) = caller.change("group deleted", own, delete).await?;
     warn_of_vacated(&caller, &vacated);
     for group in deleted {
-        caller.state.purge.start(group).await;
+        // The group is gone already. Each replica removes what it has cached for it.
+        if let Err(error) = caller.state.purge.start(group).await {
+            tracing::warn!(group_id = group.0, %error, "the cache of a deleted group could not be removed everywhere yet");
+        }
     }
     Ok(Body(Message::ACCEPTED))
 }

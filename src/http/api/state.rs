@@ -89,7 +89,7 @@ pub(crate) trait Purge: Send + Sync {
     fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>>;
 
     /// Starts to remove this group's links and tags. Returns once their removal is certain, even across a restart.
-    fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
+    fn start(&self, group: GroupId) -> BoxFuture<'_, Result<(), ImagesError>>;
 }
 
 /// Lists, pins and removes cached images. A trait, so that tests need no caches; see [`Images`] for its functions.
@@ -285,7 +285,7 @@ impl Purge for JanitorHandle {
         Box::pin(self.holdings(groups))
     }
 
-    fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
-        Box::pin(self.purge(group))
+    fn start(&self, group: GroupId) -> BoxFuture<'_, Result<(), ImagesError>> {
+        Box::pin(async move { Ok(self.purge(group).await?) })
     }
 }

@@ -14,7 +14,7 @@ use super::body::BlobBody;
 use super::error::RegistryError;
 use super::multipart::{MultipartBody, content_range};
 use super::state::RegistryState;
-use super::{API_VERSION, X_CACHE, name_content};
+use super::{API_VERSION, X_CACHE, name_content, redirect};
 use crate::actors::blob_cache::{BlobError, BlobReader, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
@@ -52,6 +52,11 @@ pub(super) async fn pull(
         return Ok(BlobBody::respond_to_head(response(digest, source), length));
     }
     let ranges = ranges(request, digest)?;
+    if let Some(redirected) = redirect::to_object_store(request, state, authorized, digest).await {
+        log(authorized, digest, Ok(CacheStatus::Hit));
+        state.reads.note(digest, Timestamp::now());
+        return Ok(redirected);
+    }
     let opened = match &ranges {
         None => state.blobs.open(wanted).await,
         Some(ranges) => state.blobs.open_ranges(wanted, ranges).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::redirect::Redirects;
 use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::last_used::LastUsed;
@@ -54,6 +55,8 @@ pub(crate) struct RegistryState {
     pub(crate) refusals: Refusals,
     /// The URL by which clients reach this service.
     pub(crate) public_url: PublicUrl,
+    /// Redirects to the object store of a fleet.
+    pub(crate) redirects: Redirects,
     /// The registry's settings.
     pub(crate) options: RegistryOptions,
 }

@@ -83,6 +83,7 @@ impl Handles {
             stopping,
             refusals: Refusals::default(),
             public_url,
+            redirects: settings.fleet.redirects(),
             options: RegistryOptions {
                 service: settings.auth.service.clone(),
                 token_advertised: settings.auth.token_advertised,

@@ -1,6 +1,7 @@
 //! The stores of a server.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::server::StartError;
 use crate::server::fleet::Fleet;
@@ -56,11 +57,17 @@ impl Stores {
         let index = index.within(vec![free_space(cache), free_space(data.path())]);
         let manifests = ManifestStore::new(cache).within(free_space(cache)).counted_in(usage.clone());
         let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
+        let files = files.within(storage.max_bytes, usage);
+        let content = Arc::new(EmbeddedContent::new(index, manifests));
+        let content = match fleet {
+            Some(fleet) => ContentStore::fleet(content.clone(), fleet.content(content, files.clone())),
+            None => ContentStore::embedded(content),
+        };
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
             identities,
-            content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
-            files: files.within(storage.max_bytes, usage),
+            content,
+            files,
             spool: Spool::open(cache)?,
         })
     }

@@ -5,13 +5,16 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 use crate::domain::fleet::validity::Bound;
 use crate::formats::{self, quantity};
+use crate::http::{RedirectMode, Redirects};
 use crate::settings::ValidationError;
+use crate::settings::server::networks;
 use crate::store::fleet::{BucketOptions, DatabaseOptions, DatabaseUrl};
 
 /// The engines that several replicas share.
@@ -40,6 +43,17 @@ pub struct Fleet {
     /// Secret key.
     #[serde(deserialize_with = "formats::secret")]
     bucket_secret_key: Option<SecretString>,
+    /// Maximum size of the content in the bucket; 0: no limit.
+    #[serde(deserialize_with = "quantity::limit_bytes")]
+    bucket_max_bytes: Option<u64>,
+    /// The blobs for which clients are sent to the bucket.
+    redirect: RedirectMode,
+    /// Address of the bucket's store for clients.
+    #[serde(deserialize_with = "formats::optional_url")]
+    redirect_endpoint: Option<Url>,
+    /// Networks of the clients that are sent there.
+    #[serde(deserialize_with = "networks")]
+    redirect_from: Vec<IpNet>,
     /// Address of the port for other replicas.
     #[serde(deserialize_with = "formats::address")]
     listen: SocketAddr,
@@ -64,6 +78,8 @@ pub struct SharedEngines {
     pub database: DatabaseOptions,
     /// The object store.
     pub bucket: BucketOptions,
+    /// Address of the store for clients that are sent there; `None`: none are.
+    pub redirect_endpoint: Option<Url>,
     /// The file of the secret.
     pub secret_file: PathBuf,
     /// Address of the port for other replicas.
@@ -97,6 +113,7 @@ impl Fleet {
                 region: self.bucket_region.clone(),
                 keys,
             },
+            redirect_endpoint: self.redirect_endpoint.clone().filter(|_| self.redirect != RedirectMode::Never),
             secret_file: self.secret_file.clone()?,
             listen: self.listen,
             address: self.address.clone(),
@@ -105,7 +122,18 @@ impl Fleet {
         })
     }
 
-    pub(in crate::settings) fn check(&self) -> Result<(), ValidationError> {
+    /// Returns which clients are sent to the bucket, and for which blobs.
+    pub(crate) fn redirects(&self) -> Redirects {
+        Redirects { mode: self.redirect, from: self.redirect_from.clone() }
+    }
+
+    /// Returns the maximum number of bytes of content in the bucket; `None`: no limit.
+    pub fn bucket_max_bytes(&self) -> Option<u64> {
+        self.bucket_max_bytes
+    }
+
+    pub(in crate::settings) fn check(&self, external_url: Option<&Url>) -> Result<(), ValidationError> {
+        self.check_redirect(external_url)?;
         let refused = |key, problem: &str| Err(ValidationError::new(["fleet", key], problem));
         let given = [
             ("database_url", self.database_url.is_some()),
@@ -131,6 +159,36 @@ impl Fleet {
         }
         if self.without_database < self.bound {
             return refused("without_database", "is shorter than bound");
+        }
+        Ok(())
+    }
+}
+
+impl Fleet {
+    fn check_redirect(&self, external_url: Option<&Url>) -> Result<(), ValidationError> {
+        if self.redirect == RedirectMode::Never {
+            return Ok(());
+        }
+        let refused = |key, problem: &str| Err(ValidationError::new(["fleet", key], problem));
+        let (Some(endpoint), Some(own)) = (&self.redirect_endpoint, external_url) else {
+            return match self.redirect_endpoint {
+                None => refused("redirect_endpoint", "is empty, but fleet.redirect sends clients there"),
+                Some(_) => refused("redirect", "needs server.external_url, which is not set"),
+            };
+        };
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_ascii_lowercase();
+        let (store, own) = (host(endpoint), host(own));
+        if store == own || store.ends_with(&format!(".{own}")) {
+            return refused(
+                "redirect_endpoint",
+                "is the host of server.external_url or below it: clients would send their login token to the store, too",
+            );
+        }
+        if self.redirect_from.is_empty() {
+            return refused(
+                "redirect_from",
+                "is empty; it lists the networks of clients that reach the store, such as \"10.0.0.0/8\"",
+            );
         }
         Ok(())
     }

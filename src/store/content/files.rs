@@ -28,6 +28,9 @@ impl ContentStore {
     ///
     /// Fails if a manifest cannot be read because the process lacks open files or memory.
     pub async fn record_files(&self, reads: HashMap<Digest, u32>, blobs: BlobFiles) -> Result<(), StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.note_reads(reads.keys().copied().collect());
+        }
         self.run(move |content| content.record_files(&reads, &blobs)).await
     }
 

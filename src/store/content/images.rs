@@ -23,7 +23,8 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn images(&self, group: GroupId, query: ImageQuery, blobs: BlobFiles) -> Result<ImagePage, StoreError> {
-        self.run(move |content| content.images(group, &query, &blobs)).await
+        let page = self.run(move |content| content.images(group, &query, &blobs)).await?;
+        Ok(ImagePage { images: self.with_bucket(page.images).await, ..page })
     }
 
     /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
@@ -39,7 +40,8 @@ impl ContentStore {
         reference: Reference,
         blobs: BlobFiles,
     ) -> Result<Vec<CachedImage>, StoreError> {
-        self.run(move |content| content.image(group, &upstream, &repository, &reference, &blobs)).await
+        let images = self.run(move |content| content.image(group, &upstream, &repository, &reference, &blobs)).await?;
+        Ok(self.with_bucket(images).await)
     }
 
     /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the
@@ -52,12 +54,18 @@ impl ContentStore {
         self.run(|content| content.totals()).await
     }
 
-    /// Returns what each group has cached as far as that is known, without counting.
+    /// Returns what each group has cached as far as that is known, without counting; in a fleet, at all replicas
+    /// together, unless the database does not respond.
     ///
     /// # Errors
     ///
     /// Fails if the store is closed.
     pub async fn known_totals(&self) -> Result<KnownTotals, StoreError> {
+        if let Some(shared) = self.shared()
+            && let Some(totals) = shared.totals().await
+        {
+            return Ok(KnownTotals::All(totals));
+        }
         self.run(|content| content.known_totals()).await
     }
 
@@ -68,6 +76,9 @@ impl ContentStore {
     /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
     /// space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.note_pulls(pulls.clone());
+        }
         self.run(move |content| content.index().record_pulls(&pulls)).await
     }
 
@@ -169,8 +180,11 @@ impl ContentStore {
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be read or written.
+    /// Fails if a file cannot be read or written, or if the database of a fleet cannot be reached.
     pub async fn pin(&self, image: ImageKey, pinned: bool) -> Result<bool, StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.pin(&image, pinned).await?;
+        }
         self.run(move |content| content.index().pin(&image, pinned)).await
     }
 }

@@ -6,6 +6,18 @@ use crate::domain::id::GroupId;
 use crate::store::error::StoreError;
 
 impl ContentStore {
+    /// Removes everything that a group has cached from what replicas share. The others then remove it from theirs.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database of a fleet cannot be reached.
+    pub async fn purge_shared(&self, group: GroupId) -> Result<(), StoreError> {
+        match self.shared() {
+            Some(shared) => shared.purge(group).await,
+            None => Ok(()),
+        }
+    }
+
     /// Records that everything that a group has cached is to be removed.
     ///
     /// # Errors

@@ -35,11 +35,11 @@ pub struct RemovedLinks {
 impl ContentStore {
     /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
     /// next pull of each makes a request to upstream. With `unpulled_since`, images that were pulled since then or are
-    /// pinned stay. Returns the removal, for the other steps.
+    /// pinned stay; of a fleet, they go from this replica alone. Returns the removal, for the other steps.
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be read, written or removed.
+    /// Fails if a file cannot be read, written or removed, or if the database of a fleet cannot be reached.
     pub async fn remove_images(
         &self,
         group: GroupId,
@@ -47,6 +47,9 @@ impl ContentStore {
         references: Vec<Reference>,
         unpulled_since: Option<Timestamp>,
     ) -> Result<StartedRemoval, StoreError> {
+        if let Some(shared) = self.shared().filter(|_| unpulled_since.is_none()) {
+            shared.remove_images(group, &origin, &references).await?;
+        }
         self.run(move |content| {
             let (note, removal) = content.remove_images(group, &origin, references, unpulled_since)?;
             Ok(StartedRemoval { group, note, removal })

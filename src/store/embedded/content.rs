@@ -82,11 +82,7 @@ impl EmbeddedContent {
             self.summarize(manifest);
         }
         let Grant { group, origin, links, pulled } = grant;
-        let is_image = match pulled {
-            // A digest that a manifest of the group names is a part of that image.
-            Pulled::Digest(entry) => self.index.link(*group, origin, &entry.digest)?.is_none(),
-            Pulled::Tag(..) | Pulled::Blob => false,
-        };
+        let is_image = self.makes_image(grant)?;
         // Before the link is added: with a link, the digest would count as a part of an image.
         if let Pulled::Digest(entry) = pulled
             && is_image
@@ -97,6 +93,15 @@ impl EmbeddedContent {
         match pulled {
             Pulled::Tag(tag, entry) => self.index.set_tag(*group, origin, tag, *entry),
             Pulled::Digest(_) | Pulled::Blob => Ok(None),
+        }
+    }
+
+    /// Returns true if a digest that a group pulls becomes an image: one that a manifest of the group names is a part of
+    /// that image.
+    pub(in crate::store) fn makes_image(&self, grant: &Grant) -> Result<bool, StoreError> {
+        match &grant.pulled {
+            Pulled::Digest(entry) => Ok(self.index.link(grant.group, &grant.origin, &entry.digest)?.is_none()),
+            Pulled::Tag(..) | Pulled::Blob => Ok(false),
         }
     }
 

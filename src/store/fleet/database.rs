@@ -84,7 +84,7 @@ impl Database {
             pool.timeouts(times).build().map_err(|error| unreachable(&error))
         };
         let work = pool(options.connections.get().saturating_sub(1).max(2))?;
-        let database = Self { runtime: event_loop()?, work, looks: pool(1)?, pauses: Arc::default() };
+        let database = Self { runtime: event_loop("fleet")?, work, looks: pool(1)?, pauses: Arc::default() };
         database.migrate().await?;
         Ok(database)
     }
@@ -243,13 +243,11 @@ fn with_causes(error: &dyn Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Starts a thread with an event loop, for connections.
-fn event_loop() -> Result<Handle, StoreError> {
+/// Starts a thread of this name with an event loop, for connections.
+pub(super) fn event_loop(name: &str) -> Result<Handle, StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    std::thread::Builder::new()
-        .name("fleet".to_owned())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     Ok(handle)
 }
 

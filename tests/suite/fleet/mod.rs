@@ -1,6 +1,7 @@
 //! Several replicas of the service over one PostgreSQL database and one bucket, each behind fronts that tests switch:
 //! one to the database, one to the object store, and one before its internal port.
 
+mod content;
 mod downloads;
 mod engines;
 mod front;
@@ -46,11 +47,20 @@ const SECRET: &str = "a-secret-of-a-fleet-for-tests-only";
 impl Fleet {
     /// Starts this number of replicas together, over engines that other tests use as well.
     fn of(replicas: usize) -> Self {
-        Self::over(Postgres::shared(), Bucket::shared(), replicas)
+        Self::with(replicas, "")
+    }
+
+    /// Starts replicas with more settings than others, over engines that other tests use as well.
+    fn with(replicas: usize, settings: &str) -> Self {
+        Self::start(Postgres::shared(), Bucket::shared(), replicas, settings)
     }
 
     /// Starts replicas over these engines.
     fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
+        Self::start(postgres, bucket, replicas, "")
+    }
+
+    fn start(postgres: &Postgres, bucket: &Bucket, replicas: usize, settings: &str) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
@@ -71,7 +81,9 @@ impl Fleet {
                 secret.display(),
                 BOUND.as_millis(),
             );
-            let config = Config::docker_hub(&hub).and(&lines);
+            let config = Config::docker_hub(&hub).and(&lines).and(settings);
+            // That of the load balancer.
+            let config = config.variable("DEPENDENCY_PROXY__SERVER__EXTERNAL_URL", "http://images.test");
             (config, to_database, to_bucket, to_replica)
         };
         let prepared: Vec<_> = (0..replicas).map(start).collect();

@@ -90,6 +90,13 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// Requests a path, and follows no redirect.
+    pub async fn get_without_redirects(&self, path: &str) -> Answer {
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = Self { http: http.build().unwrap(), ..self.clone() };
+        client.get(path).await
+    }
+
     /// Returns the address of the service, and the value of `Authorization`.
     pub(super) fn whereto(&self) -> (SocketAddr, String) {
         (secure::address(&self.base), self.authorization.clone().unwrap_or_default())

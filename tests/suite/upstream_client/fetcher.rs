@@ -17,7 +17,7 @@ fn head_manifest() -> HeadManifest {
 }
 
 fn get_blob(setup: &Setup, from: u64) -> GetBlob {
-    GetBlob { origin: anonymous(), digest: setup.layer(), from }
+    GetBlob { origin: anonymous(), digest: setup.layer(), from, granted: false }
 }
 
 fn start(options: UpstreamOptions) -> (Arbiter, UpstreamHandle) {

@@ -35,8 +35,9 @@ impl BlobCacheHandle {
         begin: bool,
     ) -> Result<Option<BlobReader>, BlobError> {
         let _permit = self.wait(wanted.group)?;
-        let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
-        let unlinked = link.is_none_or(|link| !link.is_granted()).then_some(wanted.group);
+        let (is_granted, expected) = (link.is_some_and(Link::is_granted), link.map(Link::expected).unwrap_or_default());
+        let key = BlobKey { granted: is_granted && self.shared.content.shared().is_some(), ..wanted.key() };
+        let unlinked = (!is_granted).then_some(wanted.group);
         let mut joined = self.join(&key, expected, unlinked, None).await?;
         if joined.is_none() && begin {
             let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
@@ -74,9 +75,16 @@ impl BlobCacheHandle {
     ///
     /// Fails if the download fails, or does not begin in time.
     pub async fn open_for_replica(&self, origin: Origin, digest: Digest) -> Result<Option<BlobReader>, BlobError> {
-        let key = BlobKey { origin, digest };
+        let key = |granted| BlobKey { origin: origin.clone(), digest, granted };
         for _ in 0..MAX_LOOKUPS {
-            let Some(Joined { mut progress, source }) = self.join(&key, Expected::default(), None, None).await? else {
+            let mut joined =
+                self.join(&key(false), Expected::default(), None, None).await?.map(|one| (one, key(false)));
+            if joined.is_none() {
+                // What it receives may not come from upstream.
+                let granted = self.join(&key(true), Expected::default(), None, None).await?;
+                joined = granted.map(|one| (Joined { source: CacheStatus::Hit, ..one }, key(true)));
+            }
+            let Some((Joined { mut progress, source }, key)) = joined else {
                 let files = self.shared.files.clone();
                 let stored = spawn_blocking(move || files.blob(&digest, None)).await;
                 let stored = stored.map_err(|_| BlobError::Interrupted)?.ok().flatten();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use super::Stored;
 use crate::actors::blob_cache::coordinator::{JoinDownload, Joined};
@@ -14,6 +15,7 @@ use crate::actors::blob_cache::{BlobCacheHandle, BlobError, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
+use crate::store::link::Link;
 use crate::upstream::{ContentHead, UpstreamError};
 
 impl BlobCacheHandle {
@@ -42,8 +44,13 @@ impl BlobCacheHandle {
         since: Instant,
         late: Instant,
     ) -> Result<(u64, CacheStatus), BlobError> {
-        if let Stored::Opened(opened) = self.stored(wanted, late).await? {
-            return Ok((opened.length(), opened.source()));
+        match self.stored(wanted, late).await? {
+            Stored::Opened(opened) => return Ok((opened.length(), opened.source())),
+            Stored::Absent(link) => {
+                if let Some(length) = self.length_in_bucket(wanted, link).await {
+                    return Ok((length, CacheStatus::Hit));
+                }
+            }
         }
         let key = wanted.key();
         let running = self.running(&key).await?;
@@ -51,6 +58,25 @@ impl BlobCacheHandle {
             Some(length) => Ok((length, CacheStatus::Coalesced)),
             None => Ok((self.length_upstream(wanted.group, key, since).await?, CacheStatus::Miss)),
         }
+    }
+
+    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None` if
+    /// it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it.
+    pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64) -> Option<Url> {
+        let shared = self.shared.content.shared()?;
+        let digest = wanted.digest;
+        let object = shared.known_object(&digest).await.filter(|object| object.size >= min_bytes)?;
+        let (link, stored) = self.look_up(wanted).await.ok()?;
+        if !link.is_some_and(Link::is_granted) || only_cold && stored.is_some() {
+            return None;
+        }
+        shared.url(&object).await
+    }
+
+    /// Returns the length of a blob that the replicas of a fleet share, if the group has a granted link to it.
+    pub(super) async fn length_in_bucket(&self, wanted: &OpenBlob, link: Option<Link>) -> Option<u64> {
+        let shared = self.shared.content.shared().filter(|_| link.is_some_and(Link::is_granted))?;
+        Some(shared.object(&wanted.digest).await?.size)
     }
 
     /// Returns the progress of the running download of this blob, if there is one. The group is not added to its

@@ -121,6 +121,10 @@ impl BlobCacheHandle {
         for lookup in 0..MAX_LOOKUPS {
             let link = match self.stored(wanted, late).await? {
                 Stored::Opened(opened) => return Ok(*opened),
+                // It is not far: the whole of it is brought here.
+                Stored::Absent(link) if self.length_in_bucket(wanted, link).await.is_some() => {
+                    return self.look(wanted, late).await;
+                }
                 Stored::Absent(link) => link,
             };
             let running = match self.running(&key).await? {

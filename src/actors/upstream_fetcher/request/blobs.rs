@@ -30,6 +30,8 @@ pub struct GetBlob {
     pub digest: Digest,
     /// The offset of the first byte. From zero on it is a new download, otherwise the continuation of one.
     pub from: u64,
+    /// True if all groups that wait for it have a granted link: it need not come from upstream.
+    pub granted: bool,
 }
 
 /// Requests a range of a blob. The response is `None` if upstream ignores ranges; otherwise its head states the length

@@ -18,6 +18,9 @@ pub(in crate::store::embedded) const MAX_EXAMINED_BYTES: u64 = 1 << 20;
 /// Maximum number of contents that count as named by one manifest or index. Far more than any real image has.
 pub(super) const MAX_NAMES_OF_ONE: usize = 4_096;
 
+/// Maximum number of manifests of one index that are taken over from other replicas before they are pulled.
+const MAX_CHILDREN: usize = 64;
+
 /// Maximum length of the configuration of an image that is read for its platform, in bytes.
 const MAX_CONFIGURATION_BYTES: u64 = 1 << 20;
 
@@ -85,6 +88,11 @@ impl EmbeddedContent {
         let manifest = self.manifests().read(digest)?;
         let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
         Ok(named.unwrap_or_default())
+    }
+
+    /// Returns the manifests that a stored index names.
+    pub(in crate::store) fn children(&self, index: &Digest) -> Result<Vec<Digest>, StoreError> {
+        Ok(self.named(index)?.manifests.into_iter().take(MAX_CHILDREN).map(|child| child.digest).collect())
     }
 
     /// Returns this content and what it names.

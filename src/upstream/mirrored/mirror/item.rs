@@ -18,11 +18,15 @@ pub(in crate::upstream) enum Item {
     List,
 }
 
-/// Content that a mirror sends. The receiver, which verifies it, reports here if it is wrong.
+/// Content that a mirror, or another place beside upstream, sends. The receiver, which verifies it, reports here if it
+/// is wrong.
 #[derive(Clone)]
-pub struct MirrorContent {
-    mirror: Arc<Mirror>,
-    item: Item,
+pub struct MirrorContent(Sender);
+
+#[derive(Clone)]
+enum Sender {
+    Mirror(Arc<Mirror>, Item),
+    Other(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// The mirrors that sent a content, or parts of it.
@@ -32,8 +36,7 @@ pub struct UsedMirrors(Vec<MirrorContent>);
 impl UsedMirrors {
     /// Adds the mirror that sends a part; `None`: upstream's own registry does.
     pub fn add(&mut self, sent: Option<MirrorContent>) {
-        let is_new = |sent: &MirrorContent| !self.0.iter().any(|known| Arc::ptr_eq(&known.mirror, &sent.mirror));
-        let sent = sent.filter(is_new);
+        let sent = sent.filter(|sent| !self.0.iter().any(|known| known.is_of_same(sent)));
         self.0.extend(sent);
     }
 
@@ -46,13 +49,29 @@ impl UsedMirrors {
 impl MirrorContent {
     /// Creates a content that this mirror sends.
     pub(super) fn new(mirror: Arc<Mirror>, item: Item) -> Self {
-        Self { mirror, item }
+        Self(Sender::Mirror(mirror, item))
+    }
+
+    /// Creates a content that another place sends, with the function that is called if it is wrong.
+    pub fn of_other(report_wrong: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Sender::Other(Arc::new(report_wrong)))
     }
 
     /// Reports that the content has another digest or length than it must have. The next requests for it go to the
     /// next registry.
     pub fn report_wrong(&self) {
-        self.mirror.report_wrong(&self.item);
+        match &self.0 {
+            Sender::Mirror(mirror, item) => mirror.report_wrong(item),
+            Sender::Other(report) => report(),
+        }
+    }
+
+    fn is_of_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Sender::Mirror(one, _), Sender::Mirror(other, _)) => Arc::ptr_eq(one, other),
+            (Sender::Other(one), Sender::Other(other)) => Arc::ptr_eq(one, other),
+            (Sender::Mirror(..), Sender::Other(_)) | (Sender::Other(_), Sender::Mirror(..)) => false,
+        }
     }
 }
 

@@ -146,8 +146,8 @@ impl Purge for Purged {
         Box::pin(ready(Some(Holdings { tags: groups.len(), bytes: 1_000 })))
     }
 
-    fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
+    fn start(&self, group: GroupId) -> BoxFuture<'_, Result<(), ImagesError>> {
         self.0.lock().unwrap().push(group);
-        Box::pin(ready(()))
+        Box::pin(ready(Ok(())))
     }
 }

@@ -1,0 +1,132 @@
+//! The keeper of what replicas share: quotas and age of images over all replicas, and the size of the object store. One
+//! replica does it for all; where it is gone, another goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::time::sleep;
+
+use super::janitor::JanitorHandle;
+use super::policy_evaluator::PolicyEvaluatorHandle;
+use crate::domain::id::GroupId;
+use crate::domain::policy;
+use crate::store::content::ContentStore;
+use crate::store::error::StoreError;
+use crate::store::fleet::{FleetContent, Lease};
+use crate::telemetry::LineLimit;
+
+/// The parts that the keeper works with.
+pub struct FleetKeeper {
+    /// The identities, with the quotas of groups.
+    pub policy: PolicyEvaluatorHandle,
+    /// What replicas share.
+    pub content: ContentStore,
+    /// Removes images.
+    pub janitor: JanitorHandle,
+    /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
+    /// 0: never.
+    pub unpulled_days: u32,
+    /// Maximum number of bytes in the bucket; `None`: no limit.
+    pub max_bytes: Option<u64>,
+}
+
+/// Interval at which the replicas see who keeps, and the keeper looks at the sizes.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Interval at which images are removed that nobody pulls.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
+/// Interval of the search for objects that nothing names.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+impl FleetKeeper {
+    /// Starts to keep on this arbiter, whenever no other replica does.
+    pub fn start(self, arbiter: &ArbiterHandle) {
+        let Some(shared) = self.content.shared().cloned() else { return };
+        arbiter.spawn_fn(move || drop(actix_rt::spawn(async move { self.run(shared).await })));
+    }
+
+    async fn run(self, shared: Arc<FleetContent>) {
+        let (mut expiry, mut search) = (None, None);
+        loop {
+            sleep(INTERVAL).await;
+            report(self.run_once(&shared, &mut expiry, &mut search).await);
+        }
+    }
+
+    async fn run_once(
+        &self,
+        shared: &FleetContent,
+        expiry: &mut Option<Instant>,
+        search: &mut Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let lease = shared.take_keeping().await?;
+        metrics::gauge!("dependency_proxy_fleet_keeps").set(f64::from(u8::from(lease.is_some())));
+        let Some(lease) = lease else { return Ok(()) };
+        self.trim_groups(shared, &lease).await?;
+        let kept = shared.keep(&lease, self.max_bytes).await?;
+        metrics::gauge!("dependency_proxy_fleet_bucket_bytes").set(kept.bytes as f64);
+        if kept.evicted > 0 {
+            tracing::info!(objects = kept.evicted, "content that is seldom read goes from the bucket to make room");
+        }
+        if is_time(expiry, EXPIRY_INTERVAL) {
+            self.expire(shared).await?;
+            let groups: Vec<GroupId> = self.policy.directory().groups().map(|group| group.id).collect();
+            shared.forget_groups_but(&lease, &groups).await?;
+        }
+        if is_time(search, SEARCH_INTERVAL) {
+            match shared.delete_nameless().await? {
+                0 => {}
+                objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes links of groups that hold more than their quotas.
+    async fn trim_groups(&self, shared: &FleetContent, lease: &Lease) -> Result<(), StoreError> {
+        let directory = self.policy.directory();
+        for (group, max_bytes) in directory.groups().filter_map(|group| Some((group.id, group.cache.max_bytes?))) {
+            let links = shared.trim_group(lease, group, max_bytes).await?;
+            if links > 0 {
+                tracing::info!(group_id = group.0, links, "links of a group were removed for its quota");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the images that nobody has pulled for as many days as their groups keep them.
+    async fn expire(&self, shared: &FleetContent) -> Result<(), StoreError> {
+        let directory = self.policy.directory();
+        for group in directory.groups().map(|group| group.id) {
+            let Some(days) = policy::unpulled_days(&directory, group, self.unpulled_days) else { continue };
+            for (origin, references) in shared.unpulled(group, days).await? {
+                let images = references.len();
+                self.janitor.remove_images(group, origin, references).await?;
+                tracing::info!(group_id = group.0, images, "images that nobody pulls were removed");
+                metrics::counter!("dependency_proxy_expired_images_total").increment(images as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns true if nothing was done for this time, and notes that it is done now.
+fn is_time(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let is_time = last.is_none_or(|last| last.elapsed() >= interval);
+    if is_time {
+        *last = Some(Instant::now());
+    }
+    is_time
+}
+
+fn report(outcome: Result<(), StoreError>) {
+    static LINES: LineLimit<()> = LineLimit::new();
+    match outcome {
+        Ok(()) | Err(StoreError::Closed) => {}
+        Err(error) => {
+            if let Some(left_out) = LINES.admit(&()) {
+                tracing::warn!(%error, left_out, "what replicas share could not be looked after");
+            }
+        }
+    }
+}

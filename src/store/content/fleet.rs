@@ -1,0 +1,222 @@
+//! Content that the replicas of a fleet share. Each operation goes by the index and the files of this machine first,
+//! which are the same as without a fleet; what they lack is taken over from the shared index and the bucket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{ContentStore, Engine, Grant, LookUp, Pulled};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::manifest;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
+use crate::store::embedded::content::EmbeddedContent;
+use crate::store::error::StoreError;
+use crate::store::fleet::{FleetContent, FleetLookUp};
+use crate::store::images::{CachedImage, ImageKey};
+use crate::store::link::{Link, TagEntry};
+use crate::store::manifests::Manifest;
+
+/// Maximum number of links that a manifest makes that was taken over; more would be as many small files.
+const MAX_NAMES: usize = 4096;
+
+impl ContentStore {
+    /// Returns the store of a replica: the embedded engine of this machine, and what all replicas share.
+    pub fn fleet(content: Arc<EmbeddedContent>, shared: FleetContent) -> Self {
+        Self(Engine::Fleet(content, Arc::new(shared)))
+    }
+
+    /// Returns what the replicas share; `None` without a fleet.
+    pub fn shared(&self) -> Option<&Arc<FleetContent>> {
+        match &self.0 {
+            Engine::Embedded(_) => None,
+            Engine::Fleet(_, shared) => Some(shared),
+        }
+    }
+
+    /// Completes what this machine knows of a tag or a digest by what the fleet knows.
+    pub(super) async fn completed(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        reference: &Reference,
+        found: Option<LookUp>,
+        fresh_for: Duration,
+    ) -> Result<Option<LookUp>, StoreError> {
+        let Some(shared) = self.shared().filter(|_| !found.is_some_and(|found| is_whole(&found, fresh_for))) else {
+            return Ok(found);
+        };
+        let Some(known) = shared.look_up(group, origin, reference).await else { return Ok(found) };
+        // Upstream may have said something else to this replica since then.
+        let is_newer = |found: LookUp| match (found.tag, known.tag) {
+            (Some(here), Some(there)) => there.is_before(&here) && here.digest != there.digest,
+            _ => false,
+        };
+        if found.is_some_and(is_newer) {
+            return Ok(found);
+        }
+        let length = self.take_over(group, origin, reference, &known).await?;
+        let found = found.filter(|found| found.digest == known.digest);
+        let link = match (known.link, found.and_then(|found| found.link)) {
+            (Some(there), Some(here)) => Some(there.merge(&here)),
+            (there, here) => there.or(here),
+        };
+        let tag = match (known.tag, found.and_then(|found| found.tag)) {
+            (Some(there), Some(here)) if there.is_before(&here) => Some(here),
+            (there, here) => there.or(here),
+        };
+        let pulled = known.pulled.or(found.and_then(|found| found.pulled));
+        Ok(Some(LookUp { digest: known.digest, tag, link, pulled, length }))
+    }
+
+    /// Takes over the manifest, and the links and the image of the group, into the index of this machine. Returns the
+    /// length of the manifest; 0 if it cannot be had.
+    async fn take_over(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        reference: &Reference,
+        known: &FleetLookUp,
+    ) -> Result<u64, StoreError> {
+        let digest = known.digest;
+        let mut length = self.run(move |content| content.manifests().length(&digest)).await?;
+        if length == 0
+            && let (Some(shared), Some(object)) = (self.shared(), &known.object)
+            && let Some(manifest) = shared.manifest(&digest, object).await
+        {
+            length = manifest.bytes.len() as u64;
+            self.run(move |content| content.manifests().put(&manifest)).await?;
+        }
+        let Some(link) = known.link else { return Ok(length) };
+        let (group_origin, reference, known) = (origin.clone(), reference.clone(), known.clone());
+        self.run(move |content| {
+            let manifest = if length > 0 { content.manifests().read(&digest)? } else { None };
+            let is_pulled = known.pulled == Some(digest);
+            let pulled = match (&reference, known.tag) {
+                (Reference::Tag(tag), Some(entry)) if is_pulled => Pulled::Tag(tag.clone(), entry),
+                (Reference::Digest(_), _) if is_pulled => {
+                    Pulled::Digest(TagEntry { digest, checked_at: Timestamp::now(), denied: false })
+                }
+                _ => Pulled::Blob,
+            };
+            let links = links(digest, link, manifest.as_ref());
+            content.grant(&Grant { group, origin: group_origin.clone(), links, pulled }, manifest.as_ref())?;
+            if known.pinned {
+                content.index().pin(&ImageKey { group, origin: group_origin, reference }, true)?;
+            }
+            Ok(length)
+        })
+        .await
+    }
+
+    /// Takes over an image that another replica has cached. Returns false if its manifest is not in the bucket yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of this machine cannot be read or written.
+    pub async fn take_over_image(&self, image: &ImageKey) -> Result<bool, StoreError> {
+        let Some(shared) = self.shared() else { return Ok(true) };
+        let Some(known) = shared.look_up(image.group, &image.origin, &image.reference).await else {
+            return Ok(false);
+        };
+        if known.pulled != Some(known.digest) {
+            // It has gone, or moved once more: another event says so.
+            return Ok(true);
+        }
+        let length = self.take_over(image.group, &image.origin, &image.reference, &known).await?;
+        for child in self.run(move |content| content.children(&known.digest)).await? {
+            // Without them its platforms would not be listed. A platform that nobody has pulled has none.
+            self.completed(image.group, &image.origin, &Reference::Digest(child), None, Duration::ZERO).await?;
+        }
+        Ok(length > 0)
+    }
+
+    /// Returns the images with what the bucket has of them: it counts as stored.
+    pub(super) async fn with_bucket(&self, mut images: Vec<CachedImage>) -> Vec<CachedImage> {
+        let Some(shared) = self.shared() else { return images };
+        let absent: Vec<Digest> = images.iter().flat_map(|image| image.absent.iter().copied()).collect();
+        let sizes = shared.sizes(&absent).await;
+        for image in images.iter_mut().filter(|image| !image.absent.is_empty()) {
+            image.size += image.absent.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
+            image.absent.retain(|digest| !sizes.contains_key(digest));
+            image.is_complete |= image.absent.is_empty();
+        }
+        images
+    }
+
+    /// Returns the link of the group that the fleet knows, and takes it over.
+    pub(super) async fn shared_link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Option<Link> {
+        let known = self.shared()?.look_up(group, origin, &Reference::Digest(digest)).await?;
+        let (link, origin) = (known.link?, origin.clone());
+        let grant = Grant { group, origin, links: vec![(digest, link)], pulled: Pulled::Blob };
+        let taken = self.run(move |content| content.grant(&grant, None)).await;
+        if let Err(error) = taken {
+            tracing::debug!(%digest, %error, "a link of the fleet could not be taken over");
+        }
+        Some(link)
+    }
+
+    /// Uploads content that was stored, in the background.
+    pub fn share(&self, digest: Digest) {
+        if let Some(shared) = self.shared() {
+            shared.upload(digest);
+        }
+    }
+
+    /// Carries out a removal of images that another replica has begun; see
+    /// [`Self::remove_images`](Self::remove_images).
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read, written or removed.
+    pub async fn remove_images_here(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<(), StoreError> {
+        self.run(move |content| content.remove_images(group, &origin, references, None).map(drop)).await
+    }
+
+    /// Records that upstream refuses a tag, or does not have it any more, as another replica has found.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written or removed.
+    pub async fn change_tag_here(&self, origin: Origin, tag: Tag, is_gone: bool) -> Result<(), StoreError> {
+        self.run(move |content| match is_gone {
+            true => content.index().drop_tag(&origin, &tag),
+            false => content.index().deny_tag(&origin, &tag),
+        })
+        .await
+    }
+
+    /// Pins an image, or ends that, as another replica has.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn pin_here(&self, image: ImageKey, pinned: bool) -> Result<(), StoreError> {
+        self.run(move |content| content.index().pin(&image, pinned).map(drop)).await
+    }
+}
+
+/// Returns true if nothing is missing to serve a manifest: the link, the manifest, and a tag that is fresh.
+fn is_whole(found: &LookUp, fresh_for: Duration) -> bool {
+    let is_fresh = |tag: TagEntry| {
+        let age = Duration::try_from(Timestamp::now().duration_since(tag.checked_at));
+        !tag.denied && age.is_ok_and(|age| age < fresh_for)
+    };
+    found.link.is_some_and(Link::is_granted) && found.length > 0 && found.tag.is_none_or(is_fresh)
+}
+
+/// Returns the link to content, and references to what it names.
+fn links(digest: Digest, link: Link, manifest: Option<&Manifest>) -> Vec<(Digest, Link)> {
+    let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
+    let named = named.unwrap_or_default();
+    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
+    let names = names.map(|named| (named.digest, Link::referenced(named.size)));
+    std::iter::once((digest, link)).chain(names).collect()
+}

@@ -1,0 +1,299 @@
+//! Content in the object store: blobs and manifests of all replicas, as objects below `blobs/`. Each upload makes an
+//! object with a new name, so that an object is never changed, and one that is being deleted is never uploaded again.
+
+use std::future::ready;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::buffered::BufWriter;
+use object_store::client::ClientOptions;
+use object_store::path::Path;
+use object_store::signer::{Method, Signer};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
+use secrecy::ExposeSecret;
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use url::Url;
+
+use super::database::event_loop;
+use super::options::BucketOptions;
+use super::run_on;
+use crate::auth::random;
+use crate::auth::sha256::{self, Hasher};
+use crate::domain::digest::Digest;
+use crate::store::blocking::blocking;
+use crate::store::error::{FleetError, StoreError};
+
+/// The content in a bucket. Cheap to clone.
+#[derive(Clone)]
+pub struct Bucket {
+    runtime: Handle,
+    store: Arc<AmazonS3>,
+    /// The same bucket under the address that clients use; `None`: they are not sent there.
+    for_clients: Option<Arc<AmazonS3>>,
+    prefix: Path,
+}
+
+/// Bytes of an object; an error is the last item.
+pub type ObjectBytes = BoxStream<'static, Result<Bytes, String>>;
+
+/// Result of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// The object is whole, and has this name and this number of bytes.
+    Done { name: String, size: u64 },
+    /// The content does not have the digest. There is no object.
+    WrongDigest,
+}
+
+/// Time to connect to the store.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time until the first byte of an object. After it upstream is asked.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time without a byte after which an object counts as interrupted.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a part of an upload, and for a request without a body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Length in bytes of a part of an upload. S3 allows 10,000 parts. A shorter object is sent in one request.
+const PART_BYTES: u64 = 8 << 20;
+/// Maximum number of parts.
+const MAX_PARTS: u64 = 10_000;
+/// Number of parts that are sent at the same time.
+const PARTS_AT_ONCE: usize = 2;
+/// Time for which a URL is accepted: that of a client to begin its request.
+const URL_LIFETIME: Duration = Duration::from_secs(60);
+/// Number of names in a page of a list.
+const NAMES_AT_ONCE: usize = 1_000;
+/// Number of bytes that are read from a file at once.
+const READ_BYTES: usize = 1 << 20;
+
+impl Bucket {
+    /// Returns the content in this bucket, to which clients may be sent at another address. Sends no request.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the options cannot be used.
+    pub fn new(options: &BucketOptions, for_clients: Option<&Url>) -> Result<Self, StoreError> {
+        // Without a limit for a whole request: a large object takes as long as it takes, and idle ones are given up.
+        let client = ClientOptions::new().with_timeout_disabled().with_connect_timeout(CONNECT_TIMEOUT);
+        let store = Arc::new(client_of(options, client.clone())?);
+        let endpoint = |endpoint: &Url| BucketOptions { endpoint: Some(endpoint.clone()), ..options.clone() };
+        let for_clients = for_clients.map(|url| client_of(&endpoint(url), client).map(Arc::new)).transpose()?;
+        let prefix = Path::from(options.url.path()).join("blobs");
+        Ok(Self { runtime: event_loop("fleet-bucket")?, store, for_clients, prefix })
+    }
+
+    /// Returns the thread of the requests.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Returns the bytes of an object from this offset on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store has no such object, or does not send its first byte within two seconds.
+    pub async fn get(&self, name: &str, from: u64) -> Result<ObjectBytes, StoreError> {
+        let (store, path) = (self.store.clone(), self.path(name));
+        let range = (from > 0).then_some(GetRange::Offset(from));
+        let begun = run_on(&self.runtime, async move {
+            let begin = async {
+                let found = store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await?;
+                let mut bytes = found.into_stream();
+                let first = bytes.try_next().await?;
+                Ok((first, bytes))
+            };
+            timeout(FIRST_BYTE_TIMEOUT, begin).await.map_err(|_| too_slow())?.map_err(|error| failed(&error))
+        });
+        let (first, rest) = begun.await?;
+        let first = stream::iter(first.map(Ok));
+        let next = |running: Option<BoxStream<'static, object_store::Result<Bytes>>>| async move {
+            let mut rest = running?;
+            match timeout(IDLE_TIMEOUT, rest.next()).await {
+                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(rest))),
+                Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
+                Ok(None) => None,
+                Err(_) => Some((Err(format!("no byte of the object for {IDLE_TIMEOUT:?}")), None)),
+            }
+        };
+        Ok(first.chain(stream::unfold(Some(rest), next)).boxed())
+    }
+
+    /// Returns all bytes of an object whose content has this digest and length.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::get`] does, and with [`StoreError::Damaged`] if the content is another one.
+    pub(super) async fn read(&self, name: &str, digest: &Digest, size: u64) -> Result<Bytes, StoreError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let mut stream = self.get(name, 0).await?;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(FleetError::ObjectStore)?;
+            if (bytes.len() + chunk.len()) as u64 > size {
+                break;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if sha256::digest(&bytes) != *digest {
+            return Err(StoreError::Damaged(format!("an object is not {digest}")));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Uploads content of this length, which is verified meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the content cannot be read, or the store does not take it.
+    pub(super) async fn put(
+        &self,
+        digest: &Digest,
+        content: impl Read + Send + 'static,
+        length: u64,
+    ) -> Result<Upload, StoreError> {
+        let (store, digest) = (self.store.clone(), *digest);
+        let hex = digest.hex();
+        let name = format!("sha256/{}/{hex}/{}", &hex[..2], hex::encode(random::bytes::<8>()));
+        let path = self.path(&name);
+        run_on(&self.runtime, async move {
+            let part = PART_BYTES.max(length.div_ceil(MAX_PARTS));
+            let capacity = usize::try_from(part).unwrap_or(usize::MAX);
+            let writer = BufWriter::with_capacity(store, path, capacity).with_max_concurrency(PARTS_AT_ONCE);
+            let (mut writer, size, found) = send(content, writer).await?;
+            if found != digest {
+                writer.abort().await.map_err(|error| failed(&error))?;
+                return Ok(Upload::WrongDigest);
+            }
+            timeout(REQUEST_TIMEOUT, writer.shutdown())
+                .await
+                .map_err(|_| too_slow())?
+                .map_err(|error| sent_badly(&error))?;
+            Ok(Upload::Done { name, size })
+        })
+        .await
+    }
+
+    /// Deletes an object. One that does not exist counts as deleted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond in time.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let (store, path) = (self.store.clone(), self.path(name));
+        run_on(&self.runtime, async move {
+            match timeout(REQUEST_TIMEOUT, store.delete(&path)).await {
+                Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
+                Ok(Err(error)) => Err(failed(&error)),
+                Err(_) => Err(too_slow()),
+            }
+        })
+        .await
+    }
+
+    /// Returns a URL by which a client gets an object for a minute; `None`: clients are not sent to the store.
+    pub(super) async fn url(&self, name: &str) -> Option<Result<Url, StoreError>> {
+        let (store, path) = (self.for_clients.clone()?, self.path(name));
+        let sign =
+            async move { store.signed_url(Method::GET, &path, URL_LIFETIME).await.map_err(|error| failed(&error)) };
+        Some(run_on(&self.runtime, sign).await)
+    }
+
+    /// Returns true if the store responds, and has no such object.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond within two seconds.
+    pub(super) async fn is_gone(&self, name: &str) -> Result<bool, StoreError> {
+        let (store, path) = (self.store.clone(), self.path(name));
+        run_on(&self.runtime, async move {
+            match timeout(FIRST_BYTE_TIMEOUT, store.head(&path)).await {
+                Ok(Ok(_)) => Ok(false),
+                Ok(Err(object_store::Error::NotFound { .. })) => Ok(true),
+                Ok(Err(error)) => Err(failed(&error)),
+                Err(_) => Err(too_slow()),
+            }
+        })
+        .await
+    }
+
+    /// Returns the names of objects that are older than this, in pages.
+    pub(super) fn older_than(&self, age: Duration) -> BoxStream<'static, Result<Vec<String>, StoreError>> {
+        let prefix = format!("{}/", self.prefix);
+        let limit = Timestamp::now().as_second() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        let objects = self.store.list(Some(&self.prefix)).try_filter_map(move |object| {
+            let name = object.location.as_ref().strip_prefix(&prefix).map(str::to_owned);
+            ready(Ok(name.filter(|_| object.last_modified.timestamp() < limit)))
+        });
+        objects.map_err(|error| failed(&error)).try_chunks(NAMES_AT_ONCE).map_err(|error| error.1).boxed()
+    }
+
+    fn path(&self, name: &str) -> Path {
+        name.split('/').fold(self.prefix.clone(), Path::join)
+    }
+}
+
+/// Sends content to the writer, without ending the object. Returns its length and digest.
+async fn send(
+    mut content: impl Read + Send + 'static,
+    mut writer: BufWriter,
+) -> Result<(BufWriter, u64, Digest), StoreError> {
+    let (mut hasher, mut size) = (Hasher::default(), 0);
+    loop {
+        let (chunk, read, hashed) = blocking(move || {
+            let mut chunk = Vec::with_capacity(READ_BYTES);
+            (&mut content).take(READ_BYTES as u64).read_to_end(&mut chunk)?;
+            hasher.update(&chunk);
+            Ok((Bytes::from(chunk), content, hasher))
+        })
+        .await?;
+        (content, hasher) = (read, hashed);
+        if chunk.is_empty() {
+            return Ok((writer, size, hasher.finish()));
+        }
+        size += chunk.len() as u64;
+        let sent = timeout(REQUEST_TIMEOUT, writer.put(chunk)).await;
+        if let Err(error) = sent.map_err(|_| too_slow()).and_then(|sent| sent.map_err(|error| failed(&error))) {
+            // Parts of an object that is never completed cost space until a rule of the bucket removes them.
+            drop(timeout(REQUEST_TIMEOUT, writer.abort()).await);
+            return Err(error);
+        }
+    }
+}
+
+/// Returns a client for the bucket of these options. It repeats nothing: the caller knows better when it is too late.
+pub(super) fn client_of(options: &BucketOptions, client: ClientOptions) -> Result<AmazonS3, StoreError> {
+    let is_plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
+    let mut builder = AmazonS3Builder::from_env()
+        .with_client_options(client.with_allow_http(is_plain))
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .with_bucket_name(options.url.host_str().unwrap_or_default());
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some((key, secret)) = &options.keys {
+        builder = builder.with_access_key_id(key).with_secret_access_key(secret.expose_secret());
+    }
+    builder.build().map_err(|error| failed(&error))
+}
+
+fn failed(error: &object_store::Error) -> StoreError {
+    FleetError::ObjectStore(error.to_string()).into()
+}
+
+fn too_slow() -> StoreError {
+    FleetError::ObjectStore("it does not respond in time".to_owned()).into()
+}
+
+fn sent_badly(error: &std::io::Error) -> StoreError {
+    FleetError::ObjectStore(error.to_string()).into()
+}

@@ -1,0 +1,56 @@
+//! Jobs that one replica does for all. A replica that has a job keeps it by taking it again; one that is gone loses it
+//! after its lease, and another goes on.
+
+use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
+
+use super::database::{Database, work};
+use super::index::Value;
+use crate::domain::id::ReplicaId;
+use crate::store::error::StoreError;
+
+/// A job of this replica. Each step of it checks this, so that a replica that has lost the job changes nothing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The replica.
+    holder: String,
+    /// Number of replicas that have had the job before.
+    epoch: i64,
+}
+
+/// The name of the job that looks after the object store.
+const KEEPING: &str = "keeping";
+
+// By the clock of the database alone.
+const TAKE: &str = "INSERT INTO job (name, holder, epoch, lease_until) VALUES ($1, $2, 1, now() + interval '30 seconds') \
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until, \
+    epoch = job.epoch + CASE WHEN job.holder = excluded.holder THEN 0 ELSE 1 END \
+    WHERE job.holder = excluded.holder OR job.lease_until < now() RETURNING epoch";
+
+// Locked, so that no other replica takes the job before the step is over.
+const HOLDS: &str = "SELECT FROM job WHERE name = $1 AND holder = $2 AND epoch = $3 AND lease_until > now() FOR SHARE";
+
+/// Takes the job that looks after the object store, or keeps it; `None`: another replica has it.
+///
+/// # Errors
+///
+/// Fails if the database cannot be reached.
+pub(super) async fn take_keeping(database: &Database, replica: ReplicaId) -> Result<Option<Lease>, StoreError> {
+    let holder = replica.to_string();
+    let take = work(move |client| {
+        Box::pin(async move {
+            let values: [Value<'_>; 2] = [(&KEEPING, Type::TEXT), (&holder, Type::TEXT)];
+            let taken = client.query_typed_opt(TAKE, &values).await?;
+            Ok(taken.map(|row| Lease { holder, epoch: row.get(0) }))
+        })
+    });
+    database.run(take).await
+}
+
+impl Lease {
+    /// Returns true if this replica still has the job, which no other gets before the transaction is over.
+    pub(super) async fn holds(&self, transaction: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
+        let values: [Value<'_>; 3] = [(&KEEPING, Type::TEXT), (&self.holder, Type::TEXT), (&self.epoch, Type::INT8)];
+        Ok(transaction.query_typed_opt(HOLDS, &values).await?.is_some())
+    }
+}

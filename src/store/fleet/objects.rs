@@ -1,0 +1,165 @@
+//! The objects of a fleet: which content is in the object store, when it was last read, and what goes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::database::{Database, work};
+use super::index::{StoredObject, Value, digest_of};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::store::error::{FleetError, StoreError};
+use crate::store::images::GroupTotals;
+
+/// The table of objects. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Objects {
+    database: Database,
+}
+
+/// Maximum time to look for an object. After it upstream is asked.
+const FIND_TIMEOUT: Duration = Duration::from_millis(250);
+
+const FIND: &str = "SELECT name, size, media_type FROM object WHERE digest = $1 AND doomed_at IS NULL";
+const SIZES: &str = "SELECT digest, size FROM object WHERE digest = ANY($1) AND doomed_at IS NULL";
+const TOTALS: &str = "SELECT coalesce(held.group_id, images.group_id), coalesce(bytes, 0), coalesce(blobs, 0), coalesce(manifests, 0), \
+    coalesce(images.count, 0) FROM (SELECT group_id, sum(size)::bigint AS bytes, \
+    count(*) FILTER (WHERE media_type IS NULL) AS blobs, count(media_type) AS manifests \
+    FROM (SELECT DISTINCT group_id, digest FROM link) AS one JOIN object ON object.digest = one.digest GROUP BY group_id) AS held \
+    FULL JOIN (SELECT group_id, count(*) AS count FROM image GROUP BY group_id) AS images ON images.group_id = held.group_id";
+// A doomed object is about to be deleted: the new one takes its place, and the old one is returned.
+const ADD: &str = "WITH old AS (SELECT name FROM object WHERE digest = $1) \
+    INSERT INTO object (digest, name, size, media_type) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (digest) DO UPDATE SET name = excluded.name, stored_at = now(), read_at = now(), doomed_at = NULL \
+    WHERE object.doomed_at IS NOT NULL RETURNING (SELECT name FROM old)";
+const ADD_NAMES: &str = "INSERT INTO name (manifest, named) SELECT $1, unnest($2::bytea[]) ON CONFLICT DO NOTHING";
+const DROP: &str = "DELETE FROM object WHERE digest = $1 AND name = $2";
+// Once a day is enough to know what is in use.
+const NOTE_READS: &str =
+    "UPDATE object SET read_at = now() WHERE digest = ANY($1) AND read_at < now() - interval '1 day'";
+
+impl Objects {
+    /// Returns the objects in this database.
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Returns the object with this content; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database does not respond within 250 ms.
+    pub(super) async fn find(&self, digest: &Digest) -> Result<Option<StoredObject>, StoreError> {
+        let digest = digest.as_bytes().to_vec();
+        let find =
+            work(move |client| Box::pin(async move { client.query_typed_opt(FIND, &[(&digest, Type::BYTEA)]).await }));
+        let late = || FleetError::Unreachable("it does not respond in time".to_owned()).into();
+        let row = timeout(FIND_TIMEOUT, self.database.run(find)).await.unwrap_or_else(|_| Err(late()))?;
+        Ok(row.map(|row| StoredObject {
+            name: row.get(0),
+            size: row.get::<_, i64>(1).cast_unsigned(),
+            media_type: row.get(2),
+        }))
+    }
+
+    /// Returns the lengths of those of these contents that are in the object store, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn sizes(&self, digests: &[Digest]) -> Result<HashMap<Digest, u64>, StoreError> {
+        let digests = bytes_of(digests);
+        let find = work(move |client| {
+            Box::pin(async move { client.query_typed(SIZES, &[(&digests, Type::BYTEA_ARRAY)]).await })
+        });
+        let size = |row: &Row| Ok((digest_of(row.get(0))?, row.get::<_, i64>(1).cast_unsigned()));
+        self.database.run(find).await?.iter().map(size).collect()
+    }
+
+    /// Returns what each group may read of the objects, and its images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn totals(&self) -> Result<HashMap<GroupId, GroupTotals>, StoreError> {
+        let read = work(|client| Box::pin(async move { client.query_typed(TOTALS, &[]).await }));
+        let number = |row: &Row, column: usize| row.get::<_, i64>(column).cast_unsigned();
+        let rows = self.database.run(read).await?;
+        let totals = rows.iter().map(|row| {
+            let (bytes, blobs, manifests) = (number(row, 1), number(row, 2), number(row, 3));
+            (GroupId(number(row, 0)), GroupTotals { bytes, blobs, manifests, images: number(row, 4) })
+        });
+        Ok(totals.collect())
+    }
+
+    /// Adds an object, and what it names if it is a manifest. Returns the name of an object that nobody needs: the new
+    /// one if another has the same content, or a doomed one that it replaces.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn add(
+        &self,
+        digest: Digest,
+        object: StoredObject,
+        named: Vec<Digest>,
+    ) -> Result<Option<String>, StoreError> {
+        let (digest, named) = (digest.as_bytes().to_vec(), bytes_of(&named));
+        let StoredObject { name, size, media_type } = object;
+        let add = work(move |client| {
+            Box::pin(async move {
+                let transaction = client.transaction().await?;
+                let size = size.cast_signed();
+                let values: [Value<'_>; 4] =
+                    [(&digest, Type::BYTEA), (&name, Type::TEXT), (&size, Type::INT8), (&media_type, Type::TEXT)];
+                let added = transaction.query_typed_opt(ADD, &values).await?;
+                if !named.is_empty() {
+                    let values: [Value<'_>; 2] = [(&digest, Type::BYTEA), (&named, Type::BYTEA_ARRAY)];
+                    transaction.execute_typed(ADD_NAMES, &values).await?;
+                }
+                transaction.commit().await?;
+                Ok(match added {
+                    Some(row) => row.get(0),
+                    None => Some(name),
+                })
+            })
+        });
+        self.database.run(add).await
+    }
+
+    /// Drops an object whose content is wrong, or that is gone: upstream is asked for the content from now on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn drop(&self, digest: &Digest, name: &str) -> Result<(), StoreError> {
+        let (digest, name) = (digest.as_bytes().to_vec(), name.to_owned());
+        let drop_row = work(move |client| {
+            Box::pin(async move {
+                let values: [Value<'_>; 2] = [(&digest, Type::BYTEA), (&name, Type::TEXT)];
+                client.execute_typed(DROP, &values).await
+            })
+        });
+        self.database.run(drop_row).await.map(drop)
+    }
+
+    /// Records that clients have read these contents.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn note_reads(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        let digests = bytes_of(digests);
+        let note = work(move |client| {
+            Box::pin(async move { client.execute_typed(NOTE_READS, &[(&digests, Type::BYTEA_ARRAY)]).await })
+        });
+        self.database.run(note).await.map(drop)
+    }
+}
+
+fn bytes_of(digests: &[Digest]) -> Vec<Vec<u8>> {
+    digests.iter().map(|digest| digest.as_bytes().to_vec()).collect()
+}

@@ -1,0 +1,227 @@
+//! Uploads of stored content to the object store, by two workers. What a replica has stored is uploaded once by one of
+//! them all; while an engine is away it waits, and clients are served from the files of this machine.
+
+use std::fs::File;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::sleep;
+
+use super::bucket::{Bucket, Upload};
+use super::claims::{Claim, Claims};
+use super::index::StoredObject;
+use super::objects::Objects;
+use crate::auth::sha256;
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{self, Named};
+use crate::store::blobs::BlobFiles;
+use crate::store::blocking::blocking;
+use crate::store::embedded::content::EmbeddedContent;
+use crate::store::error::{FleetError, StoreError};
+
+/// The queue of uploads. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Uploads {
+    queue: mpsc::Sender<Digest>,
+    /// True once the queue was full: something that is stored here is not uploaded.
+    overflowed: Arc<AtomicBool>,
+}
+
+/// What the workers read and write.
+#[derive(Clone)]
+pub(super) struct Uploader {
+    pub(super) bucket: Bucket,
+    pub(super) objects: Objects,
+    pub(super) claims: Claims,
+    pub(super) files: BlobFiles,
+    pub(super) content: Arc<EmbeddedContent>,
+}
+
+/// Content of this machine that is to be uploaded.
+enum LocalContent {
+    Blob(File, u64),
+    Manifest { bytes: bytes::Bytes, media_type: String, named: Vec<Digest> },
+}
+
+/// Number of workers.
+const WORKERS: usize = 2;
+/// Maximum number of uploads that wait.
+const MAX_WAITING: usize = 65_536;
+/// Pauses after a failure of an engine: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Time after which content is looked at again that another replica uploads.
+const AGAIN: Duration = Duration::from_secs(3);
+/// Number of digests that are compared with the table at once.
+const COMPARED_AT_ONCE: usize = 500;
+
+impl Uploads {
+    /// Starts the workers, and a comparison of what this machine has with what the object store has.
+    pub(super) fn start(uploader: Uploader) -> Self {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
+        let uploads = Self { queue, overflowed: Arc::new(AtomicBool::new(true)) };
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..WORKERS {
+            let (uploader, waiting, again) = (uploader.clone(), waiting.clone(), uploads.queue.clone());
+            uploader.bucket.runtime().clone().spawn(async move {
+                while let Some(digest) = next(&waiting).await {
+                    uploader.upload_until_done(digest, &again).await;
+                }
+            });
+        }
+        let (comparing, runtime) = (uploads.clone(), uploader.bucket.runtime().clone());
+        runtime.spawn(async move { comparing.compare(uploader).await });
+        uploads
+    }
+
+    /// Queues stored content. Does not wait.
+    pub(super) fn add(&self, digest: Digest) {
+        if self.queue.try_send(digest).is_err() {
+            self.overflowed.store(true, Ordering::Relaxed);
+        }
+        self.report();
+    }
+
+    /// Queues what this machine has stored and the object store lacks: at the start, and after the queue was full.
+    async fn compare(&self, uploader: Uploader) {
+        loop {
+            if self.overflowed.swap(false, Ordering::Relaxed)
+                && let Err(error) = self.compare_once(&uploader).await
+            {
+                self.overflowed.store(true, Ordering::Relaxed);
+                tracing::debug!(%error, "the stored content could not be compared with the object store");
+            }
+            sleep(PAUSES.1).await;
+        }
+    }
+
+    async fn compare_once(&self, uploader: &Uploader) -> Result<(), StoreError> {
+        let (files, content) = (uploader.files.clone(), uploader.content.clone());
+        let stored = blocking(move || {
+            let mut stored = content.manifests().digests()?;
+            stored.extend(files.digests()?);
+            Ok(stored)
+        });
+        for digests in stored.await?.chunks(COMPARED_AT_ONCE) {
+            let there = uploader.objects.sizes(digests).await?;
+            for digest in digests.iter().filter(|digest| !there.contains_key(digest)) {
+                // Waits while the queue is full.
+                let _ = self.queue.send(*digest).await;
+            }
+            self.report();
+        }
+        Ok(())
+    }
+
+    fn report(&self) {
+        let waiting = MAX_WAITING - self.queue.capacity();
+        metrics::gauge!("dependency_proxy_fleet_waiting_uploads").set(waiting as f64);
+    }
+}
+
+async fn next(waiting: &Mutex<mpsc::Receiver<Digest>>) -> Option<Digest> {
+    waiting.lock().await.recv().await
+}
+
+impl Uploader {
+    /// Uploads content, however long an engine is away. Content that cannot be read is left out.
+    async fn upload_until_done(&self, digest: Digest, again: &mpsc::Sender<Digest>) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.upload(&digest, again).await {
+                Ok(()) => return,
+                Err(StoreError::Fleet(error)) => {
+                    tracing::debug!(%digest, %error, "an upload is repeated");
+                    count("repeated");
+                    sleep(pause).await;
+                    pause = (2 * pause).min(PAUSES.1);
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%digest, %error, "stored content could not be uploaded to the object store");
+                    count("failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn upload(&self, digest: &Digest, again: &mpsc::Sender<Digest>) -> Result<(), StoreError> {
+        if self.objects.find(digest).await?.is_some() {
+            return Ok(());
+        }
+        let Some(content) = self.open(digest).await? else { return Ok(()) };
+        let key = sha256::digest(format!("upload\n{digest}").as_bytes());
+        let unreachable = || FleetError::Unreachable("it does not say who uploads".to_owned());
+        let epoch = match self.claims.claim(&key, None).await.ok_or_else(unreachable)? {
+            Claim::Lead { epoch } => epoch,
+            Claim::Follow(_) => {
+                let (again, digest) = (again.clone(), *digest);
+                // Where that replica has failed, this one goes on.
+                tokio::spawn(async move {
+                    sleep(AGAIN).await;
+                    again.try_send(digest)
+                });
+                return Ok(());
+            }
+        };
+        let uploaded = self.put(digest, content).await;
+        self.claims.release(&key, epoch).await.ok();
+        uploaded
+    }
+
+    /// Uploads content, and names the object once it is whole.
+    async fn put(&self, digest: &Digest, content: LocalContent) -> Result<(), StoreError> {
+        let (uploaded, media_type, named) = match content {
+            LocalContent::Blob(file, length) => (self.bucket.put(digest, file, length).await?, None, Vec::new()),
+            LocalContent::Manifest { bytes, media_type, named } => {
+                let length = bytes.len() as u64;
+                (self.bucket.put(digest, Cursor::new(bytes), length).await?, Some(media_type), named)
+            }
+        };
+        match uploaded {
+            Upload::Done { name, size } => {
+                let object = StoredObject { name, size, media_type };
+                count("done");
+                metrics::counter!("dependency_proxy_fleet_uploaded_bytes_total").increment(size);
+                if let Some(unneeded) = self.objects.add(*digest, object, named).await? {
+                    // What is left behind here is removed by the search for objects without a name.
+                    self.bucket.delete(&unneeded).await.ok();
+                }
+                Ok(())
+            }
+            Upload::WrongDigest => Err(StoreError::Damaged(format!("the file of {digest} has other content"))),
+        }
+    }
+
+    /// Opens content of this machine; `None` if it is gone.
+    async fn open(&self, digest: &Digest) -> Result<Option<LocalContent>, StoreError> {
+        let (files, content, digest) = (self.files.clone(), self.content.clone(), *digest);
+        blocking(move || {
+            if content.manifests().length(&digest)? > 0
+                && let Some(manifest) = content.manifests().read(&digest)?
+            {
+                let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
+                let Named { blobs, manifests } = named;
+                let named = blobs.iter().chain(&manifests).map(|named| named.digest).collect();
+                let (bytes, media_type) = (manifest.bytes, manifest.media_type);
+                return Ok(Some(LocalContent::Manifest { bytes, media_type, named }));
+            }
+            match File::open(files.path(&digest)) {
+                Ok(file) => {
+                    let length = file.metadata()?.len();
+                    Ok(Some(LocalContent::Blob(file, length)))
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("dependency_proxy_fleet_uploads_total", "outcome" => outcome).increment(1);
+}
