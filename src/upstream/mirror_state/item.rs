@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Mirror;
+use super::MirrorState;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -21,7 +21,7 @@ pub(in crate::upstream) enum Item {
 /// Content that a mirror sends. The receiver, which verifies it, reports here if it is wrong.
 #[derive(Clone)]
 pub struct MirrorContent {
-    mirror: Arc<Mirror>,
+    mirror: Arc<MirrorState>,
     item: Item,
 }
 
@@ -45,7 +45,7 @@ impl UsedMirrors {
 
 impl MirrorContent {
     /// Creates a content that this mirror sends.
-    pub(super) fn new(mirror: Arc<Mirror>, item: Item) -> Self {
+    pub(in crate::upstream) fn new(mirror: Arc<MirrorState>, item: Item) -> Self {
         Self { mirror, item }
     }
 
@@ -58,7 +58,7 @@ impl MirrorContent {
 
 impl Item {
     /// Returns the manifest with this reference.
-    pub(super) fn of(origin: &Origin, reference: &Reference) -> Self {
+    pub(in crate::upstream) fn of(origin: &Origin, reference: &Reference) -> Self {
         match reference {
             Reference::Digest(digest) => Self::Digest(*digest),
             Reference::Tag(tag) => Self::Tag(format!("{}:{tag}", origin.repository)),
