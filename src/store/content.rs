@@ -43,7 +43,6 @@
 //! [`BlobFiles`](super::blobs::BlobFiles) share one `Usage`.
 
 mod files;
-mod grant;
 mod images;
 mod purge;
 mod removal;
@@ -64,9 +63,8 @@ use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
-pub use self::files::Evicted;
-pub use self::grant::{Grant, LookUp, Pulled};
-pub use self::removal::{RemovedLinks, StartedRemoval};
+pub use super::grant::{Grant, LookUp, Pulled};
+pub use super::outcomes::{Evicted, Holdings, RemovedLinks, StartedRemoval};
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -76,15 +74,6 @@ pub struct ContentStore(Engine);
 #[derive(Clone)]
 enum Engine {
     Embedded(Arc<EmbeddedContent>),
-}
-
-/// Amount of cached content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Number of tags that were pulled, counted once for each group.
-    pub tags: usize,
-    /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
-    pub bytes: u64,
 }
 
 impl ContentStore {

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`database`] | connections to PostgreSQL, and the schema |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
-//! | [`events`] | audit events and times of last use in the database |
+//! | [`events`], [`event_queries`] | audit events in the database |
+//! | [`last_uses`] | times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
@@ -16,8 +17,10 @@
 mod change_log;
 mod claims;
 mod database;
+mod event_queries;
 mod events;
 mod identity;
+mod last_uses;
 mod options;
 mod replicas;
 
