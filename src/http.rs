@@ -19,7 +19,10 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`refusals`] | log lines and counts of refusals |
+//! | [`refusals`] | what is known of a refused request |
+//! | [`refusal_log`] | log lines and counts of refusals, and sums for the audit trail |
+//! | [`request_id`] | ids of requests |
+//! | [`sessions`] | sessions of the console |
 //! | [`public_url`] | the URL by which clients reach this service, and the addresses of clients |
 //! | [`authorization_header`], [`query`], [`form_body`], [`long_body`] | parts of requests, and bodies of responses |
 //! | [`send_queue`] | file ranges that a body hands to the socket of its connection |
@@ -32,11 +35,14 @@ mod long_body;
 mod middleware;
 mod public_url;
 mod query;
+mod refusal_log;
 mod refusals;
 mod registry;
 mod replicas;
+mod request_id;
 mod request_metrics;
 mod send_queue;
+mod sessions;
 mod ui;
 
 /// The properties of the parsers of requests, for `fuzzing`.
@@ -50,14 +56,16 @@ use actix_web::{Route, guard, web};
 pub(crate) use api::{ApiState, Identities, Pace};
 pub(crate) use middleware::instrument;
 pub(crate) use public_url::PublicUrl;
-pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
+pub(crate) use refusal_log::{EXAMINED_BYTES, EarlyFault, EarlyRefusals};
+pub(crate) use refusals::Refusals;
 pub(crate) use registry::path_cache::Paths;
 pub use registry::redirect::RedirectMode;
 pub(crate) use registry::redirect::Redirects;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;
-pub(crate) use ui::{Console, SessionTimes, Sessions};
+pub(crate) use sessions::{SessionTimes, Sessions};
+pub(crate) use ui::Console;
 
 /// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which
 /// parses them itself: actix's path patterns would be matched anew at every pull.

@@ -31,7 +31,7 @@
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
 //! | what is kept of who pulled | `domain::pull_record`, [`actors::pull_records`], `store::embedded::index::pull_records`; `http::api::pulls`, `http::ui::image_pulls`, `cli::cache::pulls` |
 //! | what traces contain | `telemetry::trace`, `http::registry::traced`, `actors::upstream_fetcher::traced` |
-//! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusals::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
+//! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusal_log::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
 //!
 //! ## Another kind of credential
@@ -62,7 +62,7 @@
 //! ## A route
 //!
 //! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
-//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::address`, with its tab in
+//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages`, with its tab in
 //!    `http::ui::parts`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page

@@ -33,8 +33,7 @@ use actix_web::web::Data;
 
 pub use bootstrap::FirstStart;
 pub use check::check;
-pub use error::StartError;
-pub use net::tls::TlsError;
+pub use error::{StartError, TlsError};
 pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};

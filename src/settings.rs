@@ -12,8 +12,10 @@
 mod chosen;
 mod deserializer;
 mod error;
+mod fault;
 mod keys;
 mod layers;
+mod node;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod properties;
 mod repair;
@@ -36,7 +38,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use self::chosen::Chosen;
-pub use self::layers::Place;
+pub use self::node::Place;
 pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
@@ -45,7 +47,7 @@ pub use sections::{Audit, Auth, Bootstrap, Cache, Console, Fleet, Proxy, SharedE
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
-use self::layers::Node;
+use self::node::Node;
 use crate::domain::limits::Limits;
 use crate::domain::upstream::Upstreams;
 use crate::telemetry::{LogOptions, TraceOptions};
@@ -164,7 +166,7 @@ impl Settings {
         let path = self.names.written(path);
         let place =
             self.keys.place(&path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
-        SettingsError::Refused { place, key: layers::dotted(path), problem }
+        SettingsError::Refused { place, key: node::dotted(path), problem }
     }
 }
 

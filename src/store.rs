@@ -3,12 +3,12 @@
 //!
 //! | module | content | its functions |
 //! |---|---|---|
-//! | [`identities`] | users, groups, members, tokens, times of last use, audit events | async, with a contract |
+//! | [`identities`], [`snapshot`] | users, groups, members, tokens, times of last use, audit events | async, with a contract |
 //! | [`content`] | what groups may read, what tags stand for, manifests | async, with a contract |
-//! | [`link`], [`images`] | links and entries of tags; images, and requests for lists of them: types of [`content`] | do not block |
+//! | [`link`], [`images`], [`grant`], [`outcomes`] | links and entries of tags; images, and requests for lists of them; lookups and grants; results: types of [`content`] | do not block |
 //! | [`manifests`] | manifests as files, for the engine of [`content`] | block |
-//! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
-//! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
+//! | [`blobs`], [`spool`], [`blob_file`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
+//! | [`data_dir`], [`free_space`], [`reserve`], [`atomic_file`] | the data folder, disk space, disk space that is kept for changes of identities, files that are replaced as a whole | block |
 //! | [`key_file`], [`operator_notes`] | replacement of the file of the signing keys; audit events of commands | block |
 //! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
@@ -44,6 +44,7 @@
 
 pub mod atomic_file;
 pub mod audit_file;
+pub mod blob_file;
 pub mod blobs;
 pub(crate) mod blocking;
 mod cache_id;
@@ -56,6 +57,7 @@ mod entry;
 pub mod error;
 pub mod fleet;
 pub mod free_space;
+mod grant;
 pub mod identities;
 pub mod images;
 pub mod key_file;
@@ -64,6 +66,9 @@ mod layout;
 pub mod link;
 pub mod manifests;
 pub mod operator_notes;
+mod outcomes;
+mod reserve;
+mod snapshot;
 pub mod spool;
 mod temporary_copy;
 pub mod usage;

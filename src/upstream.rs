@@ -30,8 +30,10 @@ mod failure_body;
 mod group_logins;
 mod head_support;
 mod hosts;
+mod known_account;
 mod link_header;
 mod list;
+mod mirror_state;
 mod mirrored;
 mod options;
 mod rate_limit;
@@ -59,7 +61,8 @@ pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedF
 pub use group_logins::GroupLogin;
 pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
-pub use mirrored::{MirrorContent, Registry, UsedMirrors};
+pub use mirror_state::{MirrorContent, UsedMirrors};
+pub use mirrored::Registry;
 pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SecondCredential, SetupError, UpstreamOptions};
 pub use registry::{Login, RegistryClient};
 

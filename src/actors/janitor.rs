@@ -14,7 +14,9 @@
 //! |---|---|
 //! | [`handle`] | [`JanitorHandle`]: requests of purges and removals, and the end of everything at the stop |
 //! | [`actor`] | the actor: when each run begins |
-//! | [`tasks`], [`limits`] | the work: what is written, repeated and removed; quotas, and what is old or not named |
+//! | [`parts`] | the handles and stores that the work needs |
+//! | [`tasks`], [`removals`], [`limits`] | the work: what is written and forgotten; purges and removals of images; quotas, and what is old or not named |
+//! | [`trims`] | which groups stay over their quotas |
 //! | [`purges`] | the queue of purges |
 //! | [`clock`] | jumps of the clock |
 
@@ -22,15 +24,18 @@ mod actor;
 mod clock;
 mod handle;
 mod limits;
+mod parts;
 mod purges;
+mod removals;
 mod tasks;
+mod trims;
 
 use actix::prelude::*;
 
 pub use self::actor::Janitor;
 pub use self::handle::JanitorHandle;
-pub use self::limits::Trims;
-pub use self::tasks::Parts;
+pub use self::parts::Parts;
+pub use self::trims::Trims;
 use crate::domain::id::GroupId;
 
 pub use crate::store::content::Holdings;

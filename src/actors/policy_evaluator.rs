@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`handle`] | [`PolicyEvaluatorHandle`]: returns snapshots without a message, and sends changes |
 //! | [`evaluator`] | the actor: collects changes into batches, publishes snapshots |
+//! | [`published`] | the current directory, as the actor publishes it |
 //! | [`confirmer`] | waits until no other replica decides without a change |
 //! | [`validity`] | the time for which the directory may be used, on one of several replicas |
 //! | [`batch`] | changes that are computed and stored together |
@@ -14,6 +15,7 @@ mod batch;
 mod confirmer;
 mod evaluator;
 mod handle;
+mod published;
 #[cfg(test)]
 mod tests;
 mod validity;

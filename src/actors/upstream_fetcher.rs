@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`request`] | the requests, each with the rules of its kind |
 //! | [`handle`] | [`UpstreamHandle`]: sends requests; replaces the upstreams |
-//! | [`fetcher`] | the actor: backoff, pull limit, and what an outcome shows |
+//! | [`current`] | the configured upstreams and their limits |
+//! | [`fetcher`], [`messages`] | the actor: backoff, pull limit, and what an outcome shows; its messages |
 //! | [`request_task`] | the tasks in which requests run: permit, timeout, mirrors |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
@@ -17,10 +18,12 @@
 
 mod account_test;
 mod backoffs;
+mod current;
 mod fetcher;
 mod gates;
 mod handle;
 mod limits;
+mod messages;
 mod permits;
 mod request;
 mod request_task;
@@ -33,7 +36,7 @@ mod tests;
 pub use self::account_test::{AccountTest, TestResult};
 pub use self::handle::{Requests, UpstreamHandle};
 pub use self::limits::UpstreamQueue;
-pub use self::limits::{Pool, UpstreamPermit};
+pub use self::permits::{Pool, UpstreamPermit};
 pub use self::request::{
     ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, TryAccount,
     UpstreamRequest, Urgency, Verdict,

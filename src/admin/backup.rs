@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::keys::{self, KeysError};
 use crate::domain::chosen_setting::ChosenSetting;
 pub use crate::store::embedded::backup::Output;
-use crate::store::embedded::backup::{Beside, Snapshot};
+use crate::store::embedded::backup::Snapshot;
+use crate::store::embedded::restorable::Beside;
 use crate::store::error::StoreError;
 
 /// The content of a backup that was written.

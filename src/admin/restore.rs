@@ -23,9 +23,9 @@ use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
 use crate::store::atomic_file;
 use crate::store::data_dir::{DataDir, check_new_file};
-use crate::store::embedded::backup::Beside;
-use crate::store::embedded::export::{self, Backup, KeptEvents};
+use crate::store::embedded::export;
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
+use crate::store::embedded::restorable::{Backup, Beside, KeptEvents};
 use crate::store::error::OpenError;
 use crate::store::key_file::ReplacedKeys;
 

@@ -1,7 +1,6 @@
 //! Middleware for all routes: assigns a request id (`X-Request-Id`, log lines, error messages), counts the
 //! response, and records the state of the connection for its socket.
 
-use std::cell::Cell;
 use std::pin::pin;
 
 use actix_web::Error;
@@ -11,11 +10,10 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 
-use super::refusals;
+use super::refusal_log;
+use super::request_id::next_request_id;
 use super::request_metrics::Measured;
 use super::send_queue::SendQueue;
-use crate::auth::random;
-use crate::telemetry::RequestId;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -35,7 +33,7 @@ pub(crate) async fn instrument(
     {
         queue.cut_request();
     }
-    refusals::trace(&response, id);
+    refusal_log::trace(&response, id);
     drop(pending);
     if let Some(queue) = queue {
         if queue.is_last() {
@@ -58,29 +56,4 @@ fn mark_end(response: &ServiceResponse<impl MessageBody>, queue: &SendQueue) {
     // connection.
     let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
     queue.set_ending(closes && !has_body && queue.is_idle());
-}
-
-/// Returns an id that this thread has not used for a long time: all 2^32 others come first. Ids distinguish
-/// requests and are not secret.
-pub(super) fn next_request_id() -> RequestId {
-    thread_local! {
-        static LAST: Cell<u32> = Cell::new(u32::from_ne_bytes(random::bytes()));
-    }
-    // The step is odd, so that all numbers occur before one is repeated. It is large, so that consecutive ids look
-    // different.
-    LAST.set(LAST.get().wrapping_add(0x9e37_79b9));
-    RequestId::new(LAST.get())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn requests_are_told_apart() {
-        let ids: HashSet<String> = (0..100_000).map(|_| next_request_id().to_string()).collect();
-        assert_eq!(ids.len(), 100_000);
-    }
 }

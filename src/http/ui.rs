@@ -1,9 +1,9 @@
 //! The web console: pages that the server renders, for people who are signed in with their password. It shows and
 //! changes what the API does, by the same rules ([`api::Authority`](super::api::Authority)).
 //!
-//! A page of a group is a module with a row below, a variant of [`address`]`::Page`, and perhaps a tab in [`parts`]. Of
-//! the functions of [`visitor`] that find the group, `group` is for members, `visible_group` for visitors of a public
-//! group as well, and `own_group` for owners.
+//! A page of a group is a module with a row below, a variant of [`group_pages`]`::Page`, and perhaps a tab in
+//! [`parts`]. Of the functions of [`visitor`] that find the group, `group` is for members, `visible_group` for visitors
+//! of a public group as well, and `own_group` for owners.
 //!
 //! | address | page | module |
 //! |---|---|---|
@@ -28,14 +28,14 @@
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
 //! pages cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request
-//! passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present identities
-//! whether its password is still valid; a form also passes [`form`], which wants the session's token against forged
-//! requests. What fails becomes a page in [`fault`], the only place of the console that knows status codes.
+//! passes [`visitor`], which finds the session of its cookie ([`sessions`](super::sessions)) and decides on the present
+//! identities whether its password is still valid; a form also passes [`form`], which wants the session's token against
+//! forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
-//! functions ([`mod@page`], [`pages`], [`parts`], [`fields`], [`problem`], [`losses`], [`chart`], [`roles`],
-//! [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it, and all works without a script
-//! but copying.
+//! functions ([`mod@page`], [`pages`], [`parts`], [`icons`], [`address`], [`fields`], [`problem`], [`losses`],
+//! [`chart`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it, and all
+//! works without a script but copying.
 
 mod account;
 mod address;
@@ -51,7 +51,9 @@ mod fault;
 mod fields;
 mod form;
 mod group;
+mod group_pages;
 mod home;
+mod icons;
 mod image;
 mod image_parts;
 mod image_pulls;
@@ -67,7 +69,6 @@ mod passed;
 mod problem;
 mod roles;
 mod session_list;
-mod sessions;
 mod settings;
 mod sign_in;
 mod snippets;
@@ -87,7 +88,6 @@ use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use self::fault::{Fault, Kind};
 use self::page::Frame;
-pub(crate) use self::sessions::{SessionTimes, Sessions};
 pub(crate) use self::thread::Console;
 use self::visitor::Visitor;
 use super::get;
@@ -107,7 +107,7 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         .service(page("/", FORMLESS).route(get().to(home::show)))
         .service(page("/-/sign-in", WITH_FORM).route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
         .service(
-            page(sign_in::SIGN_OUT, WITH_FORM)
+            page(address::SIGN_OUT, WITH_FORM)
                 .route(get().to(sign_in::confirm_sign_out))
                 .route(post().to(sign_in::sign_out)),
         )
@@ -134,7 +134,9 @@ fn configure_pages(config: &mut web::ServiceConfig) {
         .service(page("/-/users/{name}", FORMLESS).route(get().to(user::show)))
         .service(page("/-/assets/{name}", FORMLESS).route(get().to(assets::show)))
         .service(
-            page("/groups/{address:.+}", WITH_FORM).route(get().to(address::show)).route(post().to(address::change)),
+            page("/groups/{address:.+}", WITH_FORM)
+                .route(get().to(group_pages::show))
+                .route(post().to(group_pages::change)),
         )
         .service(page("/groups", FORMLESS).route(get().to(all_groups)))
         .service(page("/groups/", FORMLESS).route(get().to(all_groups)))

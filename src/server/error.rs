@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::TlsError;
 use crate::auth::jwt::KeyError;
 use crate::store::error::{OpenError, StoreError};
 use crate::upstream::SetupError;
@@ -102,4 +101,22 @@ pub enum StartError {
     /// The first records could not be created.
     #[error("the first administrator could not be created: {0}")]
     FirstStart(String),
+}
+
+/// Reason why TLS cannot be served with these files. The text names the setting and the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be used.
+    #[error("server.{key}: {file} {problem}")]
+    File {
+        /// The setting.
+        key: &'static str,
+        /// The file that it names.
+        file: String,
+        /// The problem with the file.
+        problem: String,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be served: {0}")]
+    Setup(String),
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde_json::Value as Json;
 
-use super::layers::{Node, Value, list_items};
-use super::repair::{self, Fault, Remedy};
+use super::fault::{Fault, Remedy};
+use super::node::{Node, Value, list_items};
+use super::repair;
 use super::secrets::{SECRETS, UNREADABLE_SECRET, secret_of, set};
 use super::{SettingsError, SettingsErrors, layered, read_file, upstreams};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};

@@ -18,8 +18,8 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use self::fields::Fields;
 use self::refused::Refused;
-use super::layers::{Node, Place, Value, list_items};
-use super::repair::{Fault, Remedy};
+use super::fault::{Fault, Remedy};
+use super::node::{Node, Place, Value, list_items};
 
 /// Reads the whole tree as a `T`. Fails with the first fault.
 pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {

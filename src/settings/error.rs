@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::layers::{Node, Place};
-use super::repair::{Fault, Remedy};
+use super::fault::{Fault, Remedy};
+use super::node::{Node, Place};
 
 /// All faults of the settings, at least one; displayed as one line each.
 #[derive(Debug)]

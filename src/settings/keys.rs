@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use super::layers::{Node, Place, Value, dotted};
+use super::node::{Node, Place, Value, dotted};
 
 /// All keys of some settings, each with its place and a fingerprint of its value. A key of `[upstream_defaults]` is
 /// not repeated for each upstream.

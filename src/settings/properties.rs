@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::layers::{self, Node, Value};
+use super::layers;
+use super::node::{Node, Value};
 use super::secrets::SECRETS;
 use super::{Settings, SettingsErrors};
 use crate::domain::deadlines;

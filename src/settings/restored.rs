@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::layers::dotted;
+use super::node::dotted;
 use super::toml_text::{key_text, quoted, toml};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 

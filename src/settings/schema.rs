@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use self::comments::Comments;
 use super::deserializer::probe;
 use super::deserializer::refused::{Kind, Refused};
-use super::layers::{Node, Value};
+use super::node::{Node, Value};
 use super::repair::put;
 use super::secrets::SECRETS;
 use super::state::{EXAMPLE, RawState};

@@ -1,8 +1,8 @@
 //! Secrets in files: the content of the file named by `password_file` becomes the value of `password`. No
 //! message repeats a secret.
 
-use super::layers::{Node, Value};
-use super::repair::{Fault, Remedy};
+use super::fault::{Fault, Remedy};
+use super::node::{Node, Value};
 
 /// The keys of secrets. Each has a twin that ends in `_file`.
 pub(super) const SECRETS: [&str; 6] =

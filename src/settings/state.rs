@@ -16,9 +16,11 @@ pub use self::values::{End, Level};
 
 pub(super) use self::entries::RawState;
 use super::deserializer;
-use super::layers::{self, Node, Place};
-use super::repair::{MAX_FAULTS, Remedy, put};
+use super::fault::Remedy;
+use super::node::{Node, Place};
+use super::repair::{MAX_FAULTS, put};
 use super::{SettingsError, SettingsErrors, read_file};
+use super::{layers, node};
 use crate::domain::group::GroupPath;
 
 /// An example with every key, each with a comment.
@@ -104,7 +106,7 @@ fn read(mut tree: Node) -> (RawState, Vec<SettingsError>) {
 fn refused(tree: &Node, path: &[&str], problem: impl Into<String>) -> SettingsError {
     let known = (0..=path.len()).rev().find_map(|depth| tree.at(path[..depth].iter().copied()));
     let place: Place = known.unwrap_or(tree).place.clone();
-    SettingsError::Refused { place, key: layers::dotted(path.iter().copied()), problem: problem.into() }
+    SettingsError::Refused { place, key: node::dotted(path.iter().copied()), problem: problem.into() }
 }
 
 #[cfg(test)]

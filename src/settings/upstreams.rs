@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use url::Url;
 
 use super::ValidationError;
-use super::layers::Node;
+use super::node::Node;
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream};

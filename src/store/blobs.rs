@@ -8,7 +8,6 @@
 //! | [`space`] | the space that blobs may take |
 //! | [`verifying`] | verification of stored blobs |
 
-mod file;
 mod open;
 mod space;
 mod verifying;
@@ -29,10 +28,10 @@ use crate::domain::digest::Digest;
 use crate::domain::min_free::MinFree;
 use crate::domain::quota::Quota;
 
-pub use self::file::BlobFile;
 use self::open::MAX_IN_MEMORY_BYTES;
 pub use self::open::{BlobContent, StoredBlob};
 pub use self::verifying::{Stamp, Verified, lower_priority};
+pub use super::blob_file::BlobFile;
 
 /// All committed blobs of this machine. Cheap to clone. Its methods block, apart from [`Self::already_open`].
 #[derive(Clone, Debug)]

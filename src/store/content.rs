@@ -44,7 +44,6 @@
 
 mod files;
 mod fleet;
-mod grant;
 mod images;
 mod purge;
 mod removal;
@@ -66,9 +65,8 @@ use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
-pub use self::files::Evicted;
-pub use self::grant::{Grant, LookUp, Pulled};
-pub use self::removal::{RemovedLinks, StartedRemoval};
+pub use super::grant::{Grant, LookUp, Pulled};
+pub use super::outcomes::{Evicted, Holdings, RemovedLinks, StartedRemoval};
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -80,15 +78,6 @@ enum Engine {
     Embedded(Arc<EmbeddedContent>),
     /// The engine of this machine, and what it shares with other replicas.
     Fleet(Arc<EmbeddedContent>, Arc<FleetContent>),
-}
-
-/// Amount of cached content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Number of tags that were pulled, counted once for each group.
-    pub tags: usize,
-    /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
-    pub bytes: u64,
 }
 
 impl ContentStore {

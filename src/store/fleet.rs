@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`database`] | connections to PostgreSQL, and the schema |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
-//! | [`events`] | audit events and times of last use in the database |
+//! | [`events`], [`event_queries`] | audit events in the database |
+//! | [`last_uses`] | times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`content`] | cached content that replicas share, as one of them sees it |
@@ -29,6 +30,7 @@ mod claims;
 mod content;
 mod content_events;
 mod database;
+mod event_queries;
 mod events;
 mod followed;
 mod identity;
@@ -36,6 +38,7 @@ mod index;
 mod index_changes;
 mod jobs;
 mod keeping;
+mod last_uses;
 mod objects;
 mod options;
 mod removal;

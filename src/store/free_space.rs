@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::atomic_file;
-use super::embedded::reserve;
 use super::error::StoreError;
+use super::reserve;
 use crate::domain::min_free::MinFree;
 
 /// The disk space for the cache on the file system of one folder. Cheap to clone; each query costs a system call.

@@ -26,6 +26,7 @@ use super::blocking::blocking;
 use super::embedded::identity::EmbeddedIdentities;
 use super::error::StoreError;
 use super::fleet::{Committed, FleetIdentities, FleetTurn};
+pub use super::snapshot::Snapshot;
 use crate::domain::audit::Event;
 use crate::domain::audit::query::{EventPart, EventQuery};
 use crate::domain::audit::retention::{EventRetention, PrunedEvents};
@@ -42,17 +43,6 @@ pub struct IdentityStore(Engine);
 enum Engine {
     Embedded(Arc<EmbeddedIdentities>),
     Fleet(FleetIdentities),
-}
-
-/// All identities, after the change with this number.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The identities.
-    pub directory: Directory,
-    /// The number of the last change in them.
-    pub version: Version,
-    /// The history that the number belongs to, where replicas share a database; otherwise empty.
-    pub history: String,
 }
 
 /// The right to make the next change. Dropped without a commit, it changes nothing.

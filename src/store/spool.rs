@@ -1,7 +1,7 @@
 //! Files of running downloads, in `spool/` below the cache folder. Their content is not verified, and they do not
 //! outlive the process. Readers that have a file open can read on after it was removed or became a blob.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -10,11 +10,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::atomic_file;
-use super::blobs::BlobFile;
+use super::blob_file::{BlobFile, WriteAt};
 use super::error::{OpenError, StoreError};
-
-/// Function that writes all of the bytes at an offset of a file, or fails.
-pub type WriteAt = fn(&File, &[u8], u64) -> io::Result<()>;
 
 /// The folder of spool files. Cheap to clone. Its methods block.
 #[derive(Clone, Debug)]

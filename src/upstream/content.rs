@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::error::UpstreamError;
-use super::mirrored::MirrorContent;
+use super::mirror_state::MirrorContent;
 use crate::domain::digest::Digest;
 
 /// Claims of upstream about content, from the headers of a response. Unverified.

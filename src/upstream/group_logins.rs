@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use secrecy::SecretString;
 
-use super::accounts::KnownAccount;
 use super::error::UpstreamError;
+use super::known_account::KnownAccount;
 use crate::domain::id::AccountId;
 use crate::domain::origin::Account;
 use crate::domain::repository::UpstreamName;

@@ -23,13 +23,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use self::mirror::{MirrorContent, UsedMirrors};
-
-use self::mirror::{Item, Mirror};
+use self::mirror::Mirror;
 use super::clients::ClientPool;
 use super::content::{Content, ContentHead, ManifestHead};
 use super::error::UpstreamError;
 use super::group_logins::GroupLogins;
+use super::mirror_state::Item;
 use super::options::{ConnectionOptions, SetupError, UpstreamOptions};
 use super::registry::{Login, RegistryClient};
 use crate::domain::digest::Digest;

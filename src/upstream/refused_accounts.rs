@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::accounts::{KnownAccount, Selected};
 use super::error::UpstreamError;
+use super::known_account::{KnownAccount, Selected};
 use crate::domain::origin::Account;
 use crate::domain::repository::UpstreamName;
 use crate::domain::takeover::Credential;

@@ -14,11 +14,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::accounts::Credentials;
 use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
 use super::error::{ConnectionFailure, HttpFailure, RealmError, UpstreamError, is_transient};
 use super::hosts::Place;
+use super::known_account::Credentials;
 use super::tokens::Token;
 use super::transport::{FinalResponse, Request, Transport};
 use super::{failure_body, rate_limit};

@@ -1,10 +1,13 @@
-//! The rules of the layers: reads `src/` and fails, with file and line, where a layer names what it must not. Tests
-//! inside the layers are exempt: they may build what they need.
+//! The rules of the layers: reads `src/` and fails, with file and line, where a layer names what it must not, and where
+//! modules beside each other import each other in a circle. Tests inside the layers are exempt: they may build what
+//! they need.
 
+mod circles;
 mod source;
 
 use std::path::Path;
 
+use circles::circles;
 use source::{Source, sources};
 
 /// The layers that each layer may use. A new layer needs a row here.
@@ -146,11 +149,7 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn what_is_planted_in_the_wrong_layer_is_found() {
     let root = tempfile::tempdir().unwrap();
-    let plant = |path: &str, text: &str| {
-        let path = root.path().join("src").join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let plant = |path: &str, text: &str| plant(root.path(), path, text);
     plant("domain/clock.rs", "//! Text.\n\nfn now() -> u64 {\n    jiff::Timestamp::now().as_second()\n}\n");
     plant(
         "http/index.rs",
@@ -178,6 +177,49 @@ fn what_is_planted_in_the_wrong_layer_is_found() {
     for place in places {
         assert!(found.iter().any(|line| line.starts_with(place)), "{place} is not in {found:#?}");
     }
+}
+
+#[test]
+fn no_modules_beside_each_other_import_each_other_in_a_circle() {
+    let found = circles(&sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
+    assert!(found.is_empty(), "\nMove what both need into a module of its own:\n\n{}\n", found.join("\n\n"));
+}
+
+#[test]
+fn a_circle_of_modules_is_found_also_through_the_front_page_of_their_parent() {
+    let root = tempfile::tempdir().unwrap();
+    let plant = |path: &str, text: &str| plant(root.path(), path, text);
+    plant("store.rs", "//! Text.\nmod blobs;\nmod index;\nmod spool;\npub use self::blobs::Blob;\n");
+    // The parent, and a child: neither counts.
+    plant("store/blobs.rs", "//! Text.\nmod file;\nuse self::file::File;\nuse super::{Store, spool};\nstruct Blob;\n");
+    plant("store/blobs/file.rs", "//! Text. use crate::store::index::Index;\nuse super::Blob;\nstruct File;\n");
+    plant(
+        "store/spool.rs",
+        "//! Text.\n#[cfg(test)]\nmod tests;\nuse crate::store::index::{\n    self,\n    Index,\n};\n",
+    );
+    plant("store/spool/tests.rs", "//! Text.\nuse super::super::blobs::Blob;\n");
+    plant("store/index.rs", "//! Text.\nstruct Index;\n");
+    assert_eq!(circles(&sources(&root.path().join("src"))), [""; 0]);
+    plant(
+        "store/index.rs",
+        "//! Text.\nuse super::Blob;\nstruct Index;\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n",
+    );
+    let found = circles(&sources(&root.path().join("src")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    for place in [
+        "blobs, index, spool in 'store' import each other:",
+        "src/store/blobs.rs:4: super::spool (store::spool)",
+        "src/store/index.rs:2: super::Blob (store::blobs)",
+        "src/store/spool.rs:4: crate::store::index::Index (store::index)",
+    ] {
+        assert!(found[0].contains(place), "{place} is not in {found:#?}");
+    }
+}
+
+fn plant(root: &Path, path: &str, text: &str) {
+    let path = root.join("src").join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 /// Returns a sentence for each violation, which begins with `file:line: name`.

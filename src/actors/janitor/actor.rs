@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
+use super::parts::Parts;
 use super::purges::Purges;
-use super::tasks::{Parts, report};
+use super::tasks::report;
 use super::{CompleteRemovals, Finish, Purge, Purged, RemovalsCompleted};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::id::GroupId;

@@ -3,7 +3,8 @@
 use actix::prelude::*;
 
 use super::actor::Janitor;
-use super::tasks::{Parts, report};
+use super::parts::Parts;
+use super::tasks::report;
 use super::{CompleteRemovals, Finish, Holdings, Purge};
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::manifest_cache::ManifestCacheHandle;

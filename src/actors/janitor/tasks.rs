@@ -1,80 +1,18 @@
-//! The janitor's tasks. The actor decides when they run.
-
-use std::sync::Arc;
+//! The janitor's tasks: what is written, and what is forgotten for its age. The actor decides when they run.
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
-use crate::actors::audit::AuditTrail;
-use crate::actors::blob_cache::BlobCacheHandle;
-use crate::actors::evictor::Evictor;
-use crate::actors::expiring_tokens::ExpiringTokens;
-use crate::actors::janitor::limits::Trims;
-use crate::actors::last_used::LastUsed;
-use crate::actors::manifest_cache::ManifestCacheHandle;
-use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
-use crate::actors::pull_records::{self, PullRecords};
-use crate::actors::pulls::PullCounts;
-use crate::actors::traffic::TrafficCounts;
+use super::parts::Parts;
+use crate::actors::policy_evaluator::Edited;
+use crate::actors::pull_records;
 use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::commands::{CommandError, retention};
 use crate::domain::deadlines;
-use crate::domain::digest::Digest;
-use crate::domain::id::GroupId;
 use crate::domain::pull_record::Day;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS};
-use crate::store::atomic_file::TempFileSweep;
-use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
-use crate::store::content::{ContentStore, StartedRemoval};
 use crate::store::error::StoreError;
-use crate::store::identities::IdentityStore;
-
-/// The handles and stores that the janitor works on.
-#[derive(Clone)]
-pub struct Parts {
-    /// The owner of the identities.
-    pub policy: PolicyEvaluatorHandle,
-    /// The audit events.
-    pub audit: AuditTrail,
-    /// Times of last use.
-    pub last_used: LastUsed,
-    /// The manifests, with their links in memory.
-    pub manifests: ManifestCacheHandle,
-    /// The blob cache, with its links in memory.
-    pub blobs: BlobCacheHandle,
-    /// The identities in the store.
-    pub identities: IdentityStore,
-    /// The index and the manifests in the store.
-    pub content: ContentStore,
-    /// The blobs on disk.
-    pub files: BlobFiles,
-    /// Evicts content, so that there is space for new content.
-    pub evictor: Evictor,
-    /// Pulls of images.
-    pub pulls: PullCounts,
-    /// Records of who pulled which image.
-    pub pull_records: PullRecords,
-    /// Traffic of groups.
-    pub traffic: TrafficCounts,
-    /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
-    /// 0: never.
-    pub unpulled_days: u32,
-    /// Held while removals of images are completed.
-    pub completing: Arc<Mutex<()>>,
-    /// State of the quotas of groups.
-    pub trims: Trims,
-    /// Maximum number of tombstones of deleted tokens that are kept.
-    pub max_tombstones: usize,
-    /// Reports on tokens that are about to expire.
-    pub expiring: ExpiringTokens,
-    /// Temporary files that killed processes have left behind.
-    pub leftovers: TempFileSweep,
-}
-
-/// Number of files that are removed at a time, so that a large purge does not occupy a thread for long.
-const FILES_PER_STEP: usize = 256;
 
 impl Parts {
     /// Writes what waits to be written, and updates the gauges.
@@ -123,22 +61,6 @@ impl Parts {
         report("the file of audit events", self.audit.write_file().await);
         report("the identities and their export", self.identities.finish().await);
         report("the end of the index", self.content.close(deadlines::CLOSE).await);
-    }
-
-    /// Removes everything that a group has cached. Returns the number of contents that no other group had a link to.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails. The purge is then repeated by [`Self::purge_deleted`].
-    pub(super) async fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
-        // The links go first: from then on no request of the group can open the content, whatever fails after that.
-        let orphans = self.content.remove_links(group).await?;
-        self.forget_links(group);
-        self.remove_orphans(&orphans).await?;
-        self.content.end_purge(group).await?;
-        // Links that pulls added meanwhile were removed, too.
-        self.forget_links(group);
-        Ok(orphans.len())
     }
 
     /// Writes the pulls of images. Those that cannot be written stay in memory.
@@ -206,67 +128,6 @@ impl Parts {
     /// Fails if the store fails.
     pub(super) async fn forget_old_traffic(&self, now: Timestamp) -> Result<(), StoreError> {
         self.content.forget_traffic_before(Hour::of(now).before(TRAFFIC_HOURS)).await
-    }
-
-    /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the
-    /// content to which no group has a link.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails; what is left is completed by the next call.
-    pub(super) async fn complete_removals(&self) -> Result<(), StoreError> {
-        // One run at a time: each completes what it finds.
-        let _running = self.completing.lock().await;
-        let mut completed = Ok(());
-        for removal in self.content.removals().await? {
-            // One that fails does not prevent the others.
-            completed = completed.and(self.complete_removal(removal).await);
-        }
-        completed
-    }
-
-    async fn complete_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
-        let orphans = self.content.remove_links_of(&removal).await?;
-        self.forget_links(removal.group);
-        self.remove_orphans(&orphans).await?;
-        self.content.end_removal(removal).await
-    }
-
-    /// Drops the links of a group from memory, after some were removed from the store.
-    pub(super) fn forget_links(&self, group: GroupId) {
-        self.manifests.forget_group(group);
-        self.blobs.forget_group(group);
-    }
-
-    /// Removes content to which no group has a link, in small steps.
-    pub(super) async fn remove_orphans(&self, orphans: &[Digest]) -> Result<(), StoreError> {
-        for digests in orphans.chunks(FILES_PER_STEP) {
-            self.remove_content(digests.to_vec()).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes the manifests and blobs with these digests, except those to which a group got a link meanwhile.
-    async fn remove_content(&self, digests: Vec<Digest>) -> Result<(), StoreError> {
-        let unlinked = self.content.remove_manifests(digests).await?;
-        self.manifests.forget_manifests(&unlinked);
-        let files = self.files.clone();
-        blocking(move || unlinked.iter().try_for_each(|digest| files.remove(digest).map(drop))).await
-    }
-
-    /// Purges the groups that are deleted or marked for a purge, but still have cached content: the process may
-    /// have been killed during their purge, or a pull ended after it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails; the remaining groups are left for the next call.
-    pub(super) async fn purge_deleted(&self) -> Result<(), StoreError> {
-        let groups = self.content.groups().await?;
-        let directory = self.policy.directory();
-        for (group, _) in groups.into_iter().filter(|(group, marked)| *marked || directory.group(*group).is_none()) {
-            self.purge(group).await?;
-        }
-        Ok(())
     }
 
     /// Removes old tombstones, and forgets old addresses of last use, and the last uses of deleted credentials.

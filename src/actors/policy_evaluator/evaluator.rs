@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::batch::{Batch, Computed};
-use super::handle::Published;
+use super::published::Published;
 use super::{Acknowledge, Change, Confirmer, Edit, Follow};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::store::error::StoreError;

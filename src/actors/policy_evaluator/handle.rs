@@ -7,7 +7,8 @@ use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{oneshot, watch};
 
-use super::{Audit, Change, ChangeError, Confirmer, Edited, Follow, Observer, PolicyEvaluator, Prepared, Validity};
+use super::published::Published;
+use super::{Audit, Change, ChangeError, Confirmer, Edited, Follow, PolicyEvaluator, Prepared, Validity};
 use crate::actors::admission::AdmissionLimit;
 use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Write};
@@ -25,29 +26,12 @@ pub struct PolicyEvaluatorHandle {
     waiting: AdmissionLimit,
 }
 
-/// The current directory, as the actor publishes it.
-pub(super) struct Published {
-    directory: ArcSwap<Directory>,
-    state: watch::Sender<State>,
-    observer: OnceLock<Observer>,
-}
-
 /// The parts that the actor needs where other replicas change the directory, too.
 pub struct Shared {
     /// Waits for the other replicas.
     pub confirmer: Confirmer,
     /// The time for which the directory may be used. Its holder extends it.
     pub validity: Validity,
-}
-
-impl Published {
-    /// Publishes a snapshot.
-    pub(super) fn show(&self, snapshot: &Snapshot) {
-        let directory = Arc::new(snapshot.directory.clone());
-        self.directory.store(directory.clone());
-        self.observer.get().into_iter().for_each(|observer| observer(&directory));
-        self.state.send_replace(State { history: snapshot.history.clone(), version: snapshot.version });
-    }
 }
 
 impl PolicyEvaluatorHandle {

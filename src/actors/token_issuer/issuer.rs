@@ -63,7 +63,7 @@ impl TokenIssuer {
         let stored = stored.map(|password| (password.credential, password.hash));
         let proved = stored.as_ref().map(|(credential, _)| *credential);
         let check = CheckPassword { username: name.folded(), password, stored, address: network_of(address) };
-        let verified = self.passwords.verify(check, me);
+        let verified = self.passwords.verify(check, me.recipient());
         Ok(async move {
             verified.await?;
             proved.ok_or(PasswordError::Wrong)

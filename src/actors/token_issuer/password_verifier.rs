@@ -14,7 +14,6 @@ use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::issuer::TokenIssuer;
 use crate::actors::admission::refused;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
@@ -142,7 +141,7 @@ impl PasswordVerifier {
     pub(super) fn verify(
         &mut self,
         check: CheckPassword,
-        me: Addr<TokenIssuer>,
+        me: Recipient<Checked>,
     ) -> impl Future<Output = Result<(), PasswordError>> + use<> {
         let (proof, now) = (self.proof(&check), Instant::now());
         let (reply, outcome) = oneshot::channel();
@@ -239,7 +238,7 @@ impl PasswordVerifier {
     }
 
     /// Checks a password on a blocking thread, once a permit is free, and reports back by message.
-    fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Addr<TokenIssuer>, now: Instant) {
+    fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Recipient<Checked>, now: Instant) {
         // Counted as a failure until it succeeds: otherwise all passwords that can wait at once could be tried before
         // the first failure counts.
         let counted = (check.address, check.username.clone());

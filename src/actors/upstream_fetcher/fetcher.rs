@@ -6,18 +6,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
 use super::backoffs::Backoffs;
+use super::current::Current;
 use super::gates::Gates;
-use super::handle::Current;
 use super::limits::UpstreamLimits;
+use super::messages::{Dispatch, DispatchOwn, ForgetAccounts, ForgetFailures, Report, Times};
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
-use super::request_task::{Admitted, Reply, Times, run, run_at_mirrors};
-use super::states::{GAUGE_INTERVAL, Gauged};
+use super::request_task::{Admitted, run, run_at_mirrors};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
@@ -39,47 +39,11 @@ pub(super) struct UpstreamFetcher {
     pub(super) gauged: HashMap<Gauged, bool>,
 }
 
-/// Sends a request to the mirrors and, unless its upstream is in backoff, to upstream's own registry, and replies with
-/// the outcome.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Dispatch<R: UpstreamRequest> {
-    pub(super) request: R,
-    pub(super) reply: Reply<R>,
-    /// The span of the pull, if there is one.
-    pub(super) trace: Option<TraceParent>,
-}
+/// An account with gauges.
+pub(super) type Gauged = (UpstreamName, Account);
 
-/// Sends a request to upstream's own registry, because no mirror has delivered.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct DispatchOwn<R: UpstreamRequest> {
-    pub(super) request: R,
-    pub(super) reply: Reply<R>,
-    pub(super) times: Times,
-    pub(super) trace: Option<TraceParent>,
-    /// Response to the caller if upstream's own registry fails, too.
-    pub(super) inconclusive: Option<R::Response>,
-}
-
-/// Reports what the end of a request shows about its upstream.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Report {
-    pub(super) kind: ContentKind,
-    pub(super) origin: Origin,
-    pub(super) verdict: Verdict,
-}
-
-/// Forgets the failures of these upstreams, whose addresses or accounts have changed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
-
-/// Forgets what is known about these accounts of groups, which do not exist any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct ForgetAccounts(pub(super) Vec<(UpstreamName, Account)>);
+/// Interval at which the gauges are set.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
@@ -192,7 +156,7 @@ impl<R: UpstreamRequest> Handler<Dispatch<R>> for UpstreamFetcher {
         };
         match registry.mirrors_alone() {
             Some(mirrors) => {
-                actix_rt::spawn(run_at_mirrors(request, limits, mirrors, (reply, trace), ctx.address()));
+                actix_rt::spawn(run_at_mirrors(request, limits, mirrors, (reply, trace), ctx.address().recipient()));
             }
             None => {
                 let own = DispatchOwn { request, reply, times: Times::default(), trace, inconclusive: None };

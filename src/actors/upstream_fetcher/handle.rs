@@ -10,8 +10,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::fetcher::{Dispatch, ForgetAccounts, ForgetFailures, Report, UpstreamFetcher};
-use super::limits::{UpstreamLimits, UpstreamQueue};
+use super::current::Current;
+use super::fetcher::UpstreamFetcher;
+use super::limits::UpstreamQueue;
+use super::messages::{Dispatch, ForgetAccounts, ForgetFailures, Report};
 use super::request::{ContentKind, UpstreamRequest, Verdict};
 use super::states::{AccountState, ListStates};
 use crate::domain::freshness::Freshness;
@@ -28,13 +30,6 @@ use crate::upstream::{GroupLogin, Registries, SetupError, UpstreamError, Upstrea
 pub struct UpstreamHandle {
     actor: Addr<UpstreamFetcher>,
     current: Arc<ArcSwap<Current>>,
-}
-
-/// The configured upstreams and their limits. Each request uses the snapshot of its beginning.
-pub(super) struct Current {
-    pub(super) registries: Registries,
-    pub(super) limits: HashMap<UpstreamName, Arc<UpstreamLimits>>,
-    pub(super) mode: NetworkMode,
 }
 
 /// Sender of one kind of requests. A trait, so that tests can inject failures.
@@ -139,21 +134,5 @@ impl<R: UpstreamRequest> Requests<R> for UpstreamHandle {
     fn request(&self, request: R) -> BoxFuture<'static, Result<R::Response, UpstreamError>> {
         let handle = self.clone();
         async move { handle.send(request).await }.boxed()
-    }
-}
-
-impl Current {
-    /// Returns the state for these upstreams. Limits that did not change are kept, so that requests under
-    /// way still count.
-    fn changed_to(&self, upstreams: Vec<UpstreamOptions>, mode: NetworkMode) -> Result<Self, SetupError> {
-        let limits = |options: &UpstreamOptions| {
-            let known = self.limits.get(&options.name).filter(|limits| limits.are_of(&options.connection)).cloned();
-            (
-                options.name.clone(),
-                known.unwrap_or_else(|| Arc::new(UpstreamLimits::new(options.name.clone(), &options.connection))),
-            )
-        };
-        let limits = upstreams.iter().map(limits).collect();
-        Ok(Self { registries: self.registries.changed_to(upstreams)?, limits, mode })
     }
 }

@@ -3,25 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::gates::Wait;
-use super::permits::{Permit, Permits};
+use super::permits::{Permit, Permits, Pool, UpstreamPermit};
 use super::request::UpstreamRequest;
 use crate::actors::admission::{Counted, refused};
-use crate::domain::deadlines;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{ConnectionOptions, UpstreamError};
-
-/// Kind of permits. Each has a pool of its own, so that one kind of request does not wait behind another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
-    /// For short requests: `HEAD`, manifests, lists.
-    Short,
-    /// For downloads, each until its last byte.
-    Content,
-    /// For ranges of blobs that are not stored. Each lasts as long as its client reads, so slow clients must not block
-    /// downloads.
-    Range,
-}
 
 /// The limits of one upstream.
 pub(super) struct UpstreamLimits {
@@ -30,12 +17,6 @@ pub(super) struct UpstreamLimits {
     max_concurrent: usize,
     max_waiting: usize,
     rate_limit_wait: Duration,
-}
-
-/// A permit for one request, counted in a gauge. Released when it is dropped.
-pub struct UpstreamPermit {
-    _permit: Permit,
-    _counted: Counted,
 }
 
 /// The requests to one upstream that are under way, and those that wait for a permit.
@@ -53,27 +34,6 @@ pub struct UpstreamQueue {
     pub max_waiting: usize,
     /// Number of groups that take turns among those.
     pub groups: usize,
-}
-
-impl Pool {
-    /// All pools.
-    pub(super) const ALL: [Self; 3] = [Self::Short, Self::Content, Self::Range];
-
-    /// Returns the value of the label `kind`.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Short => "short",
-            Self::Content => "content",
-            Self::Range => "range",
-        }
-    }
-
-    fn wait_timeout(self) -> Duration {
-        match self {
-            Self::Short | Self::Range => deadlines::SHORT_PERMIT,
-            Self::Content => deadlines::CONTENT_PERMIT,
-        }
-    }
 }
 
 impl UpstreamLimits {

@@ -2,17 +2,36 @@
 //! requests that may wait is left to other groups: a herd of one group delays a request of another by one permit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::limits::Pool;
-use crate::actors::admission::usual_share;
+use crate::actors::admission::{Counted, usual_share};
+use crate::domain::deadlines;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::GroupId;
+
+/// Kind of permits. Each has a pool of its own, so that one kind of request does not wait behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// For short requests: `HEAD`, manifests, lists.
+    Short,
+    /// For downloads, each until its last byte.
+    Content,
+    /// For ranges of blobs that are not stored. Each lasts as long as its client reads, so slow clients must not block
+    /// downloads.
+    Range,
+}
 
 /// The permits of one upstream, in pools. Cheap to clone; clones share the permits.
 #[derive(Clone)]
 pub(super) struct Permits(Arc<Mutex<State>>);
+
+/// A permit for one request, counted in a gauge. Released when it is dropped.
+pub struct UpstreamPermit {
+    pub(super) _permit: Permit,
+    pub(super) _counted: Counted,
+}
 
 struct State {
     /// Number of permits of each pool that are not in use. If there are any, nobody waits for them.
@@ -34,6 +53,28 @@ pub(super) struct Waiting {
     pool: Pool,
     /// `None` once the permit was received.
     granted: Option<oneshot::Receiver<()>>,
+}
+
+impl Pool {
+    /// All pools.
+    pub(super) const ALL: [Self; 3] = [Self::Short, Self::Content, Self::Range];
+
+    /// Returns the value of the label `kind`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Content => "content",
+            Self::Range => "range",
+        }
+    }
+
+    /// Returns the time for which a request waits for a permit.
+    pub(super) fn wait_timeout(self) -> Duration {
+        match self {
+            Self::Short | Self::Range => deadlines::SHORT_PERMIT,
+            Self::Content => deadlines::CONTENT_PERMIT,
+        }
+    }
 }
 
 impl Permits {

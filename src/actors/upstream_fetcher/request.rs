@@ -24,7 +24,7 @@ pub use self::blobs::{GetBlob, GetBlobRange, HeadBlob};
 pub use self::lists::{ListReferrers, ListTags};
 pub use self::manifests::{GetManifest, HeadManifest};
 
-use super::limits::{Pool, UpstreamPermit};
+use super::permits::{Pool, UpstreamPermit};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::upstream::{Registry, UpstreamError};

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::fetcher::{DispatchOwn, UpstreamFetcher};
 use super::gates::Gate;
 use super::limits::UpstreamLimits;
+use super::messages::{DispatchOwn, Reply, Times};
 use super::request::UpstreamRequest;
 use super::traced::{self, Traced};
 use crate::telemetry::TraceParent;
@@ -26,24 +25,13 @@ pub(super) struct Admitted {
     pub(super) trace: Option<TraceParent>,
 }
 
-pub(super) type Reply<R> = oneshot::Sender<Result<<R as UpstreamRequest>::Response, UpstreamError>>;
-
-/// Times that a request has taken so far.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Times {
-    /// For a permit.
-    pub(super) waited: Duration,
-    /// With a permit.
-    pub(super) sent: Duration,
-}
-
 /// Sends a request to the mirrors, and leaves it to upstream's own registry if none delivers.
 pub(super) async fn run_at_mirrors<R: UpstreamRequest>(
     request: R,
     limits: Arc<UpstreamLimits>,
     mirrors: Registry,
     (mut reply, trace): (Reply<R>, Option<TraceParent>),
-    fetcher: Addr<UpstreamFetcher>,
+    fetcher: Recipient<DispatchOwn<R>>,
 ) {
     let mut times = Times::default();
     let sent = Traced { parent: trace, is_mirror: true, repeats: 0 };

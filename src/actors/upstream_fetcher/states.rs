@@ -7,7 +7,7 @@ use actix::prelude::*;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::fetcher::UpstreamFetcher;
+use super::fetcher::{Gauged, UpstreamFetcher};
 use super::request::ContentKind;
 use crate::domain::backoff::Circuit;
 use crate::domain::origin::Account;
@@ -75,12 +75,6 @@ impl AccountState {
 #[derive(Message)]
 #[rtype(result = "Vec<AccountState>")]
 pub(super) struct ListStates;
-
-/// An account with gauges.
-pub(super) type Gauged = (UpstreamName, Account);
-
-/// Interval at which the gauges are set.
-pub(super) const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl UpstreamFetcher {
     /// Returns the states of all accounts.

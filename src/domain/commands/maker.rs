@@ -27,14 +27,13 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::token::basis;
 use super::{CommandError, Terms};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
 use crate::domain::id::{GroupId, TokenId};
 use crate::domain::limits::latest;
 use crate::domain::policy::Identity;
-use crate::domain::token::Token;
+use crate::domain::token::{Token, TokenOwner};
 
 /// The maker of a token or membership, as far as the end of what it makes depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +163,11 @@ impl Ending {
     }
 }
 
+/// Returns the token on which the right to create or change a token of this owner rests, if any.
+pub(super) fn basis_of<'a>(directory: &'a Directory, owner: &TokenOwner, terms: &Terms<'_>) -> Option<&'a Token> {
+    owner.group().and_then(|group| terms.maker.basis(directory, group, terms.now))
+}
+
 /// Checks that a token can be given this end without a new secret. The maximum lifetime counts from the creation of
 /// the secret, so that no secret is valid for longer.
 ///
@@ -178,7 +182,7 @@ pub(super) fn check_extension(
 ) -> Result<(), CommandError> {
     let end_of =
         |token: Option<TokenId>| token.and_then(|token| directory.token(token)).and_then(|token| token.expires_at);
-    let extends = terms.maker.end_with(basis(directory, &token.owner, terms));
+    let extends = terms.maker.end_with(basis_of(directory, &token.owner, terms));
     let made = earlier(end_of(token.made_by), end_of(token.rests_on));
     for (bound, does) in [(extends, "extends"), (made, "made")] {
         if is_later(end, bound) {

@@ -65,7 +65,7 @@ pub fn extend(directory: &Directory, id: TokenId, end: Option<Timestamp>, terms:
     }
     let gains = maker::is_later(end, token.expires_at);
     let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
-    let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
+    let basis = maker::basis_of(directory, &token.owner, terms).map(|basis| basis.id);
     let rests_on = token.rests_on.or(basis.filter(|_| gains));
     let extended = Token { expires_at: end, end_changed_at: Some(terms.now), made_by, rests_on, ..Token::clone(token) };
     let mut builder = ChangeBuilder::of(directory);
@@ -106,7 +106,7 @@ fn replace_secret(
     terms: &Terms<'_>,
 ) -> CommandResult<Token> {
     let mut builder = ChangeBuilder::of(directory);
-    let basis = token::basis(directory, &old.owner, terms);
+    let basis = maker::basis_of(directory, &old.owner, terms);
     let expires_at = rotation.ending_of(old).of_token(terms, basis, token::max_days(&old.owner, terms))?;
     token::take_secret(directory, &mut builder, &rotation.new_credential)?;
     let end = [Some(rotation.overlap.end(terms.now)), old.expires_at, expires_at].into_iter().flatten().min();
@@ -176,7 +176,7 @@ fn check_maker(
     if caller.is_some_and(|caller| token::ends_with(directory, caller, token.id)) {
         return Err(CommandError::Refused(made_it));
     }
-    let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
+    let basis = maker::basis_of(directory, &token.owner, terms).map(|basis| basis.id);
     if basis.is_some_and(|basis| basis == token.id || token::ends_with(directory, basis, token.id)) {
         return Err(CommandError::Refused(rests_on_it));
     }

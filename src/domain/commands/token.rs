@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::maker::Ending;
+use super::maker::{Ending, basis_of};
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
@@ -177,7 +177,7 @@ pub(super) fn prepare(
     terms: &Terms<'_>,
 ) -> Result<Token, CommandError> {
     check(&new)?;
-    let basis = basis(directory, &owner, terms);
+    let basis = basis_of(directory, &owner, terms);
     let expires_at = new.ending.of_token(terms, basis, max_days(&owner, terms))?;
     make_room(directory, builder, &owner, replaced, terms)?;
     take_secret(directory, builder, &new.new_credential)?;
@@ -190,11 +190,6 @@ pub(super) fn prepare(
         created_by: terms.by,
         ..Token::new(builder.next_token(), owner, new.name, new.scopes, secret, terms.now)
     })
-}
-
-/// Returns the token on which the right to create or change a token of this owner rests, if any.
-pub(super) fn basis<'a>(directory: &'a Directory, owner: &TokenOwner, terms: &Terms<'_>) -> Option<&'a Token> {
-    owner.group().and_then(|group| terms.maker.basis(directory, group, terms.now))
 }
 
 /// Returns the maximum lifetime of a new token of this kind, in days; 0: no maximum.

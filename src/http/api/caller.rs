@@ -20,12 +20,10 @@
 //! |---|---|
 //! | [`authority`] | rights, decided on one directory at one time |
 //! | [`permission`] | changes, for which the right is decided again |
-//! | [`identities`] | the identities: snapshots, and the only handle for changes |
 //! | [`cache_events`] | audit events of changes of what groups have cached |
 
 mod authority;
 mod cache_events;
-mod identities;
 mod permission;
 
 use std::future::{Ready, ready};
@@ -39,7 +37,6 @@ use jiff::Timestamp;
 
 pub(in crate::http) use self::authority::{Authority, Needed, Right, owner_of};
 pub(in crate::http::api) use self::cache_events::CacheChange;
-pub(crate) use self::identities::Identities;
 pub(in crate::http) use self::permission::Permission;
 use super::error::ApiError;
 use super::state::ApiState;

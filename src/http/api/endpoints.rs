@@ -91,26 +91,16 @@ fn resource(endpoints: Vec<Endpoint>) -> Resource {
     let allowed = allowed.join(", ");
     let refuse = move || std::future::ready(Err::<&'static str, _>(ApiError::MethodNotAllowed(allowed.clone())));
     let resource = web::resource(endpoints[0].path).default_service(web::to(refuse));
+    #[cfg(debug_assertions)]
+    let resource = resource.app_data(described(&endpoints));
     endpoints.into_iter().fold(resource, |resource, endpoint| resource.route(endpoint.route))
 }
 
-/// Returns the names of the parameters of the endpoint that a request matches.
+/// Returns the names of the parameters of these endpoints.
 #[cfg(debug_assertions)]
-pub(in crate::http::api) fn parameters_of(request: &actix_web::HttpRequest) -> Option<&'static [&'static str]> {
-    use std::collections::HashMap;
-    use std::sync::LazyLock;
-
-    use actix_web::http::Method;
-
-    static NAMES: LazyLock<HashMap<(String, String), Vec<&'static str>>> = LazyLock::new(|| {
-        let names = |endpoint: Endpoint| {
-            let names = endpoint.parameters.iter().map(|parameter| parameter.name).collect();
-            ((endpoint.method.to_string(), format!("/api/v4{}", endpoint.path)), names)
-        };
-        all().into_iter().flat_map(|section| section.endpoints).map(names).collect()
-    });
-    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    NAMES.get(&(method.to_string(), request.match_pattern()?)).map(Vec::as_slice)
+fn described(endpoints: &[Endpoint]) -> super::params::Described {
+    let names = |endpoint: &Endpoint| endpoint.parameters.iter().map(|parameter| parameter.name).collect();
+    super::params::Described(endpoints.iter().map(|endpoint| (endpoint.method.clone(), names(endpoint))).collect())
 }
 
 /// Refuses other methods than `GET` and `HEAD`.

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::caller::{CacheChange, Caller, Right, owner_of};
 use super::error::ApiError;
 use super::image_view as view;
-use super::images::check_switched_on;
 use crate::actors::images::{ImageKey, ImageQuery, Pinned, ShownImage};
 use crate::domain::audit::FieldChange;
+use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::reference::Reference;
@@ -114,6 +114,15 @@ pub(super) fn named(caller: &Caller, group: &str) -> Result<GroupId, ApiError> {
 /// Returns true if there is no such image.
 pub(in crate::http) fn is_missing(error: &ApiError) -> bool {
     matches!(error, ApiError::NotFound("Image"))
+}
+
+/// Fails if the group may not pull at present.
+pub(super) fn check_switched_on(caller: &Caller, directory: &Directory, group: GroupId) -> Result<(), ApiError> {
+    if caller.state.has_switched_on(directory, group) {
+        Ok(())
+    } else {
+        Err(ApiError::Refused("The dependency proxy is switched off for this group"))
+    }
 }
 
 fn permitted(caller: &Caller, group: GroupId) -> Result<(GroupId, String), ApiError> {

@@ -11,7 +11,6 @@ use super::image_view::{self as view, ImageView, ImageWithHistory};
 use super::pagination::Page;
 use super::params::Params;
 use crate::actors::images::{ImageOrder, ImageQuery, ShownImage, StateFilter, going_before};
-use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
 
@@ -95,15 +94,6 @@ pub(super) async fn update(
 pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) -> Result<NoContent, ApiError> {
     changes::delete(&caller, changes::named(&caller, &path.0)?, &path.1).await?;
     Ok(NoContent)
-}
-
-/// Fails if the group may not pull at present.
-pub(super) fn check_switched_on(caller: &Caller, directory: &Directory, group: GroupId) -> Result<(), ApiError> {
-    if caller.state.has_switched_on(directory, group) {
-        Ok(())
-    } else {
-        Err(ApiError::Refused("The dependency proxy is switched off for this group"))
-    }
 }
 
 /// Returns the group, if the caller is a member of it or an administrator: visitors of a public group do not see what

@@ -1,23 +1,15 @@
-//! `.../deletion`, `.../revocation` and `GET .../dependency_proxy/cache`: the objects that a change would remove,
-//! for callers who may make it, so that a client can ask for confirmation. GitLab has no such routes. They change
-//! nothing. If the change itself would be refused, they fail with the same status.
+//! The objects that a change takes away besides the one that it is about, and the confirmation of exactly these.
 
 use std::sync::Arc;
 
-use actix_web::web;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
-use super::caller::{Authority, Caller, Right};
-use super::error::ApiError;
-use super::params::Params;
-use super::{group_tokens, personal_tokens, users};
-use crate::actors::janitor::Holdings;
+use super::caller::Authority;
 use crate::auth::sha256;
 use crate::domain::commands::loss::Loss;
-use crate::domain::commands::{CommandError, CommandResult, group, rotation, token, user};
+use crate::domain::commands::{CommandError, CommandResult, rotation, token, user};
 use crate::domain::directory::Write;
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::token::{Token, TokenOwner};
@@ -46,61 +38,6 @@ pub(in crate::http) struct Names {
     pub(in crate::http) total: usize,
     /// The first of them, at most 20.
     pub(in crate::http) names: Vec<String>,
-}
-
-/// The objects that go with a group, with what it and the groups below it have cached.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "LostWithGroup")]
-pub(super) struct LostWithGroupView {
-    #[serde(flatten)]
-    lost: Lost,
-    /// `null` if the index of the cache cannot be read.
-    cache: Option<HoldingsView>,
-}
-
-/// The tags and the bytes that groups have cached.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Holdings")]
-pub(super) struct HoldingsView {
-    /// The number of tags, counted once for each group.
-    tags: usize,
-    /// The size of the manifests and blobs, each content counted once.
-    bytes: u64,
-}
-
-/// Handles `GET /groups/:id/deletion`.
-pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<Found<LostWithGroupView>, ApiError> {
-    let top = caller.authority().group(&path, Right::Own)?.id;
-    let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
-    let mut loss = Loss::of(&caller.directory, &writes, caller.now);
-    loss.groups.remove(&top);
-    let lost = Lost::of(&caller.authority(), &loss);
-    Ok(Body(LostWithGroupView { lost, cache: holdings(&caller, groups).await }))
-}
-
-/// Handles `GET /groups/:id/dependency_proxy/cache`. Groups below it are not counted.
-pub(super) async fn of_cache(caller: Caller, path: web::Path<String>) -> Result<Found<Option<HoldingsView>>, ApiError> {
-    let group = caller.authority().group(&path, Right::Own)?.id;
-    Ok(Body(holdings(&caller, vec![group]).await))
-}
-
-/// Handles `GET /users/:id/deletion`.
-pub(super) async fn of_user(caller: Caller, path: web::Path<String>, params: Params) -> Result<Found<Lost>, ApiError> {
-    let deleted = users::deletable(&caller.authority(), &path)?;
-    let lost = of_deletion(&caller.authority(), deleted, params.is_true("hard_delete")?)?;
-    Ok(Body(lost))
-}
-
-/// Handles `GET /personal_access_tokens/:id/revocation`.
-pub(super) async fn of_token(caller: Caller, path: web::Path<String>) -> Result<Found<Lost>, ApiError> {
-    let token = personal_tokens::find(&caller.authority(), &path)?;
-    Ok(Body(of_revoked(&caller.authority(), token.id)?))
-}
-
-/// Handles `GET /groups/:id/access_tokens/:token_id/revocation`.
-pub(super) async fn of_group_token(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<Lost>, ApiError> {
-    let token = group_tokens::find(&caller.authority(), &path)?;
-    Ok(Body(of_revoked(&caller.authority(), token.id)?))
 }
 
 /// Returns what goes with a user who is deleted; with `force` also the only owner of a group.
@@ -220,9 +157,4 @@ fn named(token: &Arc<Token>, username: impl Fn(UserId) -> String, path: impl Fn(
             format!("'{}' in {}", token.name, path(*group))
         }
     }
-}
-
-async fn holdings(caller: &Caller, groups: Vec<GroupId>) -> Option<HoldingsView> {
-    let Holdings { tags, bytes } = caller.state.purge.holdings(groups).await?;
-    Some(HoldingsView { tags, bytes })
 }

@@ -1,7 +1,12 @@
 //! The parameters of a request, from the query, a form or a JSON object, as GitLab accepts them. Errors use its
 //! words. A handler can read only those that [`endpoints`](super::endpoints) describes.
 
+#[cfg(debug_assertions)]
+use std::sync::Arc;
+
 use actix_web::dev::Payload;
+#[cfg(debug_assertions)]
+use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest};
 use futures::future::LocalBoxFuture;
@@ -22,8 +27,12 @@ pub(crate) struct Params {
     values: Map<String, Value>,
     /// The names in the description of the endpoint. A debug build panics if the handler reads another one.
     #[cfg(debug_assertions)]
-    described: Option<&'static [&'static str]>,
+    described: Option<Arc<[&'static str]>>,
 }
+
+/// The parameters in the descriptions of the endpoints of one path, by their methods: data of its routes.
+#[cfg(debug_assertions)]
+pub(in crate::http::api) struct Described(pub(in crate::http::api) Vec<(Method, Arc<[&'static str]>)>);
 
 impl Params {
     /// Fails unless all of these parameters exist; the error names the missing ones.
@@ -173,8 +182,19 @@ impl Params {
 
     fn value(&self, name: &str) -> Option<&Value> {
         #[cfg(debug_assertions)]
-        assert!(self.described.is_none_or(|names| names.contains(&name)), "'{name}' is not in the description");
+        assert!(
+            self.described.as_ref().is_none_or(|names| names.contains(&name)),
+            "'{name}' is not in the description"
+        );
         self.values.get(name)
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Described {
+    fn of(&self, method: &Method) -> Option<Arc<[&'static str]>> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.0.iter().find(|(of, _)| of == method).map(|(_, names)| names.clone())
     }
 }
 
@@ -188,7 +208,7 @@ impl FromRequest for Params {
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_ascii_lowercase();
         #[cfg(debug_assertions)]
-        let described = super::endpoints::parameters_of(request);
+        let described = request.app_data().and_then(|described: &Described| described.of(request.method()));
         Box::pin(async move {
             let body = body.await.map_err(|fault| match fault {
                 BodyFault::TooLarge => ApiError::TooLarge,

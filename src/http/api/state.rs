@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::caller::Identities;
+use super::identities::Identities;
 use super::pace::Pace;
 use crate::actors::audit::AuditTrail;
 use crate::actors::group_accounts::GroupAccounts;

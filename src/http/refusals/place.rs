@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use actix_web::{HttpMessage, HttpRequest};
 use percent_encoding::percent_decode_str;
 
-use super::line::shown;
+use super::shown::shown;
 use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::{NamedImage, image_in, split_at_marker};
@@ -49,7 +49,7 @@ impl Place {
     }
 
     /// Returns the place that this path and query name.
-    pub(super) fn at(path: &str, query: &str, upstreams: &Upstreams, directory: &Directory) -> Self {
+    pub(in crate::http) fn at(path: &str, query: &str, upstreams: &Upstreams, directory: &Directory) -> Self {
         if path == "/jwt/auth" {
             return Self::of_repositories(&RequestedRepositories::of(query.as_bytes()), upstreams);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpMessage, HttpRequest};
 use secrecy::ExposeSecret;
 
+use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::secret;
 use crate::domain::audit::Who;
 use crate::domain::directory::{Credential, Directory};
@@ -14,42 +15,40 @@ use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
 use crate::http::authorization_header::AuthorizationHeader;
-use crate::http::registry::state::RegistryState;
 
 /// The principal and the credential of a refused request. All fields are empty if it presented none that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::http) struct Subject {
-    pub(super) principal: Option<String>,
-    pub(super) principal_name: Option<String>,
-    pub(super) credential: Option<CredentialId>,
-    pub(super) credential_name: Option<String>,
+    pub(in crate::http) principal: Option<String>,
+    pub(in crate::http) principal_name: Option<String>,
+    pub(in crate::http) credential: Option<CredentialId>,
+    pub(in crate::http) credential_name: Option<String>,
     /// The number of the token, as the subcommands and the API show it; `None` for a password.
-    pub(super) token: Option<TokenId>,
+    pub(in crate::http) token: Option<TokenId>,
     /// The presented user name, if no user has it. It may be a secret, so it is looked up and never logged.
-    pub(super) unknown_name: Option<String>,
+    pub(in crate::http) unknown_name: Option<String>,
 }
 
 impl Subject {
     /// Returns the subject of this request.
-    pub(super) fn of(request: &HttpRequest, state: &RegistryState) -> Self {
+    pub(in crate::http) fn of(request: &HttpRequest, directory: &Directory, tokens: &TokenIssuerHandle) -> Self {
         if let Some(known) = request.extensions().get::<Self>() {
             return known.clone();
         }
-        let directory = state.policy.directory();
         if let Some(secret) = request.headers().get("private-token").and_then(|value| value.to_str().ok()) {
-            return Self::by_secret(&directory, secret);
+            return Self::by_secret(directory, secret);
         }
         match AuthorizationHeader::by(request) {
             AuthorizationHeader::Nothing | AuthorizationHeader::Malformed => Self::default(),
-            AuthorizationHeader::Bearer(token) => match state.tokens.credential_of_bearer(token) {
+            AuthorizationHeader::Bearer(token) => match tokens.credential_of_bearer(token) {
                 Some(credential) => directory.credential(credential).map_or_else(
                     || Self { credential: Some(credential), ..Self::default() },
-                    |found| Self::by(&directory, found),
+                    |found| Self::by(directory, found),
                 ),
-                None => Self::by_secret(&directory, token),
+                None => Self::by_secret(directory, token),
             },
             AuthorizationHeader::Basic(username, secret) => {
-                Self::by_login(&directory, &username, secret.expose_secret())
+                Self::by_login(directory, &username, secret.expose_secret())
             }
         }
     }
@@ -71,7 +70,7 @@ impl Subject {
     }
 
     /// Returns the principal as audit events name it.
-    pub(super) fn who(&self) -> Who {
+    pub(in crate::http) fn who(&self) -> Who {
         let number = self.principal.as_deref().and_then(|principal| principal.split_once(':'));
         match number {
             Some(("user", id)) => id.parse().map_or(Who::Nobody, |id| Who::User(UserId(id))),
@@ -81,13 +80,13 @@ impl Subject {
     }
 
     /// Returns the subject without the field that differs from one attempt to the next.
-    pub(super) fn without_unknown_name(&self) -> Self {
+    pub(in crate::http) fn without_unknown_name(&self) -> Self {
         Self { unknown_name: None, ..self.clone() }
     }
 
     /// Returns the subject with the deploy token that has the user name, if there is one. Scans all tokens, so it
     /// is called only for refusals that are logged.
-    pub(super) fn with_deploy_token(self, directory: &Directory) -> Self {
+    pub(in crate::http) fn with_deploy_token(self, directory: &Directory) -> Self {
         let Some(wanted) = self.unknown_name.as_deref() else { return self };
         let is_called = |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username, .. } if username.as_str() == wanted);
         let Some(token) = directory.tokens().rev().find(is_called) else { return self };

@@ -2,6 +2,7 @@
 //! specification, "Error Codes"). The REST API has errors of its own.
 
 mod answer;
+mod reason;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};

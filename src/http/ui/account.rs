@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use secrecy::SecretString;
 
+use super::address::{self, Why};
 use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
@@ -15,7 +16,6 @@ use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
 use super::session_list;
-use super::sign_in::{self, Why};
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::http::api::{ApiError, ApiState, own_password};
@@ -40,7 +40,7 @@ pub(super) async fn change_password(
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
         secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
-        let mut response = see(&sign_in::address("/-/account", Some(Why::NewPassword)));
+        let mut response = see(&address::sign_in("/-/account", Some(Why::NewPassword)));
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);
     };

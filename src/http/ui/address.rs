@@ -1,80 +1,28 @@
-//! Addresses of the pages of a group: `/groups/<group path>/-/dependency_proxy/<page>`. The path of a group has
-//! slashes, and no part of it is `-`, so the first `/-/` ends it.
+//! Addresses of pages, as far as several pages know them.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::HttpRequest;
 
-use super::fault::Fault;
-use super::form::Form;
-use super::members::{self, MembersPage};
-use super::tokens::{self, Owner, TokensPage};
-use super::visitor::Visitor;
-use super::{audit, clearing, deletion, explanation, group, image, settings};
-use super::{see, without_slash};
+use crate::http::query::query_value;
 
-/// A page of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Page<'a> {
-    /// The group itself, without a page.
-    Bare,
-    /// The list of what it has cached.
-    Group,
-    /// One image, by the name that follows `images/`.
-    Image(&'a str),
-    /// The confirmation before images are deleted.
-    Deletion,
-    /// The confirmation before the cache is cleared.
-    Clearing,
-    /// A page about its tokens.
-    Tokens(TokensPage),
-    /// A page about its members.
-    Members(MembersPage),
-    /// Its settings.
-    Settings,
-    /// The audit trail: changes and refusals.
-    Audit,
-    /// The explanation whether somebody may pull, and why.
-    Explanation,
-}
+/// The part of an address between the path of a group and its page.
+pub(super) const PAGES: &str = "/-/dependency_proxy";
 
-const PAGES: &str = "/-/dependency_proxy";
+/// Address of the first page for administrators.
+pub(super) const ADMIN: &str = "/-/admin";
 
-/// Shows a page.
-pub(super) async fn show(
-    request: HttpRequest,
-    visitor: Visitor,
-    address: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
-    let query = request.query_string();
-    if let Some(address) = without_slash(&request) {
-        return Ok(see(&address));
-    }
-    let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
-    match page {
-        Page::Bare => visitor.visible_group(path).map(|group| see(&of_group(group.path.as_str()))),
-        Page::Group => group::show(&visitor, path, query).await,
-        Page::Image(name) => image::show(&visitor, path, name, query).await,
-        Page::Deletion => deletion::show(&visitor, path, query).await,
-        Page::Clearing => clearing::show(&visitor, path).await,
-        Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query),
-        Page::Members(page) => members::show(&visitor, path, page, query),
-        Page::Settings => settings::show(&visitor, path),
-        Page::Explanation => explanation::show(&visitor, path, query).await,
-        Page::Audit => audit::of_group(&visitor, path, query).await,
-    }
-}
+/// Name of the parameter with which the page loads itself again.
+pub(super) const RELOAD: &str = "reload";
 
-/// Carries out what a form of a page wants.
-pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<HttpResponse, Fault> {
-    let (path, page) = parse(&address).ok_or_else(|| form.visitor.no_such_page())?;
-    match page {
-        Page::Image(name) => image::change(&form, path, name).await,
-        Page::Deletion => deletion::delete(&form, path).await,
-        Page::Clearing => clearing::clear(&form, path).await,
-        Page::Tokens(page) => tokens::change(&form, &Owner::of_group(&form.visitor, path)?, page).await,
-        Page::Members(page) => members::change(&form, path, page).await,
-        Page::Settings => settings::change(&form, path).await,
-        Page::Bare | Page::Group | Page::Explanation | Page::Audit => Err(form.visitor.no_such_page()),
-    }
+/// Address of the form that signs out.
+pub(super) const SIGN_OUT: &str = "/-/sign-out";
+
+/// Reason to sign in again, by its word in the address of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The session ended before a form was sent, which was not carried out.
+    FormNotSaved,
+    /// The user has changed the password.
+    NewPassword,
 }
 
 /// Returns the address of a group's first page.
@@ -87,48 +35,40 @@ pub(super) fn of_image(path: &str, image: &str) -> String {
     format!("{}/images/{image}", of_group(path))
 }
 
-/// Returns the path of the group and the page in an address below `/groups/`; `None` if there is no such page.
-fn parse(address: &str) -> Option<(&str, Page<'_>)> {
-    if address.chars().any(char::is_control) {
-        return None;
-    }
-    let Some((path, page)) = address.split_once(PAGES) else {
-        return (!address.split('/').any(|part| part == "-")).then_some((address, Page::Bare));
-    };
-    let page = match page {
-        "" | "/" => Page::Group,
-        "/delete" => Page::Deletion,
-        "/clear" => Page::Clearing,
-        "/settings" => Page::Settings,
-        "/explain" => Page::Explanation,
-        "/audit" => Page::Audit,
-        _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),
-        _ if page.starts_with("/members") => Page::Members(MembersPage::parse(page.strip_prefix("/members")?)?),
-        _ => Page::Image(page.strip_prefix("/images/")?),
-    };
-    Some((path, page))
+/// Returns the address of the form that signs in and leads to the address `back`.
+pub(super) fn sign_in(back: &str, why: Option<Why>) -> String {
+    let pairs = [("return", back)].into_iter().chain(why.map(|why| ("why", why.word())));
+    let query = serde_urlencoded::to_string(pairs.collect::<Vec<_>>()).unwrap_or_default();
+    format!("/-/sign-in?{query}")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::TokenId;
+/// Returns true for a request that a page repeats by itself, so that it does not prove that a person is there.
+pub(super) fn reloads_itself(request: &HttpRequest) -> bool {
+    request.path().trim_end_matches('/') == ADMIN && query_value(request, RELOAD).is_some()
+}
 
-    #[test]
-    fn an_address_is_a_group_and_a_page() {
-        for (address, expected) in [
-            ("team", Some(("team", Page::Bare))),
-            ("team/ci/-/dependency_proxy", Some(("team/ci", Page::Group))),
-            ("team/-/dependency_proxy/clear", Some(("team", Page::Clearing))),
-            ("team/-/dependency_proxy/images/ghcr.io/a/b:1", Some(("team", Page::Image("ghcr.io/a/b:1")))),
-            ("team/-/dependency_proxy/tokens", Some(("team", Page::Tokens(TokensPage::List)))),
-            ("team/-/dependency_proxy/tokens/7/revoke", Some(("team", Page::Tokens(TokensPage::Revoke(TokenId(7)))))),
-            ("team/-/dependency_proxy/tokensx", None),
-            ("team/-/dependency_proxy/tokens/x/revoke", None),
-            ("team/-/dependency_proxy/other", None),
-            ("team/-/other", None),
-        ] {
-            assert_eq!(parse(address), expected, "{address}");
+impl Why {
+    /// Returns the reason with this word.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        [Self::FormNotSaved, Self::NewPassword].into_iter().find(|why| why.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::FormNotSaved => "form",
+            Self::NewPassword => "password",
+        }
+    }
+
+    /// Returns the reason, for people.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::FormNotSaved => {
+                "Your session has ended, so nothing was saved. Sign in again: the page with the form follows."
+            }
+            Self::NewPassword => {
+                "Your password was changed. All your sessions have ended with the old one: sign in with the new one."
+            }
         }
     }
 }

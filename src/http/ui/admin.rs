@@ -9,18 +9,12 @@ mod user_changes;
 mod users;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use maud::{Markup, html};
 
 use super::audit;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::visitor::Visitor;
-use super::words::number;
 use crate::domain::id::UserId;
-use crate::http::query::query_value;
-
-/// Address of the first page.
-pub(super) const ADMIN: &str = "/-/admin";
 
 /// A page, by the rest of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +32,6 @@ enum AdminPage {
     Delete(UserId),
     /// The sessions of a user.
     Sessions(UserId),
-}
-
-/// Returns true for a request that a page repeats by itself, so that it does not prove that a person is there.
-pub(super) fn reloads_itself(request: &HttpRequest) -> bool {
-    request.path().trim_end_matches('/') == ADMIN && query_value(request, overview::RELOAD).is_some()
 }
 
 /// Handles `GET /-/admin...`.
@@ -102,27 +91,6 @@ impl AdminPage {
             ["users", id, "delete"] => user(id).map(Self::Delete),
             ["users", id, "sessions"] => user(id).map(Self::Sessions),
             _ => None,
-        }
-    }
-}
-
-/// Shows the pages as tabs; `present` is the rest of the address of this one.
-pub(super) fn tabs(visitor: &Visitor, present: &str) -> Markup {
-    let directory = &visitor.caller.directory;
-    let people = directory.users().filter(|user| user.bot_of.is_none()).count();
-    let tab = |rest: &str, label: &str, count: Option<usize>| {
-        html! {
-            a href={ (ADMIN) (rest) } aria-current=[(rest == present).then_some("page")] {
-                (label) @if let Some(count) = count { " " span.count { (number(count as u64)) } }
-            }
-        }
-    };
-    html! {
-        nav.tabs aria-label="Administration" {
-            (tab("", "Overview", None))
-            (tab("/groups", "Groups", Some(directory.groups().count())))
-            (tab("/users", "Users", Some(people)))
-            (tab("/audit", "Audit log", None))
         }
     }
 }

@@ -6,11 +6,10 @@ use actix_web::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::admin;
 use super::fault::Fault;
 use super::page;
 use super::pages::{PER_PAGE, links, query_of};
-use super::parts::{crumbs, tabs};
+use super::parts::{admin_tabs, top};
 use super::problem::Problem;
 use super::table::{self, Column};
 use super::visitor::Visitor;
@@ -28,9 +27,7 @@ pub(super) async fn of_group(visitor: &Visitor, path: &str, query: &str) -> Resu
     let group = visitor.own_group(path)?;
     let (status, events) = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
     let content = html! {
-        (crumbs(visitor, &group, Some("Audit")))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, &group, "audit"))
+        (top(visitor, &group, "Audit", "audit"))
         (events)
     };
     Ok(page::respond(status, &visitor.frame(), &format!("Audit of {}", group.path), &content))
@@ -41,7 +38,7 @@ pub(super) async fn of_service(visitor: &Visitor, query: &str) -> Result<HttpRes
     let (status, events) = section(visitor, None, query).await?;
     let content = html! {
         div.head { h1 { "Audit log" } }
-        (admin::tabs(visitor, "/audit"))
+        (admin_tabs(visitor, "/audit"))
         (events)
     };
     Ok(page::respond(status, &visitor.frame(), "Audit log", &content))

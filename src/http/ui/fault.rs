@@ -9,10 +9,9 @@ use actix_web::http::header::{ALLOW, HOST, HeaderName, HeaderValue, REFERER, RET
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::{Markup, html};
 
-use super::address;
+use super::address::{self, Why};
 use super::page::{self, Frame};
 use super::see;
-use super::sign_in::{self, SIGN_OUT, Why};
 use super::words::first_upper;
 use crate::http::api::ApiError;
 use crate::http::refusals::Refused;
@@ -75,7 +74,7 @@ impl Fault {
     pub(super) fn signed_out(request: &HttpRequest) -> Self {
         let kind = match (request.method().is_safe(), request.path()) {
             (true, _) => Kind::SignedOut { back: request.uri().to_string(), form: false },
-            (false, SIGN_OUT) => Kind::SignedOut { back: "/".to_owned(), form: false },
+            (false, address::SIGN_OUT) => Kind::SignedOut { back: "/".to_owned(), form: false },
             (false, _) => Kind::SignedOut { back: page_of_form(request), form: true },
         };
         Self::new(kind, Frame::of_nobody(String::new()))
@@ -200,7 +199,7 @@ impl ResponseError for Fault {
 
     fn error_response(&self) -> HttpResponse {
         if let Kind::SignedOut { back, form } = &*self.kind {
-            return see(&sign_in::address(back, form.then_some(Why::FormNotSaved)));
+            return see(&address::sign_in(back, form.then_some(Why::FormNotSaved)));
         }
         let content = html! { div.column.flow { (self.page()) } };
         let mut response = page::respond(self.status_code(), &self.frame, "Error", &content);

@@ -8,6 +8,7 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::fault::{Fault, Kind};
+use super::page::TOKEN_FIELD;
 use super::passed::SentBody;
 use super::visitor::Visitor;
 use crate::http::api::ApiError;
@@ -22,9 +23,6 @@ pub(super) struct Form {
 
 /// The fields of a form, in the order in which they were sent (`application/x-www-form-urlencoded`).
 pub(super) struct Fields(Vec<(String, String)>);
-
-/// Name of the field with the session's token.
-pub(super) const TOKEN_FIELD: &str = "csrf";
 
 impl Form {
     fn of(request: &HttpRequest) -> Result<Self, Fault> {

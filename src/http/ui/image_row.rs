@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::address;
-use super::parts::{copy_button, icon, image_prefix, image_words, short, token_field};
+use super::icons::icon;
+use super::parts::{copy_button, image_prefix, image_words, short, token_field};
 use super::visitor::Visitor;
 use super::words::{number, size, time};
 use crate::actors::images::{ImageState, ShownImage};

@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::form::TOKEN_FIELD;
-use super::parts::icon;
+use super::icons::{ICONS, icon};
 
 /// The frame of a page: what is around its content.
 #[derive(Clone, Debug)]
@@ -47,8 +46,8 @@ pub(super) struct SignedIn {
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// The shapes of all icons, which pages use by name.
-const ICONS: &str = include_str!("assets/icons.svg");
+/// Name of the field with the session's token, which every form of a session has.
+pub(super) const TOKEN_FIELD: &str = "csrf";
 
 /// Returns a page with this title and content.
 pub(super) fn show(frame: &Frame, title: &str, content: &Markup) -> HttpResponse {

@@ -1,12 +1,13 @@
-//! Parts that several pages share: icons, buttons, names of images, the way to a page, the tabs of a group. The tabs of
-//! administrators are in [`admin`](super::admin).
+//! Parts that several pages share: buttons, names of images, the way to a page, the tabs of a group and those of
+//! administrators.
 
 use maud::{Markup, html};
 
-use super::address;
-use super::form::TOKEN_FIELD;
+use super::address::{self, ADMIN};
+use super::icons::icon;
+use super::page::TOKEN_FIELD;
 use super::visitor::Visitor;
-use super::words::{share, size};
+use super::words::{number, share, size};
 use crate::domain::digest::Digest;
 use crate::domain::group::{Group, Visibility};
 use crate::domain::origin::Origin;
@@ -14,11 +15,6 @@ use crate::domain::reference::Reference;
 
 /// Number of characters of a digest that is not shown whole.
 const DIGEST_CHARS: usize = 12;
-
-/// Returns an icon, by the end of its name in `icons.svg`.
-pub(super) fn icon(name: &str) -> Markup {
-    html! { svg.icon aria-hidden="true" { use href={ "#i-" (name) } {} } }
-}
 
 /// Returns a small button that copies `text`; `label` states what that is.
 pub(super) fn copy_button(text: &str, label: &str) -> Markup {
@@ -75,6 +71,16 @@ pub(super) fn crumbs(visitor: &Visitor, group: &Group, page: Option<&str>) -> Ma
     }
 }
 
+/// Shows the top of a page of a group that has a tab: the way to the page, the path of the group, and the tabs. `tab`
+/// is the end of the address.
+pub(super) fn top(visitor: &Visitor, group: &Group, title: &str, tab: &str) -> Markup {
+    html! {
+        (crumbs(visitor, group, Some(title)))
+        div.head { h1 { (group.path) } }
+        (tabs(visitor, group, tab))
+    }
+}
+
 /// Shows the pages of a group as tabs; `present` is the end of the address of this one.
 pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str) -> Markup {
     let base = address::of_group(group.path.as_str());
@@ -88,6 +94,27 @@ pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str) -> Markup {
             @if visitor.owns(group) { (tab("tokens", "Tokens")) }
             (tab("members", "Members"))
             @if visitor.owns(group) { (tab("settings", "Settings")) (tab("audit", "Audit")) }
+        }
+    }
+}
+
+/// Shows the pages for administrators as tabs; `present` is the rest of the address of this one.
+pub(super) fn admin_tabs(visitor: &Visitor, present: &str) -> Markup {
+    let directory = &visitor.caller.directory;
+    let people = directory.users().filter(|user| user.bot_of.is_none()).count();
+    let tab = |rest: &str, label: &str, count: Option<usize>| {
+        html! {
+            a href={ (ADMIN) (rest) } aria-current=[(rest == present).then_some("page")] {
+                (label) @if let Some(count) = count { " " span.count { (number(count as u64)) } }
+            }
+        }
+    };
+    html! {
+        nav.tabs aria-label="Administration" {
+            (tab("", "Overview", None))
+            (tab("/groups", "Groups", Some(directory.groups().count())))
+            (tab("/users", "Users", Some(people)))
+            (tab("/audit", "Audit log", None))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::icon;
+use super::icons::icon;
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::CommandError;
 use crate::http::api::ApiError;

@@ -9,12 +9,12 @@ use maud::{Markup, html};
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::parts::token_field;
-use super::sessions::ListedSession;
 use super::table::{self, Column};
 use super::user_agent;
 use super::visitor::Visitor;
 use super::words::{minute, time};
 use crate::domain::user::User;
+use crate::http::sessions::ListedSession;
 
 /// Value of the field that ends all sessions but the one of the form.
 const OTHERS: &str = "others";

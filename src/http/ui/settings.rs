@@ -20,8 +20,9 @@ use maud::{Markup, html};
 use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::icons::icon;
 use super::page;
-use super::parts::{crumbs, icon, tabs};
+use super::parts::top;
 use super::problem::Problem;
 use super::visitor::Visitor;
 use crate::domain::commands::group::{self as edit, GroupChange};
@@ -136,9 +137,7 @@ impl Note {
 fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
     let problem = shown.problem.as_ref();
     html! {
-        (crumbs(visitor, group, Some("Settings")))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, group, "settings"))
+        (top(visitor, group, "Settings", "settings"))
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
         (switch::section(visitor, group))

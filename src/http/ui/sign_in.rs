@@ -11,16 +11,18 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
 use maud::{Markup, html};
 use secrecy::SecretString;
 
+use super::address::{SIGN_OUT, Why};
 use super::fields::{Field, FieldKind};
 use super::form::{self, Fields, Form};
+use super::icons::icon;
 use super::page::{self, Frame};
-use super::parts::{icon, token_field};
-use super::sessions::StartedFrom;
+use super::parts::token_field;
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::token_issuer::PasswordError;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
 use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
+use crate::http::sessions::StartedFrom;
 
 /// Maximum length of an address that is returned to, in bytes.
 const MAX_ADDRESS_BYTES: usize = 2048;
@@ -31,49 +33,6 @@ pub(super) struct Login {
     password: SecretString,
     /// The address to show afterwards.
     back: String,
-}
-
-/// Reason to sign in again, by its word in the address of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The session ended before a form was sent, which was not carried out.
-    FormNotSaved,
-    /// The user has changed the password.
-    NewPassword,
-}
-
-/// Address of the form that signs out.
-pub(super) const SIGN_OUT: &str = "/-/sign-out";
-
-/// Returns the address of the form that signs in and leads to the address `back`.
-pub(super) fn address(back: &str, why: Option<Why>) -> String {
-    let pairs = [("return", back)].into_iter().chain(why.map(|why| ("why", why.word())));
-    let query = serde_urlencoded::to_string(pairs.collect::<Vec<_>>()).unwrap_or_default();
-    format!("/-/sign-in?{query}")
-}
-
-impl Why {
-    fn parse(word: &str) -> Option<Self> {
-        [Self::FormNotSaved, Self::NewPassword].into_iter().find(|why| why.word() == word)
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::FormNotSaved => "form",
-            Self::NewPassword => "password",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Self::FormNotSaved => {
-                "Your session has ended, so nothing was saved. Sign in again: the page with the form follows."
-            }
-            Self::NewPassword => {
-                "Your password was changed. All your sessions have ended with the old one: sign in with the new one."
-            }
-        }
-    }
 }
 
 /// Reason why nobody was signed in.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::admin::ADMIN;
+use super::address::ADMIN;
 use super::fault::{Fault, Kind};
 use super::pages::query_of;
 use super::see;

@@ -9,16 +9,16 @@ use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 
-use super::admin;
+use super::address;
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
 use super::see;
-use super::sessions::{ListedSession, Session};
 use crate::auth::form_token;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed};
+use crate::http::sessions::{ListedSession, Session};
 
 /// A user who is signed in.
 pub(super) struct Visitor {
@@ -51,7 +51,7 @@ impl Visitor {
         let sessions = state.sessions.clone();
         // A page of another host of the same domain may have set a cookie of this name, too.
         let found = secrets_of(request, &state).into_iter().find_map(|secret| {
-            let session = sessions.find(&secret, Instant::now(), !admin::reloads_itself(request))?;
+            let session = sessions.find(&secret, Instant::now(), !address::reloads_itself(request))?;
             Some((secret, session))
         });
         let (secret, session) = found.ok_or_else(signed_out)?;

@@ -20,25 +20,8 @@ use tokio::time::timeout;
 
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
+use crate::server::error::TlsError;
 use crate::settings::Tls;
-
-/// Reason why TLS cannot be served with these files. The text names the setting and the file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be used.
-    #[error("server.{key}: {file} {problem}")]
-    File {
-        /// The setting.
-        key: &'static str,
-        /// The file that it names.
-        file: String,
-        /// The problem with the file.
-        problem: String,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be served: {0}")]
-    Setup(String),
-}
 
 /// Interval of reading the files. A change takes effect when two reads in a row find the same content, because both
 /// files have then been written.

@@ -1,6 +1,6 @@
 //! The comments of a TOML file, by the lines of the keys below them.
 
-use crate::settings::layers::Place;
+use crate::settings::node::Place;
 
 /// The lines of a file.
 pub(super) struct Comments(Vec<&'static str>);

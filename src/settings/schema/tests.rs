@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 
 use super::{settings_schema, state_schema};
 use crate::settings::DEFAULTS;
-use crate::settings::layers::{self, Node};
+use crate::settings::layers;
+use crate::settings::node::Node;
 use crate::settings::state::EXAMPLE;
 
 /// Returns the schema of the value at this path, without references.

@@ -10,7 +10,7 @@ use crate::domain::limits::{MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::user::Username;
 use crate::settings::SettingsError;
-use crate::settings::layers::Node;
+use crate::settings::node::Node;
 use crate::settings::repair::MAX_FAULTS;
 
 /// Adds everything that is wrong to the faults, and returns the paths of the groups by their keys.

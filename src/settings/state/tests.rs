@@ -118,7 +118,7 @@ fn every_setting_of_a_group_is_in_the_list_and_in_the_example() {
     let tree = layers::parse("company.toml", EXAMPLE).unwrap();
     for setting in SETTINGS {
         let value = &tree.at(["groups", "team", setting.key]).unwrap().value;
-        let text = if let layers::Value::Text(text) = value { text } else { panic!("{}", setting.key) };
+        let text = if let node::Value::Text(text) = value { text } else { panic!("{}", setting.key) };
         assert_eq!((setting.written)(&fields[setting.field]), json!(text));
     }
 }

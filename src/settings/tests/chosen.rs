@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::chosen_setting::ChosenValue;
-use crate::settings::layers::{Node, parse};
+use crate::settings::layers::parse;
+use crate::settings::node::Node;
 use crate::settings::secrets::SECRETS;
 
 const TEXT: &str = r#"

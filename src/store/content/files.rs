@@ -2,23 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::ContentStore;
+use super::{ContentStore, Evicted};
 use crate::domain::digest::Digest;
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
-
-/// Content that was evicted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evicted {
-    /// Number of files.
-    pub files: usize,
-    /// Their length in bytes.
-    pub bytes: u64,
-    /// Number of other files that had a record and were gone.
-    pub gone: usize,
-    /// The error of a file that could not be removed, if there was one. The others were removed all the same.
-    pub failure: Option<String>,
-}
 
 impl ContentStore {
     /// Records the files that were stored and removed since the last call, and these reads, by the digest of what was

@@ -1,36 +1,15 @@
 //! Operations that remove images, and links that nobody needs.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::ContentStore;
+use super::{ContentStore, RemovedLinks, StartedRemoval};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
-use crate::store::images::Removal;
-
-/// A removal of images that is recorded.
-#[derive(Clone, Debug)]
-pub struct StartedRemoval {
-    /// The group.
-    pub group: GroupId,
-    /// The file that records the removal.
-    pub(in crate::store) note: PathBuf,
-    pub(in crate::store) removal: Removal,
-}
-
-/// Links that were removed from a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RemovedLinks {
-    /// Their number.
-    pub links: usize,
-    /// Digests that no group can read any more.
-    pub orphans: Vec<Digest>,
-}
 
 impl ContentStore {
     /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the

@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::{self, Digesting, Entry, Lines, Position, Records, Rest, damaged};
-use super::export::{Backup, KeptEvents};
+use super::restorable::{Backup, Beside, KeptEvents};
 use crate::auth::jwt::KeySet;
 use crate::auth::sha256;
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
@@ -59,17 +59,6 @@ pub struct Snapshot {
     /// True if the journal ends with an incomplete change, which is left out. Of a running service this is a change
     /// that is not acknowledged yet; of a stopped one it is unknown whether it was.
     pub incomplete: bool,
-}
-
-/// Content of a backup beside the identities.
-#[derive(Debug, Default)]
-pub struct Beside {
-    /// The settings that differ from the defaults.
-    pub settings: Vec<ChosenSetting>,
-    /// The signing keys; `None` if they were left out.
-    pub signing_keys: Option<KeySet>,
-    /// The keys of groups' accounts; `None` if they were left out.
-    pub account_keys: Option<KeySet>,
 }
 
 pub(super) const FORMAT: &str = "dependency-proxy backup";

@@ -54,7 +54,7 @@ pub(super) use self::history::{History, Rest, read, read_up_to};
 pub(super) use self::snapshot::{
     Digesting, end_of_snapshot, is_of, position_of_snapshot, version_of, write_records, write_snapshot,
 };
-use super::events::is_key;
+use super::event_key::is_key;
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::directory::Directory;

@@ -18,8 +18,8 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
-use crate::store::content::{Grant, LookUp, Pulled};
 use crate::store::error::StoreError;
+use crate::store::grant::{Grant, LookUp, Pulled};
 use crate::store::manifests::{Manifest, ManifestStore};
 
 /// The index and the manifests.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::reserve;
 use crate::store::atomic_file;
 use crate::store::error::StoreError;
+use crate::store::reserve;
 
 /// Maximum time to wait for sled's lock on the database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::value::to_raw_value;
 
 use super::changes::Entry;
+use super::event_key::{id_in, key};
 use super::records::RecordsDatabase;
 use crate::domain::audit::Event;
 use crate::domain::id::EventId;
@@ -36,12 +37,6 @@ pub(super) struct State {
     /// The same of the sums.
     pub(super) sum_bytes: u64,
 }
-
-/// Beginning of the keys of events of changes.
-pub(super) const KEY_PREFIX: &str = "event/";
-
-/// Number of digits of a number in a key, so that keys are ordered as their numbers.
-const DIGITS: usize = 16;
 
 impl Events {
     /// Reads numbers and sizes from the database. Fails if it is damaged.
@@ -93,21 +88,4 @@ pub(super) fn following(last: Option<&String>, event: &Event) -> Result<Entry, S
     let mut state = State { last, change_bytes: 0, sum_bytes: 0 };
     let entry = state.number(std::slice::from_ref(event))?.pop();
     entry.ok_or_else(|| StoreError::Io("an audit event could not be numbered".to_owned()))
-}
-
-/// Returns the key of an event.
-pub(super) fn key(id: EventId) -> String {
-    format!("{KEY_PREFIX}{:0DIGITS$}", id.0)
-}
-
-/// Returns the number in a key. Fails if the key is not one of an event.
-pub(super) fn id_in(key: &[u8]) -> Result<EventId, StoreError> {
-    let digits = key.strip_prefix(KEY_PREFIX.as_bytes()).and_then(|digits| std::str::from_utf8(digits).ok());
-    let number = digits.and_then(|digits| digits.parse().ok()).map(EventId);
-    number.ok_or_else(|| StoreError::Damaged("an audit event has another key".to_owned()))
-}
-
-/// Returns true if this is the key of an event.
-pub(super) fn is_key(key: &str) -> bool {
-    key.starts_with(KEY_PREFIX)
 }

@@ -11,16 +11,14 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::backup::{self, Beside};
-use super::changes::{self, Entry, History, Position, Records, Rest};
-use super::events;
+use super::backup;
+use super::changes::{self, History, Position, Rest};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
+use super::restorable::{Backup, Beside, KeptEvents};
 use crate::auth::sha256;
-use crate::domain::audit::Event;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record};
-use crate::domain::id::InstallationId;
 use crate::store::atomic_file::{self, NewFile};
 use crate::store::error::StoreError;
 
@@ -55,41 +53,6 @@ pub(super) enum Exported {
     Unnumbered,
     /// The export was made at this position.
     At(Position),
-}
-
-/// Identities that can be restored.
-#[derive(Debug)]
-pub struct Backup {
-    /// All identities.
-    pub directory: Directory,
-    /// The audit events of their changes.
-    pub events: KeptEvents,
-    /// Number of the last change in it; 0 if it is not recorded.
-    pub number: u64,
-    /// The installation that it belongs to; `None` if it is not recorded.
-    pub installation: Option<InstallationId>,
-    /// True if the last change is incomplete and was left out, as in a copy of a journal that was taken while it
-    /// was in use.
-    pub incomplete: bool,
-    /// Settings and signing keys, which only a file of `backup` has.
-    pub beside: Beside,
-}
-
-/// The audit events in a backup, as they are stored.
-#[derive(Debug, Default)]
-pub struct KeptEvents(pub(super) Records);
-
-impl KeptEvents {
-    /// Adds an event after the others.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it cannot be serialised.
-    pub fn add(&mut self, event: &Event) -> Result<(), StoreError> {
-        let Entry { key, value } = events::following(self.0.keys().next_back(), event)?;
-        self.0.extend(value.map(|value| (key, value)));
-        Ok(())
-    }
 }
 
 impl Export {

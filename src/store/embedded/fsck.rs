@@ -11,7 +11,6 @@
 //! | [`mod@repair`], [`quarantine`] | what `--repair` does, and the folder in which it keeps what is broken |
 
 mod content;
-mod finding;
 mod identities;
 mod index_copy;
 mod quarantine;
@@ -20,10 +19,10 @@ mod small_files;
 
 use std::path::{Path, PathBuf};
 
-pub use self::content::Content;
-pub use self::finding::{Entry, Finding, Findings};
 pub use self::quarantine::Quarantined;
 pub use self::repair::{RepairError, Repaired, quarantine_folder, repair};
+pub use super::content_files::Content;
+pub use super::finding::{Entry, Finding, Findings};
 
 use self::index_copy::IndexCopy;
 use crate::domain::directory::Directory;

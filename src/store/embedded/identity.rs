@@ -16,13 +16,13 @@ use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use super::recovery::{self, Files};
-use super::reserve::Reserve;
 use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Write};
 use crate::domain::id::CredentialId;
 use crate::domain::last_use::LastUse;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
+use crate::store::reserve::Reserve;
 
 /// The open store of identities. All methods block.
 pub struct EmbeddedIdentities {

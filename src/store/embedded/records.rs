@@ -16,7 +16,7 @@ use sled::Batch;
 
 use super::changes::{self, Entry, Position, Records};
 use super::database::Database;
-use super::events::is_key;
+use super::event_key::is_key;
 use crate::domain::directory::Directory;
 use crate::domain::id::CredentialId;
 use crate::domain::last_use::LastUse;

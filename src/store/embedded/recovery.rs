@@ -26,13 +26,14 @@ mod completion;
 mod files;
 mod found;
 mod newest;
+mod present;
 mod replacement;
 mod takeover;
 
 use std::io;
 
 pub(super) use self::files::Files;
-pub use self::files::Present;
+pub use self::present::Present;
 pub(super) use self::replacement::Replacement;
 
 use self::agreement::Agreement;
@@ -41,10 +42,10 @@ use super::changes::{self, History, Rest};
 use super::export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
-use super::reserve;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 use crate::store::error::{OpenError, StoreError};
+use crate::store::reserve;
 
 /// The highest numbers that any of the files knows, including damaged ones.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
-use crate::store::content::Grant;
+use crate::store::grant::Grant;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
 use crate::store::images::{GroupTotals, ImageKey, Pulls};

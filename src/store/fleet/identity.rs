@@ -23,7 +23,7 @@ use crate::domain::fleet::validity::Bound;
 use crate::domain::id::ReplicaId;
 use crate::store::entry::{Entry, parse};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::identities::Snapshot;
+use crate::store::snapshot::Snapshot;
 
 /// The identities of a fleet, as one replica reads and changes them. Cheap to clone.
 #[derive(Clone)]

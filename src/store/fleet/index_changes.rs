@@ -10,7 +10,7 @@ use super::index::{Additions, FleetIndex, text_of};
 use super::run_on;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
-use crate::store::content::{Grant, Pulled};
+use crate::store::grant::{Grant, Pulled};
 use crate::store::error::{FleetError, StoreError};
 
 /// The queue of changes.

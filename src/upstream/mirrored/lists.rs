@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::mirror::{Item, Mirror};
+use super::mirror::Mirror;
 use super::{Registry, by};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
@@ -13,6 +13,7 @@ use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::list::ListPage;
+use crate::upstream::mirror_state::Item;
 use crate::upstream::registry::RegistryClient;
 
 impl Registry {

@@ -8,27 +8,21 @@
 //! | the content breaks off | is skipped for a while |
 //! | content with another digest or length | is skipped for this content for an hour |
 
-mod health;
-mod item;
-
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
 use url::Url;
 
-pub(super) use self::item::Item;
-pub use self::item::{MirrorContent, UsedMirrors};
-
-use self::health::{Finding, Health};
 use crate::domain::digest::Digest;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::content::{self, Content, ManifestHead};
 use crate::upstream::error::UpstreamError;
+use crate::upstream::mirror_state::{Finding, Item, MirrorContent, MirrorState, finding};
 use crate::upstream::registry::RegistryClient;
 
 /// Maximum length in bytes of a manifest that is read to its end before another registry can follow. Longer ones need a
@@ -38,15 +32,14 @@ const MAX_READ_BYTES: u64 = 64 << 10;
 /// A mirror and its health.
 pub(super) struct Mirror {
     client: RegistryClient,
-    labels: [(&'static str, String); 2],
-    health: Mutex<Health>,
+    state: Arc<MirrorState>,
 }
 
 impl Mirror {
     /// Creates a mirror of this upstream that works.
     pub(super) fn new(client: RegistryClient, upstream: UpstreamName) -> Arc<Self> {
-        let labels = [("upstream", upstream.to_string()), ("mirror", place_of(client.url()))];
-        Arc::new(Self { client, labels, health: Mutex::default() })
+        let state = MirrorState::new(&upstream, place_of(client.url()));
+        Arc::new(Self { client, state })
     }
 
     /// Returns the client of the mirror.
@@ -66,13 +59,13 @@ impl Mirror {
         });
         let head = head.await?;
         if head.confirmed().is_some() {
-            self.works();
+            self.state.works();
         }
         Some(head)
     }
 
     /// Requests a manifest. A short one is read to its end, so that another registry can follow if it breaks off.
-    pub(super) async fn manifest(self: &Arc<Self>, origin: &Origin, reference: &Reference) -> Option<Content> {
+    pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Option<Content> {
         let item = Item::of(origin, reference);
         let content = self.attempt(origin, &item, async |client, origin| {
             let content = client.manifest(origin, reference).await?;
@@ -89,7 +82,7 @@ impl Mirror {
     }
 
     /// Requests a blob from the offset `from`.
-    pub(super) async fn blob(self: &Arc<Self>, origin: &Origin, digest: &Digest, from: u64) -> Option<Content> {
+    pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Option<Content> {
         let item = Item::Digest(*digest);
         let content =
             self.attempt(origin, &item, async |client, origin| client.blob(origin, digest, from).await).await?;
@@ -98,12 +91,7 @@ impl Mirror {
     }
 
     /// Requests a range of a blob.
-    pub(super) async fn blob_range(
-        self: &Arc<Self>,
-        origin: &Origin,
-        digest: &Digest,
-        range: &Range<u64>,
-    ) -> Option<Content> {
+    pub(super) async fn blob_range(&self, origin: &Origin, digest: &Digest, range: &Range<u64>) -> Option<Content> {
         let item = Item::Digest(*digest);
         let content = self.attempt(origin, &item, async |client, origin| {
             client.blob_range(origin, digest, range).await?.ok_or(UpstreamError::WrongRange)
@@ -120,7 +108,7 @@ impl Mirror {
         send: impl AsyncFnOnce(&RegistryClient, &Origin) -> Result<T, UpstreamError>,
     ) -> Option<T> {
         let response = self.attempt(origin, item, send).await?;
-        self.works();
+        self.state.works();
         Some(response)
     }
 
@@ -132,11 +120,11 @@ impl Mirror {
         item: &Item,
         send: impl AsyncFnOnce(&RegistryClient, &Origin) -> Result<T, UpstreamError>,
     ) -> Option<T> {
-        if !self.health().admits(item, Instant::now()) {
-            self.count("skipped");
+        if !self.state.health().admits(item, Instant::now()) {
+            self.state.count("skipped");
             return None;
         }
-        let mut pending = Pending { mirror: self, outcome: "given_up" };
+        let mut pending = Pending { mirror: &self.state, outcome: "given_up" };
         let origin = if self.client.has_accounts() {
             Cow::Borrowed(origin)
         } else {
@@ -152,13 +140,13 @@ impl Mirror {
             }
             Err(error) => error,
         };
-        pending.outcome = match health::finding(&error) {
+        pending.outcome = match finding(&error) {
             Finding::Works => {
-                self.works();
+                self.state.works();
                 if error == UpstreamError::NotFound { "not_found" } else { "refused" }
             }
             Finding::Fails => {
-                self.fails(&error);
+                self.state.fails(&error);
                 "failed"
             }
             Finding::Nothing => "failed",
@@ -170,7 +158,7 @@ impl Mirror {
     fn check(&self, claimed: Option<Digest>, reference: &Reference) -> Result<(), UpstreamError> {
         match (claimed, reference) {
             (Some(claimed), Reference::Digest(requested)) if claimed != *requested => {
-                self.report_wrong(&Item::Digest(*requested));
+                self.state.report_wrong(&Item::Digest(*requested));
                 Err(UpstreamError::InvalidResponse { what: "another digest than the requested one" })
             }
             _ => Ok(()),
@@ -178,10 +166,10 @@ impl Mirror {
     }
 
     /// Returns the content, whose end shows whether the mirror works. `length` is that of the stream, if it is known.
-    fn watched(self: &Arc<Self>, content: Content, item: Item, length: Option<u64>) -> Content {
-        let mirror = self.clone();
+    fn watched(&self, content: Content, item: Item, length: Option<u64>) -> Content {
+        let mirror = self.state.clone();
         let stream =
-            stream::unfold((content.stream, self.clone(), 0), move |(mut stream, mirror, mut received)| async move {
+            stream::unfold((content.stream, mirror.clone(), 0), move |(mut stream, mirror, mut received)| async move {
                 let next = stream.next().await;
                 match &next {
                     Some(Ok(bytes)) => received += bytes.len() as u64,
@@ -197,66 +185,9 @@ impl Mirror {
     }
 }
 
-impl Mirror {
-    fn works(&self) {
-        if self.health().works() {
-            tracing::info!("the mirror {} of {} works again", self.name(), self.upstream());
-        }
-        self.skipped_gauge().set(0.0);
-    }
-
-    fn fails(&self, error: &UpstreamError) {
-        if self.health().fails(Instant::now()) {
-            tracing::warn!("the mirror {} of {} is skipped for a while: {error}", self.name(), self.upstream());
-        }
-        self.skipped_gauge().set(1.0);
-    }
-
-    fn report_wrong(&self, item: &Item) {
-        self.count("wrong");
-        if self.health().report_wrong(item, Instant::now()) {
-            tracing::warn!(
-                content = ?item,
-                "the mirror {} of {} sent wrong content, which is not requested from it for an hour",
-                self.name(),
-                self.upstream()
-            );
-        }
-    }
-
-    fn count(&self, outcome: &'static str) {
-        let [upstream, mirror] = self.labels.clone();
-        let labels = [upstream, mirror, ("outcome", outcome.to_owned())];
-        metrics::counter!("dependency_proxy_mirror_requests_total", &labels).increment(1);
-    }
-
-    fn skipped_gauge(&self) -> metrics::Gauge {
-        metrics::gauge!("dependency_proxy_mirror_skipped", &self.labels)
-    }
-
-    fn upstream(&self) -> &str {
-        &self.labels[0].1
-    }
-
-    fn name(&self) -> &str {
-        &self.labels[1].1
-    }
-
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Mirror {
-    /// Resets the gauge: a mirror that is not configured any more is not skipped.
-    fn drop(&mut self) {
-        self.skipped_gauge().set(0.0);
-    }
-}
-
 /// A request under way. On drop it is counted, and the next probe may be sent.
 struct Pending<'a> {
-    mirror: &'a Mirror,
+    mirror: &'a MirrorState,
     outcome: &'static str,
 }
 

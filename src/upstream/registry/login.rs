@@ -28,7 +28,7 @@ use super::requests::with_timeout;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
 use crate::domain::takeover::Credential;
-use crate::upstream::accounts::Credentials;
+use crate::upstream::known_account::Credentials;
 use crate::upstream::response::{self, Refusal};
 use crate::upstream::token_realm;
 

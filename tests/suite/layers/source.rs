@@ -42,13 +42,20 @@ fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder =
         if stem == "mod" || stem == "lib" { path.parent().unwrap().to_owned() } else { path.with_extension("") };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
-    let names =
-        declared.filter_map(|pair| pair[1].strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| name.to_owned()));
+    let marked = (0..lines.len()).filter(|at| lines[*at] == "#[cfg(test)]");
+    // Other attributes may stand between.
+    let declared = marked.filter_map(|at| lines[at..].iter().find(|line| !line.starts_with("#[")));
+    let names = declared.filter_map(|line| line.strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| name));
     names.map(|name| folder.join(name)).collect()
 }
 
 impl Source {
+    /// Returns the module: the names on the way to it from the crate root.
+    pub(super) fn module(&self) -> Vec<String> {
+        let path = self.below_src().trim_end_matches(".rs").trim_end_matches("/mod");
+        path.split('/').filter(|name| *name != "lib").map(str::to_owned).collect()
+    }
+
     /// Returns the layer: the first name below `src`.
     pub(super) fn layer(&self) -> &str {
         self.below_src().split('/').next().unwrap().trim_end_matches(".rs")
@@ -87,22 +94,25 @@ impl Source {
         self.below_src().trim_end_matches(".rs").trim_end_matches("/mod").split('/').count()
     }
 
-    /// Returns the lines of code with their numbers. A `use` over several lines is joined to its first.
-    fn code(&self) -> Vec<(usize, String)> {
+    /// Returns the lines of code with their numbers, without items for tests. A `use` over several lines is joined to
+    /// its first.
+    pub(super) fn code(&self) -> Vec<(usize, String)> {
         let mut lines: Vec<(usize, String)> = Vec::new();
-        let mut open = false;
+        let (mut open, mut for_tests) = (false, false);
         for (number, line) in self.text.lines().enumerate() {
-            if line.starts_with("#[cfg(test)]")
-                && !self.text.lines().nth(number + 1).is_some_and(|next| next.ends_with(';'))
-            {
-                break;
+            for_tests |= line == "#[cfg(test)]";
+            if for_tests {
+                let ends = line == "}" || line.ends_with("{}") || line.ends_with(';');
+                for_tests = line.starts_with([' ', '#']) || !ends;
+                continue;
             }
             let code = without_strings_and_comments(line);
             match lines.last_mut() {
                 Some((_, last)) if open => last.push_str(code.trim()),
                 _ => lines.push((number + 1, code.clone())),
             }
-            let starts = code.trim_start().trim_start_matches("pub ").starts_with("use ");
+            let item = code.trim_start();
+            let starts = item.starts_with("use ") || (item.starts_with("pub") && item.contains(" use "));
             open = (open || starts) && !code.contains(';');
         }
         lines

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ContentKind, UpstreamRequest};
-use crate::actors::upstream_fetcher::limits::Pool;
+use crate::actors::upstream_fetcher::permits::Pool;
 use crate::domain::deadlines;
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};

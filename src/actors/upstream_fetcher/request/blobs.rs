@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{ContentKind, UpstreamRequest, Urgency};
-use crate::actors::upstream_fetcher::limits::{Pool, UpstreamPermit};
+use crate::actors::upstream_fetcher::permits::{Pool, UpstreamPermit};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ContentKind, UpstreamRequest};
-use crate::actors::upstream_fetcher::limits::Pool;
+use crate::actors::upstream_fetcher::permits::Pool;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;

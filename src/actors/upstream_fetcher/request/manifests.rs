@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ContentKind, UpstreamRequest, Urgency, Verdict};
-use crate::actors::upstream_fetcher::limits::{Pool, UpstreamPermit};
+use crate::actors::upstream_fetcher::permits::{Pool, UpstreamPermit};
 use crate::domain::deadlines;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;

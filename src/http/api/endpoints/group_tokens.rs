@@ -3,7 +3,7 @@
 use super::personal_tokens::{DESCRIPTION, EXPIRES_AT, EXTENSION, NAME, REVOKED, ROTATION, SCOPES, SEARCH, STATE};
 use crate::http::api::endpoint::parameter::Parameter;
 use crate::http::api::endpoint::{Access, Endpoint};
-use crate::http::api::{group_tokens as tokens, losses};
+use crate::http::api::{group_tokens as tokens, previews};
 
 const FILTERS: &[Parameter] = &[STATE, REVOKED, SEARCH, INCLUDE_DELETED];
 const NEW: &[Parameter] = &[
@@ -42,7 +42,7 @@ pub(super) fn all() -> Vec<Endpoint> {
         Endpoint::delete("/groups/{id}/access_tokens/{token_id}", tokens::revoke)
             .summary("Revokes a group access token and everything that it made, and deletes its bot")
             .by(Access::Owner),
-        Endpoint::get("/groups/{id}/access_tokens/{token_id}/revocation", losses::of_group_token)
+        Endpoint::get("/groups/{id}/access_tokens/{token_id}/revocation", previews::of_group_token)
             .summary("Lists what ends with a group access token that is revoked")
             .by(Access::Owner),
         Endpoint::post("/groups/{id}/access_tokens/{token_id}/rotate", tokens::rotate)

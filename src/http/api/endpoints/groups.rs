@@ -2,7 +2,7 @@
 
 use crate::http::api::endpoint::parameter::Parameter;
 use crate::http::api::endpoint::{Access, Endpoint};
-use crate::http::api::{groups, losses};
+use crate::http::api::{groups, previews};
 
 const FILTERS: &[Parameter] = &[
     SEARCH,
@@ -98,7 +98,7 @@ pub(super) fn all() -> Vec<Endpoint> {
             .summary("Moves a group below another one that the caller owns; only administrators move one to the top")
             .by(Access::Owner)
             .takes(TRANSFER),
-        Endpoint::get("/groups/{id}/deletion", losses::of_group)
+        Endpoint::get("/groups/{id}/deletion", previews::of_group)
             .summary("Returns what would go with a group that is deleted")
             .by(Access::Owner),
         Endpoint::get("/groups/{id}/subgroups", groups::subgroups)

@@ -2,7 +2,7 @@
 
 use crate::http::api::endpoint::parameter::Parameter;
 use crate::http::api::endpoint::{Access, Endpoint};
-use crate::http::api::{explanation, groups, images, losses, pulls, warming};
+use crate::http::api::{explanation, groups, images, previews, pulls, warming};
 
 const CACHE: &str = "/groups/{id}/dependency_proxy/cache";
 const IMAGES: &str = "/groups/{id}/dependency_proxy/images";
@@ -83,7 +83,7 @@ fn of_pulls_and_cache() -> Vec<Endpoint> {
             .by(Access::Owner)
             .takes(PULL)
             .may_refuse(503),
-        Endpoint::get(CACHE, losses::of_cache).summary("Shows what a purge would remove").by(Access::Owner),
+        Endpoint::get(CACHE, previews::of_cache).summary("Shows what a purge would remove").by(Access::Owner),
         Endpoint::delete(CACHE, groups::purge).summary("Purges all that a group has cached").by(Access::Owner),
     ]
 }

@@ -2,7 +2,7 @@
 
 use crate::http::api::endpoint::parameter::Parameter;
 use crate::http::api::endpoint::{Access, Endpoint};
-use crate::http::api::{losses, own_token, personal_tokens as tokens};
+use crate::http::api::{own_token, personal_tokens as tokens, previews};
 
 const NEW: &[Parameter] = &[NAME, DESCRIPTION, SCOPES, EXPIRES_AT];
 const FILTERS: &[Parameter] = &[
@@ -87,7 +87,7 @@ fn by_number() -> Vec<Endpoint> {
         Endpoint::delete("/personal_access_tokens/{id}", tokens::revoke)
             .summary("Revokes a token and everything that it made")
             .by(Access::SelfOrAdministrator),
-        Endpoint::get("/personal_access_tokens/{id}/revocation", losses::of_token)
+        Endpoint::get("/personal_access_tokens/{id}/revocation", previews::of_token)
             .summary("Lists what ends with a token that is revoked")
             .by(Access::SelfOrAdministrator),
         Endpoint::post("/personal_access_tokens/{id}/rotate", tokens::rotate)

@@ -2,7 +2,7 @@
 
 use crate::http::api::endpoint::parameter::Parameter;
 use crate::http::api::endpoint::{Access, Endpoint};
-use crate::http::api::{losses, members, own_password, users};
+use crate::http::api::{members, own_password, previews, users};
 
 const OWN_PASSWORD: &[Parameter] = &[
     Parameter::secret("current_password", "The present password; a wrong one counts as a failed login").required(),
@@ -75,7 +75,7 @@ pub(super) fn all() -> Vec<Endpoint> {
             .by(Access::Administrator)
             .takes(DELETION)
             .may_refuse(409),
-        Endpoint::get("/users/{id}/deletion", losses::of_user)
+        Endpoint::get("/users/{id}/deletion", previews::of_user)
             .summary("Returns what would go with a user who is deleted")
             .by(Access::Administrator)
             .takes(DELETION)

@@ -30,8 +30,8 @@ use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
-use crate::http::api::caller::Identities;
 use crate::http::api::configure;
+use crate::http::api::identities::Identities;
 use crate::http::api::pace::Pace;
 use crate::http::api::state::ApiState;
 

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::ADMIN;
 use crate::actors::images::RunningDownload;
 use crate::domain::speed::time_left;
+use crate::http::ui::address::ADMIN;
 use crate::http::ui::parts::short;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::words::{duration, number, size};

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
-use super::tabs;
 use crate::actors::images::KnownTotals;
 use crate::domain::group::Group;
 use crate::domain::traffic::Traffic;
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::pages::{Part, search_form};
-use crate::http::ui::parts::{path_words, stored};
+use crate::http::ui::parts::{admin_tabs, path_words, stored};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{number, percent};
@@ -41,7 +40,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     }
     let content = html! {
         div.head { h1 { "Groups" } }
-        (tabs(visitor, "/groups"))
+        (admin_tabs(visitor, "/groups"))
         section aria-labelledby="list" {
             h2.unseen #list { "All groups" }
             (tools(&part.search))

@@ -5,20 +5,19 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use maud::{Markup, html};
 
-use super::{downloads, queues, registries, tabs};
+use super::{downloads, queues, registries};
 use crate::actors::images::StoreSizes;
 use crate::actors::upstream_fetcher::AccountState;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
+use crate::http::ui::address::RELOAD;
 use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::icons::icon;
 use crate::http::ui::page;
-use crate::http::ui::parts::icon;
+use crate::http::ui::parts::admin_tabs;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{first_upper, number, share, size};
-
-/// Name of the parameter with which the page loads itself again.
-pub(super) const RELOAD: &str = "reload";
 
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";
@@ -33,7 +32,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     let accounts = visitor.caller.state.upstream.states().await;
     let content = html! {
         div.head { h1 { "Administration" } }
-        (tabs(visitor, ""))
+        (admin_tabs(visitor, ""))
         (attention(&problems, &accounts))
         (figures(visitor, &traffic))
         (store(&sizes))

@@ -10,7 +10,7 @@ use crate::domain::directory::Directory;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::http::api::{Caller, upstreams};
-use crate::http::ui::parts::icon;
+use crate::http::ui::icons::icon;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::words::{number, share};
 

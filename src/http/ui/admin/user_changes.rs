@@ -7,7 +7,6 @@ use actix_web::http::StatusCode;
 use maud::{Markup, html};
 use secrecy::SecretString;
 
-use super::{ADMIN, tabs};
 use crate::domain::commands::user::{NewUser, owned_by_nobody_else};
 use crate::domain::group::Group;
 use crate::domain::id::UserId;
@@ -15,13 +14,13 @@ use crate::domain::token::TokenOwner;
 use crate::domain::user::User;
 use crate::http::api::losses::{self, Lost};
 use crate::http::api::{ApiError, user_changes as edit};
-use crate::http::ui::address;
+use crate::http::ui::address::{self, ADMIN};
 use crate::http::ui::fault::{Fault, Kind};
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::losses as shown;
 use crate::http::ui::page;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::{admin_tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::session_list;
 use crate::http::ui::visitor::Visitor;
@@ -80,7 +79,7 @@ impl Typed {
 fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
     html! {
         h1 { "New user" }
-        (tabs(visitor, "/users"))
+        (admin_tabs(visitor, "/users"))
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (ADMIN) "/users/new" } {
             (token_field(visitor))
@@ -190,7 +189,7 @@ pub(super) fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fa
     let (name, sessions) = (user.username.as_str(), session_list::of(visitor, &user));
     let content = html! {
         h1 { "Where " (name) " is signed in" }
-        (tabs(visitor, "/users"))
+        (admin_tabs(visitor, "/users"))
         section aria-labelledby="list" {
             h2.unseen #list { "Sessions" }
             @if sessions.is_empty() {

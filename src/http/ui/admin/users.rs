@@ -5,14 +5,14 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use maud::{Markup, html};
 
-use super::tabs;
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::User;
 use crate::http::api::last_use;
 use crate::http::query::value_in;
+use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::pages::{Part, search_form};
-use crate::http::ui::parts::{icon, token_field};
+use crate::http::ui::parts::{admin_tabs, token_field};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, number, time};
@@ -60,7 +60,7 @@ pub(super) fn show(visitor: &Visitor, query: &str) -> HttpResponse {
     users.sort_by_cached_key(|user| user.username.folded());
     let content = html! {
         div.head { h1 { "Users" } }
-        (tabs(visitor, "/users"))
+        (admin_tabs(visitor, "/users"))
         section aria-labelledby="list" {
             h2.unseen #list { "All users" }
             (tools(visitor, &part.search, filter, word))

@@ -11,8 +11,9 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
+use crate::http::ui::icons::icon;
 use crate::http::ui::pages::Part;
-use crate::http::ui::parts::{crumbs, icon, tabs, token_field};
+use crate::http::ui::parts::{token_field, top};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::table::{self, Column};
@@ -25,9 +26,7 @@ pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed,
     let (total, base) = (people.len(), address_of(group));
     people.retain(|(name, _)| name.to_lowercase().contains(&part.search));
     html! {
-        (crumbs(visitor, group, Some("Members")))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, group, "members"))
+        (top(visitor, group, "Members", "members"))
         @if let Some(problem) = problem { (problem.note()) }
         @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
         section aria-labelledby="list" {

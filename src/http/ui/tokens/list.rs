@@ -10,9 +10,10 @@ use super::Owner;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api;
+use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::pages::Part;
-use crate::http::ui::parts::{crumbs, icon, tabs};
+use crate::http::ui::parts::top;
 use crate::http::ui::see;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
@@ -27,9 +28,7 @@ pub(super) fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpRespons
         return see("/-/account");
     };
     let content = html! {
-        (crumbs(visitor, group, Some("Tokens")))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, group, "tokens"))
+        (top(visitor, group, "Tokens", "tokens"))
         section aria-labelledby="list" {
             div.head {
                 h2 #list { "Tokens that belong to " (group.path) }

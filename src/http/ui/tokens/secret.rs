@@ -8,9 +8,10 @@ use super::Owner;
 use super::list::may;
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::losses::Lost;
+use crate::http::ui::icons::icon;
 use crate::http::ui::losses;
 use crate::http::ui::page;
-use crate::http::ui::parts::{code, icon};
+use crate::http::ui::parts::code;
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::words::{day, minute};
 

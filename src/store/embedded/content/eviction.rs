@@ -8,10 +8,10 @@ use std::sync::PoisonError;
 use super::EmbeddedContent;
 use crate::domain::digest::Digest;
 use crate::store::blobs::BlobFiles;
-use crate::store::content::Evicted;
 use crate::store::damage::{self, Kind};
 use crate::store::embedded::index::Evictable;
 use crate::store::error::StoreError;
+use crate::store::outcomes::Evicted;
 use crate::store::usage::{FileKind, StoredFile};
 
 /// Maximum number of selections for one eviction, where files cannot be removed.

@@ -14,10 +14,10 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::atomic_file;
-use crate::store::content::StartedRemoval;
 use crate::store::embedded::index::{LinksToRemove, RemovedLinks};
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, Removal};
+use crate::store::outcomes::StartedRemoval;
 
 /// Number of attempts to remove links without keeping others waiting, while others change the same.
 const MAX_PREPARATIONS: usize = 4;

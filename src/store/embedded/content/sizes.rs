@@ -95,8 +95,8 @@ mod tests {
     use super::*;
     use crate::domain::manifest::ACCEPTED;
     use crate::domain::origin::{Account, Origin};
-    use crate::store::content::{Grant, Pulled};
     use crate::store::embedded::index::{Index, PageOf};
+    use crate::store::grant::{Grant, Pulled};
     use crate::store::images::ImageOrder;
     use crate::store::link::{Link, TagEntry};
     use crate::store::manifests::{Manifest, ManifestStore};

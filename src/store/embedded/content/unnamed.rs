@@ -16,9 +16,9 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::manifest;
 use crate::domain::origin::Origin;
-use crate::store::content::RemovedLinks;
 use crate::store::error::StoreError;
 use crate::store::images::ImageKey;
+use crate::store::outcomes::RemovedLinks;
 
 /// Blobs and manifests that one manifest names, all of them.
 type Names = (Vec<Digest>, Vec<Digest>);
@@ -151,8 +151,8 @@ mod tests {
     use crate::domain::manifest::ACCEPTED;
     use crate::domain::origin::Account;
     use crate::domain::reference::Reference;
-    use crate::store::content::{Grant, Pulled};
     use crate::store::embedded::index::Index;
+    use crate::store::grant::{Grant, Pulled};
     use crate::store::link::{Link, TagEntry};
     use crate::store::manifests::{Manifest, ManifestStore};
     use crate::store::usage::{FileKind, StoredFile};

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Findings, Progress, Report};
+use super::{Content, Finding, Findings, Progress, Report};
 use crate::auth::sha256::{self, Hasher};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
@@ -15,14 +15,7 @@ use crate::store::embedded::content::names;
 use crate::store::embedded::index::Comparison;
 use crate::store::error::StoreError;
 use crate::store::manifests::{self, Manifest};
-use crate::store::usage::{FileKind, StoredFile};
-
-/// The files of blobs and manifests that have the name of a digest, with their lengths in bytes.
-#[derive(Debug, Default)]
-pub struct Content {
-    blobs: HashMap<Digest, u64>,
-    manifests: HashMap<Digest, u64>,
-}
+use crate::store::usage::FileKind;
 
 /// Number of bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -31,20 +24,6 @@ const CHUNK_BYTES: usize = 1 << 20;
 struct Folder {
     path: PathBuf,
     kind: FileKind,
-}
-
-impl Content {
-    /// Returns the file of a digest. The same content can be stored as a blob and as a manifest.
-    pub(in crate::store::embedded) fn file(&self, digest: &Digest, prefers_manifest: bool) -> Option<StoredFile> {
-        let of = |kind, files: &HashMap<Digest, u64>| files.get(digest).map(|size| StoredFile { kind, size: *size });
-        let (blob, manifest) = (of(FileKind::Blob, &self.blobs), of(FileKind::Manifest, &self.manifests));
-        if prefers_manifest { manifest.or(blob) } else { blob.or(manifest) }
-    }
-
-    /// Returns all digests, each once, in no particular order.
-    pub(in crate::store::embedded) fn digests(&self) -> impl Iterator<Item = &Digest> {
-        self.blobs.keys().chain(self.manifests.keys().filter(|digest| !self.blobs.contains_key(digest)))
-    }
 }
 
 impl Folder {

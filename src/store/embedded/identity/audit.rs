@@ -7,7 +7,8 @@ use crate::domain::audit::query::{EventPart, EventQuery};
 use crate::domain::audit::retention::{EventRetention, PrunedEvents};
 use crate::domain::id::EventId;
 use crate::store::embedded::changes::Entry;
-use crate::store::embedded::events::{bytes_of, key};
+use crate::store::embedded::event_key::key;
+use crate::store::embedded::events::bytes_of;
 use crate::store::embedded::records::SizedEvent;
 use crate::store::error::StoreError;
 

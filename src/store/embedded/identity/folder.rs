@@ -6,10 +6,10 @@ use super::EmbeddedIdentities;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 use crate::store::embedded::changes::{self, Position};
-use crate::store::embedded::export::KeptEvents;
 use crate::store::embedded::recovery::{self, Files, Present, Replacement};
-use crate::store::embedded::reserve::Reserve;
+use crate::store::embedded::restorable::KeptEvents;
 use crate::store::error::{OpenError, StoreError};
+use crate::store::reserve::Reserve;
 
 /// Gap between the last known change and the first change of a restored store, so that no new change gets the
 /// number of one that was made after the backup.

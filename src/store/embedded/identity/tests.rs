@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use super::*;
 use crate::domain::directory::{Record, RecordKey, Service};
 use crate::domain::last_use::AddressUse;
-use crate::store::embedded::export::{self, KeptEvents};
+use crate::store::embedded::export;
+use crate::store::embedded::restorable::KeptEvents;
 
 fn service(last_user: u64) -> Record {
     Record::Service(Service { last_user, ..Service::default() })

@@ -16,7 +16,8 @@ use super::{ImageFile, Index, LinkFile, StoreError, Summary, file_record, key, r
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Tag;
-use crate::store::embedded::fsck::{Content, Entry, Finding, Findings};
+use crate::store::embedded::content_files::Content;
+use crate::store::embedded::finding::{Entry, Finding, Findings};
 use crate::store::embedded::index::ImageRecord;
 use crate::store::images::{GroupTotals, ImageKey};
 use crate::store::link::{Link, TagEntry};

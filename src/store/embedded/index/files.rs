@@ -11,7 +11,7 @@ use super::trust::Trust;
 use super::{Index, StoreError};
 use crate::domain::digest::Digest;
 use crate::domain::eviction::{Age, Selection, Use};
-use crate::store::embedded::reserve;
+use crate::store::reserve;
 use crate::store::usage::{FileChange, FileKind, StoredFile, Totals, Usage};
 
 /// Key of the [`Age`] of the cache.

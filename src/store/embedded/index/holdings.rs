@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{Index, StoreError, image_files, index_file, link_files};
 use crate::domain::id::GroupId;
-use crate::store::content::Holdings;
+use crate::store::outcomes::Holdings;
 
 impl Index {
     /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not

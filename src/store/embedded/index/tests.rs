@@ -7,7 +7,10 @@ mod links;
 mod purge;
 mod rebuild;
 mod small_files;
+mod totals;
 mod unreadable;
+
+use std::fs;
 
 use jiff::Timestamp;
 
@@ -15,6 +18,7 @@ use super::*;
 use crate::domain::digest::Digest;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::{Reference, Tag};
+use crate::store::images::GroupTotals;
 use crate::store::link::{Link, TagEntry};
 
 const A: GroupId = GroupId(1);
@@ -25,6 +29,19 @@ const REFERENCED: Link = Link::referenced(Some(7));
 
 fn origin(account: Account) -> Origin {
     Origin { upstream: "docker.io".parse().unwrap(), account, repository: "library/alpine".parse().unwrap() }
+}
+
+fn opened(data: &Path) -> (Index, Usage) {
+    let usage = Usage::default();
+    (Index::open(data, data).unwrap().counted_in(&usage), usage)
+}
+
+fn totals(index: &Index, group: GroupId) -> GroupTotals {
+    index.totals().unwrap().unwrap().get(&group).copied().unwrap_or_default()
+}
+
+fn tag(name: &str) -> Tag {
+    name.parse().unwrap()
 }
 
 fn digest(byte: u8) -> Digest {

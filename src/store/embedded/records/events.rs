@@ -8,7 +8,7 @@ use crate::domain::audit::query::{EventPart, EventQuery};
 use crate::domain::audit::retention::{HeldEvent, Holder, surplus};
 use crate::domain::id::EventId;
 use crate::store::embedded::changes::Entry;
-use crate::store::embedded::events::{KEY_PREFIX, id_in, key};
+use crate::store::embedded::event_key::{KEY_PREFIX, id_in, key};
 use crate::store::error::StoreError;
 
 /// An event as it is stored.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::Files;
+use super::files::Files;
 use crate::store::embedded::changes::{self, History, Position};
 use crate::store::embedded::export::{self, Exported};
 use crate::store::embedded::records::RecordsDatabase;

@@ -16,8 +16,8 @@ use super::Files;
 use crate::store::atomic_file::{self, NewFile};
 use crate::store::embedded::changes::{self, Position, Records};
 use crate::store::embedded::export;
-use crate::store::embedded::reserve::{self, Reserve};
 use crate::store::error::{OpenError, StoreError};
+use crate::store::reserve::{self, Reserve};
 
 /// Prepared identities that replace others. Dropping this value leaves the same state as a killed process.
 pub(in super::super) struct Replacement<'a> {

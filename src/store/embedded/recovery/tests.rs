@@ -12,8 +12,8 @@ use std::path::Path;
 use super::*;
 use crate::domain::directory::{Record, Write};
 use crate::store::embedded::changes::{Entry, Position};
-use crate::store::embedded::export::KeptEvents;
 use crate::store::embedded::identity::EmbeddedIdentities;
+use crate::store::embedded::restorable::KeptEvents;
 
 const CHANGES: u64 = 6;
 

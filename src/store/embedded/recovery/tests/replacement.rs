@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::store::embedded::export::Exported;
-use crate::store::embedded::reserve::Reserve;
+use crate::store::reserve::Reserve;
 
 #[test]
 fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {

@@ -13,8 +13,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::fs::{Advice, FallocateFlags, Stat, fadvise, fallocate, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use crate::store::error::StoreError;
-use crate::store::spool::WriteAt;
+use super::error::StoreError;
 
 /// Distance in bytes between the bytes that are probed to find whether a range is in the page cache. The kernel
 /// loads and evicts neighbouring pages together.
@@ -24,6 +23,9 @@ const CACHE_PROBE_INTERVAL_BYTES: usize = 256 * 1024;
 const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 
 const LOAD_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Function that writes all of the bytes at an offset of a file, or fails.
+pub type WriteAt = fn(&File, &[u8], u64) -> io::Result<()>;
 
 /// The open file of a blob, committed or growing. Cheap to clone; stays readable when the file is renamed or removed.
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ impl BlobFile {
     }
 
     /// Returns the number of copies of this handle.
-    pub(super) fn holders(&self) -> usize {
+    pub(in crate::store) fn holders(&self) -> usize {
         Arc::strong_count(&self.0)
     }
 
@@ -145,12 +147,12 @@ impl BlobFile {
 
     /// Returns a weak reference, by which a test finds out whether the file is still open.
     #[cfg(test)]
-    pub(super) fn downgrade(&self) -> std::sync::Weak<File> {
+    pub(in crate::store) fn downgrade(&self) -> std::sync::Weak<File> {
         Arc::downgrade(&self.0)
     }
 
     /// Returns the metadata of the open file, also after it was renamed or removed.
-    pub(super) fn status(&self) -> io::Result<Stat> {
+    pub(in crate::store) fn status(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&*self.0)?)
     }
 }

@@ -34,7 +34,7 @@ impl Identities {
     }
 
     /// Applies an edit to the latest directory, at the time when it is applied. To be called by
-    /// [`super::Caller::change`] only, which decides the caller's rights on that directory first.
+    /// [`Caller::change`](super::Caller::change) only, which decides the caller's rights on that directory first.
     ///
     /// # Errors
     /// The edit is refused, too many changes wait, or the change cannot be stored.

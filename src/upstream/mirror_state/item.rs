@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Mirror;
+use super::MirrorState;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -25,7 +25,7 @@ pub struct MirrorContent(Sender);
 
 #[derive(Clone)]
 enum Sender {
-    Mirror(Arc<Mirror>, Item),
+    Mirror(Arc<MirrorState>, Item),
     Other(Arc<dyn Fn() + Send + Sync>),
 }
 
@@ -48,7 +48,7 @@ impl UsedMirrors {
 
 impl MirrorContent {
     /// Creates a content that this mirror sends.
-    pub(super) fn new(mirror: Arc<Mirror>, item: Item) -> Self {
+    pub(in crate::upstream) fn new(mirror: Arc<MirrorState>, item: Item) -> Self {
         Self(Sender::Mirror(mirror, item))
     }
 
@@ -77,7 +77,7 @@ impl MirrorContent {
 
 impl Item {
     /// Returns the manifest with this reference.
-    pub(super) fn of(origin: &Origin, reference: &Reference) -> Self {
+    pub(in crate::upstream) fn of(origin: &Origin, reference: &Reference) -> Self {
         match reference {
             Reference::Digest(digest) => Self::Digest(*digest),
             Reference::Tag(tag) => Self::Tag(format!("{}:{tag}", origin.repository)),

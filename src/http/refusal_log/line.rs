@@ -1,14 +1,11 @@
 //! The log line of a refusal.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use actix_web::http::StatusCode;
 
-use super::place::Place;
-use super::subject::Subject;
-use super::{FailedPull, Refused};
 use crate::auth::secret::redacted;
+use crate::http::refusals::{FailedPull, Place, Refused, Subject, shown};
 
 /// The content of a line. Texts that a client chose are shortened and their tokens redacted when it is written.
 pub(super) struct Line<'a> {
@@ -25,9 +22,6 @@ pub(super) struct Line<'a> {
     /// Number of earlier lines of the same source that were left out.
     pub(super) left_out: u64,
 }
-
-/// Longest text that is logged from a request, in characters.
-pub(super) const MAX_TEXT_CHARS: usize = 200;
 
 impl Line<'_> {
     /// Writes the line.
@@ -61,34 +55,6 @@ impl Line<'_> {
             line!(warn, "a request failed");
         } else {
             line!(info, "a request was refused");
-        }
-    }
-}
-
-/// Returns the beginning of a text that a client chose, with tokens redacted. Redaction comes before the cut, which
-/// could otherwise leave a part of a token that is no longer recognized.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    let mut text = redacted(text);
-    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT_CHARS) {
-        text = match text {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-            Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
-        };
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_part_of_a_token_is_shown_wherever_a_long_text_is_cut() {
-        let token = format!("dpd-{}", "a".repeat(50));
-        for before in 140..=200 {
-            let text = format!("/{} {token} {}", "x".repeat(before), "y".repeat(100));
-            assert!(!shown(&text).contains("dpd-a"), "{before}");
-            assert!(shown(&text).chars().count() <= MAX_TEXT_CHARS);
         }
     }
 }

@@ -8,13 +8,12 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde_json::json;
 
+use super::count;
 use super::line::Line;
-use super::place::Place;
-use super::subject::Subject;
-use super::{Refused, admit, count};
-use crate::http::middleware::next_request_id;
+use crate::http::refusals::{Place, Refused, Subject};
 use crate::http::registry::error::error_body;
 use crate::http::registry::state::RegistryState;
+use crate::http::request_id::next_request_id;
 use crate::http::request_metrics;
 use crate::telemetry::RequestId;
 
@@ -104,7 +103,7 @@ impl EarlyRefusals {
         request_metrics::count(start.path.unwrap_or_default(), status.as_u16());
         count(&refused);
         let subject = Subject::default();
-        let Some(left_out) = admit(state, address, &subject, &refused) else { return };
+        let Some(left_out) = state.refusals.admit(address, &subject, &refused) else { return };
         let place = start
             .path
             .filter(|_| start.complete)

@@ -1,5 +1,5 @@
 //! Sessions of the console. Each belongs to the password with which it was started, so that it ends when the user is
-//! blocked or deleted or the password changes, which [`super::visitor`] decides at each request. They are kept in
+//! blocked or deleted or the password changes, which [`ui`](super::ui) decides at each request. They are kept in
 //! memory: a restart ends all of them.
 
 use std::collections::HashMap;

@@ -7,16 +7,12 @@ use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
 use jiff::Timestamp;
 
-use super::Refused;
-use super::line::shown;
-use super::place::Place;
-use super::reason::{WRONG_SECRET, is_audited};
-use super::subject::Subject;
 use crate::actors::audit::Occurrence;
 use crate::auth::login_limit::network_of;
 use crate::domain::audit::{Author, Entity, Target, Who};
 use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
+use crate::http::refusals::{Place, Refused, Subject, WRONG_SECRET, shown};
 use crate::http::registry::state::RegistryState;
 
 /// Counts a refusal, if it belongs into the audit trail.
@@ -54,6 +50,27 @@ pub(super) fn note(
     let (credential, entity) = (subject.credential, entity(&directory, &place, subject));
     let failure = Some((refused.reason, refused.sentence.clone()));
     state.audit.note(Occurrence { name, message, author, credential, entity, target, failure }, Timestamp::now());
+}
+
+/// Returns true for refusals that the audit trail has: for lack of a valid credential, or of a right.
+fn is_audited(reason: &str) -> bool {
+    const REASONS: [&str; 14] = [
+        WRONG_SECRET,
+        "password_not_accepted",
+        "unknown_token",
+        "invalid_token",
+        "expired",
+        "revoked",
+        "blocked",
+        "scopes",
+        "unauthorized",
+        "no_access",
+        "proxy_off",
+        "refused",
+        "too_many_failures",
+        "too_many_changes",
+    ];
+    REASONS.contains(&reason)
 }
 
 /// Returns the author of a refusal. A user name without a valid secret proves nothing.

@@ -17,7 +17,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The health of one mirror. The default: it works.
 #[derive(Default)]
-pub(super) struct Health {
+pub(in crate::upstream) struct Health {
     backoff: Backoff,
     is_failing: bool,
     /// True if it was logged that it fails, and not yet that it works again.
@@ -29,7 +29,7 @@ pub(super) struct Health {
 
 /// Conclusion about a mirror from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(in crate::upstream) enum Finding {
     /// It works, and does not have the content or refuses it.
     Works,
     /// It fails.
@@ -41,25 +41,25 @@ pub(super) enum Finding {
 impl Health {
     /// Returns true if a request for this content may be sent now. After a failure one request at a time is admitted,
     /// until [`Self::release`].
-    pub(super) fn admits(&mut self, item: &Item, now: Instant) -> bool {
+    pub(in crate::upstream) fn admits(&mut self, item: &Item, now: Instant) -> bool {
         let is_wrong = self.wrong.get(item).is_some_and(|since| now < *since + WRONG_TTL);
         !is_wrong && self.backoff.try_request(now)
     }
 
     /// Admits the next request.
-    pub(super) fn release(&mut self) {
+    pub(in crate::upstream) fn release(&mut self) {
         self.backoff.release();
     }
 
     /// Records that the mirror works. Returns true if that is to be logged.
-    pub(super) fn works(&mut self) -> bool {
+    pub(in crate::upstream) fn works(&mut self) -> bool {
         self.backoff = Backoff::default();
         self.is_failing = false;
         std::mem::take(&mut self.is_logged)
     }
 
     /// Records that the mirror fails. Returns true if that is to be logged.
-    pub(super) fn fails(&mut self, now: Instant) -> bool {
+    pub(in crate::upstream) fn fails(&mut self, now: Instant) -> bool {
         self.backoff.failed(now, None);
         let begins = !std::mem::replace(&mut self.is_failing, true);
         let is_due = begins && is_due(&mut self.failure_logged_at, now);
@@ -68,7 +68,7 @@ impl Health {
     }
 
     /// Records that this content was wrong. Returns true if that is to be logged.
-    pub(super) fn report_wrong(&mut self, item: &Item, now: Instant) -> bool {
+    pub(in crate::upstream) fn report_wrong(&mut self, item: &Item, now: Instant) -> bool {
         if self.wrong.len() >= MAX_WRONG {
             self.wrong.clear();
         }
@@ -78,7 +78,7 @@ impl Health {
 }
 
 /// Returns what an error shows about the mirror.
-pub(super) fn finding(error: &UpstreamError) -> Finding {
+pub(in crate::upstream) fn finding(error: &UpstreamError) -> Finding {
     match error {
         UpstreamError::NotFound
         | UpstreamError::Denied { .. }

@@ -1,0 +1,28 @@
+//! The current directory, as the actor publishes it.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::Observer;
+use crate::domain::directory::Directory;
+use crate::domain::fleet::State;
+use crate::store::identities::Snapshot;
+
+/// The current directory, as the actor publishes it.
+pub(super) struct Published {
+    pub(super) directory: ArcSwap<Directory>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) observer: OnceLock<Observer>,
+}
+
+impl Published {
+    /// Publishes a snapshot.
+    pub(super) fn show(&self, snapshot: &Snapshot) {
+        let directory = Arc::new(snapshot.directory.clone());
+        self.directory.store(directory.clone());
+        self.observer.get().into_iter().for_each(|observer| observer(&directory));
+        self.state.send_replace(State { history: snapshot.history.clone(), version: snapshot.version });
+    }
+}
