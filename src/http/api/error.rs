@@ -69,10 +69,10 @@ pub(crate) enum ApiError {
     #[error("415 Unsupported Media Type - the body has a Content-Encoding; send it as it is")]
     Encoded,
     /// The change was refused or could not be stored.
-    #[error("the change was not made: {0}")]
+    #[error("{}", failed(.0))]
     Failed(#[from] ChangeError<CommandError>),
     /// The cache could not be read or changed.
-    #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
+    #[error("503 Service Unavailable - the cache cannot be read or changed: {}", .0.for_clients())]
     Cache(StoreError),
     /// The disk of the cache is full.
     #[error(
@@ -84,7 +84,7 @@ pub(crate) enum ApiError {
     #[error("503 Service Unavailable - too many lists of images are read at once, try again")]
     TooManyLists,
     /// The audit events could not be read.
-    #[error("503 Service Unavailable - the audit events cannot be read: {0}")]
+    #[error("503 Service Unavailable - the audit events cannot be read: {}", .0.for_clients())]
     Audit(StoreError),
     /// Too many lists of audit events are being read.
     #[error("503 Service Unavailable - too many lists of audit events are read at once, try again")]
@@ -179,6 +179,17 @@ impl From<NotRefreshed> for ApiError {
         match failure {
             NotRefreshed::Gone(reason) => Self::NotAtRegistry(reason),
             NotRefreshed::Failed(reason) => Self::NotRefreshed(reason),
+        }
+    }
+}
+
+/// Returns the sentence about a change that failed. It has no message of the store, which is for the operator alone.
+fn failed(error: &ChangeError<CommandError>) -> String {
+    match error {
+        ChangeError::Refused(_) | ChangeError::Busy | ChangeError::Full => format!("the change was not made: {error}"),
+        ChangeError::Fleet(error) => format!("the change was not made: {}", error.for_clients()),
+        ChangeError::Store(_) => {
+            "the change was not made: the log of this service has the reason; ask the operator".to_owned()
         }
     }
 }

@@ -61,6 +61,8 @@ pub(super) enum Kind {
         sentence: String,
         /// The time in seconds after which it may be possible.
         wait: Option<u64>,
+        /// Details for the operator.
+        details: Option<String>,
     },
 }
 
@@ -157,15 +159,15 @@ impl Kind {
         if status == StatusCode::UNAUTHORIZED {
             return Self::SignedOut { back: "/".to_owned(), form: true };
         }
-        let (reason, wait) = (error.reason(), error.wait());
+        let (reason, wait, details) = (error.reason(), error.wait(), error.refused().details);
         if let ApiError::Cache(_) = error {
             let sentence =
                 "The index of the cache cannot be read or changed. A restart of the service rebuilds it.".to_owned();
-            return Self::Refused { status, reason, sentence, wait: None };
+            return Self::Refused { status, reason, sentence, wait: None, details };
         }
         let sentence = text.split_once(" - ").map_or(text.as_str(), |(_, sentence)| sentence);
         let end = if sentence.ends_with('.') { "" } else { "." };
-        Self::Refused { status, reason, sentence: format!("{}{end}", first_upper(sentence)), wait }
+        Self::Refused { status, reason, sentence: format!("{}{end}", first_upper(sentence)), wait, details }
     }
 }
 
@@ -210,7 +212,11 @@ impl ResponseError for Fault {
         if let Kind::Refused { wait: Some(wait), .. } = &*self.kind {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*wait));
         }
-        Refused::new(self.reason(), self.to_string()).attach(&mut response);
+        let mut refused = Refused::new(self.reason(), self.to_string());
+        if let Kind::Refused { details, .. } = &*self.kind {
+            refused.details.clone_from(details);
+        }
+        refused.attach(&mut response);
         response
     }
 }

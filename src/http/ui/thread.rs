@@ -105,7 +105,7 @@ impl From<NotMade> for Kind {
             ),
             NotMade::TooOld(error) => {
                 let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("Nothing was changed: {error}."));
-                return Self::Refused { status, reason: "store", sentence, wait: Some(1) };
+                return Self::Refused { status, reason: "store", sentence, wait: Some(1), details: None };
             }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -115,7 +115,7 @@ impl From<NotMade> for Kind {
                  the change is there before you try again.",
             ),
         };
-        Self::Refused { status, reason, sentence: sentence.to_owned(), wait }
+        Self::Refused { status, reason, sentence: sentence.to_owned(), wait, details: None }
     }
 }
 

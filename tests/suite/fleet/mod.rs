@@ -7,6 +7,7 @@ mod front;
 mod identities;
 mod kills;
 mod outages;
+mod sentences;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;

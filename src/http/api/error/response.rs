@@ -81,6 +81,10 @@ impl ApiError {
         let mut refused = Refused::new(self.reason(), sentence);
         if let Self::Failed(ChangeError::Store(reason)) = self {
             refused.details = Some(reason.clone());
+        } else if let Self::Failed(ChangeError::Fleet(error)) = self {
+            refused.details = Some(error.to_string());
+        } else if let Self::Cache(error) | Self::Audit(error) = self {
+            refused.details = Some(error.to_string());
         }
         refused
     }
@@ -149,7 +153,9 @@ impl ApiError {
                     json!({"message": "503 Service Unavailable - too many changes at once, try again"})
                 }
                 ChangeError::Full => json!({"message": FULL}),
-                ChangeError::Fleet(error) => json!({"message": format!("503 Service Unavailable - {error}")}),
+                ChangeError::Fleet(error) => {
+                    json!({"message": format!("503 Service Unavailable - {}", error.for_clients())})
+                }
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
