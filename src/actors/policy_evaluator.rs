@@ -27,7 +27,8 @@ pub use self::validity::{TooOld, Validity, machine_time};
 use crate::domain::audit::Event;
 use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::directory::{Directory, Write};
-use crate::store::error::{FleetError, StoreError};
+pub use crate::store::error::FleetError;
+use crate::store::error::StoreError;
 use crate::store::fleet::Missed;
 
 /// The writes of a change, by whom they are made, and the result for the caller.
@@ -40,7 +41,7 @@ pub struct Edited<T> {
     pub value: T,
 }
 
-/// Reason why a change was not made.
+/// Reason why a change was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError<E> {
     /// The change itself was refused.

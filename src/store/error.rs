@@ -43,13 +43,13 @@ pub enum FleetError {
     Unsuitable(String),
     /// The connection to the database was lost during a change, which may be stored or not.
     #[error(
-        "the connection to the database was lost: nobody knows whether this is stored. Look at the result, and repeat it if it is not \
-         there"
+        "the connection to the database was lost: nobody knows whether the change is stored. Look at the result, and repeat it if it \
+         is not there"
     )]
     Unknown,
     /// A change is stored, and a replica may still decide without it.
     #[error(
-        "this is stored, but not confirmed by all replicas: some may go on as before for a time. It can be repeated"
+        "the change is stored, but not confirmed by all replicas: some may go on as before for a time. Repeat it to be sure"
     )]
     Unconfirmed,
 }
@@ -66,12 +66,12 @@ impl FleetError {
             Self::ObjectStore(_) => "the object store of this service does not respond; try again shortly",
             Self::Unsuitable(_) => "the object store of this service cannot be used; ask the operator",
             Self::Unknown => {
-                "the connection to the database was lost: nobody knows whether this is stored. Look at the result, and \
-                 repeat it if it is not there"
+                "the connection to the database was lost: nobody knows whether the change is stored. Look at the \
+                 result, and repeat it if it is not there"
             }
             Self::Unconfirmed => {
-                "this is stored, but not confirmed by all replicas: some may go on as before for a time. It can be \
-                 repeated"
+                "the change is stored, but not confirmed by all replicas: some may go on as before for a time. Repeat \
+                 it to be sure"
             }
         }
     }

@@ -106,7 +106,7 @@ impl Handler<Finished> for PolicyEvaluator {
         if let Err(error) = &outcome {
             static LINES: LineLimit<()> = LineLimit::new();
             if let Some(left_out) = LINES.admit(&()) {
-                tracing::error!(%error, left_out, "changes of identities could not be stored");
+                tracing::error!(%error, left_out, "changes of identities were not acknowledged");
             }
         }
         self.acknowledge(outcome, acknowledgements);

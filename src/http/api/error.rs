@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
-use crate::actors::policy_evaluator::{ChangeError, TooOld};
+use crate::actors::policy_evaluator::{ChangeError, FleetError, TooOld};
 use crate::actors::token_issuer::PasswordError;
 use crate::domain::commands::CommandError;
 
@@ -187,6 +187,8 @@ impl From<NotRefreshed> for ApiError {
 fn failed(error: &ChangeError<CommandError>) -> String {
     match error {
         ChangeError::Refused(_) | ChangeError::Busy | ChangeError::Full => format!("the change was not made: {error}"),
+        // It may be made, or is: the sentence says so.
+        ChangeError::Fleet(error @ (FleetError::Unknown | FleetError::Unconfirmed)) => error.for_clients().to_owned(),
         ChangeError::Fleet(error) => format!("the change was not made: {}", error.for_clients()),
         ChangeError::Store(_) => {
             "the change was not made: the log of this service has the reason; ask the operator".to_owned()

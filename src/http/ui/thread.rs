@@ -16,7 +16,7 @@ use actix_web::{App, HttpRequest, HttpResponse};
 use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Kind, NOT_NOW};
 use super::limits::{Admitted, Limits};
 use super::page::Frame;
 use super::passed::{PassedRequest, PassedResponse, SentBody};
@@ -105,7 +105,14 @@ impl From<NotMade> for Kind {
             ),
             NotMade::TooOld(error) => {
                 let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("Nothing was changed: {error}."));
-                return Self::Refused { status, reason: "store", sentence, wait: Some(1), details: None };
+                return Self::Refused {
+                    status,
+                    reason: "store",
+                    heading: NOT_NOW,
+                    sentence,
+                    wait: Some(1),
+                    details: None,
+                };
             }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -115,7 +122,7 @@ impl From<NotMade> for Kind {
                  the change is there before you try again.",
             ),
         };
-        Self::Refused { status, reason, sentence: sentence.to_owned(), wait, details: None }
+        Self::Refused { status, reason, heading: NOT_NOW, sentence: sentence.to_owned(), wait, details: None }
     }
 }
 

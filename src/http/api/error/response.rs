@@ -153,8 +153,8 @@ impl ApiError {
                     json!({"message": "503 Service Unavailable - too many changes at once, try again"})
                 }
                 ChangeError::Full => json!({"message": FULL}),
-                ChangeError::Fleet(error) => {
-                    json!({"message": format!("503 Service Unavailable - {}", error.for_clients())})
+                ChangeError::Fleet(_) => {
+                    json!({"message": format!("503 Service Unavailable - {self}")})
                 }
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
