@@ -7,10 +7,12 @@
 //! | [`handle`] | [`PolicyEvaluatorHandle`]: returns snapshots without a message, and sends changes |
 //! | [`evaluator`] | the actor: collects changes into batches, publishes snapshots |
 //! | [`confirmer`] | waits until no other replica decides without a change |
+//! | [`confirmations`] | the changes of which that is known |
 //! | [`validity`] | the time for which the directory may be used, on one of several replicas |
 //! | [`batch`] | changes that are computed and stored together |
 
 mod batch;
+mod confirmations;
 mod confirmer;
 mod evaluator;
 mod handle;
@@ -20,6 +22,7 @@ mod validity;
 
 use actix::prelude::*;
 
+pub use self::confirmations::NotConfirmed;
 pub use self::confirmer::Confirmer;
 pub use self::evaluator::PolicyEvaluator;
 pub use self::handle::{PolicyEvaluatorHandle, Shared};
@@ -80,6 +83,11 @@ struct Change(Edit);
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Follow(Missed);
+
+/// Confirms the published directory, unless that is done or in progress.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Confirm;
 
 /// Function that makes a change of the newest directory, or gets the error where there is none.
 type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Prepared + Send>;

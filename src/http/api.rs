@@ -53,6 +53,7 @@ use actix_web::web;
 pub(super) use self::access_tokens::{last_address_uses, last_use, new_secret};
 pub(crate) use self::caller::Identities;
 pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
+pub(super) use self::endpoints::shows_identities;
 pub(super) use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;

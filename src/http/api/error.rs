@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
-use crate::actors::policy_evaluator::{ChangeError, FleetError, TooOld};
+use crate::actors::policy_evaluator::{ChangeError, FleetError, NotConfirmed, TooOld};
 use crate::actors::token_issuer::PasswordError;
 use crate::domain::commands::CommandError;
 
@@ -104,6 +104,9 @@ pub(crate) enum ApiError {
     /// This replica does not know whether the identities are as they were.
     #[error("503 Service Unavailable - {0}")]
     TooOld(TooOld),
+    /// A replica may still decide without what the response would show.
+    #[error("503 Service Unavailable - {0}")]
+    NotConfirmed(#[from] NotConfirmed),
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
