@@ -63,6 +63,8 @@ struct Looking {
     last_recorded: Rc<Cell<MachineTime>>,
     /// The last time at which such a request was sent.
     last_alive: Cell<MachineTime>,
+    /// The longest bound of all replicas, as the last look at the database has found it.
+    longest_bound: Cell<Bound>,
     /// The last look at the log.
     last_log: Cell<MachineTime>,
     /// The last time at which old changes were removed.
@@ -101,7 +103,7 @@ impl FollowerHandle {
     pub async fn wait_for(&self, wanted: &State, limit: Duration) -> State {
         sleep(self.confirms_from.0.saturating_sub(machine_time().0)).await;
         let state = self.policy.state();
-        if state.history != wanted.history || state.version < wanted.version {
+        if !state.covers(wanted) {
             self.wake.notify_one();
         }
         drop(timeout(limit, self.policy.reached(wanted)).await);
@@ -128,6 +130,7 @@ impl Looking {
         Self {
             last_recorded: Rc::new(Cell::new(parts.registered)),
             last_alive: Cell::new(now),
+            longest_bound: Cell::new(parts.bound),
             last_log: Cell::new(now),
             last_tidying: Cell::new(now),
             verified: Rc::default(),
@@ -193,6 +196,12 @@ impl Looking {
         }
         policy.follow(look.missed).await;
         policy.validity().extend(bound.valid_until(asked));
+        self.longest_bound.set(look.longest_bound);
+        if look.logged >= look.newest {
+            // Whoever lacks it has looked at the database or at the log before.
+            let state = State { history: look.history.clone(), version: look.newest };
+            policy.confirm_at(state, look.longest_bound.over_everywhere(machine_time()));
+        }
         if self.verified.borrow().as_ref() != Some(&look.history) {
             self.verify_log();
         }
@@ -224,11 +233,21 @@ impl Looking {
                 }
                 None => {
                     policy.validity().extend(bound.valid_until(asked));
-                    return Ok(());
+                    return self.note_logged(&known).await;
                 }
             }
         }
         Err(FleetError::Unreachable("for longer than fleet.without_database".to_owned()).into())
+    }
+
+    /// Notes that no replica decides without this state soon, if the log has it.
+    async fn note_logged(&self, known: &State) -> Result<(), StoreError> {
+        let Follower { policy, log, bound, .. } = &self.parts;
+        if !policy.is_certain(known) && log.get(&known.history, known.version, bound.longest_look()).await?.is_some() {
+            // A replica that has a longer bound since the last look at the database is not among those known.
+            policy.confirm_at(known.clone(), self.longest_bound.get().over_everywhere(machine_time()));
+        }
+        Ok(())
     }
 
     /// Verifies the log in the background, which takes longer than a look.

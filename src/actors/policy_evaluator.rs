@@ -8,10 +8,12 @@
 //! | [`evaluator`] | the actor: collects changes into batches, publishes snapshots |
 //! | [`published`] | the current directory, as the actor publishes it |
 //! | [`confirmer`] | waits until no other replica decides without a change |
+//! | [`confirmations`] | the changes of which that is known |
 //! | [`validity`] | the time for which the directory may be used, on one of several replicas |
 //! | [`batch`] | changes that are computed and stored together |
 
 mod batch;
+mod confirmations;
 mod confirmer;
 mod evaluator;
 mod handle;
@@ -22,6 +24,7 @@ mod validity;
 
 use actix::prelude::*;
 
+pub use self::confirmations::NotConfirmed;
 pub use self::confirmer::Confirmer;
 pub use self::evaluator::PolicyEvaluator;
 pub use self::handle::{PolicyEvaluatorHandle, Shared};
@@ -29,7 +32,8 @@ pub use self::validity::{TooOld, Validity, machine_time};
 use crate::domain::audit::Event;
 use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::directory::{Directory, Write};
-use crate::store::error::{FleetError, StoreError};
+pub use crate::store::error::FleetError;
+use crate::store::error::StoreError;
 use crate::store::fleet::Missed;
 
 /// The writes of a change, by whom they are made, and the result for the caller.
@@ -42,7 +46,7 @@ pub struct Edited<T> {
     pub value: T,
 }
 
-/// Reason why a change was not made.
+/// Reason why a change was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError<E> {
     /// The change itself was refused.
@@ -81,6 +85,11 @@ struct Change(Edit);
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Follow(Missed);
+
+/// Confirms the published directory, unless that is done or in progress.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Confirm;
 
 /// Function that makes a change of the newest directory, or gets the error where there is none.
 type Edit = Box<dyn FnOnce(Result<&Directory, &StoreError>) -> Prepared + Send>;

@@ -54,6 +54,7 @@ use actix_web::web;
 
 pub(super) use self::access_tokens::{last_address_uses, last_use, new_secret};
 pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
+pub(super) use self::endpoints::shows_identities;
 pub(super) use self::error::ApiError;
 pub(crate) use self::identities::Identities;
 pub(crate) use self::pace::Pace;

@@ -38,7 +38,10 @@ pub(super) async fn handle(request: HttpRequest, state: Data<RegistryState>) -> 
 }
 
 async fn respond(request: &HttpRequest, state: &RegistryState) -> HttpResponse {
-    route(request, state).await.unwrap_or_else(|error| error.respond(state, request))
+    match route(request, state).await {
+        Ok(response) => response,
+        Err(error) => error.confirmed(state).await.respond(state, request),
+    }
 }
 
 async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpResponse, RegistryError> {

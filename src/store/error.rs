@@ -25,7 +25,8 @@ pub enum StoreError {
     Closed,
 }
 
-/// A failure of an engine that several replicas share.
+/// A failure of an engine that several replicas share. Its text has the message of the engine, for the operator: clients
+/// get [`Self::for_clients`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FleetError {
     /// The database cannot be reached. Nothing was changed.
@@ -42,18 +43,51 @@ pub enum FleetError {
     Unsuitable(String),
     /// The connection to the database was lost during a change, which may be stored or not.
     #[error(
-        "the connection to the database was lost: nobody knows whether this is stored. Look at the result, and repeat it if it is not \
-         there"
+        "the connection to the database was lost: nobody knows whether the change is stored. Look at the result, and repeat it if it \
+         is not there"
     )]
     Unknown,
     /// A change is stored, and a replica may still decide without it.
     #[error(
-        "this is stored, but not confirmed by all replicas: some may go on as before for a time. It can be repeated"
+        "the change is stored, but not confirmed by all replicas: some may go on as before for a time. Repeat it to be sure"
     )]
     Unconfirmed,
 }
 
+impl FleetError {
+    /// Returns the failure and what to do about it, without the message of the engine: that may have names of hosts,
+    /// users and tables.
+    pub fn for_clients(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "the database of this service cannot be reached; try again shortly",
+            Self::Refused(_) => {
+                "the database of this service has refused it; try again, and ask the operator if that fails, too"
+            }
+            Self::ObjectStore(_) => "the object store of this service does not respond; try again shortly",
+            Self::Unsuitable(_) => "the object store of this service cannot be used; ask the operator",
+            Self::Unknown => {
+                "the connection to the database was lost: nobody knows whether the change is stored. Look at the \
+                 result, and repeat it if it is not there"
+            }
+            Self::Unconfirmed => {
+                "the change is stored, but not confirmed by all replicas: some may go on as before for a time. Repeat \
+                 it to be sure"
+            }
+        }
+    }
+}
+
 impl StoreError {
+    /// Returns the failure without what only the operator may see, as [`FleetError::for_clients`] does.
+    pub fn for_clients(&self) -> &'static str {
+        match self {
+            Self::Full => "the disk is full",
+            Self::Io(_) | Self::Damaged(_) => "the log of this service has the reason; ask the operator",
+            Self::Fleet(error) => error.for_clients(),
+            Self::Closed => "the service is stopping; try again shortly",
+        }
+    }
+
     /// Returns the reason without the words about the store, for an error of a file that a person named.
     pub fn reason(&self) -> &str {
         match self {

@@ -96,7 +96,7 @@ impl ReplicaClient {
         let began = Instant::now();
         while began.elapsed() < limit {
             match self.version(at, wanted, limit.saturating_sub(began.elapsed())).await {
-                Some(found) if found.history == wanted.history && found.version >= wanted.version => return true,
+                Some(found) if found.state().covers(wanted) => return true,
                 Some(_) | None => sleep(RETRY_INTERVAL).await,
             }
         }

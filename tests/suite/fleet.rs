@@ -8,6 +8,8 @@ mod front;
 mod identities;
 mod kills;
 mod outages;
+mod sentences;
+mod told;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;

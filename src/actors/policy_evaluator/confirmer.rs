@@ -67,6 +67,15 @@ impl Confirmer {
         }
     }
 
+    /// Waits until no replica decides without this state, which another replica has made.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::confirm`] does, and if the database cannot be reached.
+    pub(super) async fn confirm_state(&self, state: &State) -> Result<(), StoreError> {
+        self.confirm(self.identities.committed(state).await?).await
+    }
+
     async fn wait_for(&self, other: &Replica, state: &State) -> Option<ReplicaId> {
         // Longer than the confirmation takes, which ends it.
         let has_it = self.replicas.wait_for((other.id, &other.address), state, LONGEST_CONFIRMATION).await;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::batch::{Batch, Computed};
+use super::confirmations::Confirmations;
 use super::published::Published;
-use super::{Acknowledge, Change, Confirmer, Edit, Follow};
+use super::{Acknowledge, Change, Confirm, Confirmer, Edit, Follow};
 use crate::actors::abort_on_panic::abort_on_panic;
+use crate::domain::fleet::State;
 use crate::store::error::StoreError;
 use crate::store::fleet::{Committed, Missed};
 use crate::store::identities::{IdentityStore, Snapshot, Stored};
@@ -75,10 +77,15 @@ impl PolicyEvaluator {
         };
         // Also where nothing was written: what the callers learn was decided on a change that another replica may lack.
         match (outcome, self.confirmer.clone()) {
-            (Ok(Some(committed)), Some(confirmer)) => drop(actix_rt::spawn(async move {
-                let confirmed = confirmer.confirm(committed).await;
-                tell(&confirmed, acknowledgements);
-            })),
+            (Ok(Some(committed)), Some(confirmer)) => {
+                let state = State { history: committed.history.clone(), version: committed.version };
+                let confirming = self.published.confirming(|confirmations| Some(confirmations.begin(state)));
+                actix_rt::spawn(async move {
+                    let confirmed = confirmer.confirm(committed).await;
+                    confirming.into_iter().for_each(|confirming| confirming.end(confirmed.is_ok()));
+                    tell(&confirmed, acknowledgements);
+                });
+            }
             (outcome, _) => tell(&outcome.map(drop), acknowledgements),
         }
     }
@@ -106,7 +113,7 @@ impl Handler<Finished> for PolicyEvaluator {
         if let Err(error) = &outcome {
             static LINES: LineLimit<()> = LineLimit::new();
             if let Some(left_out) = LINES.admit(&()) {
-                tracing::error!(%error, left_out, "changes of identities could not be stored");
+                tracing::error!(%error, left_out, "changes of identities were not acknowledged");
             }
         }
         self.acknowledge(outcome, acknowledgements);
@@ -148,6 +155,26 @@ impl Handler<Follow> for PolicyEvaluator {
                 self.publish(*snapshot);
             }
         }
+    }
+}
+
+impl Handler<Confirm> for PolicyEvaluator {
+    type Result = ();
+
+    fn handle(&mut self, Confirm: Confirm, _: &mut Self::Context) {
+        let confirming = self.published.confirming(Confirmations::begin_shown);
+        let (Some(confirming), Some(confirmer)) = (confirming, self.confirmer.clone()) else { return };
+        actix_rt::spawn(async move {
+            let confirmed = confirmer.confirm_state(confirming.state()).await;
+            if let Err(error) = &confirmed {
+                static LINES: LineLimit<()> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(&()) {
+                    let version = confirming.state().version;
+                    tracing::warn!(%error, %version, left_out, "a change is not confirmed by all replicas");
+                }
+            }
+            confirming.end(confirmed.is_ok());
+        });
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{oneshot, watch};
 
+use super::confirmations::{Confirmations, NotConfirmed};
 use super::published::Published;
-use super::{Audit, Change, ChangeError, Confirmer, Edited, Follow, PolicyEvaluator, Prepared, Validity};
+use super::{Audit, Change, ChangeError, Confirm, Confirmer, Edited, Follow, PolicyEvaluator, Prepared, Validity};
 use crate::actors::admission::AdmissionLimit;
 use crate::domain::audit::Event;
 use crate::domain::directory::{Directory, Write};
 use crate::domain::fleet::State;
+use crate::domain::fleet::validity::MachineTime;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::Missed;
 use crate::store::identities::{IdentityStore, Snapshot};
@@ -61,9 +64,11 @@ impl PolicyEvaluatorHandle {
             Some(Shared { confirmer, validity }) => (Some(confirmer), validity),
             None => (None, Validity::default()),
         };
+        let state = State { history: current.history.clone(), version: current.version };
         let published = Arc::new(Published {
             directory: ArcSwap::from_pointee(current.directory.clone()),
-            state: watch::Sender::new(State { history: current.history.clone(), version: current.version }),
+            confirmations: confirmer.as_ref().map(|_| Confirmations::new(state.clone())),
+            state: watch::Sender::new(state),
             observer: OnceLock::new(),
         });
         let actor = PolicyEvaluator::new(current, (store, confirmer), published.clone());
@@ -122,7 +127,44 @@ impl PolicyEvaluatorHandle {
     pub async fn reached(&self, wanted: &State) {
         let mut states = self.published.state.subscribe();
         // It fails only if the sender is gone, which this handle keeps.
-        drop(states.wait_for(|state| state.history == wanted.history && state.version >= wanted.version).await);
+        drop(states.wait_for(|state| state.covers(wanted)).await);
+    }
+
+    /// Waits until no replica decides without what the current directory shows, for at most this time. Call it after
+    /// the directory was read, and before anybody learns from the result that something is revoked. It costs nothing
+    /// where there are no other replicas.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a replica may still decide without it.
+    pub async fn confirmed(&self, limit: Duration) -> Result<(), NotConfirmed> {
+        match &self.published.confirmations {
+            None => Ok(()),
+            Some(confirmations) => confirmations.wait(limit, || self.actor.do_send(Confirm)).await,
+        }
+    }
+
+    /// Waits until no replica decides without the last change in the store, which the current directory may lack.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a replica may still decide without it.
+    pub async fn newest_confirmed(&self) -> Result<(), NotConfirmed> {
+        match &self.published.confirmations {
+            None => Ok(()),
+            // A change that writes nothing is acknowledged in the same way.
+            Some(_) => self.record(Vec::new()).await.map_err(|_| NotConfirmed),
+        }
+    }
+
+    /// Notes that no replica decides without this state from a later time on.
+    pub fn confirm_at(&self, state: State, time: MachineTime) {
+        self.published.confirmations.iter().for_each(|confirmations| confirmations.confirm_at(state.clone(), time));
+    }
+
+    /// Returns true if it is known of this state that no replica decides without it, from now on or soon.
+    pub fn is_certain(&self, state: &State) -> bool {
+        self.published.confirmations.as_ref().is_none_or(|confirmations| confirmations.is_certain(state))
     }
 
     /// Adds what other replicas have changed. When this returns, it is published.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::State;
 use crate::domain::digest::Digest;
 use crate::domain::directory::Version;
 use crate::domain::id::ReplicaId;
@@ -17,6 +18,13 @@ pub struct ReplicaVersion {
     pub history: String,
     /// The version of its directory.
     pub version: Version,
+}
+
+impl ReplicaVersion {
+    /// Returns the state of its directory.
+    pub fn state(&self) -> State {
+        State { history: self.history.clone(), version: self.version }
+    }
 }
 
 /// A request for a blob that the other replica is receiving, or has received, for this origin.

@@ -57,7 +57,9 @@ pub(super) async fn show_of_group(
 
 async fn one(caller: &Caller, id: &str, is_visible: impl Fn(&Event) -> bool) -> Result<Found<EventView>, ApiError> {
     let id = EventId(number("id", id)?);
-    let event = caller.state.audit.event(caller.user.id, id).await?.filter(is_visible).ok_or(ApiError::NothingThere)?;
+    let event = caller.state.audit.event(caller.user.id, id).await?;
+    caller.state.identities.newest_confirmed().await?;
+    let event = event.filter(is_visible).ok_or(ApiError::NothingThere)?;
     Ok(Body(EventView::of(id, &event)))
 }
 
@@ -71,6 +73,7 @@ async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<Ke
         counted: !part.is_keyset,
     };
     let found = caller.state.audit.events(caller.user.id, query).await?;
+    caller.state.identities.newest_confirmed().await?;
     let shown = found.events.iter().map(|(id, event)| EventView::of(*id, event)).collect();
     if !part.is_keyset {
         return Ok(part.page.part(&caller.base_url, found.total, shown).into());

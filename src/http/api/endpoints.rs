@@ -17,6 +17,7 @@ mod users;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
 use actix_web::{Error, Resource, ResponseError, web};
@@ -68,18 +69,32 @@ pub(in crate::http::api) fn scope() -> impl HttpServiceFactory {
     scope.wrap(from_fn(with_valid_identities))
 }
 
-/// Handles a request on identities that are not too old: middleware for all endpoints.
+/// Handles a request on identities that are not too old, and responds once what the response shows is confirmed:
+/// middleware for all endpoints.
 async fn with_valid_identities(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse, Error> {
     let state = request.app_data::<Data<ApiState>>().cloned();
-    if let Some(state) = state
+    if let Some(state) = &state
         && let Err(error) = state.identities.hold().await
     {
         return Ok(request.into_response(ApiError::TooOld(error).error_response()));
     }
-    Ok(next.call(request).await?.map_into_boxed_body())
+    let response = next.call(request).await?.map_into_boxed_body();
+    if let Some(state) = state
+        && shows_identities(response.request().method(), response.status())
+        && let Err(error) = state.identities.confirmed().await
+    {
+        return Ok(response.into_response(ApiError::NotConfirmed(error).error_response()));
+    }
+    Ok(response)
+}
+
+/// Returns true for a response that was made of the identities as they were read. That of a change which was made waits
+/// for its confirmation already.
+pub(in crate::http) fn shows_identities(method: &Method, status: StatusCode) -> bool {
+    method.is_safe() || status.is_client_error()
 }
 
 /// Returns the resource of the endpoints of one path.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
-use crate::actors::policy_evaluator::{ChangeError, TooOld};
+use crate::actors::policy_evaluator::{ChangeError, FleetError, NotConfirmed, TooOld};
 use crate::actors::token_issuer::PasswordError;
 use crate::domain::commands::CommandError;
 
@@ -69,10 +69,10 @@ pub(crate) enum ApiError {
     #[error("415 Unsupported Media Type - the body has a Content-Encoding; send it as it is")]
     Encoded,
     /// The change was refused or could not be stored.
-    #[error("the change was not made: {0}")]
+    #[error("{}", failed(.0))]
     Failed(#[from] ChangeError<CommandError>),
     /// The cache could not be read or changed.
-    #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
+    #[error("503 Service Unavailable - the cache cannot be read or changed: {}", .0.for_clients())]
     Cache(StoreError),
     /// The disk of the cache is full.
     #[error(
@@ -84,7 +84,7 @@ pub(crate) enum ApiError {
     #[error("503 Service Unavailable - too many lists of images are read at once, try again")]
     TooManyLists,
     /// The audit events could not be read.
-    #[error("503 Service Unavailable - the audit events cannot be read: {0}")]
+    #[error("503 Service Unavailable - the audit events cannot be read: {}", .0.for_clients())]
     Audit(StoreError),
     /// Too many lists of audit events are being read.
     #[error("503 Service Unavailable - too many lists of audit events are read at once, try again")]
@@ -104,6 +104,9 @@ pub(crate) enum ApiError {
     /// This replica does not know whether the identities are as they were.
     #[error("503 Service Unavailable - {0}")]
     TooOld(TooOld),
+    /// A replica may still decide without what the response would show.
+    #[error("503 Service Unavailable - {0}")]
+    NotConfirmed(#[from] NotConfirmed),
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
@@ -179,6 +182,19 @@ impl From<NotRefreshed> for ApiError {
         match failure {
             NotRefreshed::Gone(reason) => Self::NotAtRegistry(reason),
             NotRefreshed::Failed(reason) => Self::NotRefreshed(reason),
+        }
+    }
+}
+
+/// Returns the sentence about a change that failed. It has no message of the store, which is for the operator alone.
+fn failed(error: &ChangeError<CommandError>) -> String {
+    match error {
+        ChangeError::Refused(_) | ChangeError::Busy | ChangeError::Full => format!("the change was not made: {error}"),
+        // It may be made, or is: the sentence says so.
+        ChangeError::Fleet(error @ (FleetError::Unknown | FleetError::Unconfirmed)) => error.for_clients().to_owned(),
+        ChangeError::Fleet(error) => format!("the change was not made: {}", error.for_clients()),
+        ChangeError::Store(_) => {
+            "the change was not made: the log of this service has the reason; ask the operator".to_owned()
         }
     }
 }

@@ -4,12 +4,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::actors::policy_evaluator::{ChangeError, Edited, PolicyEvaluatorHandle, TooOld};
+use crate::actors::policy_evaluator::{ChangeError, Edited, NotConfirmed, PolicyEvaluatorHandle, TooOld};
 use crate::domain::audit::Event;
 use crate::domain::directory::Directory;
+
+/// Maximum time for which a response waits for the confirmation of what it shows: longer than that takes where one
+/// replica or the object store does not respond.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// The identities that the API reads and changes.
 pub(crate) struct Identities(PolicyEvaluatorHandle);
@@ -26,6 +31,22 @@ impl Identities {
     /// They may be too old, because the engines that replicas share do not respond.
     pub(in crate::http) async fn hold(&self) -> Result<(), TooOld> {
         self.0.validity().hold().await
+    }
+
+    /// Waits until no replica decides without what a request has read.
+    ///
+    /// # Errors
+    /// A replica may still do so.
+    pub(in crate::http) async fn confirmed(&self) -> Result<(), NotConfirmed> {
+        self.0.confirmed(MAX_WAIT).await
+    }
+
+    /// Waits until no replica decides without what a request has read in the store, besides the identities in memory.
+    ///
+    /// # Errors
+    /// A replica may still do so.
+    pub(in crate::http) async fn newest_confirmed(&self) -> Result<(), NotConfirmed> {
+        self.0.newest_confirmed().await
     }
 
     /// Returns a snapshot of all identities. It contains every change that was acknowledged.

@@ -4,13 +4,15 @@
 mod answer;
 mod reason;
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::state::RegistryState;
-use crate::actors::policy_evaluator::TooOld;
+use crate::actors::policy_evaluator::{NotConfirmed, TooOld};
 use crate::actors::pull_failure::{Cause, PullFailure, Reader};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
@@ -39,6 +41,9 @@ pub(in crate::http) enum RegistryError {
     /// This replica does not know whether the identities are as they were.
     #[error("{0}")]
     TooOld(#[from] TooOld),
+    /// The refusal follows from a change without which another replica may still decide.
+    #[error("{0}")]
+    NotConfirmed(NotConfirmed),
     /// The credential is known, and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -108,10 +113,34 @@ pub(in crate::http) enum RegistryError {
     },
 }
 
+/// Maximum time for which a refusal waits for the confirmation of what it follows from.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl RegistryError {
     /// Returns the error of a failed pull of this content by this caller.
     pub(super) fn failed(failure: PullFailure, target: Target, reader: Reader) -> Self {
         Self::Failed { failure: Box::new(failure), target, reader }
+    }
+
+    /// Returns this error once what it follows from is confirmed, or that it is not: who is refused here must be refused
+    /// by the other replicas.
+    pub(in crate::http) async fn confirmed(self, state: &RegistryState) -> Self {
+        // A request without a credential, with which every pull begins, does not wait.
+        let follows_from_identities = matches!(
+            self,
+            Self::BadBearer(Some(BearerError::Refused(_)))
+                | Self::Refused(_)
+                | Self::Denied(_)
+                | Self::NotIssued { error: IssueError::Refused(_), .. }
+                | Self::ProxyOff
+        );
+        if !follows_from_identities {
+            return self;
+        }
+        match state.policy.confirmed(REFUSAL_TIMEOUT).await {
+            Ok(()) => self,
+            Err(error) => Self::NotConfirmed(error),
+        }
     }
 
     /// Returns the response to this request.

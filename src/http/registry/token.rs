@@ -27,12 +27,15 @@ pub(in crate::http) async fn handle(
 ) -> HttpResponse {
     let body = form_body::whole(&request, &mut payload.into_inner()).await;
     let form = body.as_ref().ok().filter(|_| *request.method() == Method::POST).cloned();
-    issue(&request, body, &state).await.unwrap_or_else(|error| {
-        if let Some(form) = form {
-            request.extensions_mut().insert(RequestedRepositories::of(&form));
+    match issue(&request, body, &state).await {
+        Ok(response) => response,
+        Err(error) => {
+            if let Some(form) = form {
+                request.extensions_mut().insert(RequestedRepositories::of(&form));
+            }
+            error.confirmed(&state).await.respond(&state, &request)
         }
-        error.respond(&state, &request)
-    })
+    }
 }
 
 async fn issue(

@@ -51,6 +51,8 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
             let (from, caller) = (wanted.from, &visitor.caller);
             let found = caller.state.audit.events(caller.user.id, wanted).await;
             let found = found.map_err(|error| visitor.refused(&error.into()))?;
+            let confirmed = caller.state.identities.newest_confirmed().await;
+            confirmed.map_err(|error| visitor.refused(&error.into()))?;
             Ok((StatusCode::OK, shown(&who, from, Some(&found), None)))
         }
         Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(&who, None, None, Some(&problem)))),

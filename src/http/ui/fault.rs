@@ -13,6 +13,7 @@ use super::address::{self, Why};
 use super::page::{self, Frame};
 use super::see;
 use super::words::first_upper;
+use crate::actors::policy_evaluator::{ChangeError, FleetError};
 use crate::http::api::ApiError;
 use crate::http::refusals::Refused;
 
@@ -57,11 +58,17 @@ pub(super) enum Kind {
         status: StatusCode,
         /// The label under which it is counted.
         reason: &'static str,
+        heading: &'static str,
         sentence: String,
         /// The time in seconds after which it may be possible.
         wait: Option<u64>,
+        /// Details for the operator.
+        details: Option<String>,
     },
 }
+
+/// Heading of a failure that goes by.
+pub(super) const NOT_NOW: &str = "This is not possible now";
 
 impl Fault {
     /// Creates a fault.
@@ -125,11 +132,8 @@ impl Fault {
                 p { (sentence) " Go back, and try it again." }
                 (your_groups())
             },
-            Kind::Refused { sentence, wait, status, .. } => html! {
-                h1 {
-                    @if wait.is_some() || status.is_server_error() { "This is not possible now" }
-                    @else { "This is not possible" }
-                }
+            Kind::Refused { heading, sentence, .. } => html! {
+                h1 { (heading) }
                 p { (sentence) }
                 (your_groups())
             },
@@ -156,15 +160,24 @@ impl Kind {
         if status == StatusCode::UNAUTHORIZED {
             return Self::SignedOut { back: "/".to_owned(), form: true };
         }
-        let (reason, wait) = (error.reason(), error.wait());
+        let (reason, wait, details) = (error.reason(), error.wait(), error.refused().details);
         if let ApiError::Cache(_) = error {
             let sentence =
                 "The index of the cache cannot be read or changed. A restart of the service rebuilds it.".to_owned();
-            return Self::Refused { status, reason, sentence, wait: None };
+            return Self::Refused { status, reason, heading: NOT_NOW, sentence, wait: None, details };
         }
+        let heading = if let ApiError::Failed(ChangeError::Fleet(FleetError::Unconfirmed)) = error {
+            "This is stored, but not confirmed"
+        } else if let ApiError::Failed(ChangeError::Fleet(FleetError::Unknown)) = error {
+            "Nobody knows whether this is stored"
+        } else if wait.is_some() || status.is_server_error() {
+            NOT_NOW
+        } else {
+            "This is not possible"
+        };
         let sentence = text.split_once(" - ").map_or(text.as_str(), |(_, sentence)| sentence);
         let end = if sentence.ends_with('.') { "" } else { "." };
-        Self::Refused { status, reason, sentence: format!("{}{end}", first_upper(sentence)), wait }
+        Self::Refused { status, reason, heading, sentence: format!("{}{end}", first_upper(sentence)), wait, details }
     }
 }
 
@@ -209,7 +222,11 @@ impl ResponseError for Fault {
         if let Kind::Refused { wait: Some(wait), .. } = &*self.kind {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*wait));
         }
-        Refused::new(self.reason(), self.to_string()).attach(&mut response);
+        let mut refused = Refused::new(self.reason(), self.to_string());
+        if let Kind::Refused { details, .. } = &*self.kind {
+            refused.details.clone_from(details);
+        }
+        refused.attach(&mut response);
         response
     }
 }

@@ -16,12 +16,13 @@ use actix_web::{App, HttpRequest, HttpResponse};
 use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Kind, NOT_NOW};
 use super::limits::{Admitted, Limits};
 use super::page::Frame;
 use super::passed::{PassedRequest, PassedResponse, SentBody};
-use crate::actors::policy_evaluator::TooOld;
-use crate::http::api::ApiState;
+use super::words::first_upper;
+use crate::actors::policy_evaluator::{NotConfirmed, TooOld};
+use crate::http::api::{ApiState, shows_identities};
 use crate::http::form_body;
 use crate::telemetry::RequestId;
 
@@ -59,7 +60,11 @@ impl Console {
         self.jobs
             .send(Job { request: passed, id: RequestId::present(), response, _admitted: admitted })
             .map_err(|_| NotMade::Failed)?;
-        Ok(made.await.map_err(|_| NotMade::Failed)?.into_response(request))
+        let made = made.await.map_err(|_| NotMade::Failed)?.into_response(request);
+        if shows_identities(request.method(), made.status()) {
+            self.state.identities.confirmed().await.map_err(NotMade::NotConfirmed)?;
+        }
+        Ok(made)
     }
 }
 
@@ -84,6 +89,7 @@ enum NotMade {
     Busy,
     TooManyForms,
     TooOld(TooOld),
+    NotConfirmed(NotConfirmed),
     Failed,
 }
 
@@ -105,7 +111,26 @@ impl From<NotMade> for Kind {
             ),
             NotMade::TooOld(error) => {
                 let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("Nothing was changed: {error}."));
-                return Self::Refused { status, reason: "store", sentence, wait: Some(1) };
+                return Self::Refused {
+                    status,
+                    reason: "store",
+                    heading: NOT_NOW,
+                    sentence,
+                    wait: Some(1),
+                    details: None,
+                };
+            }
+            NotMade::NotConfirmed(error) => {
+                let (status, sentence) =
+                    (StatusCode::SERVICE_UNAVAILABLE, format!("{}.", first_upper(&error.to_string())));
+                return Self::Refused {
+                    status,
+                    reason: "store",
+                    heading: NOT_NOW,
+                    sentence,
+                    wait: Some(1),
+                    details: None,
+                };
             }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -115,7 +140,7 @@ impl From<NotMade> for Kind {
                  the change is there before you try again.",
             ),
         };
-        Self::Refused { status, reason, sentence: sentence.to_owned(), wait }
+        Self::Refused { status, reason, heading: NOT_NOW, sentence: sentence.to_owned(), wait, details: None }
     }
 }
 

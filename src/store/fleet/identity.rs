@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row};
 
 use super::database::{self, Database, TRANSACTION_LIMITS, refused, run_within, work};
 use super::events::{self, NumberedEvent};
-use super::replicas::{Replica, replica_of};
+use super::replicas::{Replica, duration, replica_of};
 use super::run_on;
 use crate::auth::random;
 use crate::domain::audit::Event;
@@ -70,8 +70,12 @@ pub struct Look {
     pub registered: Registered,
     /// The last change in the database.
     pub newest: Version,
+    /// The last change that the change log has.
+    pub logged: Version,
     /// The history of the changes.
     pub history: String,
+    /// The longest bound of all replicas.
+    pub longest_bound: Bound,
 }
 
 /// The registration of a replica, as a look finds it.
@@ -142,10 +146,12 @@ const CHANGES: &str = "SELECT version, writes::text FROM change WHERE version > 
 const OTHERS: &str = "SELECT id, address, bound_ms FROM replica WHERE id <> $1";
 const RECORDS: &str = "SELECT key, value::text FROM record";
 // One statement, so that all of it is of one moment.
-const LOOK: &str = "SELECT fence.version, replica.instance, change.writes::text, fence.history, replica.suspect \
-    FROM fence LEFT JOIN change ON change.version > $1 LEFT JOIN replica ON replica.id = $2 ORDER BY change.version";
+const LOOK: &str = "SELECT fence.version, replica.instance, change.writes::text, fence.history, replica.suspect, fence.logged, \
+    (SELECT max(bound_ms) FROM replica) FROM fence LEFT JOIN change ON change.version > $1 LEFT JOIN replica ON replica.id = $2 ORDER BY change.version";
 const PUT: &str = "INSERT INTO record (key, value) SELECT key, value::json FROM unnest($1::text[], $2::text[]) AS new (key, value) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+const OTHERS_AND_LOGGED: &str = "SELECT replica.id, replica.address, replica.bound_ms, fence.history, fence.logged \
+    FROM fence LEFT JOIN replica ON replica.id <> $1";
 const REMOVE: &str = "DELETE FROM record WHERE key = ANY($1)";
 const ADVANCE: &str = "WITH fence AS (UPDATE fence SET version = $1, event = $2) \
     INSERT INTO change (version, id, writes) VALUES ($1, $3, $4::text::json)";
@@ -196,7 +202,30 @@ impl FleetIdentities {
             Some(changes) => Missed::Changes { history: history.clone(), changes },
             None => Missed::Everything(Box::new(self.load().await?)),
         };
-        Ok(Look { missed, registered, newest, history })
+        let longest_bound = self.bound.max(Bound(duration(first.get::<_, Option<i64>>(6).unwrap_or_default())));
+        Ok(Look { missed, registered, newest, logged: unsigned(first.get(5)), history, longest_bound })
+    }
+
+    /// Returns a state that was read before as a change that the replicas which are registered now may not have: later
+    /// ones load a later state.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or has another history by now.
+    pub async fn committed(&self, state: &State) -> Result<Committed, StoreError> {
+        let replica = self.replica.to_string();
+        let read = work(move |client| {
+            Box::pin(async move { client.query_typed(OTHERS_AND_LOGGED, &[(&replica, Type::TEXT)]).await })
+        });
+        let rows = self.database.run(read).await?;
+        let first = rows.first().filter(|first| first.get::<_, &str>(3) == state.history);
+        let first = first.ok_or_else(|| FleetError::Refused("another history of changes has begun".to_owned()))?;
+        let logged = unsigned(first.get(4));
+        let is_replica = |row: &&Row| row.get::<_, Option<&str>>(0).is_some();
+        let others: Vec<Replica> = rows.iter().filter(is_replica).map(replica_of).collect::<Result<_, _>>()?;
+        let bound = others.iter().fold(self.bound, |bound, other| bound.max(other.bound));
+        let State { history, version } = state.clone();
+        Ok(Committed { version, text: None, logged, history, others, bound })
     }
 
     /// Waits for the turn to make the next change, after the known state.

@@ -30,7 +30,7 @@ async fn a_replica_that_alone_loses_the_database_follows_the_changes_in_the_obje
         }
         let refused = fleet.service(2).api("POST", "/groups", json!({"name": "new", "path": "new"})).await;
         assert_eq!(refused.status, 503);
-        assert!(refused.text().contains("the database cannot be reached"), "{}", refused.text());
+        assert!(refused.text().contains("the database of this service cannot be reached"), "{}", refused.text());
         fleet.replicas[2].find_everything();
         eventually("it can change identities again", async || {
             fleet.service(2).api("POST", "/groups", json!({"name": "new", "path": "new"})).await.status == 201

@@ -67,6 +67,7 @@ impl ApiError {
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::TooOld(_)
+            | Self::NotConfirmed(_)
             | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
@@ -81,6 +82,10 @@ impl ApiError {
         let mut refused = Refused::new(self.reason(), sentence);
         if let Self::Failed(ChangeError::Store(reason)) = self {
             refused.details = Some(reason.clone());
+        } else if let Self::Failed(ChangeError::Fleet(error)) = self {
+            refused.details = Some(error.to_string());
+        } else if let Self::Cache(error) | Self::Audit(error) = self {
+            refused.details = Some(error.to_string());
         }
         refused
     }
@@ -117,6 +122,7 @@ impl ApiError {
             | Self::TooManyAuditLists => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
             | Self::TooOld(_)
+            | Self::NotConfirmed(_)
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::CacheFull
@@ -149,7 +155,9 @@ impl ApiError {
                     json!({"message": "503 Service Unavailable - too many changes at once, try again"})
                 }
                 ChangeError::Full => json!({"message": FULL}),
-                ChangeError::Fleet(error) => json!({"message": format!("503 Service Unavailable - {error}")}),
+                ChangeError::Fleet(_) => {
+                    json!({"message": format!("503 Service Unavailable - {self}")})
+                }
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
@@ -168,6 +176,7 @@ impl ApiError {
             | Self::NotAtRegistry(_)
             | Self::NoSizes
             | Self::TooOld(_)
+            | Self::NotConfirmed(_)
             | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),

@@ -30,6 +30,10 @@ impl RegistryError {
                 let reason = "Database and object store of this service do not respond - try again";
                 Answer::unavailable(reason, Some(Duration::from_secs(1)))
             }
+            Self::NotConfirmed(_) => {
+                let reason = "Not all replicas of this service respond - try again";
+                Answer::unavailable(reason, Some(Duration::from_secs(1)))
+            }
             Self::ProxyOff | Self::Denied(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::Refused(refusal) if refusal.is_wrong_secret() => {
                 Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")

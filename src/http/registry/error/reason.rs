@@ -15,7 +15,7 @@ impl RegistryError {
             Self::LoginNeeded => LOGIN_NEEDED,
             Self::BadBearer(Some(BearerError::Refused(refusal))) | Self::Refused(refusal) => of_refusal(refusal),
             Self::BadBearer(_) => "invalid_token",
-            Self::TooOld(_) => "store",
+            Self::TooOld(_) | Self::NotConfirmed(_) => "store",
             Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => "proxy_off",
             Self::NotIssued { error, .. } => of_issue(error),
             Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => "wrong_login_request",

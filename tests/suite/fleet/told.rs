@@ -1,0 +1,125 @@
+//! Nobody is told that something is revoked before all replicas refuse it: neither by the acknowledgement, nor by a
+//! read, nor by a refusal.
+
+use std::time::Duration;
+
+use futures::future::join;
+use serde_json::{Value, json};
+
+use super::identities::{clients, revoke};
+use super::{BOUND, Fleet};
+use crate::service::{Client, Group, Token};
+
+/// A way in which somebody may learn that the token is revoked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    /// A read of the token by the API.
+    Read,
+    /// The audit trail.
+    Trail,
+    /// Another attempt to revoke it.
+    Change,
+    /// A refusal of a pull.
+    Pull,
+    /// A refusal of a login.
+    Login,
+}
+
+/// Asks this replica until it tells that the token is revoked.
+async fn wait_until_told(told: Told, fleet: &Fleet, replica: usize, group: &Group, token: &Token) {
+    let service = fleet.service(replica);
+    let path = format!("/groups/{}/deploy_tokens/{}", group.id, token.id);
+    let client = clients(fleet, token).remove(replica);
+    loop {
+        let is_told = match told {
+            Told::Read => service.api("GET", &path, Value::Null).await.status == 404,
+            Told::Trail => {
+                let events = service.api("GET", "/audit_events?event_name=deploy_token_revoked", Value::Null).await;
+                events.status == 200 && events.json() != json!([])
+            }
+            Told::Change => service.api("DELETE", &path, Value::Null).await.status == 404,
+            Told::Pull => client.get("/v2/").await.status == 403,
+            Told::Login => [401, 403].contains(&service.token(&token.username, &token.secret, "").await.status),
+        };
+        if is_told {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Revokes a token at one replica, while the last one has lost everything and decides by what it knows, and looks
+/// whether that still accepts it once another replica, or the same one, has told of it.
+async fn tell(told: Told, replica: usize) {
+    let fleet = Fleet::of(3);
+    let group = fleet.service(0).group("team").await;
+    let token = fleet.service(0).deploy_token(&group, "ci").await;
+    let lost: Client = clients(&fleet, &token).remove(2);
+    assert_eq!(lost.get("/v2/").await.status, 200);
+    fleet.replicas[2].lose_everything();
+    let asking = async {
+        if told == Told::Change {
+            // It is not the one that revokes the token.
+            tokio::time::sleep(BOUND / 5).await;
+        }
+        wait_until_told(told, &fleet, replica, &group, &token).await;
+        lost.get("/v2/").await.status
+    };
+    let (took, status) = join(revoke(fleet.service(0), group.id, &token), asking).await;
+    assert!(took >= BOUND, "the lost replica could still decide: {took:?}");
+    assert_eq!(status, 503, "{told:?} at replica {replica}");
+    fleet.replicas[2].find_everything();
+}
+
+#[actix_rt::test]
+async fn a_read_tells_of_a_revocation_once_no_replica_accepts_the_token() {
+    tell(Told::Read, 0).await;
+    tell(Told::Read, 1).await;
+}
+
+#[actix_rt::test]
+async fn the_audit_trail_tells_of_a_revocation_once_no_replica_accepts_the_token() {
+    tell(Told::Trail, 0).await;
+    tell(Told::Trail, 1).await;
+}
+
+#[actix_rt::test]
+async fn a_change_that_comes_too_late_tells_of_a_revocation_once_no_replica_accepts_the_token() {
+    tell(Told::Change, 0).await;
+    tell(Told::Change, 1).await;
+}
+
+#[actix_rt::test]
+async fn a_refused_pull_or_login_tells_of_a_revocation_once_no_replica_accepts_the_token() {
+    tell(Told::Pull, 0).await;
+    tell(Told::Pull, 1).await;
+    tell(Told::Login, 0).await;
+    tell(Told::Login, 1).await;
+}
+
+#[actix_rt::test]
+async fn reads_of_what_is_confirmed_do_not_wait_while_a_replica_is_lost_or_the_database_is_away() {
+    let fleet = Fleet::of(2);
+    fleet.service(0).group("team").await;
+    fleet.replicas[1].lose_everything();
+    assert_eq!(fleet.service(0).api("GET", "/groups", Value::Null).await.status, 200);
+    fleet.replicas[0].lose_database(super::Mode::Refuse);
+    tokio::time::sleep(BOUND * 2).await;
+    for _ in 0..10 {
+        let began = std::time::Instant::now();
+        assert_eq!(fleet.service(0).api("GET", "/groups", Value::Null).await.status, 200);
+        assert!(began.elapsed() < BOUND / 2, "{:?}", began.elapsed());
+    }
+}
+
+#[actix_rt::test]
+async fn a_replica_that_follows_the_object_store_shows_changes_once_they_are_confirmed() {
+    let fleet = Fleet::of(2);
+    fleet.replicas[1].lose_database(super::Mode::Refuse);
+    tokio::time::sleep(BOUND * 2).await;
+    let group = fleet.service(0).group("team").await;
+    crate::service::eventually("it shows the change", async || {
+        fleet.service(1).api("GET", &format!("/groups/{}", group.id), Value::Null).await.status == 200
+    })
+    .await;
+}
