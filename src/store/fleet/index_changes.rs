@@ -10,8 +10,8 @@ use super::index::{Additions, FleetIndex, text_of};
 use super::run_on;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
-use crate::store::grant::{Grant, Pulled};
 use crate::store::error::{FleetError, StoreError};
+use crate::store::grant::{Grant, Pulled};
 
 /// The queue of changes.
 pub(super) struct IndexChanges {
