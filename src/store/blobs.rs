@@ -3,7 +3,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | [`mod@file`] | the file of an open blob |
+//! | [`blob_file`](super::blob_file) | the file of an open blob |
 //! | [`open`] | blobs that stay open, or in memory, because they were requested recently |
 //! | [`space`] | the space that blobs may take |
 //! | [`verifying`] | verification of stored blobs |

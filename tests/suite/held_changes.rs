@@ -97,16 +97,21 @@ const TABLE: &[Row] = &[
     (By::OwnPassword, "POST", "/user/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, &[(Blocked, 401), (Password, 401), (Deleted, 401)]),
 ];
 
+/// Number of cases that one service has, because each compares everything in it.
+const CASES_PER_SERVICE: usize = 10;
+
 #[actix_rt::test]
 async fn no_route_carries_out_a_change_whose_caller_lost_the_right_before_its_last_byte_came() {
     let hub = FakeRegistry::start();
-    let service = Config::docker_hub(&hub).start();
-    let mut number = 0;
-    for (by, method, path, body, losses) in TABLE {
-        for (loss, status) in *losses {
-            number += 1;
+    let of_row = |row: &'static Row| row.4.iter().map(move |loss| (row, *loss));
+    let cases: Vec<(&Row, (Loss, u16))> = TABLE.iter().flat_map(of_row).collect();
+    for cases in cases.chunks(CASES_PER_SERVICE) {
+        let service = Config::docker_hub(&hub).start();
+        // Nothing happens to them, so that all cases can have the same.
+        let others = Others::new(&service, 0).await;
+        for (number, ((by, method, path, body, _), (loss, status))) in cases.iter().enumerate() {
             let case = format!("{by:?} {method} {path}, {loss:?}");
-            let world = World::new(&service, number, *by).await;
+            let world = World::new(&service, number, *by, &others).await;
             let (path, body) = (world.filled_in(path), world.filled_in(body));
             let held = Held::begin(&service, &world.authorization, method, &path, &body);
             world.lose(&service, *loss).await;
@@ -124,7 +129,7 @@ async fn the_same_requests_are_carried_out_where_the_right_stays() {
     let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     for (number, (by, method, path, body, _)) in TABLE.iter().enumerate() {
-        let world = World::new(&service, number, *by).await;
+        let world = World::new(&service, number, *by, &Others::new(&service, number).await).await;
         let (path, body) = (world.filled_in(path), world.filled_in(body));
         let (status, text) = Held::begin(&service, &world.authorization, method, &path, &body).finish();
         assert!((200..300).contains(&status), "{by:?} {method} {path}: {status} {text}");
@@ -135,7 +140,7 @@ async fn the_same_requests_are_carried_out_where_the_right_stays() {
 async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
     let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
-    let world = World::new(&service, 0, By::Owner).await;
+    let world = World::new(&service, 0, By::Owner, &Others::new(&service, 0).await).await;
     let mut held =
         Held::begin(&service, &world.authorization, "POST", &world.filled_in("/groups/GROUP/members"), "{} ");
     let begun = Instant::now();
@@ -143,6 +148,22 @@ async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
     held.connection.read_to_end(&mut response).unwrap();
     let response = String::from_utf8_lossy(&response);
     assert!(response.contains("408") && begun.elapsed() < Duration::from_secs(40), "{response}");
+}
+
+/// Users beside the caller.
+struct Others {
+    /// A user who is no member of any group.
+    stranger: User,
+    /// A user who becomes a guest of each group.
+    guest: User,
+}
+
+impl Others {
+    async fn new(service: &Service, number: usize) -> Self {
+        let stranger = service.user(&format!("stranger-{number}"), "a-strangers-password").await;
+        let guest = service.user(&format!("guest-{number}"), "a-guests-password").await;
+        Self { stranger, guest }
+    }
 }
 
 /// A group with all objects that the routes need, and a caller.
@@ -156,13 +177,11 @@ struct World {
 }
 
 impl World {
-    async fn new(service: &Service, number: usize, by: By) -> Self {
+    async fn new(service: &Service, number: usize, by: By, Others { stranger, guest }: &Others) -> Self {
         let user = service.user(&format!("caller-{number}"), "the-callers-password").await;
-        let stranger = service.user(&format!("stranger-{number}"), "a-strangers-password").await;
-        let guest = service.user(&format!("guest-{number}"), "a-guests-password").await;
         let group = service.group(&format!("group-{number}")).await;
         service.add_member(&group, &user, 50).await;
-        service.add_member(&group, &guest, 10).await;
+        service.add_member(&group, guest, 10).await;
         let deploy = service.deploy_token(&group, "deploy").await;
         let token = service.personal_token(&user, "used", &["api"]).await;
         let other = service.personal_token(&user, "other", &["api"]).await;
@@ -179,7 +198,7 @@ impl World {
             By::OwnPassword => password(),
         };
         // The administrator rotates another user's token.
-        let other = if by == By::Admin { service.personal_token(&stranger, "other", &["api"]).await } else { other };
+        let other = if by == By::Admin { service.personal_token(stranger, "other", &["api"]).await } else { other };
         let robot_id = robot["id"].as_u64().unwrap();
         let token = if by == By::Bot { robot_id } else { token.id };
         let numbers = vec![

@@ -4,7 +4,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`finding`] | what can be broken |
+//! | [`finding`](super::finding) | what can be broken |
 //! | [`content`] | the files of blobs and manifests |
 //! | [`small_files`] | the files of links, images and removals |
 //! | [`index_copy`], [`identities`] | the index, compared with all of these; whether the identities can be opened |

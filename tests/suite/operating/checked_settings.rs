@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use fake_registry::FakeRegistry;
 
-use crate::service::Config;
+use crate::service::{Config, eventually};
 
 pub(super) fn check(config: &Path, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
@@ -132,6 +132,8 @@ async fn a_fault_hides_none_of_what_it_is_beside_or_above() {
 async fn the_settings_of_a_running_service_can_be_checked_beside_it() {
     let service = Config::docker_hub(&FakeRegistry::start()).start();
     let folder = service.data();
+    // The service writes it some seconds after its first change.
+    eventually("the identities are exported", async || folder.join("identity.jsonl").exists()).await;
     let before = names(&folder);
     let output = check(service.config(), &[]);
     assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
