@@ -38,6 +38,7 @@
 //! | [`pull_record`] | who pulled an image, by credential and day |
 //! | [`pull_shares`] | shares of groups in what is left of a pull limit |
 //! | [`quota`] | the maximum size of all stored content |
+//! | [`redirects`] | which clients are sent to the object store, and for which blobs |
 //! | [`mod@reference`] | references: tags and digests |
 //! | [`regained`] | credentials that a restore makes valid again |
 //! | [`repository`] | names of repositories and upstreams |
@@ -90,6 +91,7 @@ pub mod pull_budget;
 pub mod pull_record;
 pub mod pull_shares;
 pub mod quota;
+pub mod redirects;
 pub mod reference;
 pub mod regained;
 pub mod repository;

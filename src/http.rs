@@ -59,8 +59,6 @@ pub(crate) use public_url::PublicUrl;
 pub(crate) use refusal_log::{EXAMINED_BYTES, EarlyFault, EarlyRefusals};
 pub(crate) use refusals::Refusals;
 pub(crate) use registry::path_cache::Paths;
-pub use registry::redirect::RedirectMode;
-pub(crate) use registry::redirect::Redirects;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;

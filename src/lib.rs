@@ -26,6 +26,8 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | several replicas | [`domain::fleet`], which has the rules and their model; [`store::fleet`], [`actors::follower`], [`actors::policy_evaluator`] (`confirmer`, `validity`); `server::fleet` |
 //! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
+//! | what replicas share of cached content | `store::content::fleet` (what a replica takes over), `store::fleet::content` (the index and the objects), [`actors::content_follower`], [`actors::fleet_keeper`] |
+//! | redirects to the object store | `domain::redirects`, `http::registry::redirect`, `store::fleet::bucket` |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
@@ -176,9 +178,11 @@
 //! | chunk | bytes in memory on their way to a client |
 //! | file range | part of a file on its way to a client, which `sendfile(2)` sends |
 //! | spool | the folder of downloads that are not verified yet |
-//! | replica, fleet | one of several processes that share their identities; all of them |
+//! | replica, fleet | one of several processes that share their identities and cached content; all of them |
 //! | engine | what stands behind a store: sled and files, or PostgreSQL and an object store, which replicas share |
 //! | look | a replica's request for the changes that others have made; the directory may be used for the *bound* after it |
+//! | object | verified content in the bucket of a fleet; *doomed* ten minutes before it is deleted |
+//! | take over | to put what another replica has cached into the index of this one |
 //! | change log | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | lead, follow | to send a request upstream for all replicas; to get the content from the replica that does |
 //! | actor | the owner of mutable state |

@@ -18,13 +18,13 @@
 //! | [`error`] | errors, without types of sled | do not block |
 //! | [`entry`] | writes as text | does not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
-//! | [`fleet`] | the engine of identities that several replicas share: PostgreSQL and an object store | async |
+//! | [`fleet`] | the engine of identities and content that several replicas share: PostgreSQL and an object store | async |
 //!
 //! # Another engine
 //!
-//! 1. It is another variant of the `Engine` in [`identities`], which has two, or [`content`], which has one: there each
-//!    operation passes a closure over the embedded engine to `run`, which calls it on a thread for blocking work, and a
-//!    second variant needs a `match` in each operation, as [`identities`] has. The operations are async, so that an
+//! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
+//!    is the embedded engine of this machine, with what replicas share beside it: an operation passes a closure over the
+//!    embedded engine to `run`, and `content::fleet` adds what the others know. The operations are async, so that an
 //!    engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client of
 //!    [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of

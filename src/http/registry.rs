@@ -9,7 +9,7 @@ mod list;
 mod manifest;
 mod multipart;
 pub(super) mod path_cache;
-pub(super) mod redirect;
+mod redirect;
 pub(super) mod state;
 pub(super) mod token;
 mod traced;

@@ -1,12 +1,8 @@
 //! Redirects of clients to the object store of a fleet: a `GET` of a blob that is there is answered with a URL that the
 //! store accepts for a minute, so that the bytes do not pass through a replica.
 
-use std::net::IpAddr;
-
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
-use ipnet::IpNet;
-use serde::Deserialize;
 
 use super::authorized::Authorized;
 use super::state::RegistryState;
@@ -14,37 +10,10 @@ use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::OpenBlob;
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::digest::Digest;
-
-/// The blobs for which clients are redirected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RedirectMode {
-    /// None.
-    #[default]
-    Never,
-    /// Those that this replica does not have.
-    Cold,
-    /// All that are in the object store.
-    All,
-}
-
-/// Which clients are redirected, and for which blobs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Redirects {
-    /// The blobs.
-    pub(crate) mode: RedirectMode,
-    /// The networks of the clients, which reach the object store.
-    pub(crate) from: Vec<IpNet>,
-}
+use crate::domain::redirects::RedirectMode;
 
 /// Minimum length in bytes of a blob for which a client is redirected: for a shorter one another request costs more.
 const MIN_BYTES: u64 = 1 << 20;
-
-impl Redirects {
-    fn applies_to(&self, client: IpAddr) -> bool {
-        self.mode != RedirectMode::Never && self.from.iter().any(|network| network.contains(&client))
-    }
-}
 
 /// Returns the response that redirects a client to the object store; `None` if the blob is sent instead.
 pub(super) async fn to_object_store(

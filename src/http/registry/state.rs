@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::redirect::Redirects;
 use crate::actors::audit::AuditTrail;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::last_used::LastUsed;
@@ -18,6 +17,7 @@ use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::traffic::TrafficCounts;
 use crate::domain::policy::PublicGroups;
+use crate::domain::redirects::Redirects;
 use crate::domain::upstream::Upstreams;
 use crate::http::public_url::PublicUrl;
 use crate::http::refusals::Refusals;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 use crate::domain::fleet::validity::Bound;
+use crate::domain::redirects::{RedirectMode, Redirects};
 use crate::formats::{self, quantity};
-use crate::http::{RedirectMode, Redirects};
 use crate::settings::ValidationError;
 use crate::settings::server::networks;
 use crate::store::fleet::{BucketOptions, DatabaseOptions, DatabaseUrl};

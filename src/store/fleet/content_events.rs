@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, work};
-use super::index::Value;
+use super::database::{Database, Value, work};
 use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};

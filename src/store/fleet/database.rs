@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::options::DatabaseOptions;
@@ -44,6 +45,9 @@ struct Pauses {
 
 /// A future that borrows a connection.
 pub(super) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
+
+/// A value of a statement, with its type.
+pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Returns the closure, whose future borrows its connection.
 pub(super) fn work<T, W: for<'a> FnOnce(&'a mut Client) -> Work<'a, T>>(work: W) -> W {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::content_events::{self, ContentEvent};
-use super::database::{Database, TRANSACTION_LIMITS, work};
+use super::database::{Database, TRANSACTION_LIMITS, Value, work};
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::origin::Origin;
@@ -262,9 +262,6 @@ impl Additions {
         self.links.is_empty() && self.tags.is_empty() && self.images.is_empty()
     }
 }
-
-/// A value of a statement, with its type.
-pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 async fn add(client: &mut Client, replica: ReplicaId, additions: Additions) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;

@@ -4,8 +4,7 @@
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, work};
-use super::index::Value;
+use super::database::{Database, Value, work};
 use crate::domain::id::ReplicaId;
 use crate::store::error::StoreError;
 

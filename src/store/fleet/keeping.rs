@@ -10,8 +10,8 @@ use futures::TryStreamExt;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::bucket::Bucket;
-use super::database::work;
-use super::index::{FleetIndex, Value, digest_of, id_of, text_of};
+use super::database::{Value, work};
+use super::index::{FleetIndex, digest_of, id_of, text_of};
 use super::jobs::Lease;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, work};
-use super::index::{StoredObject, Value, digest_of};
+use super::database::{Database, Value, work};
+use super::index::{StoredObject, digest_of};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::store::error::{FleetError, StoreError};

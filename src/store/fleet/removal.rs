@@ -3,8 +3,8 @@
 use tokio_postgres::types::Type;
 
 use super::content_events::{self, ContentEvent};
-use super::database::{TRANSACTION_LIMITS, work};
-use super::index::{FleetIndex, Value, id_of, text_of};
+use super::database::{TRANSACTION_LIMITS, Value, work};
+use super::index::{FleetIndex, id_of, text_of};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
-use super::database::work;
-use super::index::{FleetIndex, Value, text_of};
+use super::database::{Value, work};
+use super::index::{FleetIndex, text_of};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};

@@ -100,16 +100,22 @@ async fn a_herd_at_all_replicas_causes_one_download_from_upstream() {
 }
 
 #[actix_rt::test]
-async fn a_late_replica_gets_the_blob_from_another_one_after_upstream_has_confirmed_it() {
+async fn a_late_replica_gets_the_blob_for_another_group_after_upstream_has_confirmed_it() {
     let scene = Scene::of(2).await;
     scene.assert_whole(&scene.pull(0).await.unwrap());
-    eventually("it has complete", async || scene.fleet.database.query("SELECT bool_and(complete) FROM claim") == "t")
-        .await;
+    let is_complete = async || scene.fleet.database.query("SELECT bool_and(complete) FROM claim WHERE complete") == "t";
+    eventually("it has complete", is_complete).await;
+    let other = scene.fleet.service(1).group("other").await;
+    let token = scene.fleet.service(1).deploy_token(&other, "ci").await;
+    let client = scene.fleet.service(1).log_in_with(&token).await;
     let heads = scene.fleet.hub.requests().blob_heads("library/app", scene.layer.digest());
-    scene.assert_whole(&scene.pull(1).await.unwrap());
+    scene.assert_whole(&client.blob("other", "app", scene.layer.digest()).await);
     assert_eq!(scene.requests(), 1);
     assert_eq!(scene.fleet.hub.requests().blob_heads("library/app", scene.layer.digest()), heads + 1);
-    assert_eq!(scene.role(1, "followed").await, 1);
+    assert_eq!(scene.role(1, "followed").await + scene.role(1, "bucket").await, 1);
+    // The first group has a link, which all replicas know: nothing has to be confirmed.
+    scene.assert_whole(&scene.pull(1).await.unwrap());
+    assert_eq!(scene.fleet.hub.requests().blob_heads("library/app", scene.layer.digest()), heads + 1);
 }
 
 #[actix_rt::test]
