@@ -17,6 +17,7 @@
 //! | [`followed`] | the last of these events that this replica has carried out |
 //! | [`objects`], [`bucket`] | which content is in the object store, and the objects |
 //! | [`keeping`], [`jobs`] | the care of the object store, by one replica at a time |
+//! | [`pause`] | a pause after a failure of an engine |
 //! | [`uploads`] | uploads of stored content |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
@@ -41,6 +42,7 @@ mod keeping;
 mod last_uses;
 mod objects;
 mod options;
+mod pause;
 mod removal;
 mod replicas;
 mod revalidation;

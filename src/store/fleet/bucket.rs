@@ -95,12 +95,12 @@ impl Bucket {
         &self.runtime
     }
 
-    /// Returns the bytes of an object from this offset on.
+    /// Returns the bytes of an object from this offset on; `None` if there is no such object.
     ///
     /// # Errors
     ///
-    /// Fails if the store has no such object, or does not send its first byte within two seconds.
-    pub async fn get(&self, name: &str, from: u64) -> Result<ObjectBytes, StoreError> {
+    /// Fails if the store does not send the first byte within two seconds.
+    pub(super) async fn get(&self, name: &str, from: u64) -> Result<Option<ObjectBytes>, StoreError> {
         let (store, path) = (self.store.clone(), self.path(name));
         let range = (from > 0).then_some(GetRange::Offset(from));
         let begun = run_on(&self.runtime, async move {
@@ -110,9 +110,13 @@ impl Bucket {
                 let first = bytes.try_next().await?;
                 Ok((first, bytes))
             };
-            timeout(FIRST_BYTE_TIMEOUT, begin).await.map_err(|_| too_slow())?.map_err(|error| failed(&error))
+            match timeout(FIRST_BYTE_TIMEOUT, begin).await.map_err(|_| too_slow())? {
+                Ok(begun) => Ok(Some(begun)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(failed(&error)),
+            }
         });
-        let (first, rest) = begun.await?;
+        let Some((first, rest)) = begun.await? else { return Ok(None) };
         let first = stream::iter(first.map(Ok));
         let next = |running: Option<BoxStream<'static, object_store::Result<Bytes>>>| async move {
             let mut rest = running?;
@@ -123,17 +127,17 @@ impl Bucket {
                 Err(_) => Some((Err(format!("no byte of the object for {IDLE_TIMEOUT:?}")), None)),
             }
         };
-        Ok(first.chain(stream::unfold(Some(rest), next)).boxed())
+        Ok(Some(first.chain(stream::unfold(Some(rest), next)).boxed()))
     }
 
-    /// Returns all bytes of an object whose content has this digest and length.
+    /// Returns all bytes of an object whose content has this digest and length; `None` if there is no such object.
     ///
     /// # Errors
     ///
     /// Fails as [`Self::get`] does, and with [`StoreError::Damaged`] if the content is another one.
-    pub(super) async fn read(&self, name: &str, digest: &Digest, size: u64) -> Result<Bytes, StoreError> {
+    pub(super) async fn read(&self, name: &str, digest: &Digest, size: u64) -> Result<Option<Bytes>, StoreError> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        let mut stream = self.get(name, 0).await?;
+        let Some(mut stream) = self.get(name, 0).await? else { return Ok(None) };
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(FleetError::ObjectStore)?;
             if (bytes.len() + chunk.len()) as u64 > size {
@@ -144,7 +148,7 @@ impl Bucket {
         if sha256::digest(&bytes) != *digest {
             return Err(StoreError::Damaged(format!("an object is not {digest}")));
         }
-        Ok(bytes.into())
+        Ok(Some(bytes.into()))
     }
 
     /// Uploads content of this length, which is verified meanwhile.
@@ -203,24 +207,6 @@ impl Bucket {
         let sign =
             async move { store.signed_url(Method::GET, &path, URL_LIFETIME).await.map_err(|error| failed(&error)) };
         Some(run_on(&self.runtime, sign).await)
-    }
-
-    /// Returns true if the store responds, and has no such object.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store does not respond within two seconds.
-    pub(super) async fn is_gone(&self, name: &str) -> Result<bool, StoreError> {
-        let (store, path) = (self.store.clone(), self.path(name));
-        run_on(&self.runtime, async move {
-            match timeout(FIRST_BYTE_TIMEOUT, store.head(&path)).await {
-                Ok(Ok(_)) => Ok(false),
-                Ok(Err(object_store::Error::NotFound { .. })) => Ok(true),
-                Ok(Err(error)) => Err(failed(&error)),
-                Err(_) => Err(too_slow()),
-            }
-        })
-        .await
     }
 
     /// Returns the names of objects that are older than this, in pages.

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
@@ -16,10 +15,8 @@ use super::content_events::{self, ContentEvents};
 use super::database::Database;
 use super::index::{FleetIndex, FleetLookUp, ImagePlace, StoredObject};
 use super::index_changes::IndexChanges;
-use super::jobs::{self, Lease};
-use super::keeping::Kept;
 use super::objects::Objects;
-use super::run_on;
+use super::pause::Pause;
 use super::uploads::{Uploader, Uploads};
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
@@ -29,37 +26,28 @@ use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
 use crate::store::grant::Grant;
-use crate::store::images::{GroupTotals, ImageKey, Pulls};
-use crate::store::link::TagEntry;
+use crate::store::images::{GroupTotals, ImageKey};
 use crate::store::manifests::Manifest;
 
 /// The shared content.
 pub struct FleetContent {
-    index: FleetIndex,
+    pub(super) index: FleetIndex,
     objects: Objects,
-    bucket: Bucket,
+    pub(super) bucket: Bucket,
     uploads: Uploads,
-    changes: IndexChanges,
+    pub(super) changes: IndexChanges,
     /// Limits the manifests that are read from the bucket at the same time.
     reading: Semaphore,
     /// The totals of groups, with the time at which they were read.
     totals: Mutex<Option<TotalsAt>>,
     /// Objects that were looked for a short time ago.
     known_objects: Cache<Digest, (Instant, Option<StoredObject>)>,
-    database_pause: Pause,
+    pub(super) database_pause: Pause,
     bucket_pause: Pause,
 }
 
 /// Totals of groups, with the time at which they were read.
 type TotalsAt = (Instant, HashMap<GroupId, GroupTotals>);
-
-/// Time after a failure of an engine in which pulls do not ask it, so that they do not all wait for it.
-struct Pause {
-    began: Instant,
-    /// Milliseconds since `began` until which it lasts.
-    until: AtomicU64,
-    length: Duration,
-}
 
 /// Maximum number of manifests that are read from the bucket at the same time, of at most 16 MiB each.
 const MAX_READING: usize = 4;
@@ -180,10 +168,13 @@ impl FleetContent {
     /// Returns the bytes of an object from this offset on; `None` if the store does not send any.
     pub async fn bytes(&self, digest: &Digest, object: &StoredObject, from: u64) -> Option<ObjectBytes> {
         match self.bucket.get(&object.name, from).await {
-            Ok(bytes) => Some(bytes),
+            Ok(Some(bytes)) => Some(bytes),
+            Ok(None) => {
+                self.drop_object(*digest, object.clone());
+                None
+            }
             Err(error) => {
-                tracing::debug!(%digest, %error, "an object cannot be read");
-                self.failed(digest, object).await;
+                self.failed(digest, &error);
                 None
             }
         }
@@ -197,14 +188,17 @@ impl FleetContent {
         }
         let _permit = self.reading.acquire().await.ok()?;
         match self.bucket.read(&object.name, digest, object.size).await {
-            Ok(bytes) => Some(Manifest { digest: *digest, media_type, bytes }),
+            Ok(Some(bytes)) => Some(Manifest { digest: *digest, media_type, bytes }),
+            Ok(None) => {
+                self.drop_object(*digest, object.clone());
+                None
+            }
             Err(StoreError::Damaged(_)) => {
                 self.report_wrong(*digest, object.clone());
                 None
             }
             Err(error) => {
-                tracing::debug!(%digest, %error, "a manifest cannot be read from the object store");
-                self.failed(digest, object).await;
+                self.failed(digest, &error);
                 None
             }
         }
@@ -212,18 +206,25 @@ impl FleetContent {
 
     /// Drops an object whose bytes do not have its digest: nobody reads it any more.
     pub fn report_wrong(&self, digest: Digest, object: StoredObject) {
-        tracing::error!(%digest, object = object.name, "an object does not have the content of its digest; it is not used any more");
+        tracing::error!(
+            %digest, object = object.name,
+            "an object does not have the content of its digest; it is not used any more"
+        );
         metrics::counter!("dependency_proxy_fleet_wrong_objects_total").increment(1);
+        self.drop_object(digest, object);
+    }
+
+    /// Drops an object that is gone or wrong, in the background.
+    fn drop_object(&self, digest: Digest, object: StoredObject) {
+        self.known_objects.remove(&digest);
         let objects = self.objects.clone();
         self.bucket.runtime().spawn(async move { objects.drop(&digest, &object.name).await.ok() });
     }
 
-    /// Drops an object that is gone. After another failure the bucket is not asked for a time.
-    async fn failed(&self, digest: &Digest, object: &StoredObject) {
-        match self.bucket.is_gone(&object.name).await {
-            Ok(true) => drop(self.objects.drop(digest, &object.name).await),
-            Ok(false) | Err(_) => self.bucket_pause.begin(),
-        }
+    /// Lets pulls do without the bucket for a time.
+    fn failed(&self, digest: &Digest, error: &StoreError) {
+        tracing::debug!(%digest, %error, "an object cannot be read");
+        self.bucket_pause.begin();
     }
 
     /// Adds what a group was granted, in the background. `is_image`: a digest counts as an image of its own.
@@ -244,41 +245,6 @@ impl FleetContent {
     /// Uploads stored content in the background.
     pub(in crate::store) fn upload(&self, digest: Digest) {
         self.uploads.add(digest);
-    }
-
-    /// Removes images of a group, for all replicas.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn remove_images(
-        &self,
-        group: GroupId,
-        origin: &Origin,
-        references: &[Reference],
-    ) -> Result<(), StoreError> {
-        self.changes.flush().await?;
-        self.index.remove_images(group, origin, references).await
-    }
-
-    /// Removes all that a group has cached, for all replicas.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
-        self.changes.flush().await?;
-        self.index.purge(group).await
-    }
-
-    /// Pins an image, or ends that, for all replicas.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn pin(&self, image: &ImageKey, pinned: bool) -> Result<(), StoreError> {
-        self.changes.flush().await?;
-        self.index.pin(image, pinned).await
     }
 
     /// Returns the events of other replicas after this number.
@@ -320,95 +286,6 @@ impl FleetContent {
         }
         let objects = self.objects.clone();
         self.index.database().runtime().spawn(async move { objects.note_reads(&digests).await.ok() });
-    }
-
-    /// Takes the care of the object store, or keeps it; `None`: another replica has it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn take_keeping(&self) -> Result<Option<Lease>, StoreError> {
-        jobs::take_keeping(self.index.database(), self.index.replica()).await
-    }
-
-    /// Removes from the object store what nobody needs, so that at most this number of bytes stays.
-    ///
-    /// # Errors
-    ///
-    /// Fails if an engine cannot be reached. The next run goes on.
-    pub async fn keep(&self, lease: &Lease, max_bytes: Option<u64>) -> Result<Kept, StoreError> {
-        self.index.keep(lease, &self.bucket, max_bytes).await
-    }
-
-    /// Deletes objects that uploads have left behind whose replica was killed. Returns their number.
-    ///
-    /// # Errors
-    ///
-    /// Fails if an engine cannot be reached. The next run goes on.
-    pub async fn delete_nameless(&self) -> Result<u64, StoreError> {
-        let (index, bucket) = (self.index.clone(), self.bucket.clone());
-        run_on(self.bucket.runtime(), async move { index.delete_nameless(&bucket).await }).await
-    }
-
-    /// Removes links of a group that holds more than this number of bytes. Returns their number.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached. The next run goes on.
-    pub async fn trim_group(&self, lease: &Lease, group: GroupId, max_bytes: u64) -> Result<u64, StoreError> {
-        self.index.trim_group(lease, group, max_bytes).await
-    }
-
-    /// Removes links and images of groups that are none of these.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached. The next run goes on.
-    pub async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
-        self.index.forget_groups_but(lease, groups).await
-    }
-
-    /// Returns images of a group that nobody has pulled at any replica for this number of days, by origin.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn unpulled(&self, group: GroupId, days: u32) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
-        self.index.unpulled(group, days).await
-    }
-
-    /// Records that images were pulled, in the background.
-    pub(in crate::store) fn note_pulls(&self, pulls: HashMap<ImageKey, Pulls>) {
-        if pulls.is_empty() || self.database_pause.is_on() {
-            return;
-        }
-        let index = self.index.clone();
-        self.index.database().runtime().spawn(async move { index.note_pulls(pulls.iter()).await.ok() });
-    }
-
-    /// Returns true if this replica is the one that has a tag confirmed by upstream now; also if nobody knows.
-    pub async fn may_revalidate(&self, origin: &Origin, tag: &Tag) -> bool {
-        self.database_pause.is_on() || self.index.begin_revalidation(origin, tag).await.unwrap_or(true)
-    }
-
-    /// Waits until another replica has had a tag confirmed, for at most this time; `None` if it has not.
-    pub async fn revalidated(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<TagEntry> {
-        self.index.revalidated(origin, tag, limit).await
-    }
-}
-
-impl Pause {
-    fn new(length: Duration) -> Self {
-        Self { began: Instant::now(), until: AtomicU64::default(), length }
-    }
-
-    fn begin(&self) {
-        let until = (self.began.elapsed() + self.length).as_millis();
-        self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn is_on(&self) -> bool {
-        self.began.elapsed().as_millis() < self.until.load(Ordering::Relaxed).into()
     }
 }
 

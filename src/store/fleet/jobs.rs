@@ -4,8 +4,8 @@
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, Value, work};
-use crate::domain::id::ReplicaId;
+use super::content::FleetContent;
+use super::database::{Value, work};
 use crate::store::error::StoreError;
 
 /// A job of this replica. Each step of it checks this, so that a replica that has lost the job changes nothing more.
@@ -29,21 +29,23 @@ const TAKE: &str = "INSERT INTO job (name, holder, epoch, lease_until) VALUES ($
 // Locked, so that no other replica takes the job before the step is over.
 const HOLDS: &str = "SELECT FROM job WHERE name = $1 AND holder = $2 AND epoch = $3 AND lease_until > now() FOR SHARE";
 
-/// Takes the job that looks after the object store, or keeps it; `None`: another replica has it.
-///
-/// # Errors
-///
-/// Fails if the database cannot be reached.
-pub(super) async fn take_keeping(database: &Database, replica: ReplicaId) -> Result<Option<Lease>, StoreError> {
-    let holder = replica.to_string();
-    let take = work(move |client| {
-        Box::pin(async move {
-            let values: [Value<'_>; 2] = [(&KEEPING, Type::TEXT), (&holder, Type::TEXT)];
-            let taken = client.query_typed_opt(TAKE, &values).await?;
-            Ok(taken.map(|row| Lease { holder, epoch: row.get(0) }))
-        })
-    });
-    database.run(take).await
+impl FleetContent {
+    /// Takes the care of the object store, or keeps it; `None`: another replica has it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn take_keeping(&self) -> Result<Option<Lease>, StoreError> {
+        let holder = self.index.replica().to_string();
+        let take = work(move |client| {
+            Box::pin(async move {
+                let values: [Value<'_>; 2] = [(&KEEPING, Type::TEXT), (&holder, Type::TEXT)];
+                let taken = client.query_typed_opt(TAKE, &values).await?;
+                Ok(taken.map(|row| Lease { holder, epoch: row.get(0) }))
+            })
+        });
+        self.index.database().run(take).await
+    }
 }
 
 impl Lease {

@@ -4,12 +4,13 @@
 //! An object goes in two steps. It is doomed first: from then on nobody is told of it, and a replica that needs its
 //! content again uploads it under another name. It is deleted ten minutes later, when nobody reads it any more.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::bucket::Bucket;
+use super::content::FleetContent;
 use super::database::{Value, work};
 use super::index::{FleetIndex, digest_of, id_of, text_of};
 use super::jobs::Lease;
@@ -80,28 +81,23 @@ const NOTE_PULLS: &str = "UPDATE image SET pulled_at = now() FROM origin, \
     WHERE origin.origin = pulled.origin AND image.origin = origin.id AND image.group_id = pulled.group_id \
     AND image.reference = pulled.reference AND image.pulled_at < now() - interval '1 hour'";
 
-impl FleetIndex {
+impl FleetContent {
     /// Dooms objects that nobody needs, so that at most this number of bytes stays, and deletes those that were doomed
     /// ten minutes ago.
     ///
     /// # Errors
     ///
     /// Fails if an engine cannot be reached. The next run goes on.
-    pub(super) async fn keep(
-        &self,
-        lease: &Lease,
-        bucket: &Bucket,
-        max_bytes: Option<u64>,
-    ) -> Result<Kept, StoreError> {
+    pub async fn keep(&self, lease: &Lease, max_bytes: Option<u64>) -> Result<Kept, StoreError> {
         let unlinked = self.step(lease, DOOM_UNLINKED, Vec::new()).await?;
-        let bytes = self.bytes().await?;
+        let bytes = self.stored_bytes().await?;
         let surplus = max_bytes.map_or(0, |max| bytes.saturating_sub(max));
         let evicted = match surplus {
             0 => 0,
             surplus => self.step(lease, DOOM_SURPLUS, vec![(Box::new(surplus.cast_signed()), Type::INT8)]).await?,
         };
-        let deleted = self.delete_doomed(lease, bucket).await?;
-        Ok(Kept { unlinked, evicted, deleted, bytes: if evicted > 0 { self.bytes().await? } else { bytes } })
+        let deleted = self.delete_doomed(lease).await?;
+        Ok(Kept { unlinked, evicted, deleted, bytes: if evicted > 0 { self.stored_bytes().await? } else { bytes } })
     }
 
     /// Runs a statement if the lease holds. Returns the number of its rows.
@@ -119,23 +115,23 @@ impl FleetIndex {
                 Ok(rows)
             })
         });
-        self.database().run(step).await
+        self.index.database().run(step).await
     }
 
-    async fn bytes(&self) -> Result<u64, StoreError> {
+    async fn stored_bytes(&self) -> Result<u64, StoreError> {
         let read = work(|client| Box::pin(async move { client.query_typed_one(BYTES, &[]).await }));
-        Ok(self.database().run(read).await?.get::<_, i64>(0).cast_unsigned())
+        Ok(self.index.database().run(read).await?.get::<_, i64>(0).cast_unsigned())
     }
 
-    async fn delete_doomed(&self, lease: &Lease, bucket: &Bucket) -> Result<u64, StoreError> {
+    async fn delete_doomed(&self, lease: &Lease) -> Result<u64, StoreError> {
         let read =
             work(|client| Box::pin(async move { client.query_typed(DOOMED, &[(&DELETED_AT_ONCE, Type::INT8)]).await }));
         let mut deleted = 0;
-        for row in self.database().run(read).await? {
+        for row in self.index.database().run(read).await? {
             let (digest, name): (Vec<u8>, String) = (row.get(0), row.get(1));
             digest_of(&digest)?;
             // The object first: an object without a row would only be found by the search for such.
-            bucket.delete(&name).await?;
+            self.bucket.delete(&name).await?;
             let values: Values = vec![(Box::new(digest), Type::BYTEA), (Box::new(name), Type::TEXT)];
             self.step(lease, DELETE, values).await?;
             deleted += 1;
@@ -143,28 +139,28 @@ impl FleetIndex {
         Ok(deleted)
     }
 
-    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed.
+    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their number.
     ///
     /// # Errors
     ///
     /// Fails if an engine cannot be reached. The next run goes on.
-    pub(super) async fn delete_nameless(&self, bucket: &Bucket) -> Result<u64, StoreError> {
+    pub async fn delete_nameless(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
-        let mut pages = bucket.older_than(NAMELESS_AGE);
+        let mut pages = self.bucket.older_than(NAMELESS_AGE);
         while let Some(names) = pages.try_next().await? {
-            let known = self.known(names.clone()).await?;
+            let known = self.known_names(names.clone()).await?;
             for name in names.iter().filter(|name| !known.contains(name)) {
-                bucket.delete(name).await?;
+                self.bucket.delete(name).await?;
                 deleted += 1;
             }
         }
         Ok(deleted)
     }
 
-    async fn known(&self, names: Vec<String>) -> Result<Vec<String>, StoreError> {
+    async fn known_names(&self, names: Vec<String>) -> Result<Vec<String>, StoreError> {
         let read =
             work(move |client| Box::pin(async move { client.query_typed(KNOWN, &[(&names, Type::TEXT_ARRAY)]).await }));
-        Ok(self.database().run(read).await?.iter().map(|row| row.get(0)).collect())
+        Ok(self.index.database().run(read).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Removes links of a group that holds more than this number of bytes, so that somewhat less stays. What its pinned
@@ -173,11 +169,11 @@ impl FleetIndex {
     /// # Errors
     ///
     /// Fails if the database cannot be reached. The next run goes on.
-    pub(super) async fn trim_group(&self, lease: &Lease, group: GroupId, max_bytes: u64) -> Result<u64, StoreError> {
+    pub async fn trim_group(&self, lease: &Lease, group: GroupId, max_bytes: u64) -> Result<u64, StoreError> {
         let group = id_of(group);
         let read =
             work(move |client| Box::pin(async move { client.query_typed_one(HELD, &[(&group, Type::INT8)]).await }));
-        let held = self.database().run(read).await?.get::<_, i64>(0).cast_unsigned();
+        let held = self.index.database().run(read).await?.get::<_, i64>(0).cast_unsigned();
         if held <= max_bytes {
             return Ok(0);
         }
@@ -190,7 +186,7 @@ impl FleetIndex {
     /// # Errors
     ///
     /// Fails if the database cannot be reached. The next run goes on.
-    pub(super) async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
+    pub async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
         for statement in [LINKS_OF_GONE, IMAGES_OF_GONE] {
             let groups: Vec<i64> = groups.iter().copied().map(id_of).collect();
             self.step(lease, statement, vec![(Box::new(groups), Type::INT8_ARRAY)]).await?;
@@ -203,17 +199,13 @@ impl FleetIndex {
     /// # Errors
     ///
     /// Fails if the database cannot be reached, or a row is damaged.
-    pub(super) async fn unpulled(
-        &self,
-        group: GroupId,
-        days: u32,
-    ) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
+    pub async fn unpulled(&self, group: GroupId, days: u32) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
         let (group, days) = (id_of(group), i32::try_from(days).unwrap_or(i32::MAX));
         let read = work(move |client| {
             Box::pin(async move { client.query_typed(UNPULLED, &[(&group, Type::INT8), (&days, Type::INT4)]).await })
         });
         let mut found: Vec<(Origin, Vec<Reference>)> = Vec::new();
-        for row in self.database().run(read).await? {
+        for row in self.index.database().run(read).await? {
             let origin: Origin = serde_json::from_str(row.get(0))?;
             let reference: &str = row.get(1);
             let reference = reference.parse().map_err(|_| StoreError::Damaged(format!("'{reference}' is no tag")))?;
@@ -225,30 +217,31 @@ impl FleetIndex {
         Ok(found)
     }
 
-    /// Records that images were pulled.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub(super) async fn note_pulls<'a>(
-        &self,
-        pulls: impl Iterator<Item = (&'a ImageKey, &'a Pulls)>,
-    ) -> Result<(), StoreError> {
-        let (mut groups, mut origins, mut references) = (Vec::new(), Vec::new(), Vec::new());
-        for (image, _) in pulls {
-            groups.push(id_of(image.group));
-            origins.push(text_of(&image.origin)?);
-            references.push(image.reference.to_string());
+    /// Records that images were pulled, in the background.
+    pub(in crate::store) fn note_pulls(&self, pulls: HashMap<ImageKey, Pulls>) {
+        if pulls.is_empty() || self.database_pause.is_on() {
+            return;
         }
-        let note = work(move |client| {
-            Box::pin(async move {
-                let values: [Value<'_>; 3] =
-                    [(&groups, Type::INT8_ARRAY), (&origins, Type::TEXT_ARRAY), (&references, Type::TEXT_ARRAY)];
-                client.execute_typed(NOTE_PULLS, &values).await
-            })
-        });
-        self.database().run(note).await.map(drop)
+        let index = self.index.clone();
+        self.index.database().runtime().spawn(async move { note_pulls(&index, pulls).await.ok() });
     }
+}
+
+async fn note_pulls(index: &FleetIndex, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+    let (mut groups, mut origins, mut references) = (Vec::new(), Vec::new(), Vec::new());
+    for image in pulls.keys() {
+        groups.push(id_of(image.group));
+        origins.push(text_of(&image.origin)?);
+        references.push(image.reference.to_string());
+    }
+    let note = work(move |client| {
+        Box::pin(async move {
+            let values: [Value<'_>; 3] =
+                [(&groups, Type::INT8_ARRAY), (&origins, Type::TEXT_ARRAY), (&references, Type::TEXT_ARRAY)];
+            client.execute_typed(NOTE_PULLS, &values).await
+        })
+    });
+    index.database().run(note).await.map(drop)
 }
 
 /// Age of an object from which it counts as left behind if it has no row.

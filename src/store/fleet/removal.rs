@@ -2,9 +2,10 @@
 
 use tokio_postgres::types::Type;
 
+use super::content::FleetContent;
 use super::content_events::{self, ContentEvent};
 use super::database::{TRANSACTION_LIMITS, Value, work};
-use super::index::{FleetIndex, id_of, text_of};
+use super::index::{id_of, text_of};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -31,22 +32,23 @@ const PURGE_LINKS: &str =
 const PIN: &str = "UPDATE image SET pinned = $4 FROM origin \
     WHERE image.group_id = $1 AND image.origin = origin.id AND origin.origin = $2 AND image.reference = $3 AND image.pinned <> $4";
 
-impl FleetIndex {
-    /// Removes images of a group, with the links to what only they name.
+impl FleetContent {
+    /// Removes images of a group for all replicas, with the links to what only they name.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached. Nothing was removed then, unless the connection was lost at the end.
-    pub(super) async fn remove_images(
+    pub async fn remove_images(
         &self,
         group: GroupId,
         origin: &Origin,
         references: &[Reference],
     ) -> Result<(), StoreError> {
+        self.changes.flush().await?;
         let names: Vec<String> = references.iter().map(Reference::to_string).collect();
         let removed = ContentEvent::Removed { group, origin: origin.clone(), references: references.to_vec() };
         let (group, origin, events) = (id_of(group), text_of(origin)?, content_events::texts([removed])?);
-        let replica = self.replica();
+        let replica = self.index.replica();
         // An image that was pulled by its digest before the fleet had a row of it.
         let digests = references.iter().filter_map(|reference| match reference {
             Reference::Digest(digest) => Some(digest.as_bytes().to_vec()),
@@ -67,19 +69,20 @@ impl FleetIndex {
                 transaction.commit().await
             })
         });
-        self.database().run(remove).await
+        self.index.database().run(remove).await
     }
 
-    /// Removes all images and links of a group, in steps.
+    /// Removes all images and links of a group for all replicas, in steps.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached. Some may be removed then.
-    pub(super) async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
+    pub async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
+        self.changes.flush().await?;
         for statement in [PURGE_IMAGES, PURGE_LINKS] {
             while self.purge_step(statement, id_of(group)).await? > 0 {}
         }
-        let (events, replica) = (content_events::texts([ContentEvent::Purged(group)])?, self.replica());
+        let (events, replica) = (content_events::texts([ContentEvent::Purged(group)])?, self.index.replica());
         let note = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
@@ -87,7 +90,7 @@ impl FleetIndex {
                 transaction.commit().await
             })
         });
-        self.database().run(note).await
+        self.index.database().run(note).await
     }
 
     async fn purge_step(&self, statement: &'static str, group: i64) -> Result<u64, StoreError> {
@@ -97,18 +100,19 @@ impl FleetIndex {
                 client.execute_typed(statement, &values).await
             })
         });
-        self.database().run(step).await
+        self.index.database().run(step).await
     }
 
-    /// Records that an image is pinned, or is not any more.
+    /// Records that an image is pinned, or is not any more, for all replicas.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub(super) async fn pin(&self, image: &ImageKey, pinned: bool) -> Result<(), StoreError> {
+    pub async fn pin(&self, image: &ImageKey, pinned: bool) -> Result<(), StoreError> {
+        self.changes.flush().await?;
         let (group, origin, reference) = (id_of(image.group), text_of(&image.origin)?, image.reference.to_string());
         let events = content_events::texts([ContentEvent::Pinned { image: image.clone(), pinned }])?;
-        let replica = self.replica();
+        let replica = self.index.replica();
         let pin = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
@@ -121,6 +125,6 @@ impl FleetIndex {
                 transaction.commit().await
             })
         });
-        self.database().run(pin).await
+        self.index.database().run(pin).await
     }
 }

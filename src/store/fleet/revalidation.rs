@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
+use super::content::FleetContent;
 use super::database::{Value, work};
-use super::index::{FleetIndex, text_of};
+use super::index::text_of;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
@@ -22,25 +23,27 @@ const BEGIN: &str = "UPDATE tag SET asked_at = now() FROM origin WHERE tag.origi
 const IS_BEING_REVALIDATED: &str = "SELECT FROM tag JOIN origin ON tag.origin = origin.id \
     WHERE origin.origin = $1 AND tag.tag = $2 AND checked_at < asked_at AND NOT denied";
 
-impl FleetIndex {
+impl FleetContent {
+    /// Returns true if this replica is the one that has a tag confirmed by upstream now; also if nobody knows.
+    pub async fn may_revalidate(&self, origin: &Origin, tag: &Tag) -> bool {
+        self.database_pause.is_on() || self.begin_revalidation(origin, tag).await.unwrap_or(true)
+    }
+
     /// Begins the revalidation of a tag. Returns false if another replica has begun it a moment ago.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub(super) async fn begin_revalidation(&self, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
+    async fn begin_revalidation(&self, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
         let begun = self.count_of(BEGIN, origin, tag).await? > 0;
         Ok(begun || self.count_of(IS_BEING_REVALIDATED, origin, tag).await? == 0)
     }
 
-    /// Waits until the revalidation by another replica has succeeded, for at most this time; `None` if it has not.
-    pub(super) async fn revalidated(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<TagEntry> {
+    /// Waits until the revalidation by another replica has succeeded, for at most this time. Returns its entry;
+    /// `None` if it has not.
+    pub async fn revalidated(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<TagEntry> {
         let began = Instant::now();
         while began.elapsed() < limit {
             sleep(INTERVAL).await;
             if self.count_of(IS_BEING_REVALIDATED, origin, tag).await.ok()? == 0 {
                 // No group has this number: only the tag is wanted.
-                let found = self.look_up(GroupId(0), origin, &Reference::Tag(tag.clone())).await.ok()??;
+                let found = self.look_up(GroupId(0), origin, &Reference::Tag(tag.clone())).await?;
                 return found.tag.filter(|entry| !entry.denied);
             }
         }
@@ -55,6 +58,6 @@ impl FleetIndex {
                 client.execute_typed(statement, &values).await
             })
         });
-        self.database().run(run).await
+        self.index.database().run(run).await
     }
 }
