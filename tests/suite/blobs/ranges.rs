@@ -190,6 +190,8 @@ async fn too_many_ranges_and_too_many_bytes_are_not_given_as_parts() {
 async fn more_range_streams_than_the_limit_are_refused() {
     let scene = Scene::with(2 * MIB, |config| config.and("[cache]\nmax_range_streams = 1")).await;
     scene.hub.on(Kind::BlobDownload).times(1).hold_after(10);
+    // The download of the whole blob is still running when its end is requested.
+    scene.hub.on(Kind::BlobDownload).slow(MIB);
     let mut held = scene.client.connect().await;
     assert_eq!(held.get(&scene.path(), "range: bytes=100-199\r\n").await.unwrap().status, 206);
     assert_eq!(metric(&scene.service, "dependency_proxy_queue_length{queue=\"range_streams\"}").await, 1);
