@@ -8,7 +8,9 @@ mod identities;
 mod kills;
 mod outages;
 mod sentences;
+mod starts;
 mod told;
+mod turns;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -53,12 +55,17 @@ impl Fleet {
 
     /// Starts replicas over these engines.
     fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
+        Self::with_bounds(postgres, bucket, &vec![BOUND; replicas])
+    }
+
+    /// Starts a replica with each of these bounds.
+    fn with_bounds(postgres: &Postgres, bucket: &Bucket, bounds: &[Duration]) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let start = |_| {
+        let start = |bound: &Duration| {
             let (to_database, to_bucket) = (Front::start(postgres.address()), Front::start(bucket.address()));
             let port = engines::free_port();
             let to_replica = Front::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -71,12 +78,12 @@ impl Fleet {
                 to_bucket.address(),
                 to_replica.address(),
                 secret.display(),
-                BOUND.as_millis(),
+                bound.as_millis(),
             );
             let config = Config::docker_hub(&hub).and(&lines);
             (config, to_database, to_bucket, to_replica)
         };
-        let prepared: Vec<_> = (0..replicas).map(start).collect();
+        let prepared: Vec<_> = bounds.iter().map(start).collect();
         let replicas = std::thread::scope(|scope| {
             let starting: Vec<_> = prepared
                 .into_iter()
