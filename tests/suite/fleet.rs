@@ -9,7 +9,9 @@ mod identities;
 mod kills;
 mod outages;
 mod sentences;
+mod starts;
 mod told;
+mod turns;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -54,21 +56,26 @@ impl Fleet {
 
     /// Starts replicas with more settings than others, over engines that other tests use as well.
     fn with(replicas: usize, settings: &str) -> Self {
-        Self::start(Postgres::shared(), Bucket::shared(), replicas, settings)
+        Self::start((Postgres::shared(), Bucket::shared()), &vec![BOUND; replicas], settings)
     }
 
     /// Starts replicas over these engines.
     fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
-        Self::start(postgres, bucket, replicas, "")
+        Self::start((postgres, bucket), &vec![BOUND; replicas], "")
     }
 
-    fn start(postgres: &Postgres, bucket: &Bucket, replicas: usize, settings: &str) -> Self {
+    /// Starts a replica with each of these bounds.
+    fn with_bounds(postgres: &Postgres, bucket: &Bucket, bounds: &[Duration]) -> Self {
+        Self::start((postgres, bucket), bounds, "")
+    }
+
+    fn start((postgres, bucket): (&Postgres, &Bucket), bounds: &[Duration], settings: &str) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let start = |_| {
+        let start = |bound: &Duration| {
             let (to_database, to_bucket) = (Front::start(postgres.address()), Front::start(bucket.address()));
             let port = engines::free_port();
             let to_replica = Front::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -81,14 +88,14 @@ impl Fleet {
                 to_bucket.address(),
                 to_replica.address(),
                 secret.display(),
-                BOUND.as_millis(),
+                bound.as_millis(),
             );
             let config = Config::docker_hub(&hub).and(&lines).and(settings);
             // That of the load balancer.
             let config = config.variable("DEPENDENCY_PROXY__SERVER__EXTERNAL_URL", "http://images.test");
             (config, to_database, to_bucket, to_replica)
         };
-        let prepared: Vec<_> = (0..replicas).map(start).collect();
+        let prepared: Vec<_> = bounds.iter().map(start).collect();
         let replicas = std::thread::scope(|scope| {
             let starting: Vec<_> = prepared
                 .into_iter()

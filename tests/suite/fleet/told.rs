@@ -57,6 +57,10 @@ async fn tell(told: Told, replica: usize) {
     let lost: Client = clients(&fleet, &token).remove(2);
     assert_eq!(lost.get("/v2/").await.status, 200);
     fleet.replicas[2].lose_everything();
+    if told == Told::Trail && replica != 0 {
+        // The writer cannot tell it of the change, which it reads in the database before its own look.
+        fleet.replicas[replica].to_replica.set(super::Mode::Stall);
+    }
     let asking = async {
         if told == Told::Change {
             // It is not the one that revokes the token.

@@ -1,8 +1,10 @@
 //! A PostgreSQL cluster of Debian's package.
 
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,6 +25,9 @@ pub struct Database {
     name: String,
     address: SocketAddr,
 }
+
+/// The turn to make changes of identities, which no replica gets while this exists.
+pub struct Turn(Child);
 
 impl Postgres {
     /// Returns the cluster of this test process, which nobody stops.
@@ -107,11 +112,31 @@ impl Database {
         format!("postgres://{USER}@{address}/{}", self.name)
     }
 
+    /// Takes the turn to make changes of identities, as a replica does.
+    pub fn take_turn(&self) -> Turn {
+        let mut psql = Command::new(binary("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()]);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; SELECT version FROM fence FOR UPDATE;").unwrap();
+        let mut version = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut version).unwrap();
+        assert!(version.trim().parse::<u64>().is_ok(), "{version}");
+        Turn(psql)
+    }
+
     /// Executes statements with `psql` and returns the rows: a line each, with `|` between columns.
     pub fn query(&self, statements: &str) -> String {
         let mut psql = Command::new(binary("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", statements]);
         run(&mut psql).trim_end().to_owned()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // It ends with its input, and its transaction with it.
+        self.0.stdin = None;
+        let _ = self.0.wait();
     }
 }
 
@@ -133,7 +158,7 @@ fn as_postgres(name: &str) -> Command {
 /// Returns the path of a program of the newest PostgreSQL here.
 fn binary(name: &str) -> PathBuf {
     let folder = Path::new("/usr/lib/postgresql");
-    let versions = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+    let versions = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
     let newest = versions.filter_map(|version| version.to_str()?.parse::<u32>().ok()).max();
     let newest = newest.expect("tests/run installs PostgreSQL");
     folder.join(newest.to_string()).join("bin").join(name)
