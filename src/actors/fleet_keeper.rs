@@ -20,7 +20,7 @@ use crate::telemetry::LineLimit;
 pub struct FleetKeeper {
     /// The identities, with the quotas of groups.
     pub policy: PolicyEvaluatorHandle,
-    /// What replicas share.
+    /// The content that replicas share.
     pub content: ContentStore,
     /// Removes images.
     pub janitor: JanitorHandle,

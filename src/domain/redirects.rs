@@ -18,7 +18,7 @@ pub enum RedirectMode {
     All,
 }
 
-/// Which clients are redirected, and for which blobs.
+/// The clients that are redirected, and for which blobs.
 #[derive(Clone, Debug, Default)]
 pub struct Redirects {
     /// The blobs.

@@ -27,7 +27,7 @@ pub(super) struct FleetIndex {
     replica: ReplicaId,
 }
 
-/// What the fleet knows of a tag or a digest, for one group.
+/// Knowledge of the fleet about a tag or a digest, for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetLookUp {
     /// The digest that was requested, or for which the tag stands.
@@ -63,7 +63,7 @@ pub struct ImagePlace {
     reference: String,
 }
 
-/// What replicas add to the index in one transaction. What is added twice is added once.
+/// Additions to the index in one transaction. An addition that is made twice counts once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Additions {
     /// Granted links, with the length of their content.
@@ -154,7 +154,7 @@ impl FleetIndex {
         found.map(|row| look_up_of(&row)).transpose()
     }
 
-    /// Adds to the index. Other replicas are told of images that are new or have moved.
+    /// Adds to the index. An image that is new or has moved is an event for the other replicas.
     ///
     /// # Errors
     ///

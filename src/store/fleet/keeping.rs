@@ -1,7 +1,7 @@
 //! The care of the object store, by one replica at a time: which objects go, because no group has a link to their
 //! content or because there are too many bytes, and what is left behind without a name.
 //!
-//! An object goes in two steps. It is doomed first: from then on nobody is told of it, and a replica that needs its
+//! An object goes in two steps. It is doomed first: from then on no lookup finds it, and a replica that needs its
 //! content again uploads it under another name. It is deleted ten minutes later, when nobody reads it any more.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, Pulls};
 
-/// What was removed from the object store.
+/// Result of a run: what was removed from the object store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Number of objects that were doomed because no group has a link to their content.

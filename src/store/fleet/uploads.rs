@@ -30,7 +30,7 @@ pub(super) struct Uploads {
     overflowed: Arc<AtomicBool>,
 }
 
-/// What the workers read and write.
+/// The stores that the workers read and write.
 #[derive(Clone)]
 pub(super) struct Uploader {
     pub(super) bucket: Bucket,

@@ -51,7 +51,7 @@ CREATE TABLE object (
     media_type text,
     stored_at timestamptz NOT NULL DEFAULT now(),
     read_at timestamptz NOT NULL DEFAULT now(),
-    -- Set some time before the object is deleted. Nobody is told of it from then on.
+    -- Set some time before the object is deleted. No lookup finds it from then on.
     doomed_at timestamptz
 );
 
