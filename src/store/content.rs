@@ -112,10 +112,16 @@ impl ContentStore {
     pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
         let of = origin.clone();
         let link = self.run(move |content| content.index().link(group, &of, &digest)).await?;
-        if self.shared().is_none() || link.is_some_and(Link::is_granted) {
-            return Ok(link);
+        let Some(shared) = self.shared() else { return Ok(link) };
+        match link.filter(|link| link.is_granted()) {
+            Some(granted) => {
+                // As in a lookup of a manifest: the replica may have been killed before it shared the link.
+                let (origin, links) = (origin.clone(), vec![(digest, granted)]);
+                shared.note(&Grant { group, origin, links, pulled: Pulled::Blob }, false);
+                Ok(link)
+            }
+            None => Ok(self.shared_link(group, origin, digest).await.or(link)),
         }
-        Ok(self.shared_link(group, origin, digest).await.or(link))
     }
 
     /// Returns a manifest; `None` if it is not stored. A damaged one is reported, removed, and counts as missing.

@@ -45,9 +45,11 @@ impl ContentStore {
         found: Option<LookUp>,
         fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
-        let Some(shared) = self.shared().filter(|_| !found.is_some_and(|found| is_whole(&found, fresh_for))) else {
-            return Ok(found);
-        };
+        let Some(shared) = self.shared() else { return Ok(found) };
+        if let Some(found) = found.filter(|found| is_whole(found, fresh_for)) {
+            share_again(shared, group, origin, reference, &found);
+            return Ok(Some(found));
+        }
         let Some(known) = shared.look_up(group, origin, reference).await else { return Ok(found) };
         // Upstream may have said something else to this replica since then.
         let is_newer = |found: LookUp| match (found.tag, known.tag) {
@@ -201,6 +203,17 @@ impl ContentStore {
     pub async fn pin_here(&self, image: ImageKey, pinned: bool) -> Result<(), StoreError> {
         self.run(move |content| content.index().pin(&image, pinned).map(drop)).await
     }
+}
+
+/// Adds what this machine knows of a manifest to the index of the fleet: a replica that was killed may not have done so
+/// when it was granted. This is the first lookup since its start, or since the manifest went from memory.
+fn share_again(shared: &FleetContent, group: GroupId, origin: &Origin, reference: &Reference, found: &LookUp) {
+    let pulled = match (reference, found.tag) {
+        (Reference::Tag(tag), Some(entry)) if found.pulled == Some(found.digest) => Pulled::Tag(tag.clone(), entry),
+        _ => Pulled::Blob,
+    };
+    let links = found.link.iter().map(|link| (found.digest, *link)).collect();
+    shared.note(&Grant { group, origin: origin.clone(), links, pulled }, false);
 }
 
 /// Returns true if nothing is missing to serve a manifest: the link, the manifest, and a tag that is fresh.
