@@ -62,8 +62,14 @@ impl Fleet {
             log.check().await?;
             log.verify(&identities).await
         };
-        match usable.await.map(drop) {
-            Ok(()) => {}
+        match usable.await {
+            Ok((_, false)) => {}
+            // It has no identities of the history before, by which it would notice that later.
+            Ok((state, true)) => tracing::error!(
+                found = %state.version,
+                "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
+                 since are valid again. Another history of changes begins"
+            ),
             Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
