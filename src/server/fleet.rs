@@ -173,11 +173,8 @@ fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
 pub(super) fn secret(path: &Path) -> Result<FleetSecret, StartError> {
     let failed = |problem: String| StartError::FleetSecret { path: path.to_owned(), problem };
     let text = read_if_any(path)?.ok_or_else(|| failed("it does not exist".to_owned()))?;
-    if let Some(mode) = loose_mode(path)? {
-        return Err(failed(format!(
-            "other users have access to it (mode {mode:04o}): run chmod 600 {}",
-            path.display()
-        )));
+    if let Some(loose) = loose_mode(path)? {
+        return Err(failed(loose.to_string()));
     }
     FleetSecret::from_lines(&text).map_err(|error: FleetSecretError| failed(error.to_string()))
 }

@@ -22,7 +22,7 @@ mod options;
 mod replicas;
 
 pub use self::change_log::ChangeLog;
-pub use self::claims::{Claim, Claims, Leader};
+pub use self::claims::{Claim, Claims, Leader, key_of_blob, key_of_manifest};
 pub use self::database::Database;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
