@@ -72,6 +72,7 @@ pub mod pull_failure;
 pub mod pull_records;
 pub mod pulls;
 pub mod reads;
+mod received;
 pub mod replica_signing;
 pub mod shared_downloads;
 pub mod shared_manifests;

@@ -39,7 +39,6 @@ pub use reload::Reloadable;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
 use self::components::{Handles, SharedParts, Stores};
-use self::error::AccountKeysError;
 use self::fleet::Fleet;
 use self::net::tls::Reload;
 use self::net::workers::Workers;
@@ -199,8 +198,8 @@ fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> R
     }
     let path = settings.auth.account_key_file_in(&settings.storage);
     let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
-    if let Some(mode) = loose_mode(&path)? {
-        return Err(StartError::AccountKeys { error: AccountKeysError::Mode { mode, path: path.clone() }, path });
+    if let Some(loose) = loose_mode(&path)? {
+        return Err(StartError::AccountKeys { error: loose.into(), path });
     }
     let keys = KeySet::from_json(&text).and_then(|keys| SealingKeys::new(&keys));
     keys.map_err(|error| StartError::AccountKeys { path, error: error.into() })

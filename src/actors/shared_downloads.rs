@@ -14,14 +14,13 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use quick_cache::sync::Cache;
 
+use super::received::Received;
 use super::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, UpstreamHandle};
-use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::fleet::messages::BlobOf;
-use crate::domain::id::ReplicaId;
 use crate::domain::origin::Origin;
 use crate::store::content::ContentStore;
-use crate::store::fleet::{Claim, Claims, Leader};
+use crate::store::fleet::{Claim, Claims, Leader, key_of_blob};
 use crate::upstream::replicas::{ReplicaBytes, ReplicaClient};
 use crate::upstream::{Content, ContentHead, MirrorContent, UpstreamError};
 
@@ -33,13 +32,11 @@ pub struct SharedDownloads {
     replicas: ReplicaClient,
     content: ContentStore,
     /// Blobs that this replica has received, by itself or from another one: it may send them to others.
-    received: Arc<Cache<Digest, ()>>,
+    received: Received,
     /// Numbers of leads whose replica has not responded, by blob.
     failed: Arc<Cache<Digest, i64>>,
 }
 
-/// Maximum number of blobs of which it is known that this replica has received them.
-const MAX_RECEIVED: usize = 100_000;
 /// Maximum number of leads that are known to have failed.
 const MAX_FAILED: usize = 1_000;
 /// Number of leaders that are tried.
@@ -48,20 +45,20 @@ const ATTEMPTS: usize = 4;
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
     pub fn new(upstream: UpstreamHandle, claims: Claims, replicas: ReplicaClient, content: ContentStore) -> Self {
-        let (received, failed) = (Arc::new(Cache::new(MAX_RECEIVED)), Arc::new(Cache::new(MAX_FAILED)));
+        let (received, failed) = (Received::default(), Arc::new(Cache::new(MAX_FAILED)));
         Self { upstream, claims, replicas, content, received, failed }
     }
 
     /// Returns true if this replica may send the blob to another one: it has received it for this origin.
     pub fn has_received(&self, origin: &Origin, digest: &Digest) -> bool {
-        self.received.contains_key(&key(origin, digest))
+        self.received.has(&key_of_blob(origin, digest))
     }
 
     async fn get(self, request: GetBlob) -> Result<Content, UpstreamError> {
-        let key = key(&request.origin, &request.digest);
+        let key = key_of_blob(&request.origin, &request.digest);
         if let Some(content) = self.of_bucket(&request).await? {
             count("bucket");
-            self.received.insert(key, ());
+            self.received.note(key);
             return Ok(content);
         }
         let mut failed = self.failed.get(&key);
@@ -77,14 +74,14 @@ impl SharedDownloads {
                     if is_stored && request.from == 0 && !request.granted {
                         self.confirm(&request).await?;
                     }
-                    self.received.insert(key, ());
+                    self.received.note(key);
                     return Ok(content);
                 }
                 None => failed = Some(leader.epoch),
             }
         }
         count("alone");
-        self.received.insert(key, ());
+        self.received.note(key);
         self.upstream.request(request).await
     }
 
@@ -119,11 +116,11 @@ impl SharedDownloads {
     async fn lead(self, request: GetBlob, key: Digest, epoch: i64) -> Result<Content, UpstreamError> {
         count("led");
         // Before the first byte: the others ask at once.
-        self.received.insert(key, ());
+        self.received.note(key);
         match self.upstream.request(request).await {
             Ok(content) => Ok(self.completing(content, key, epoch)),
             Err(error) => {
-                self.received.remove(&key);
+                self.received.forget(&key);
                 self.claims.release(&key, epoch).await.ok();
                 Err(error)
             }
@@ -146,7 +143,7 @@ impl SharedDownloads {
     /// Receives the blob from another replica; `None` if that has none, or does not respond.
     async fn follow(&self, request: &GetBlob, key: Digest, leader: &Leader) -> Option<(Content, bool)> {
         let blob = BlobOf { origin: request.origin.clone(), digest: request.digest, from: request.from };
-        let begun = self.replicas.while_alive(at(leader), self.replicas.blob(at(leader), &blob)).await??;
+        let begun = self.replicas.while_alive(leader.at(), self.replicas.blob(leader.at(), &blob)).await??;
         count("followed");
         let head = ContentHead { length: Some(begun.length), digest: Some(request.digest), media_type: None };
         let stream = self.clone().watched(begun.stream, key, leader.clone());
@@ -163,7 +160,7 @@ impl SharedDownloads {
         let state = Some((stream, self, leader));
         let next = move |state: Option<(ReplicaBytes, Self, Leader)>| async move {
             let (mut stream, shared, leader) = state?;
-            match shared.replicas.while_alive(at(&leader), stream.next()).await {
+            match shared.replicas.while_alive(leader.at(), stream.next()).await {
                 Some(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, shared, leader)))),
                 Some(None) => None,
                 Some(Some(Err(reason))) => Some((Err(UpstreamError::Interrupted { reason }), None)),
@@ -176,18 +173,6 @@ impl SharedDownloads {
         };
         stream::unfold(state, next).boxed()
     }
-}
-
-/// Returns the id and the address of a leader.
-fn at(leader: &Leader) -> (ReplicaId, &str) {
-    (leader.replica.id, &leader.replica.address)
-}
-
-/// Returns the key of a blob in the table of shared downloads.
-fn key(origin: &Origin, digest: &Digest) -> Digest {
-    // An origin can always be written as JSON; the digest alone would still separate blobs.
-    let origin = serde_json::to_string(origin).unwrap_or_default();
-    sha256::digest(format!("{origin}\n{digest}").as_bytes())
 }
 
 fn count(role: &'static str) {

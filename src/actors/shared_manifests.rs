@@ -13,15 +13,15 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::auth::sha256;
+use super::received::Received;
 use crate::domain::digest::Digest;
 use crate::domain::fleet::messages::ManifestOf;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::fleet::Claims;
 pub use crate::store::fleet::{Claim, Leader};
+use crate::store::fleet::{Claims, key_of_manifest};
 pub use crate::store::manifests::Manifest;
 use crate::upstream::replicas::ReplicaClient;
 use crate::upstream::{Content, ContentHead};
@@ -37,7 +37,7 @@ pub struct SharedManifests {
     /// Manifests that this replica has fetched a moment ago, by key.
     recent: Arc<Cache<Digest, (Instant, Arc<Manifest>)>>,
     /// Manifests that this replica has received, by the key of their digest: it may send them to others.
-    received: Arc<Cache<Digest, ()>>,
+    received: Received,
 }
 
 /// Requests that are under way, by key, each with its manifest once it is there.
@@ -52,8 +52,6 @@ pub struct Lead {
     result: watch::Sender<Option<Arc<Manifest>>>,
 }
 
-/// Maximum number of manifests of which it is known that this replica has received them.
-const MAX_RECEIVED: usize = 100_000;
 /// Maximum number of manifests that were fetched a moment ago.
 const MAX_RECENT: usize = 64;
 /// Time for which a manifest is given to replicas whose request came while it was being fetched.
@@ -66,20 +64,20 @@ const LOOKUP_INTERVAL: Duration = Duration::from_millis(50);
 impl SharedManifests {
     /// Shares the requests for manifests, which are kept in this store.
     pub fn new(claims: Claims, replicas: ReplicaClient, store: ContentStore) -> Self {
-        let (recent, received) = (Arc::new(Cache::new(MAX_RECENT)), Arc::new(Cache::new(MAX_RECEIVED)));
-        Self { claims, replicas, store, running: Arc::default(), recent, received }
+        let recent = Arc::new(Cache::new(MAX_RECENT));
+        Self { claims, replicas, store, running: Arc::default(), recent, received: Received::default() }
     }
 
     /// Returns who fetches a manifest; `None`: the database does not respond, so that this replica fetches it for
     /// itself. `failed` is the number of a lead whose replica did not have it.
     pub async fn claim(&self, origin: &Origin, reference: &Reference, failed: Option<i64>) -> Option<Claim> {
-        let key = key(origin, &reference.to_string());
+        let key = key_of_manifest(origin, &reference.to_string());
         self.claims.claim(&key, failed).await
     }
 
     /// Begins the lead of this replica.
     pub fn lead(&self, origin: &Origin, reference: &Reference, epoch: i64) -> Lead {
-        let (key, (result, waiting)) = (key(origin, &reference.to_string()), watch::channel(None));
+        let (key, (result, waiting)) = (key_of_manifest(origin, &reference.to_string()), watch::channel(None));
         self.running().insert(key, waiting);
         Lead { shared: self.clone(), origin: origin.clone(), key, epoch, result }
     }
@@ -94,12 +92,11 @@ impl SharedManifests {
         digest: Option<Digest>,
     ) -> Option<Content> {
         let wanted = ManifestOf { origin: origin.clone(), reference: reference.clone(), digest };
-        let at = (leader.replica.id, leader.replica.address.as_str());
-        let found = self.replicas.while_alive(at, self.replicas.manifest(at, &wanted)).await??;
+        let found = self.replicas.while_alive(leader.at(), self.replicas.manifest(leader.at(), &wanted)).await??;
         if digest.is_some_and(|digest| digest != found.digest) {
             return None;
         }
-        self.received.insert(key(origin, &found.digest.to_string()), ());
+        self.received.note(key_of_manifest(origin, &found.digest.to_string()));
         let length = Some(found.bytes.len() as u64);
         let head = ContentHead { media_type: Some(found.media_type), length, digest: Some(found.digest) };
         let stream = stream::iter([Ok::<Bytes, _>(found.bytes)]).boxed();
@@ -114,31 +111,39 @@ impl SharedManifests {
     /// Fails if the store cannot be read.
     pub async fn for_replica(&self, wanted: &ManifestOf) -> Result<Option<Arc<Manifest>>, StoreError> {
         let ManifestOf { origin, reference, digest } = wanted;
-        let name = key(origin, &reference.to_string());
+        let name = key_of_manifest(origin, &reference.to_string());
+        let Some(digest) = digest else { return Ok(self.being_fetched(&name).await) };
+        if let Some(manifest) = self.of_running(&name).await {
+            return Ok(Some(manifest));
+        }
+        if !self.received.has(&key_of_manifest(origin, &digest.to_string())) {
+            return Ok(None);
+        }
+        Ok(self.store.manifest(*digest).await?.map(Arc::new))
+    }
+
+    /// Returns the manifest of the request that was under way when another replica asked for it.
+    async fn being_fetched(&self, name: &Digest) -> Option<Arc<Manifest>> {
         // Its lead may be known to others a moment before it is entered here.
         for _ in 0..MAX_LOOKUPS {
-            let running = self.running().get(&name).cloned();
-            if let Some(mut running) = running
-                && let Ok(manifest) = running.wait_for(Option::is_some).await
-            {
-                return Ok(manifest.clone());
+            if let Some(manifest) = self.of_running(name).await {
+                return Some(manifest);
             }
-            // Without a digest the request came while the lead was under way: what it brought is as fresh.
-            if digest.is_none()
-                && let Some((at, manifest)) = self.recent.get(&name)
+            // What the lead brought since then is as fresh.
+            if let Some((at, manifest)) = self.recent.get(name)
                 && at.elapsed() < RECENT
             {
-                return Ok(Some(manifest));
-            }
-            if digest.is_some() {
-                break;
+                return Some(manifest);
             }
             sleep(LOOKUP_INTERVAL).await;
         }
-        match digest.filter(|digest| self.received.contains_key(&key(origin, &digest.to_string()))) {
-            Some(digest) => Ok(self.store.manifest(digest).await?.map(Arc::new)),
-            None => Ok(None),
-        }
+        None
+    }
+
+    /// Waits for the manifest of the request under way; `None` if there is no request, or it brings none.
+    async fn of_running(&self, name: &Digest) -> Option<Arc<Manifest>> {
+        let mut running = self.running().get(name).cloned()?;
+        running.wait_for(Option::is_some).await.ok().and_then(|manifest| manifest.clone())
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -152,7 +157,7 @@ impl Lead {
         let (claims, key, epoch) = (self.shared.claims.clone(), self.key, self.epoch);
         let is_there = manifest.is_some();
         if let Some(manifest) = manifest {
-            self.shared.received.insert(super::shared_manifests::key(&self.origin, &manifest.digest.to_string()), ());
+            self.shared.received.note(key_of_manifest(&self.origin, &manifest.digest.to_string()));
             self.shared.recent.insert(self.key, (Instant::now(), manifest.clone()));
             self.result.send_replace(Some(manifest));
         }
@@ -171,10 +176,4 @@ impl Drop for Lead {
             running.remove(&self.key);
         }
     }
-}
-
-/// Returns the key of a manifest in the table of shared downloads.
-fn key(origin: &Origin, name: &str) -> Digest {
-    let origin = serde_json::to_string(origin).unwrap_or_default();
-    sha256::digest(format!("manifest\n{origin}\n{name}").as_bytes())
 }

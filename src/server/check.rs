@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::error::{AccountKeysError, StartError};
+use super::error::StartError;
 use super::fleet;
 use super::net::{listeners, tls};
 use crate::auth::jwt::{KeyError, KeySet, Signer};
@@ -65,8 +65,8 @@ fn keys(settings: &Settings) -> Vec<SettingsError> {
 fn account_keys(settings: &Settings) -> Vec<SettingsError> {
     let path = settings.auth.account_key_file_in(&settings.storage);
     let problem = key_file(settings, &path, |keys| SealingKeys::new(keys).map(drop)).or_else(|| {
-        let mode = loose_mode(&path).ok().flatten()?;
-        Some(format!("{}: {}", path.display(), AccountKeysError::Mode { mode, path: path.clone() }))
+        let loose = loose_mode(&path).ok().flatten()?;
+        Some(format!("{}: {loose}", path.display()))
     });
     problem.map(|problem| settings.refuse(&["auth", "account_key_file"], problem)).into_iter().collect()
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::auth::jwt::KeyError;
+use crate::store::data_dir::LooseMode;
 use crate::store::error::{OpenError, StoreError};
 use crate::upstream::SetupError;
 
@@ -27,13 +28,8 @@ pub enum AccountKeysError {
     #[error(transparent)]
     Content(#[from] KeyError),
     /// Others than the owner have access to the file.
-    #[error("other users have access to it (mode {mode:04o}): run chmod 600 {}", path.display())]
-    Mode {
-        /// The mode.
-        mode: u32,
-        /// The path.
-        path: std::path::PathBuf,
-    },
+    #[error(transparent)]
+    Mode(#[from] LooseMode),
 }
 
 /// Reason why the server does not start. The text is for the operator.

@@ -66,8 +66,14 @@ impl Fleet {
             log.check().await?;
             log.verify(&identities).await
         };
-        match usable.await.map(drop) {
-            Ok(()) => {}
+        match usable.await {
+            Ok((_, false)) => {}
+            // It has no identities of the history before, by which it would notice that later.
+            Ok((state, true)) => tracing::error!(
+                found = %state.version,
+                "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
+                 since are valid again. Another history of changes begins"
+            ),
             Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
@@ -184,11 +190,8 @@ fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
 pub(super) fn secret(path: &Path) -> Result<FleetSecret, StartError> {
     let failed = |problem: String| StartError::FleetSecret { path: path.to_owned(), problem };
     let text = read_if_any(path)?.ok_or_else(|| failed("it does not exist".to_owned()))?;
-    if let Some(mode) = loose_mode(path)? {
-        return Err(failed(format!(
-            "other users have access to it (mode {mode:04o}): run chmod 600 {}",
-            path.display()
-        )));
+    if let Some(loose) = loose_mode(path)? {
+        return Err(failed(loose.to_string()));
     }
     FleetSecret::from_lines(&text).map_err(|error: FleetSecretError| failed(error.to_string()))
 }

@@ -152,15 +152,28 @@ pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
-/// Returns the mode of a file, if others than its owner have access to it.
+/// The mode of a file of secrets to which others than its owner have access.
+#[derive(Debug, thiserror::Error)]
+#[error("other users have access to it (mode {mode:04o}): run chmod 600 {}", path.display())]
+pub struct LooseMode {
+    mode: u32,
+    path: PathBuf,
+}
+
+/// Returns the mode of a file of secrets, if others than its owner have access to it.
 ///
 /// # Errors
 ///
 /// Fails if the file does not exist, or its mode cannot be read.
-pub fn loose_mode(path: &Path) -> Result<Option<u32>, OpenError> {
-    let found =
-        std::fs::metadata(path).map_err(|error| OpenError::Io { path: path.to_owned(), error: error.into() })?;
-    Ok(Some(found.mode() & 0o777).filter(|mode| mode & 0o077 != 0))
+pub fn loose_mode(path: &Path) -> Result<Option<LooseMode>, OpenError> {
+    let path = path.to_owned();
+    match std::fs::metadata(&path) {
+        Ok(found) => {
+            let mode = Some(found.mode() & 0o777).filter(|mode| mode & 0o077 != 0);
+            Ok(mode.map(|mode| LooseMode { mode, path }))
+        }
+        Err(error) => Err(OpenError::Io { path, error: error.into() }),
+    }
 }
 
 #[cfg(test)]

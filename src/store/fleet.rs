@@ -50,7 +50,7 @@ mod uploads;
 
 pub use self::bucket::{Bucket, ObjectBytes};
 pub use self::change_log::ChangeLog;
-pub use self::claims::{Claim, Claims, Leader};
+pub use self::claims::{Claim, Claims, Leader, key_of_blob, key_of_manifest};
 pub use self::content::FleetContent;
 pub use self::content_events::{ContentEvent, ContentEvents};
 pub use self::database::Database;

@@ -26,6 +26,13 @@ pub struct ReplicaClient {
     signing: Arc<dyn Signing>,
 }
 
+/// A response whose signature was not checked yet.
+struct Unverified {
+    response: Response,
+    /// The nonce of the request, which the signature has.
+    nonce: String,
+}
+
 /// Signatures of requests and responses between replicas.
 pub trait Signing: Send + Sync {
     /// Returns a random text that no other request has.
@@ -113,35 +120,23 @@ impl ReplicaClient {
     /// not respond.
     pub async fn blob(&self, at: (ReplicaId, &str), blob: &BlobOf) -> Option<ReplicaBlob> {
         let target = format!("{BLOB_PATH}?of={}", hex::encode(serde_json::to_string(blob).ok()?));
-        let (response, nonce) = self.get(at, &target).await?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let (signature, length, state) = (header(SIGNATURE)?, header(BLOB_LENGTH)?, header(BLOB_STATE)?);
-        let signed = response_text(&format!("{length}\n{state}"), &nonce);
-        if !response.status().is_success() || !self.signing.has_signed(&signed, signature) {
-            return None;
-        }
-        let (length, is_stored) = (length.parse().ok()?, state == STORED);
+        let unverified = self.get(at, &target).await?;
+        let (length, state) = (unverified.header(BLOB_LENGTH)?, unverified.header(BLOB_STATE)?);
+        let response = self.verified(unverified, &format!("{length}\n{state}"))?;
         let stream = response.bytes_stream().map_err(|error| error.without_url().to_string()).boxed();
-        Some(ReplicaBlob { length, is_stored, stream })
+        Some(ReplicaBlob { length: length.parse().ok()?, is_stored: state == STORED, stream })
     }
 
     /// Requests a manifest that the replica at this address is fetching, or has fetched; `None` if it has none, or does
     /// not respond.
     pub async fn manifest(&self, at: (ReplicaId, &str), manifest: &ManifestOf) -> Option<ReplicaManifest> {
         let target = format!("{MANIFEST_PATH}?of={}", hex::encode(serde_json::to_string(manifest).ok()?));
-        let (response, nonce) = self.get(at, &target).await?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
-        let (media_type, digest, signature) = (header(MEDIA_TYPE)?, header(DIGEST)?, header(SIGNATURE)?);
-        let signed = response_text(&format!("{media_type}\n{digest}"), &nonce);
-        if !response.status().is_success() || !self.signing.has_signed(&signed, &signature) {
-            return None;
-        }
+        let unverified = self.get(at, &target).await?;
+        let (media_type, digest) = (unverified.header(MEDIA_TYPE)?, unverified.header(DIGEST)?);
+        let mut response = self.verified(unverified, &format!("{media_type}\n{digest}"))?;
         // The receiver compares the bytes with the digest.
-        Some(ReplicaManifest {
-            media_type,
-            digest: digest.parse().ok()?,
-            bytes: body(response, MAX_MANIFEST_BYTES).await?,
-        })
+        let bytes = body(&mut response, MAX_MANIFEST_BYTES).await?;
+        Some(ReplicaManifest { media_type, digest: digest.parse().ok()?, bytes })
     }
 
     /// Waits for something from a replica; `None` once that does not respond to another request either.
@@ -161,13 +156,21 @@ impl ReplicaClient {
         }
     }
 
-    /// Sends a signed request. Returns the response and the nonce, which the signature of the response has.
-    async fn get(&self, (id, address): (ReplicaId, &str), target: &str) -> Option<(Response, String)> {
+    /// Sends a signed request.
+    async fn get(&self, (id, address): (ReplicaId, &str), target: &str) -> Option<Unverified> {
         let (nonce, minute) = (self.signing.nonce(), self.signing.minute().to_string());
         let request = self.client.get(format!("http://{address}{target}")).header(NONCE, &nonce);
         let request = request.header(MINUTE, &minute);
         let request = request.header(SIGNATURE, self.signing.sign(&request_text(id, &minute, target, &nonce)));
-        Some((request.send().await.ok()?, nonce))
+        Some(Unverified { response: request.send().await.ok()?, nonce })
+    }
+
+    /// Returns a successful response once a replica has signed this text for it.
+    fn verified(&self, unverified: Unverified, text: &str) -> Option<Response> {
+        let signature = unverified.header(SIGNATURE)?;
+        let Unverified { response, nonce } = unverified;
+        let holds = self.signing.has_signed(&response_text(text, &nonce), &signature);
+        Some(response).filter(|response| response.status().is_success() && holds)
     }
 
     async fn version(
@@ -179,19 +182,22 @@ impl ReplicaClient {
         let State { history, version } = wanted;
         let wait = wait.as_millis();
         let target = format!("{VERSION_PATH}?at_least={version}&history={history}&wait_ms={wait}");
-        let (response, nonce) = timeout(VERSION_TIMEOUT, self.get((id, address), &target)).await.ok()??;
-        let signature = response.headers().get(SIGNATURE)?.to_str().ok()?.to_owned();
-        let body = body(response, MAX_VERSION_BYTES).await?;
+        let mut unverified = timeout(VERSION_TIMEOUT, self.get((id, address), &target)).await.ok()??;
+        let body = body(&mut unverified.response, MAX_VERSION_BYTES).await?;
         let body = std::str::from_utf8(&body).ok()?;
-        if !self.signing.has_signed(&response_text(body, &nonce), &signature) {
-            return None;
-        }
+        self.verified(unverified, body)?;
         serde_json::from_str(body).ok().filter(|found: &ReplicaVersion| found.replica == id)
     }
 }
 
+impl Unverified {
+    fn header(&self, name: &str) -> Option<String> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned))
+    }
+}
+
 /// Reads the body of a response. Returns `None` if it is longer than this, or breaks off.
-async fn body(mut response: Response, max_bytes: usize) -> Option<Bytes> {
+async fn body(response: &mut Response, max_bytes: usize) -> Option<Bytes> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if body.len() + chunk.len() > max_bytes {

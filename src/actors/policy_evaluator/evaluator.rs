@@ -150,7 +150,8 @@ impl Handler<Follow> for PolicyEvaluator {
                 metrics::counter!("dependency_proxy_fleet_versions_went_back_total").increment(1);
                 tracing::error!(
                     known = %self.current.version, found = %snapshot.version,
-                    "the database was restored to an earlier state: credentials that were revoked since are valid again"
+                    "the database was restored to an earlier state: credentials that were revoked since are valid again. \
+                     Another history of changes begins"
                 );
                 self.publish(*snapshot);
             }

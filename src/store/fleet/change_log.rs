@@ -2,20 +2,16 @@
 //! replica that cannot reach the database reads there what has changed. The log has no gaps, and an object is never
 //! changed: a database that was restored to an earlier state gets another history.
 
-use std::future::Future;
+mod objects;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::client::ClientOptions;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
-use secrecy::ExposeSecret;
-use tokio::runtime::Handle;
 
+use self::objects::{Objects, REQUEST_TIMEOUT};
 use super::identity::{Change, Committed, FleetIdentities, change_of};
 use super::options::BucketOptions;
-use super::run_on;
 use crate::auth::fleet_secret::FleetSecret;
 use crate::auth::random;
 use crate::domain::directory::Version;
@@ -25,9 +21,7 @@ use crate::store::error::{FleetError, StoreError};
 /// The change log. Cheap to clone.
 #[derive(Clone)]
 pub struct ChangeLog {
-    runtime: Handle,
-    store: Arc<AmazonS3>,
-    prefix: Path,
+    objects: Objects,
     /// Signs the objects: who can write to the store must not change identities.
     secret: Arc<FleetSecret>,
 }
@@ -36,12 +30,6 @@ pub struct ChangeLog {
 const BEGUN: &str = "begun";
 /// Object that a log has once another history has begun.
 const ENDED: &str = "ended";
-/// Maximum length of an object in bytes.
-const MAX_OBJECT_BYTES: u64 = 64 << 20;
-/// Maximum time for one request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time to connect to the store.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl ChangeLog {
     /// Returns the log in this bucket. Sends no request.
@@ -54,25 +42,7 @@ impl ChangeLog {
         identities: &FleetIdentities,
         secret: Arc<FleetSecret>,
     ) -> Result<Self, StoreError> {
-        let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
-        let is_plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
-        let mut builder = AmazonS3Builder::from_env()
-            .with_client_options(client.with_allow_http(is_plain))
-            // The caller repeats what must not fail, and knows better when it is too late.
-            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-            .with_bucket_name(options.url.host_str().unwrap_or_default());
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
-        }
-        if let Some(region) = &options.region {
-            builder = builder.with_region(region);
-        }
-        if let Some((key, secret)) = &options.keys {
-            builder = builder.with_access_key_id(key).with_secret_access_key(secret.expose_secret());
-        }
-        let store = Arc::new(builder.build().map_err(|error| failed(&error))?);
-        let prefix = Path::from(options.url.path());
-        Ok(Self { runtime: identities.database().runtime().clone(), store, prefix, secret })
+        Ok(Self { objects: Objects::new(options, identities.database().runtime().clone())?, secret })
     }
 
     /// Returns the change with this number; `None` if there is none yet.
@@ -82,8 +52,8 @@ impl ChangeLog {
     /// Fails if the store does not respond in time, if the object is damaged or not signed by a replica, or if the log
     /// has ended.
     pub async fn get(&self, history: &str, version: Version, limit: Duration) -> Result<Option<Change>, StoreError> {
-        let Some(text) = self.read(self.path(history, version), limit).await? else {
-            return match self.read(self.marker(history, ENDED), limit).await? {
+        let Some(text) = self.objects.read(self.path(history, version), limit).await? else {
+            return match self.objects.read(self.marker(history, ENDED), limit).await? {
                 None => Ok(None),
                 Some(_) => Err(unsuitable("the change log has ended: the database was restored to an earlier state")),
             };
@@ -101,18 +71,18 @@ impl ChangeLog {
     }
 
     /// Checks that this is the log of the database, and that the log has no later change than that: then the database
-    /// was restored to an earlier state, and another history begins.
+    /// was restored to an earlier state, and another history begins. Returns the present state, and whether one began.
     ///
     /// # Errors
     ///
     /// Fails if an engine cannot be reached, or the store has no log of this database.
-    pub async fn verify(&self, identities: &FleetIdentities) -> Result<State, StoreError> {
+    pub async fn verify(&self, identities: &FleetIdentities) -> Result<(State, bool), StoreError> {
         let (state, begun) = identities.state().await?;
         let marker = self.marker(&state.history, BEGUN);
         if !begun {
-            self.create(marker, BEGUN.to_owned()).await?;
+            self.objects.create(marker, BEGUN.to_owned()).await?;
             identities.note_begun().await?;
-        } else if self.read(marker, REQUEST_TIMEOUT).await?.is_none() {
+        } else if self.objects.read(marker, REQUEST_TIMEOUT).await?.is_none() {
             return Err(unsuitable(
                 "the bucket has no change log of this database: fleet.bucket_url must be the same on all replicas",
             ));
@@ -121,13 +91,14 @@ impl ChangeLog {
         // A change that was committed meanwhile is no reason.
         if is_ahead && identities.state().await?.0 == state {
             self.begin_anew(identities, &state).await?;
-            return Ok(identities.state().await?.0);
+            return Ok((identities.state().await?.0, true));
         }
-        Ok(state)
+        Ok((state, false))
     }
 
     /// Ends the log of a history and begins another one after this state, unless another replica has done so. Returns
-    /// the present history, and the last change that its log has.
+    /// the present history, and the last change that its log has. Whoever has identities of the ended history notices
+    /// that by the next look at the database, and reports the restore.
     ///
     /// # Errors
     ///
@@ -137,15 +108,10 @@ impl ChangeLog {
         identities: &FleetIdentities,
         from: &State,
     ) -> Result<(String, Version), StoreError> {
-        tracing::error!(
-            version = %from.version,
-            "the database was restored to an earlier state than the change log has: credentials that were revoked since are \
-             valid again. Another history of changes begins"
-        );
         let next = hex::encode(random::bytes::<16>());
         // First, so that nobody goes on with the old log once the database has the new history.
-        self.create(self.marker(&from.history, ENDED), ENDED.to_owned()).await?;
-        self.create(self.marker(&next, BEGUN), BEGUN.to_owned()).await?;
+        self.objects.create(self.marker(&from.history, ENDED), ENDED.to_owned()).await?;
+        self.objects.create(self.marker(&next, BEGUN), BEGUN.to_owned()).await?;
         identities.begin_history(&from.history, &next, from.version).await
     }
 
@@ -205,8 +171,7 @@ impl ChangeLog {
     /// Fails if the store does not respond in time.
     pub async fn remove(&self, history: &str, versions: &[Version]) -> Result<(), StoreError> {
         for version in versions {
-            let (store, path) = (self.store.clone(), self.path(history, *version));
-            self.within(REQUEST_TIMEOUT, async move { store.delete(&path).await }).await?;
+            self.objects.delete(self.path(history, *version)).await?;
         }
         Ok(())
     }
@@ -218,90 +183,42 @@ impl ChangeLog {
     ///
     /// Fails if the store cannot be reached, refuses a request, or cannot hold a change log.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let path = self.prefix.clone().join("check").join(hex::encode(random::bytes::<16>()));
-        if self.read(path.clone(), REQUEST_TIMEOUT).await?.is_some() || !self.create(path.clone(), "1".into()).await? {
+        let path = self.objects.path(&["check", &hex::encode(random::bytes::<16>())]);
+        if self.objects.read(path.clone(), REQUEST_TIMEOUT).await?.is_some()
+            || !self.objects.create(path.clone(), "1".into()).await?
+        {
             return Err(unsuitable("it has an object that was never written"));
         }
-        if self.read(path.clone(), REQUEST_TIMEOUT).await?.is_none() {
+        if self.objects.read(path.clone(), REQUEST_TIMEOUT).await?.is_none() {
             return Err(unsuitable(
                 "it does not show an object that was just written, so that replicas would miss changes",
             ));
         }
-        if self.create(path.clone(), "2".into()).await? {
+        if self.objects.create(path.clone(), "2".into()).await? {
             return Err(unsuitable("it writes an object that exists (If-None-Match is ignored)"));
         }
-        let store = self.store.clone();
-        self.within(REQUEST_TIMEOUT, async move { store.delete(&path).await }).await
+        self.objects.delete(path).await
     }
 
     /// Adds one change. Returns false if the log has another one with this number.
     async fn put(&self, history: &str, version: Version, text: String) -> Result<bool, StoreError> {
         let signature = self.secret.sign(signed_text(history, version, &text).as_bytes());
         let (path, text) = (self.path(history, version), format!("{signature}\n{text}"));
-        if self.create(path.clone(), text.clone()).await? {
+        if self.objects.create(path.clone(), text.clone()).await? {
             return Ok(true);
         }
         // Another writer may have added it, for a writer that crashed; perhaps with another secret of the fleet.
-        let found = self.read(path, REQUEST_TIMEOUT).await?;
+        let found = self.objects.read(path, REQUEST_TIMEOUT).await?;
         let change = |text: &str| text.split_once('\n').map(|(_, change)| change.to_owned());
         Ok(found.is_some_and(|found| change(&found) == change(&text)))
     }
 
-    /// Creates an object. Returns false if it exists.
-    async fn create(&self, path: Path, text: String) -> Result<bool, StoreError> {
-        let store = self.store.clone();
-        self.within(REQUEST_TIMEOUT, async move {
-            match store.put_opts(&path, text.into(), PutMode::Create.into()).await {
-                Ok(_) => Ok(true),
-                Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-
-    /// Returns the text of an object; `None` if there is none.
-    async fn read(&self, path: Path, limit: Duration) -> Result<Option<String>, StoreError> {
-        let store = self.store.clone();
-        let bytes = self.within(limit, async move {
-            let found = match store.get(&path).await {
-                Ok(found) if found.meta.size <= MAX_OBJECT_BYTES => found,
-                Ok(_) => return Ok(Some(None)),
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            Ok(Some(Some(found.bytes().await?)))
-        });
-        match bytes.await? {
-            None => Ok(None),
-            Some(None) => Err(StoreError::Damaged("an object of the change log is too large".to_owned())),
-            Some(Some(bytes)) => match String::from_utf8(bytes.to_vec()) {
-                Ok(text) => Ok(Some(text)),
-                Err(error) => Err(StoreError::Damaged(error.to_string())),
-            },
-        }
-    }
-
-    async fn within<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        request: impl Future<Output = object_store::Result<T>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        run_on(&self.runtime, async move {
-            match tokio::time::timeout(limit, request).await {
-                Ok(done) => done.map_err(|error| failed(&error)),
-                Err(_) => Err(FleetError::ObjectStore("it does not respond in time".to_owned()).into()),
-            }
-        })
-        .await
-    }
-
     fn marker(&self, history: &str, name: &str) -> Path {
-        self.prefix.clone().join("changes").join(history).join(name)
+        self.objects.path(&["changes", history, name])
     }
 
     fn path(&self, history: &str, version: Version) -> Path {
-        self.prefix.clone().join("changes").join(history).join(format!("{:020}", version.0))
+        self.objects.path(&["changes", history, &format!("{:020}", version.0)])
     }
 }
 
@@ -312,12 +229,4 @@ fn signed_text(history: &str, version: Version, text: &str) -> String {
 
 fn unsuitable(problem: &str) -> StoreError {
     FleetError::Unsuitable(problem.to_owned()).into()
-}
-
-fn failed(error: &object_store::Error) -> StoreError {
-    use object_store::Error::{PermissionDenied, Unauthenticated};
-    // Another attempt does not help.
-    let is_refused = matches!(error, PermissionDenied { .. } | Unauthenticated { .. });
-    let reason = error.to_string();
-    if is_refused { FleetError::Unsuitable(reason).into() } else { FleetError::ObjectStore(reason).into() }
 }

@@ -10,8 +10,10 @@ use tokio_postgres::types::Type;
 
 use super::database::{Database, work};
 use super::replicas::{Replica, replica_of};
+use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::id::ReplicaId;
+use crate::domain::origin::Origin;
 use crate::store::error::StoreError;
 
 /// The shared downloads, as one replica sees them. Cheap to clone.
@@ -142,6 +144,28 @@ impl Claims {
             })
         });
         self.database.run(change).await.map(drop)
+    }
+}
+
+/// Returns the key of a blob in the table of shared downloads.
+pub fn key_of_blob(origin: &Origin, digest: &Digest) -> Digest {
+    sha256::digest(format!("{}\n{digest}", text_of(origin)).as_bytes())
+}
+
+/// Returns the key of a manifest, which a tag or digest names.
+pub fn key_of_manifest(origin: &Origin, name: &str) -> Digest {
+    sha256::digest(format!("manifest\n{}\n{name}", text_of(origin)).as_bytes())
+}
+
+fn text_of(origin: &Origin) -> String {
+    // It can always be written as JSON; the digest of a blob alone would still separate blobs.
+    serde_json::to_string(origin).unwrap_or_default()
+}
+
+impl Leader {
+    /// Returns its id and its address.
+    pub fn at(&self) -> (ReplicaId, &str) {
+        (self.replica.id, &self.replica.address)
     }
 }
 

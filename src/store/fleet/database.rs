@@ -54,11 +54,10 @@ pub(super) fn work<T, W: for<'a> FnOnce(&'a mut Client) -> Work<'a, T>>(work: W)
     work
 }
 
-/// Limits of a transaction that holds a lock: a replica whose machine is gone must not hold it until the connection is
-/// given up, which takes hours by default.
-pub(super) const TRANSACTION_LIMITS: &str =
-    "SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL statement_timeout = '4s'";
-
+/// Time for which a session may have a lock while it does nothing, where its holder does nothing else either.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time for a statement of a transaction that holds a lock, or waits for it.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Maximum time for one operation, from the wait for a connection to its result.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time to wait for a connection.
@@ -187,6 +186,21 @@ impl Pauses {
         self.failures += 1;
         self.next = Some(Instant::now() + pause);
     }
+}
+
+/// Returns the limits of a transaction that holds a lock: a replica whose machine is gone must not hold it until the
+/// connection is given up, which takes hours by default. Whoever has seen its end relies on what it has written.
+pub(super) fn transaction_limits(idle: Duration) -> String {
+    format!(
+        "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL synchronous_commit = on",
+        idle.as_millis(),
+        STATEMENT_TIMEOUT.as_millis()
+    )
+}
+
+/// Returns the statements that begin such a transaction.
+pub(super) fn begin_with_limits(idle: Duration) -> String {
+    format!("BEGIN; {}", transaction_limits(idle))
 }
 
 /// Runs work on a connection within this time, and returns the connection with the result.

@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::database::{TRANSACTION_LIMITS, work};
+use super::database::{IDLE_TIMEOUT, transaction_limits, work};
 use super::events::{insert, numbered};
 use super::identity::FleetIdentities;
 use crate::domain::audit::Event;
@@ -37,7 +37,7 @@ impl FleetIdentities {
         let note = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                transaction.batch_execute(TRANSACTION_LIMITS).await?;
+                transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 let last = transaction.query_typed("SELECT event FROM fence FOR UPDATE", &[]).await?;
                 let mut last: i64 = last.first().map_or(0, |row| row.get(0));
                 let mut renumbered = Vec::with_capacity(texts.len());

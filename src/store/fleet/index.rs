@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::content_events::{self, ContentEvent};
-use super::database::{Database, TRANSACTION_LIMITS, Value, work};
+use super::database::{Database, IDLE_TIMEOUT, Value, transaction_limits, work};
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::origin::Origin;
@@ -236,7 +236,7 @@ impl FleetIndex {
         let change = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                transaction.batch_execute(TRANSACTION_LIMITS).await?;
+                transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 let changed =
                     transaction.execute_typed(statement, &[(&origin, Type::TEXT), (&tag, Type::TEXT)]).await?;
                 if changed > 0 {
@@ -265,7 +265,7 @@ impl Additions {
 
 async fn add(client: &mut Client, replica: ReplicaId, additions: Additions) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute(TRANSACTION_LIMITS).await?;
+    transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
     let ids = origin_ids(&transaction, &additions).await?;
     let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();
     let links = &additions.links;

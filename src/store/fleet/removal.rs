@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::content::FleetContent;
 use super::content_events::{self, ContentEvent};
-use super::database::{TRANSACTION_LIMITS, Value, work};
+use super::database::{IDLE_TIMEOUT, Value, transaction_limits, work};
 use super::index::{id_of, text_of};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -58,7 +58,7 @@ impl FleetContent {
         let remove = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                transaction.batch_execute(TRANSACTION_LIMITS).await?;
+                transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 let values: [Value<'_>; 3] = [(&group, Type::INT8), (&origin, Type::TEXT), (&names, Type::TEXT_ARRAY)];
                 let removed = transaction.query_typed(REMOVE_IMAGES, &values).await?;
                 digests.extend(removed.iter().map(|row| row.get(0)));
@@ -116,7 +116,7 @@ impl FleetContent {
         let pin = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                transaction.batch_execute(TRANSACTION_LIMITS).await?;
+                transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 let values: [Value<'_>; 4] =
                     [(&group, Type::INT8), (&origin, Type::TEXT), (&reference, Type::TEXT), (&pinned, Type::BOOL)];
                 if transaction.execute_typed(PIN, &values).await? > 0 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, TRANSACTION_LIMITS, work};
+use super::database::{Database, IDLE_TIMEOUT, transaction_limits, work};
 use crate::domain::fleet::validity::Bound;
 use crate::domain::id::ReplicaId;
 use crate::store::error::{FleetError, StoreError};
@@ -76,7 +76,7 @@ impl Registration {
         let register = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                transaction.batch_execute(TRANSACTION_LIMITS).await?;
+                transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 // Under the lock of changes: a writer whose change this replica will not find waits for it.
                 transaction.query_typed("SELECT version FROM fence FOR UPDATE", &[]).await?;
                 let seen = transaction.query_typed("SELECT host(inet_client_addr())", &[]).await?;

@@ -1,0 +1,139 @@
+//! The objects of the store, which are created once, read and removed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::ClientOptions;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
+
+use crate::store::error::{FleetError, StoreError};
+use crate::store::fleet::options::BucketOptions;
+use crate::store::fleet::run_on;
+
+/// The objects below a prefix of a bucket. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Objects {
+    runtime: Handle,
+    store: Arc<AmazonS3>,
+    prefix: Path,
+}
+
+/// Maximum length of an object in bytes.
+const MAX_OBJECT_BYTES: u64 = 64 << 20;
+/// Maximum time for one request.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time to connect to the store.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Objects {
+    /// Returns the objects of this bucket. Sends no request.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the options cannot be used.
+    pub(super) fn new(options: &BucketOptions, runtime: Handle) -> Result<Self, StoreError> {
+        let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
+        let is_plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
+        let mut builder = AmazonS3Builder::from_env()
+            .with_client_options(client.with_allow_http(is_plain))
+            // The caller repeats what must not fail, and knows better when it is too late.
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+            .with_bucket_name(options.url.host_str().unwrap_or_default());
+        if let Some(endpoint) = &options.endpoint {
+            builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
+        }
+        if let Some(region) = &options.region {
+            builder = builder.with_region(region);
+        }
+        if let Some((key, secret)) = &options.keys {
+            builder = builder.with_access_key_id(key).with_secret_access_key(secret.expose_secret());
+        }
+        let store = Arc::new(builder.build().map_err(|error| failed(&error))?);
+        Ok(Self { runtime, store, prefix: Path::from(options.url.path()) })
+    }
+
+    /// Returns the path of an object.
+    pub(super) fn path(&self, parts: &[&str]) -> Path {
+        parts.iter().fold(self.prefix.clone(), |path, part| path.join(*part))
+    }
+
+    /// Creates an object. Returns false if it exists.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond in time, or refuses it.
+    pub(super) async fn create(&self, path: Path, text: String) -> Result<bool, StoreError> {
+        let store = self.store.clone();
+        self.within(REQUEST_TIMEOUT, async move {
+            match store.put_opts(&path, text.into(), PutMode::Create.into()).await {
+                Ok(_) => Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Returns the text of an object; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond in time, or the object is no text.
+    pub(super) async fn read(&self, path: Path, limit: Duration) -> Result<Option<String>, StoreError> {
+        let store = self.store.clone();
+        let bytes = self.within(limit, async move {
+            let found = match store.get(&path).await {
+                Ok(found) if found.meta.size <= MAX_OBJECT_BYTES => found,
+                Ok(_) => return Ok(Some(None)),
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            Ok(Some(Some(found.bytes().await?)))
+        });
+        match bytes.await? {
+            None => Ok(None),
+            Some(None) => Err(StoreError::Damaged("an object of the change log is too large".to_owned())),
+            Some(Some(bytes)) => match String::from_utf8(bytes.to_vec()) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) => Err(StoreError::Damaged(error.to_string())),
+            },
+        }
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond in time, or refuses it.
+    pub(super) async fn delete(&self, path: Path) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        self.within(REQUEST_TIMEOUT, async move { store.delete(&path).await }).await
+    }
+
+    async fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        request: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        run_on(&self.runtime, async move {
+            match tokio::time::timeout(limit, request).await {
+                Ok(done) => done.map_err(|error| failed(&error)),
+                Err(_) => Err(FleetError::ObjectStore("it does not respond in time".to_owned()).into()),
+            }
+        })
+        .await
+    }
+}
+
+fn failed(error: &object_store::Error) -> StoreError {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    // Another attempt does not help.
+    let is_refused = matches!(error, PermissionDenied { .. } | Unauthenticated { .. });
+    let reason = error.to_string();
+    if is_refused { FleetError::Unsuitable(reason).into() } else { FleetError::ObjectStore(reason).into() }
+}
