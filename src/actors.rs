@@ -38,6 +38,7 @@
 //! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
 //! | [`follower`] | one of several replicas: follows the changes that others make |
+//! | [`sessions`] | sessions of the console |
 //! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
@@ -70,6 +71,7 @@ pub mod pull_records;
 pub mod pulls;
 pub mod reads;
 pub mod replica_signing;
+pub mod sessions;
 pub mod shared_downloads;
 pub mod shared_manifests;
 mod single_flight;

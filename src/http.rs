@@ -55,7 +55,7 @@ pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;
-pub(crate) use ui::{Console, SessionTimes, Sessions};
+pub(crate) use ui::Console;
 
 /// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which
 /// parses them itself: actix's path patterns would be matched anew at every pull.

@@ -48,6 +48,7 @@ use crate::settings::Settings;
 use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
+use crate::store::fleet::FleetSessions;
 use crate::store::spool::Spool;
 
 /// The handles of all actors, which are running.
@@ -85,6 +86,8 @@ pub(super) struct SharedParts {
     pub(super) downloads: SharedDownloads,
     /// The requests for manifests that replicas share.
     pub(super) manifests: SharedManifests,
+    /// The sessions of the console.
+    sessions: FleetSessions,
 }
 
 impl SharedParts {
@@ -98,6 +101,7 @@ impl SharedParts {
             follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
             downloads: fleet.downloads(upstream.clone())?,
             manifests: fleet.manifests(content.clone())?,
+            sessions: FleetSessions::new(fleet.database.clone()),
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
 pub(super) struct Fleet {
+    pub(super) database: Database,
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
@@ -72,7 +73,7 @@ impl Fleet {
         let claims = Claims::new(database.clone(), id);
         let times = (options.bound, options.without_database);
         let address = (options.address.clone(), port.0.port());
-        let registration = Registration::new(database, (id, instance), address, times);
+        let registration = Registration::new(database.clone(), (id, instance), address, times);
         let registered = machine_time();
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
@@ -80,6 +81,7 @@ impl Fleet {
         let (bound, without_database) = (options.bound, options.without_database);
         let secret_file = options.secret_file.clone();
         Ok(Self {
+            database,
             identities,
             log,
             registration,

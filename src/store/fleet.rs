@@ -7,6 +7,7 @@
 //! | [`events`] | audit events and times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
 //! | [`replicas`] | the replicas that are registered |
+//! | [`sessions`] | sessions of the console |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
@@ -20,6 +21,7 @@ mod events;
 mod identity;
 mod options;
 mod replicas;
+mod sessions;
 
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader};
@@ -27,6 +29,7 @@ pub use self::database::Database;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
+pub use self::sessions::FleetSessions;
 
 use super::error::{FleetError, StoreError};
 

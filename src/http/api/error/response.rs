@@ -67,6 +67,7 @@ impl ApiError {
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::TooOld(_)
+            | Self::SessionsLeft
             | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
@@ -117,6 +118,7 @@ impl ApiError {
             | Self::TooManyAuditLists => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
             | Self::TooOld(_)
+            | Self::SessionsLeft
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::CacheFull
@@ -168,6 +170,7 @@ impl ApiError {
             | Self::NotAtRegistry(_)
             | Self::NoSizes
             | Self::TooOld(_)
+            | Self::SessionsLeft
             | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),
