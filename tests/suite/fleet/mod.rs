@@ -7,6 +7,7 @@ mod front;
 mod identities;
 mod kills;
 mod outages;
+mod sessions;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -49,8 +50,23 @@ impl Fleet {
         Self::over(Postgres::shared(), Bucket::shared(), replicas)
     }
 
+    /// Starts replicas with further settings.
+    fn with(replicas: usize, settings: &str) -> Self {
+        Self::configured(replicas, "", settings)
+    }
+
+    /// Starts replicas with further settings, and some of their upstream.
+    fn configured(replicas: usize, of_upstream: &str, settings: &str) -> Self {
+        let settings = |config: Config| config.and(of_upstream).and(settings);
+        Self::start(Postgres::shared(), Bucket::shared(), replicas, settings)
+    }
+
     /// Starts replicas over these engines.
     fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
+        Self::start(postgres, bucket, replicas, |config| config)
+    }
+
+    fn start(postgres: &Postgres, bucket: &Bucket, replicas: usize, settings: impl Fn(Config) -> Config) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
@@ -71,7 +87,7 @@ impl Fleet {
                 secret.display(),
                 BOUND.as_millis(),
             );
-            let config = Config::docker_hub(&hub).and(&lines);
+            let config = settings(Config::docker_hub(&hub)).and(&lines);
             (config, to_database, to_bucket, to_replica)
         };
         let prepared: Vec<_> = (0..replicas).map(start).collect();
