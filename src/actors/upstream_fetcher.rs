@@ -8,6 +8,7 @@
 //! | [`handle`] | [`UpstreamHandle`]: sends requests; replaces the upstreams |
 //! | [`fetcher`] | the actor: backoff, pull limit, and what an outcome shows |
 //! | [`request_task`] | the tasks in which requests run: permit, timeout, mirrors |
+//! | [`exchange`], [`unwritten`] | reports about the limits of upstreams that replicas exchange |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`account_test`] | the test of an account, for people |
@@ -17,6 +18,7 @@
 
 mod account_test;
 mod backoffs;
+mod exchange;
 mod fetcher;
 mod gates;
 mod handle;
@@ -26,6 +28,7 @@ mod request;
 mod request_task;
 mod states;
 mod traced;
+mod unwritten;
 
 #[cfg(test)]
 mod tests;

@@ -101,7 +101,7 @@ impl SharedParts {
             follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
             downloads: fleet.downloads(upstream.clone())?,
             manifests: fleet.manifests(content.clone())?,
-            sessions: FleetSessions::new(fleet.database.clone()),
+            sessions: fleet.sessions(),
         })
     }
 }
@@ -136,6 +136,7 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let shared = fleet.map(Fleet::shared).transpose()?;
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
+        fleet.iter().for_each(|fleet| upstream.share_limits(fleet.upstream_reports()));
         let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
         let shared = fleet.map(start_shared).transpose()?;
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));

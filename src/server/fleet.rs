@@ -21,12 +21,15 @@ use crate::settings::SharedEngines;
 use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{ChangeLog, Claims, Database, FleetIdentities, Registration};
+use crate::store::fleet::{
+    ChangeLog, Claims, Database, FleetIdentities, FleetSessions, LiveReplicas, Registration, UpstreamReports,
+};
 use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
 pub(super) struct Fleet {
-    pub(super) database: Database,
+    database: Database,
+    live: LiveReplicas,
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
@@ -82,6 +85,7 @@ impl Fleet {
         let secret_file = options.secret_file.clone();
         Ok(Self {
             database,
+            live: LiveReplicas::default(),
             identities,
             log,
             registration,
@@ -133,6 +137,16 @@ impl Fleet {
     /// The client for other replicas cannot be made.
     pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
         Ok(SharedManifests::new(self.claims.clone(), self.client()?, store))
+    }
+
+    /// Returns the sessions of the console.
+    pub(super) fn sessions(&self) -> FleetSessions {
+        FleetSessions::new(self.database.clone())
+    }
+
+    /// Returns the reports of upstreams about their limits.
+    pub(super) fn upstream_reports(&self) -> UpstreamReports {
+        UpstreamReports::new((self.database.clone(), self.registration.id()), self.live.clone())
     }
 
     /// Returns a client for other replicas. Its connections belong to the thread that uses it.

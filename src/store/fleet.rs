@@ -6,8 +6,10 @@
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`] | audit events and times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
+//! | [`live_replicas`] | the number of replicas that are alive |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`sessions`] | sessions of the console |
+//! | [`upstream_reports`] | reports of upstreams about their limits |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
@@ -19,17 +21,21 @@ mod claims;
 mod database;
 mod events;
 mod identity;
+mod live_replicas;
 mod options;
 mod replicas;
 mod sessions;
+mod upstream_reports;
 
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader};
 pub use self::database::Database;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
+pub use self::live_replicas::LiveReplicas;
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
 pub use self::sessions::FleetSessions;
+pub use self::upstream_reports::{BudgetReport, PauseReport, Reports, UpstreamReports};
 
 use super::error::{FleetError, StoreError};
 

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::exchange::ShareLimits;
 use super::fetcher::{Dispatch, ForgetAccounts, ForgetFailures, Report, UpstreamFetcher};
 use super::limits::{UpstreamLimits, UpstreamQueue};
 use super::request::{ContentKind, UpstreamRequest, Verdict};
@@ -19,6 +20,7 @@ use crate::domain::origin::Origin;
 use crate::domain::pull_budget::{PullBudget, Scarcity};
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
+use crate::store::fleet::UpstreamReports;
 use crate::telemetry::TraceParent;
 use crate::upstream::{GroupLogin, Registries, SetupError, UpstreamError, UpstreamOptions};
 
@@ -60,6 +62,11 @@ impl UpstreamHandle {
         let of_actor = current.clone();
         let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher::new(of_actor));
         Ok(Self { actor, current })
+    }
+
+    /// Shares the limits of upstreams with other replicas.
+    pub fn share_limits(&self, reports: UpstreamReports) {
+        self.actor.do_send(ShareLimits(reports));
     }
 
     /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the

@@ -8,6 +8,7 @@ mod identities;
 mod kills;
 mod outages;
 mod sessions;
+mod upstream_limits;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;

@@ -14,3 +14,30 @@ CREATE TABLE console_session (
 );
 CREATE INDEX console_session_by_credential ON console_session (credential, used_at);
 CREATE INDEX console_session_by_use ON console_session (used_at);
+
+-- Reports of upstreams to each replica: the pulls that an account has left, and pauses. Unlogged: the next responses of
+-- the upstreams report it again.
+CREATE UNLOGGED TABLE upstream_budget (
+    upstream text NOT NULL,
+    account text NOT NULL,
+    replica text NOT NULL,
+    pull_limit bigint NOT NULL,
+    remaining bigint NOT NULL,
+    window_seconds bigint,
+    -- The client that the upstream counts.
+    source text,
+    reported_at timestamptz NOT NULL,
+    written_at timestamptz NOT NULL,
+    PRIMARY KEY (upstream, account, replica)
+);
+CREATE UNLOGGED TABLE upstream_pause (
+    upstream text NOT NULL,
+    account text NOT NULL,
+    replica text NOT NULL,
+    -- The kind of requests: manifests, blobs or lists.
+    kind text NOT NULL,
+    source text,
+    until timestamptz NOT NULL,
+    written_at timestamptz NOT NULL,
+    PRIMARY KEY (upstream, account, replica, kind)
+);
