@@ -26,7 +26,7 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | several replicas | [`domain::fleet`], which has the rules and their model; [`store::fleet`], [`actors::follower`], [`actors::policy_evaluator`] (`confirmer`, `validity`); `server::fleet` |
 //! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
-//! | what else replicas share | sessions: [`actors::sessions`], `store::fleet` (`sessions`); limits of upstreams: `actors::upstream_fetcher` (`exchange`), `upstream_reports` |
+//! | what else replicas share | sessions: [`actors::sessions`], `store::fleet` (`sessions`); failed logins: `actors::token_issuer::failure_counts`, `failed_logins`; limits of upstreams: `actors::upstream_fetcher` (`exchange`), `upstream_reports` |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |

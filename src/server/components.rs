@@ -145,6 +145,7 @@ impl Handles {
         let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
         let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
+        let passwords = (passwords, fleet.map(Fleet::failed_logins));
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let quotas = {
             let policy = policy.clone();

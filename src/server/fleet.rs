@@ -22,7 +22,8 @@ use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{
-    ChangeLog, Claims, Database, FleetIdentities, FleetSessions, LiveReplicas, Registration, UpstreamReports,
+    ChangeLog, Claims, Database, FailedLogins, FleetIdentities, FleetSessions, LiveReplicas, Registration,
+    UpstreamReports,
 };
 use crate::upstream::replicas::ReplicaClient;
 
@@ -137,6 +138,11 @@ impl Fleet {
     /// The client for other replicas cannot be made.
     pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
         Ok(SharedManifests::new(self.claims.clone(), self.client()?, store))
+    }
+
+    /// Returns the failed logins of all replicas.
+    pub(super) fn failed_logins(&self) -> FailedLogins {
+        FailedLogins::new(self.database.clone(), self.live.clone())
     }
 
     /// Returns the sessions of the console.

@@ -6,6 +6,7 @@
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`] | audit events and times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
+//! | [`failed_logins`] | failed logins at all replicas |
 //! | [`live_replicas`] | the number of replicas that are alive |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`sessions`] | sessions of the console |
@@ -20,6 +21,7 @@ mod change_log;
 mod claims;
 mod database;
 mod events;
+mod failed_logins;
 mod identity;
 mod live_replicas;
 mod options;
@@ -30,6 +32,7 @@ mod upstream_reports;
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader};
 pub use self::database::Database;
+pub use self::failed_logins::{FailedLogins, FailureCount, FleetFailures};
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::live_replicas::LiveReplicas;
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};

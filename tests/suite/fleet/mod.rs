@@ -3,6 +3,7 @@
 
 mod downloads;
 mod engines;
+mod failed_logins;
 mod front;
 mod identities;
 mod kills;

@@ -15,6 +15,15 @@ CREATE TABLE console_session (
 CREATE INDEX console_session_by_credential ON console_session (credential, used_at);
 CREATE INDEX console_session_by_use ON console_session (used_at);
 
+-- Failed logins: numbers that become smaller by one after each `forget_one_after` seconds. Keys are digests. Unlogged:
+-- a crash of the database forgets them, and the replicas still know theirs.
+CREATE UNLOGGED TABLE failed_login (
+    key text PRIMARY KEY,
+    level double precision NOT NULL,
+    forget_one_after double precision NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+
 -- Reports of upstreams to each replica: the pulls that an account has left, and pauses. Unlogged: the next responses of
 -- the upstreams report it again.
 CREATE UNLOGGED TABLE upstream_budget (
