@@ -38,7 +38,7 @@ use crate::actors::reads::Reads;
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::traffic::TrafficCounts;
+use crate::actors::traffic::{TrafficCounts, TrafficRecords};
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
@@ -153,7 +153,11 @@ impl Handles {
         };
         let (upstreams, stores) = ((upstream.clone(), shared.as_ref()), (content.clone(), files.clone(), spool));
         let caches = Caches::start(upstreams, stores, quotas, settings);
-        let stores = (content.clone(), files.clone());
+        let traffic_records = match fleet {
+            Some(fleet) => TrafficRecords::Shared(fleet.traffic()),
+            None => TrafficRecords::Own(content.clone()),
+        };
+        let stores = (content.clone(), files.clone(), traffic_records.clone());
         let pull_records = PullRecords::new(settings.audit.pulls);
         let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
         let parts = Parts {
@@ -169,6 +173,7 @@ impl Handles {
             pulls: pulls.clone(),
             pull_records,
             traffic: traffic.clone(),
+            traffic_records,
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
             trims: Trims::default(),

@@ -22,8 +22,8 @@ use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{
-    ChangeLog, Claims, Database, FailedLogins, FleetIdentities, FleetSessions, LiveReplicas, Registration,
-    UpstreamReports,
+    ChangeLog, Claims, Database, FailedLogins, FleetIdentities, FleetSessions, FleetTraffic, LiveReplicas,
+    Registration, UpstreamReports,
 };
 use crate::upstream::replicas::ReplicaClient;
 
@@ -153,6 +153,11 @@ impl Fleet {
     /// Returns the reports of upstreams about their limits.
     pub(super) fn upstream_reports(&self) -> UpstreamReports {
         UpstreamReports::new((self.database.clone(), self.registration.id()), self.live.clone())
+    }
+
+    /// Returns the traffic of groups.
+    pub(super) fn traffic(&self) -> FleetTraffic {
+        FleetTraffic::new(self.database.clone())
     }
 
     /// Returns a client for other replicas. Its connections belong to the thread that uses it.

@@ -10,6 +10,7 @@
 //! | [`live_replicas`] | the number of replicas that are alive |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`sessions`] | sessions of the console |
+//! | [`traffic`] | traffic of groups |
 //! | [`upstream_reports`] | reports of upstreams about their limits |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
@@ -27,6 +28,7 @@ mod live_replicas;
 mod options;
 mod replicas;
 mod sessions;
+mod traffic;
 mod upstream_reports;
 
 pub use self::change_log::ChangeLog;
@@ -38,6 +40,7 @@ pub use self::live_replicas::LiveReplicas;
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
 pub use self::sessions::FleetSessions;
+pub use self::traffic::FleetTraffic;
 pub use self::upstream_reports::{BudgetReport, PauseReport, Reports, UpstreamReports};
 
 use super::error::{FleetError, StoreError};

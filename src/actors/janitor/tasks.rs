@@ -15,7 +15,7 @@ use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::{Edited, PolicyEvaluatorHandle};
 use crate::actors::pull_records::{self, PullRecords};
 use crate::actors::pulls::PullCounts;
-use crate::actors::traffic::TrafficCounts;
+use crate::actors::traffic::{TrafficCounts, TrafficRecords};
 use crate::domain::audit::changes::ChangeOrigin;
 use crate::domain::audit::{Author, Who};
 use crate::domain::commands::{CommandError, retention};
@@ -58,6 +58,8 @@ pub struct Parts {
     pub pull_records: PullRecords,
     /// Traffic of groups.
     pub traffic: TrafficCounts,
+    /// The traffic that is written.
+    pub traffic_records: TrafficRecords,
     /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
     /// 0: never.
     pub unpulled_days: u32,
@@ -192,7 +194,7 @@ impl Parts {
     /// Fails if the store fails.
     async fn record_traffic(&self) -> Result<(), StoreError> {
         let counts = self.traffic.take();
-        let recorded = self.content.record_traffic(Hour::of(Timestamp::now()), counts.clone()).await;
+        let recorded = self.traffic_records.add(Hour::of(Timestamp::now()), counts.clone()).await;
         if recorded.is_err() {
             self.traffic.put_back(counts);
         }
@@ -205,7 +207,7 @@ impl Parts {
     ///
     /// Fails if the store fails.
     pub(super) async fn forget_old_traffic(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.content.forget_traffic_before(Hour::of(now).before(TRAFFIC_HOURS)).await
+        self.traffic_records.forget_before(Hour::of(now).before(TRAFFIC_HOURS)).await
     }
 
     /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the

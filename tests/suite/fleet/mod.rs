@@ -4,6 +4,7 @@
 mod downloads;
 mod engines;
 mod failed_logins;
+mod figures;
 mod front;
 mod identities;
 mod kills;

@@ -50,3 +50,16 @@ CREATE UNLOGGED TABLE upstream_pause (
     written_at timestamptz NOT NULL,
     PRIMARY KEY (upstream, account, replica, kind)
 );
+
+-- Pulls and bytes of groups by hour since the epoch, at all replicas.
+CREATE TABLE traffic (
+    hour bigint NOT NULL,
+    group_id bigint NOT NULL,
+    hits bigint NOT NULL,
+    joined bigint NOT NULL,
+    fetched bigint NOT NULL,
+    saved_pulls bigint NOT NULL,
+    served_bytes bigint NOT NULL,
+    saved_bytes bigint NOT NULL,
+    PRIMARY KEY (hour, group_id)
+);
