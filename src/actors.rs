@@ -39,6 +39,7 @@
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
 //! | [`follower`], [`content_follower`] | one of several replicas: follow the changes of identities, and of cached content, that others make |
 //! | [`fleet_keeper`] | quotas, age and size of what replicas share, by one of them |
+//! | [`sessions`] | sessions of the console |
 //! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
@@ -74,6 +75,7 @@ pub mod pulls;
 pub mod reads;
 mod received;
 pub mod replica_signing;
+pub mod sessions;
 pub mod shared_downloads;
 pub mod shared_manifests;
 mod single_flight;

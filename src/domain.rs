@@ -44,6 +44,7 @@
 //! | [`repository`] | names of repositories and upstreams |
 //! | [`retries`] | retries of requests to upstreams, and the pauses before them |
 //! | [`scope`] | scopes of tokens |
+//! | [`session`] | sessions of the console |
 //! | [`snippets`] | lines for clients that pull through a group |
 //! | [`takeover`] | the choice between the two credentials of an account at an upstream |
 //! | [`speed`] | bytes per second of a download |
@@ -97,6 +98,7 @@ pub mod regained;
 pub mod repository;
 pub mod retries;
 pub mod scope;
+pub mod session;
 pub mod snippets;
 pub mod speed;
 pub mod takeover;

@@ -22,7 +22,6 @@
 //! | [`refusals`] | what is known of a refused request |
 //! | [`refusal_log`] | log lines and counts of refusals, and sums for the audit trail |
 //! | [`request_id`] | ids of requests |
-//! | [`sessions`] | sessions of the console |
 //! | [`public_url`] | the URL by which clients reach this service, and the addresses of clients |
 //! | [`authorization_header`], [`query`], [`form_body`], [`long_body`] | parts of requests, and bodies of responses |
 //! | [`send_queue`] | file ranges that a body hands to the socket of its connection |
@@ -42,7 +41,6 @@ mod replicas;
 mod request_id;
 mod request_metrics;
 mod send_queue;
-mod sessions;
 mod ui;
 
 /// The properties of the parsers of requests, for `fuzzing`.
@@ -62,7 +60,6 @@ pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use replicas::{ReplicaState, configure_replicas};
 pub(crate) use send_queue::SendQueue;
-pub(crate) use sessions::{SessionTimes, Sessions};
 pub(crate) use ui::Console;
 
 /// Registers every public route, those of the console only if it is enabled. All other paths go to the registry, which

@@ -28,6 +28,7 @@
 //! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
 //! | what replicas share of cached content | `store::content::fleet` (what a replica takes over), `store::fleet::content` (the index and the objects), [`actors::content_follower`], [`actors::fleet_keeper`] |
 //! | redirects to the object store | `domain::redirects`, `http::registry::redirect`, `store::fleet::bucket` |
+//! | what else replicas share | sessions: [`actors::sessions`], `store::fleet` (`sessions`); failed logins: `actors::token_issuer::failure_counts`, `failed_logins`; limits of upstreams: `actors::upstream_fetcher` (`exchange`), `upstream_reports` |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |

@@ -209,7 +209,7 @@ fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> R
 fn serve_replicas(handles: &Handles, fleet: Fleet) -> Result<ServerHandle, StartError> {
     let replica = fleet.registration.id();
     let shared = handles.shared.clone().ok_or_else(|| StartError::Replicas("they were not started".to_owned()))?;
-    let SharedParts { follower, downloads, manifests } = shared;
+    let SharedParts { follower, downloads, manifests, .. } = shared;
     let blobs = handles.blobs.clone();
     let state = ReplicaState { follower, signing: fleet.signing, replica, blobs, downloads, manifests };
     listeners::serve_replicas(fleet.port, Data::new(state))

@@ -20,6 +20,7 @@ use super::blob_cache::BlobCacheHandle;
 use super::janitor::JanitorHandle;
 use super::manifest_cache::{ManifestCacheHandle, PullManifest};
 use super::pull_failure::Cause;
+use super::traffic::TrafficRecords;
 use crate::domain::digest::Digest;
 use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
@@ -42,6 +43,7 @@ pub use crate::store::images::{
 pub struct Images {
     content: ContentStore,
     files: BlobFiles,
+    traffic: TrafficRecords,
     manifests: ManifestCacheHandle,
     blobs: BlobCacheHandle,
     janitor: JanitorHandle,
@@ -89,13 +91,13 @@ pub enum Pinned {
 impl Images {
     /// Returns the handle over these stores, caches and the Janitor.
     pub fn new(
-        (content, files): (ContentStore, BlobFiles),
+        (content, files, traffic): (ContentStore, BlobFiles, TrafficRecords),
         manifests: ManifestCacheHandle,
         blobs: BlobCacheHandle,
         janitor: JanitorHandle,
     ) -> Self {
         let readers = Readers::new(MAX_READERS, READER_TIMEOUT);
-        Self { content, files, manifests, blobs, janitor, readers }
+        Self { content, files, traffic, manifests, blobs, janitor, readers }
     }
 
     /// Returns a part of the list of a group's images.

@@ -3,9 +3,11 @@
 //! | file | content |
 //! |---|---|
 //! | [`handle`] | [`TokenIssuerHandle`]: verifies tokens of every kind at each request, without a message |
+//! | [`failure_counts`] | counts of failed logins |
 //! | [`issuer`] | the actor: verifies the credentials of a login, and issues a login token |
 //! | [`password_verifier`] | passwords: a bounded queue before the slow hashing, failed logins, passwords that were verified recently |
 
+mod failure_counts;
 mod handle;
 mod issuer;
 mod password_verifier;

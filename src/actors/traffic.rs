@@ -1,10 +1,14 @@
-//! Pulls and bytes of each group: counted in memory, added every few seconds to those of the present hour in the index.
+//! Pulls and bytes of each group: counted in memory, added every few seconds to those of the present hour in the index,
+//! or in the database of several replicas ([`TrafficRecords`]).
+
+mod records;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+pub use self::records::TrafficRecords;
 use super::cache_status::CacheStatus;
 use crate::domain::id::GroupId;
 use crate::domain::traffic::Traffic;

@@ -9,6 +9,7 @@
 //! | [`current`] | the configured upstreams and their limits |
 //! | [`fetcher`], [`messages`] | the actor: backoff, pull limit, and what an outcome shows; its messages |
 //! | [`request_task`] | the tasks in which requests run: permit, timeout, mirrors |
+//! | [`exchange`], [`unwritten`] | reports about the limits of upstreams that replicas exchange |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`account_test`] | the test of an account, for people |
@@ -19,6 +20,7 @@
 mod account_test;
 mod backoffs;
 mod current;
+mod exchange;
 mod fetcher;
 mod gates;
 mod handle;
@@ -29,6 +31,7 @@ mod request;
 mod request_task;
 mod states;
 mod traced;
+mod unwritten;
 
 #[cfg(test)]
 mod tests;

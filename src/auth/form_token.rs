@@ -3,11 +3,20 @@
 //! compressed pages (<https://www.breachattack.com/>).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 
 use super::random;
 
 /// Length of a secret, in bytes.
 pub const SECRET_BYTES: usize = 32;
+
+/// Returns the secret of the forms of a session, which follows from that of its cookie: it need not be stored.
+pub fn secret_of(session: &str) -> [u8; SECRET_BYTES] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, session.as_bytes());
+    let mut secret = [0; SECRET_BYTES];
+    secret.copy_from_slice(hmac::sign(&key, b"forms").as_ref());
+    secret
+}
 
 /// Returns a token for this secret: a random mask, and the secret under it.
 pub fn issue(secret: &[u8; SECRET_BYTES]) -> String {
@@ -33,6 +42,12 @@ fn under(mask: &[u8; SECRET_BYTES], secret: &[u8; SECRET_BYTES]) -> [u8; SECRET_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_session_has_a_secret_of_its_own() {
+        assert_eq!(secret_of("one"), secret_of("one"));
+        assert_ne!(secret_of("one"), secret_of("other"));
+    }
 
     #[test]
     fn a_token_is_of_its_secret_alone_and_differs_each_time() {

@@ -68,6 +68,16 @@ impl<K: Eq + Hash> Failures<K> {
         self.buckets.insert(key, Bucket { level, at: now });
     }
 
+    /// Raises the failures of a key to this number, as others have counted them.
+    pub fn raise(&mut self, key: K, failures: f64, now: Instant) {
+        if self.level(&key, now) < failures {
+            if self.buckets.len() >= MAX_KEYS {
+                self.sweep(now);
+            }
+            self.buckets.insert(key, Bucket { level: failures, at: now });
+        }
+    }
+
     /// Takes one failure back.
     pub fn forgive(&mut self, key: &K) {
         if let Some(bucket) = self.buckets.get_mut(key) {
@@ -122,6 +132,17 @@ mod tests {
         assert_eq!(failures.wait(&"alice", now), Some(Duration::from_secs(10)));
         assert_eq!(failures.wait(&"alice", now + Duration::from_secs(10)), None);
         assert_eq!(failures.wait(&"bob", now), None);
+    }
+
+    #[test]
+    fn failures_that_others_have_counted_count_as_well_and_are_forgotten_alike() {
+        let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
+        failures.record("alice", now);
+        failures.raise("alice", 3.5, now);
+        assert_eq!(failures.wait(&"alice", now), Some(Duration::from_secs(15)));
+        failures.raise("alice", 0.5, now);
+        assert_eq!(failures.wait(&"alice", now + Duration::from_secs(5)), Some(Duration::from_secs(10)));
+        assert_eq!(failures.wait(&"alice", now + Duration::from_secs(15)), None);
     }
 
     #[test]

@@ -54,6 +54,9 @@ const RECENT: Duration = Duration::from_secs(5 * 60);
 /// Age of a report without a window after which it is ignored.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60 * 60);
 
+/// Time between two reports of different replicas within which their order is not known.
+const ANY_ORDER: Duration = Duration::from_secs(5);
+
 /// Time over which the number of pulls is measured.
 const MEASURED: Duration = Duration::from_secs(10 * 60);
 
@@ -76,6 +79,22 @@ impl PullBudget {
             self.earlier.pop_front();
         }
         (self.last, self.at) = (report, now);
+    }
+
+    /// Records a report that another replica got at this time. Of two that may have come in either order the one with
+    /// less left counts, and else the later one: more is left after a window has ended. One about another client of
+    /// upstream says nothing.
+    pub fn learn_elsewhere(&mut self, report: LimitReport, at: Instant) {
+        if report.source.is_some() && self.last.source.is_some() && report.source != self.last.source {
+            return;
+        }
+        let is_close = at < self.at + ANY_ORDER && self.at < at + ANY_ORDER;
+        let is_of_same = (report.limit, report.window) == (self.last.limit, self.last.window);
+        let counts = if is_close && is_of_same { report.remaining < self.last.remaining } else { self.at < at };
+        if counts {
+            let at = at.max(self.at);
+            self.learn(report, at);
+        }
     }
 
     /// Returns the last report, if the window for which it holds has not ended.
@@ -156,6 +175,34 @@ mod tests {
         assert_eq!([100, 25, 10, 5, 1, 0].map(of), [60, 60, 150, 300, 1500, 6000]);
         let always = Freshness::default();
         assert_eq!(PullBudget::new(report(0), now).stretched(always, now), always, "it is asked at every pull");
+    }
+
+    #[test]
+    fn a_report_to_another_replica_counts_where_less_is_left_or_it_is_later() {
+        let now = Instant::now() + seconds(100);
+        let left = |elsewhere: LimitReport, at| {
+            let mut budget = PullBudget::new(report(50), now);
+            budget.learn_elsewhere(elsewhere, at);
+            budget.report(now).map(|report| report.remaining)
+        };
+        for (elsewhere, at, expected) in [
+            (40, now, 40),
+            (40, now - seconds(4), 40),
+            (60, now + seconds(4), 50),
+            (40, now - seconds(60), 50),
+            (40, now + seconds(60), 40),
+            (100, now + seconds(60), 100),
+        ] {
+            assert_eq!(left(report(elsewhere), at), Some(expected), "{elsewhere} at {at:?}");
+        }
+        let other_limit = LimitReport { limit: 200, ..report(60) };
+        assert_eq!(left(other_limit, now + seconds(1)), Some(60), "the account has another limit now");
+        let of = |address: &str| LimitReport { source: Some(address.to_owned()), ..report(10) };
+        let mut budget = PullBudget::new(LimitReport { remaining: 50, ..of("192.0.2.1") }, now);
+        budget.learn_elsewhere(of("192.0.2.2"), now + seconds(60));
+        assert_eq!(budget.report(now).map(|report| report.remaining), Some(50));
+        budget.learn_elsewhere(of("192.0.2.1"), now + seconds(60));
+        assert_eq!(budget.report(now).map(|report| report.remaining), Some(10));
     }
 
     #[test]

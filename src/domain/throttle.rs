@@ -79,6 +79,17 @@ impl Throttle {
         }
     }
 
+    /// Sends no request until then, because another replica has got a 429. Returns false if none is sent until then
+    /// anyway.
+    pub fn hold(&mut self, until: Instant, now: Instant) -> bool {
+        if until <= now || self.closed_until(now).is_some_and(|closed| until <= closed) {
+            return false;
+        }
+        self.closed_until = Some(until);
+        self.max = Some(1);
+        true
+    }
+
     /// Returns the time until which no request is sent, if there is one.
     pub fn closed_until(&self, now: Instant) -> Option<Instant> {
         self.closed_until.filter(|until| now < *until)
@@ -142,6 +153,15 @@ mod tests {
             now = until;
         }
         assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_pause_of_another_replica_holds_and_is_never_shortened() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let (later, latest) = (now + Duration::from_secs(5), now + Duration::from_secs(9));
+        assert!(!throttle.hold(now, now) && throttle.hold(latest, now) && !throttle.hold(later, now));
+        assert_eq!(throttle.enter(later), Err(Held::Until(latest)));
+        assert_eq!(at_once(&mut throttle, latest), 1, "one request tries whether the limit has passed");
     }
 
     #[test]

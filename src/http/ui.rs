@@ -28,8 +28,8 @@
 //!
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
 //! pages cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request
-//! passes [`visitor`], which finds the session of its cookie ([`sessions`](super::sessions)) and decides on the present
-//! identities whether its password is still valid; a form also passes [`form`], which wants the session's token against
+//! passes [`visitor`], which finds the session of its cookie ([`sessions`](crate::actors::sessions)) and decides
+//! on the present identities whether its password is still valid; a form also passes [`form`], which wants the session's token against
 //! forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status codes.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
@@ -152,9 +152,10 @@ fn page(path: &str, methods: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |request: HttpRequest| wrong_method(request, methods)))
 }
 
-fn wrong_method(request: HttpRequest, methods: &'static str) -> Ready<Result<HttpResponse, Fault>> {
-    let frame = Visitor::of(&request).map_or_else(|_| Frame::of_nobody(String::new()), |visitor| visitor.frame());
-    ready(Err(Fault::new(Kind::WrongMethod(methods), frame)))
+async fn wrong_method(request: HttpRequest, methods: &'static str) -> Result<HttpResponse, Fault> {
+    let visitor = Visitor::of(&request).await;
+    let frame = visitor.map_or_else(|_| Frame::of_nobody(String::new()), |visitor| visitor.frame());
+    Err(Fault::new(Kind::WrongMethod(methods), frame))
 }
 
 /// Returns the same address without the slash at its end; `None` if it has none.

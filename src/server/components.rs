@@ -40,7 +40,7 @@ use crate::actors::reads::Reads;
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::token_issuer::TokenIssuerHandle;
-use crate::actors::traffic::TrafficCounts;
+use crate::actors::traffic::{TrafficCounts, TrafficRecords};
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
@@ -50,6 +50,7 @@ use crate::settings::Settings;
 use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
+use crate::store::fleet::FleetSessions;
 use crate::store::spool::Spool;
 
 /// The handles of all actors, which are running.
@@ -87,6 +88,8 @@ pub(super) struct SharedParts {
     pub(super) downloads: SharedDownloads,
     /// The requests for manifests that replicas share.
     pub(super) manifests: SharedManifests,
+    /// The sessions of the console.
+    sessions: FleetSessions,
 }
 
 impl SharedParts {
@@ -100,6 +103,7 @@ impl SharedParts {
             follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
             downloads: fleet.downloads(upstream.clone(), content.clone())?,
             manifests: fleet.manifests(content.clone())?,
+            sessions: fleet.sessions(),
         })
     }
 }
@@ -137,6 +141,7 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let shared = fleet.map(Fleet::shared).transpose()?;
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting, shared).await?;
+        fleet.iter().for_each(|fleet| upstream.share_limits(fleet.upstream_reports()));
         let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
         let shared = fleet.map(start_shared).transpose()?;
         let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
@@ -145,6 +150,7 @@ impl Handles {
         let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
         let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
+        let passwords = (passwords, fleet.map(Fleet::failed_logins));
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let quotas = {
             let policy = policy.clone();
@@ -152,7 +158,11 @@ impl Handles {
         };
         let (upstreams, stores) = ((upstream.clone(), shared.as_ref()), (content.clone(), files.clone(), spool));
         let caches = Caches::start(upstreams, stores, quotas, settings);
-        let stores = (content.clone(), files.clone());
+        let traffic_records = match fleet {
+            Some(fleet) => TrafficRecords::Shared(fleet.traffic()),
+            None => TrafficRecords::Own(content.clone()),
+        };
+        let stores = (content.clone(), files.clone(), traffic_records.clone());
         let pull_records = PullRecords::new(settings.audit.pulls);
         let (pulls, traffic) = (PullCounts::new(pull_records.clone()), TrafficCounts::default());
         let parts = Parts {
@@ -168,6 +178,7 @@ impl Handles {
             pulls: pulls.clone(),
             pull_records,
             traffic: traffic.clone(),
+            traffic_records,
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
             trims: Trims::default(),

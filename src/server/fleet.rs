@@ -23,18 +23,22 @@ use crate::store::content::ContentStore;
 use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
-use crate::store::fleet::{Bucket, ChangeLog, Claims, Database, FleetContent, FleetIdentities, Registration};
+use crate::store::fleet::{
+    Bucket, ChangeLog, Claims, Database, FailedLogins, FleetContent, FleetIdentities, FleetSessions, FleetTraffic,
+    LiveReplicas, Registration, UpstreamReports,
+};
 use crate::upstream::replicas::ReplicaClient;
 
 /// The shared engines, opened, with the registration of this replica.
 pub(super) struct Fleet {
+    database: Database,
+    live: LiveReplicas,
     pub(super) identities: FleetIdentities,
     pub(super) log: ChangeLog,
     pub(super) registration: Registration,
     /// A time before the registration.
     registered: MachineTime,
     claims: Claims,
-    database: Database,
     bucket: Bucket,
     pub(super) signing: ReplicaSigning,
     pub(super) bound: Bound,
@@ -91,12 +95,13 @@ impl Fleet {
         let (bound, without_database) = (options.bound, options.without_database);
         let secret_file = options.secret_file.clone();
         Ok(Self {
+            database,
+            live: LiveReplicas::default(),
             identities,
             log,
             registration,
             registered,
             claims,
-            database,
             bucket,
             signing,
             bound,
@@ -154,6 +159,26 @@ impl Fleet {
     /// The client for other replicas cannot be made.
     pub(super) fn manifests(&self, store: ContentStore) -> Result<SharedManifests, StartError> {
         Ok(SharedManifests::new(self.claims.clone(), self.client()?, store))
+    }
+
+    /// Returns the failed logins of all replicas.
+    pub(super) fn failed_logins(&self) -> FailedLogins {
+        FailedLogins::new(self.database.clone(), self.live.clone())
+    }
+
+    /// Returns the sessions of the console.
+    pub(super) fn sessions(&self) -> FleetSessions {
+        FleetSessions::new(self.database.clone())
+    }
+
+    /// Returns the reports of upstreams about their limits.
+    pub(super) fn upstream_reports(&self) -> UpstreamReports {
+        UpstreamReports::new((self.database.clone(), self.registration.id()), self.live.clone())
+    }
+
+    /// Returns the traffic of groups.
+    pub(super) fn traffic(&self) -> FleetTraffic {
+        FleetTraffic::new(self.database.clone())
     }
 
     /// Returns a client for other replicas. Its connections belong to the thread that uses it.

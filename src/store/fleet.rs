@@ -8,6 +8,8 @@
 //! | [`events`], [`event_queries`] | audit events in the database |
 //! | [`last_uses`] | times of last use in the database |
 //! | [`claims`] | downloads that replicas share |
+//! | [`failed_logins`] | failed logins at all replicas |
+//! | [`live_replicas`] | the number of replicas that are alive |
 //! | [`replicas`] | the replicas that are registered |
 //! | [`content`] | cached content that replicas share, as one of them sees it |
 //! | [`index`], [`index_changes`] | what upstream has served to groups, and what tags stand for |
@@ -19,6 +21,9 @@
 //! | [`keeping`], [`jobs`] | the care of the object store, by one replica at a time |
 //! | [`pause`] | a pause after a failure of an engine |
 //! | [`uploads`] | uploads of stored content |
+//! | [`sessions`] | sessions of the console |
+//! | [`traffic`] | traffic of groups |
+//! | [`upstream_reports`] | reports of upstreams about their limits |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
@@ -33,6 +38,7 @@ mod content_events;
 mod database;
 mod event_queries;
 mod events;
+mod failed_logins;
 mod followed;
 mod identity;
 mod index;
@@ -40,13 +46,17 @@ mod index_changes;
 mod jobs;
 mod keeping;
 mod last_uses;
+mod live_replicas;
 mod objects;
 mod options;
 mod pause;
 mod removal;
 mod replicas;
 mod revalidation;
+mod sessions;
+mod traffic;
 mod uploads;
+mod upstream_reports;
 
 pub use self::bucket::{Bucket, ObjectBytes};
 pub use self::change_log::ChangeLog;
@@ -54,13 +64,18 @@ pub use self::claims::{Claim, Claims, Leader, key_of_blob, key_of_manifest};
 pub use self::content::FleetContent;
 pub use self::content_events::{ContentEvent, ContentEvents};
 pub use self::database::Database;
+pub use self::failed_logins::{FailedLogins, FailureCount, FleetFailures};
 pub use self::followed::FollowedContent;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::index::{FleetLookUp, ImagePlace, StoredObject};
 pub use self::jobs::Lease;
 pub use self::keeping::Kept;
+pub use self::live_replicas::LiveReplicas;
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
+pub use self::sessions::FleetSessions;
+pub use self::traffic::FleetTraffic;
+pub use self::upstream_reports::{BudgetReport, PauseReport, Reports, UpstreamReports};
 
 use super::error::{FleetError, StoreError};
 

@@ -33,7 +33,7 @@ use super::options::{ConnectionOptions, SetupError, UpstreamOptions};
 use super::registry::{Login, RegistryClient};
 use crate::domain::digest::Digest;
 use crate::domain::origin::{Account, Origin};
-use crate::domain::pull_budget::PullBudget;
+use crate::domain::pull_budget::{LimitReport, PullBudget};
 use crate::domain::reference::Reference;
 
 /// One upstream: its mirrors and its own registry. Call all methods on the runtime that called the first one, because
@@ -126,6 +126,16 @@ impl Registry {
     /// Returns what `read` returns of the pull budget of an account; `None` if upstream reports none.
     pub fn budget<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
         self.own.budget(account, read)
+    }
+
+    /// Records a report of upstream to another replica at this time.
+    pub fn learn_report(&self, account: &Account, report: LimitReport, at: std::time::Instant) {
+        self.own.learn_report(account, report, at);
+    }
+
+    /// Returns the last reports of upstream to this process, as far as they came since the last call.
+    pub fn take_reports(&self) -> Vec<(Account, LimitReport, std::time::Instant)> {
+        self.own.take_reports()
     }
 
     /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a claim.

@@ -17,7 +17,7 @@ pub use self::login::Login;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use url::Url;
@@ -33,7 +33,7 @@ use super::refused_accounts::RefusedAccounts;
 use super::tokens::Tokens;
 use super::transport::Transport;
 use crate::domain::origin::Account;
-use crate::domain::pull_budget::PullBudget;
+use crate::domain::pull_budget::{LimitReport, PullBudget};
 
 /// The registry at one address, with the tokens that it issued. Call all methods on the runtime that called the first
 /// one, because connections belong to that runtime.
@@ -135,6 +135,16 @@ impl RegistryClient {
     /// Returns what `read` returns of the pull budget of an account; `None` if upstream reports none.
     pub fn budget<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
         self.budgets.as_ref()?.of_account(account, read)
+    }
+
+    /// Records a report of upstream to another replica at this time.
+    pub fn learn_report(&self, account: &Account, report: LimitReport, at: Instant) {
+        self.budgets.iter().for_each(|budgets| budgets.learn_elsewhere(account, report.clone(), at));
+    }
+
+    /// Returns the last reports of upstream to this process, as far as they came since the last call.
+    pub fn take_reports(&self) -> Vec<(Account, LimitReport, Instant)> {
+        self.budgets.as_ref().map(Budgets::take_reported).unwrap_or_default()
     }
 
     /// Forgets an account that does not exist any more.

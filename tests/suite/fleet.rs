@@ -4,14 +4,18 @@
 mod content;
 mod downloads;
 mod engines;
+mod failed_logins;
+mod figures;
 mod front;
 mod identities;
 mod kills;
 mod outages;
 mod sentences;
+mod sessions;
 mod starts;
 mod told;
 mod turns;
+mod upstream_limits;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -54,22 +58,31 @@ impl Fleet {
         Self::with(replicas, "")
     }
 
-    /// Starts replicas with more settings than others, over engines that other tests use as well.
+    /// Starts replicas with further settings: of `[fleet]`, or of other sections.
     fn with(replicas: usize, settings: &str) -> Self {
-        Self::start((Postgres::shared(), Bucket::shared()), &vec![BOUND; replicas], settings)
+        Self::configured(replicas, "", settings)
+    }
+
+    /// Starts replicas with further settings, and some of their upstream.
+    fn configured(replicas: usize, of_upstream: &str, settings: &str) -> Self {
+        Self::start((Postgres::shared(), Bucket::shared()), &vec![BOUND; replicas], (of_upstream, settings))
     }
 
     /// Starts replicas over these engines.
     fn over(postgres: &Postgres, bucket: &Bucket, replicas: usize) -> Self {
-        Self::start((postgres, bucket), &vec![BOUND; replicas], "")
+        Self::start((postgres, bucket), &vec![BOUND; replicas], ("", ""))
     }
 
     /// Starts a replica with each of these bounds.
     fn with_bounds(postgres: &Postgres, bucket: &Bucket, bounds: &[Duration]) -> Self {
-        Self::start((postgres, bucket), bounds, "")
+        Self::start((postgres, bucket), bounds, ("", ""))
     }
 
-    fn start((postgres, bucket): (&Postgres, &Bucket), bounds: &[Duration], settings: &str) -> Self {
+    fn start(
+        (postgres, bucket): (&Postgres, &Bucket),
+        bounds: &[Duration],
+        (of_upstream, settings): (&str, &str),
+    ) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
@@ -90,7 +103,7 @@ impl Fleet {
                 secret.display(),
                 bound.as_millis(),
             );
-            let config = Config::docker_hub(&hub).and(&lines).and(settings);
+            let config = Config::docker_hub(&hub).and(of_upstream).and(&lines).and(settings);
             // That of the load balancer.
             let config = config.variable("DEPENDENCY_PROXY__SERVER__EXTERNAL_URL", "http://images.test");
             (config, to_database, to_bucket, to_replica)

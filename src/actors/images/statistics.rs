@@ -56,8 +56,8 @@ impl Images {
         now: Timestamp,
     ) -> Result<Vec<(Hour, Traffic)>, ImagesError> {
         // The present hour is one of them.
-        let (content, since) = (self.content.clone(), Hour::of(now).before(hours.saturating_sub(1)));
-        self.readers.run(group, async move { content.traffic(group, since).await }).await
+        let (traffic, since) = (self.traffic.clone(), Hour::of(now).before(hours.saturating_sub(1)));
+        self.readers.run(group, async move { traffic.since(group, since).await }).await
     }
 
     /// Returns the sizes of the whole store.

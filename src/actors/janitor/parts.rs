@@ -14,7 +14,7 @@ use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pull_records::PullRecords;
 use crate::actors::pulls::PullCounts;
-use crate::actors::traffic::TrafficCounts;
+use crate::actors::traffic::{TrafficCounts, TrafficRecords};
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
@@ -47,6 +47,8 @@ pub struct Parts {
     pub pull_records: PullRecords,
     /// Traffic of groups.
     pub traffic: TrafficCounts,
+    /// The traffic that is written.
+    pub traffic_records: TrafficRecords,
     /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
     /// 0: never.
     pub unpulled_days: u32,

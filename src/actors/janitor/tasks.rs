@@ -114,7 +114,7 @@ impl Parts {
     /// Fails if the store fails.
     async fn record_traffic(&self) -> Result<(), StoreError> {
         let counts = self.traffic.take();
-        let recorded = self.content.record_traffic(Hour::of(Timestamp::now()), counts.clone()).await;
+        let recorded = self.traffic_records.add(Hour::of(Timestamp::now()), counts.clone()).await;
         if recorded.is_err() {
             self.traffic.put_back(counts);
         }
@@ -127,7 +127,7 @@ impl Parts {
     ///
     /// Fails if the store fails.
     pub(super) async fn forget_old_traffic(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.content.forget_traffic_before(Hour::of(now).before(TRAFFIC_HOURS)).await
+        self.traffic_records.forget_before(Hour::of(now).before(TRAFFIC_HOURS)).await
     }
 
     /// Removes old tombstones, and forgets old addresses of last use, and the last uses of deleted credentials.

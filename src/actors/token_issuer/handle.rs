@@ -20,6 +20,7 @@ use crate::auth::password;
 use crate::domain::directory::Directory;
 use crate::domain::id::CredentialId;
 use crate::domain::policy::{Identity, PublicGroups, Refusal};
+use crate::store::fleet::FailedLogins;
 
 /// Handle that issues and verifies bearer tokens.
 #[derive(Clone)]
@@ -31,9 +32,9 @@ pub struct TokenIssuerHandle {
 }
 
 impl TokenIssuerHandle {
-    /// Starts the actor on this arbiter.
+    /// Starts the actor on this arbiter. Replicas share their failed logins.
     pub fn start(
-        options: PasswordOptions,
+        (options, shared): (PasswordOptions, Option<FailedLogins>),
         policy: PolicyEvaluatorHandle,
         signer: Signer,
         public_groups: PublicGroups,
@@ -42,7 +43,8 @@ impl TokenIssuerHandle {
         let hashing = Arc::new(Semaphore::new(options.password_threads.get()));
         let threads = hashing.clone();
         let signer = Arc::new(signer);
-        let issuer = TokenIssuer::new(PasswordVerifier::new(options, threads), policy, signer.clone(), public_groups);
+        let issuer =
+            TokenIssuer::new(PasswordVerifier::new(options, threads, shared), policy, signer.clone(), public_groups);
         Self { actor: TokenIssuer::start_in_arbiter(arbiter, |_| issuer), signer, hashing }
     }
 
@@ -62,7 +64,7 @@ impl TokenIssuerHandle {
             login_window: Duration::from_secs(300),
         };
         let signer = Signer::new(&crate::auth::jwt::KeySet::generate(), "dependency_proxy", 300)?;
-        Ok(Self::start(options, policy, signer, PublicGroups::Members, &Arbiter::current()))
+        Ok(Self::start((options, None), policy, signer, PublicGroups::Members, &Arbiter::current()))
     }
 
     /// Issues a login token for these credentials.

@@ -14,11 +14,14 @@ use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
+use super::failure_counts::{Counted, FailureCounts};
+
 use crate::actors::admission::refused;
-use crate::auth::login_limit::{Allowance, Failures};
+use crate::auth::login_limit::Allowance;
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
 use crate::formats::quantity;
+use crate::store::fleet::{FailedLogins, FleetFailures};
 
 /// Verifies passwords; see the module. Part of the actor's state.
 pub(super) struct PasswordVerifier {
@@ -28,8 +31,7 @@ pub(super) struct PasswordVerifier {
     remembered: HashMap<Proof, Remembered>,
     /// Checks that run or wait for a thread.
     checking: HashMap<Proof, Check>,
-    by_user: Failures<(IpAddr, String)>,
-    by_address: Failures<IpAddr>,
+    failures: FailureCounts,
     threads: Arc<Semaphore>,
 }
 
@@ -108,8 +110,10 @@ pub(super) struct CheckPassword {
 #[rtype(result = "()")]
 pub(super) struct Checked {
     proof: Proof,
-    counted: (IpAddr, String),
+    counted: Counted,
     outcome: Result<(), PasswordError>,
+    /// The failures at all replicas: for the user name at this address, and for the address.
+    fleet: Option<FleetFailures<2>>,
 }
 
 impl PasswordOptions {
@@ -120,13 +124,14 @@ impl PasswordOptions {
 }
 
 impl PasswordVerifier {
-    pub(super) fn new(options: PasswordOptions, threads: Arc<Semaphore>) -> Self {
+    pub(super) fn new(options: PasswordOptions, threads: Arc<Semaphore>, shared: Option<FailedLogins>) -> Self {
+        let limits = [options.max_failed_logins, options.max_failed_logins_per_address];
+        let failures = FailureCounts::new(limits.map(|failures| options.allowance(failures)), shared);
         Self {
             mac_key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
             remembered: HashMap::new(),
             checking: HashMap::new(),
-            by_user: Failures::new(options.allowance(options.max_failed_logins)),
-            by_address: Failures::new(options.allowance(options.max_failed_logins_per_address)),
+            failures,
             threads,
             options,
         }
@@ -163,11 +168,13 @@ impl PasswordVerifier {
     }
 
     /// Records the outcome of a check, and gives it to those who wait.
-    pub(super) fn checked(&mut self, Checked { proof, counted, outcome }: Checked) {
+    pub(super) fn checked(&mut self, Checked { proof, counted, outcome, fleet }: Checked) {
+        if let Some(failures) = fleet {
+            self.failures.learn(failures, &counted, Instant::now());
+        }
         if outcome.is_ok() {
             self.remember(proof, counted.0, Instant::now());
-            self.by_address.forgive(&counted.0);
-            self.by_user.forgive(&counted);
+            self.failures.forgive(&counted);
         }
         for waiter in self.checking.remove(&proof).map(|check| check.waiters).unwrap_or_default() {
             let _ = waiter.send(outcome);
@@ -226,8 +233,7 @@ impl PasswordVerifier {
 
     /// Returns the time to wait after too many failures; `None` if there were not too many.
     fn failures(&self, check: &CheckPassword, now: Instant) -> Option<Duration> {
-        let user = self.by_user.wait(&(check.address, check.username.clone()), now);
-        user.max(self.by_address.wait(&check.address, now))
+        self.failures.wait(&(check.address, check.username.clone()), now)
     }
 
     /// Returns true if no further password from this address can be accepted now.
@@ -242,14 +248,16 @@ impl PasswordVerifier {
         // Counted as a failure until it succeeds: otherwise all passwords that can wait at once could be tried before
         // the first failure counts.
         let counted = (check.address, check.username.clone());
-        self.by_address.record(counted.0, now);
-        self.by_user.record(counted.clone(), now);
-        let threads = self.threads.clone();
+        self.failures.record(counted.clone(), now);
+        let (threads, recording) = (self.threads.clone(), self.failures.record_at_all(&counted));
         actix_rt::spawn(async move {
-            let _permit = threads.acquire().await;
+            let permit = threads.acquire().await;
             let right = spawn_blocking(move || check.is_right()).await.unwrap_or(false);
+            drop(permit);
             let outcome = if right { Ok(()) } else { Err(PasswordError::Wrong) };
-            me.do_send(Checked { proof, counted, outcome });
+            // Before the caller learns that it is wrong: the next attempt, at any replica, comes after it.
+            let fleet = if right { None } else { recording.await };
+            me.do_send(Checked { proof, counted, outcome, fleet });
         });
     }
 }

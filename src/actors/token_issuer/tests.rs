@@ -79,7 +79,7 @@ async fn after_too_many_failures_a_remembered_password_counts_only_where_it_was_
         login_window: Duration::from_secs(300),
     };
     let signer = Signer::new(&KeySet::generate(), "dependency_proxy", 300).unwrap();
-    let tokens = TokenIssuerHandle::start(options, policy, signer, PublicGroups::Members, &Arbiter::current());
+    let tokens = TokenIssuerHandle::start((options, None), policy, signer, PublicGroups::Members, &Arbiter::current());
     let login = async |address: u8, password: &str| {
         tokens.identify_by_password("alice", password.into(), Ipv4Addr::new(10, 0, 0, address).into()).await
     };

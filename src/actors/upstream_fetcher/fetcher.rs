@@ -18,6 +18,7 @@ use super::limits::UpstreamLimits;
 use super::messages::{Dispatch, DispatchOwn, ForgetAccounts, ForgetFailures, Report, Times};
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
 use super::request_task::{Admitted, run, run_at_mirrors};
+use super::unwritten::Exchange;
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
@@ -37,6 +38,8 @@ pub(super) struct UpstreamFetcher {
     shares: HashMap<(UpstreamName, Account), PullShares>,
     /// The accounts with gauges, and whether their upstreams have reported pull limits.
     pub(super) gauged: HashMap<Gauged, bool>,
+    /// The exchange with other replicas; `None`: there are none.
+    pub(super) exchange: Option<Exchange>,
 }
 
 /// An account with gauges.
@@ -48,7 +51,12 @@ const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
         let (backoffs, gates, shares, gauged) = Default::default();
-        Self { current, backoffs, gates, shares, gauged }
+        Self { current, backoffs, gates, shares, gauged, exchange: None }
+    }
+
+    /// Returns the number of replicas that are alive.
+    pub(super) fn replicas(&self) -> usize {
+        self.exchange.as_ref().map_or(1, |exchange| exchange.reports.live_replicas())
     }
 
     /// Returns the backoffs of a kind of content.
@@ -120,6 +128,8 @@ impl UpstreamFetcher {
         if request.urgency() == Urgency::Optional && scarcity == Scarcity::VeryLow {
             return Err(UpstreamError::Reserved(ReservedFor::Misses));
         }
+        // Each replica counts the pulls that pass it alone.
+        let shared = shared / self.replicas() as u64;
         let Some(group) = request.group().filter(|_| request.is_pull()) else { return Ok(()) };
         let shares = self.shares.entry((upstream.clone(), account.clone())).or_default();
         if scarcity == Scarcity::Plenty {

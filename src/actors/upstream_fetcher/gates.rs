@@ -18,9 +18,12 @@ use crate::domain::repository::UpstreamName;
 use crate::domain::throttle::{Outcome, Throttle};
 use crate::upstream::{RateLimit, UpstreamError};
 
-/// The gates of all upstreams, by kind of content and account.
+/// The gates of all upstreams.
 #[derive(Default)]
-pub(super) struct Gates(HashMap<(ContentKind, UpstreamName, Account), Gate>);
+pub(super) struct Gates(HashMap<GateKey, Gate>);
+
+/// The requests that pass one gate.
+pub(super) type GateKey = (ContentKind, UpstreamName, Account);
 
 /// The gate for one kind of requests with one account. Cheap to clone; clones share their state.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ struct State {
     waiting: FairQueue<Option<GroupId>, oneshot::Sender<Pass>>,
     /// The limit that the last 429 reported.
     limit: RateLimit,
+    /// The end of the pause that the last 429 has caused, until it was taken for other replicas.
+    pause: Option<Instant>,
     held: metrics::Gauge,
 }
 
@@ -70,6 +75,24 @@ impl Gates {
         }
     }
 
+    /// Returns the ends of the pauses that upstreams have caused since the last call, with their gates.
+    pub(super) fn take_pauses(&self, now: Instant) -> Vec<(GateKey, Instant)> {
+        let pause = |(key, gate): (&GateKey, &Gate)| {
+            let until = gate.0.borrow_mut().pause.take().filter(|until| now < *until)?;
+            Some((key.clone(), until))
+        };
+        self.0.iter().filter_map(pause).collect()
+    }
+
+    /// Closes a gate until then: upstream has sent a 429 to another replica.
+    pub(super) fn hold(&mut self, key: GateKey, until: Instant) {
+        let gate = self.0.entry(key).or_insert_with_key(|(_, upstream, _)| Gate::of(upstream));
+        let closed = gate.0.borrow_mut().throttle.hold(until, Instant::now());
+        if closed {
+            gate.admit_at(until);
+        }
+    }
+
     /// Returns the time until which a gate of this account is closed.
     pub(super) fn closed_until(&self, upstream: &UpstreamName, account: &Account, now: Instant) -> Option<Instant> {
         let gate = |kind| self.0.get(&(kind, upstream.clone(), account.clone()));
@@ -81,8 +104,8 @@ impl Gates {
 impl Gate {
     fn of(upstream: &UpstreamName) -> Self {
         let held = metrics::gauge!("dependency_proxy_upstream_held", "upstream" => upstream.to_string());
-        let (throttle, waiting, limit) = Default::default();
-        Self(Rc::new(RefCell::new(State { throttle, waiting, limit, held })))
+        let (throttle, waiting, limit, pause) = Default::default();
+        Self(Rc::new(RefCell::new(State { throttle, waiting, limit, pause, held })))
     }
 
     /// Returns the permission to send a request.
@@ -144,19 +167,25 @@ impl Gate {
         let opens = {
             let mut state = self.0.borrow_mut();
             state.throttle.ended(outcome, now);
-            state.throttle.closed_until(now)
+            let opens = state.throttle.closed_until(now);
+            if matches!(outcome, Outcome::Limited(_)) {
+                state.pause = opens;
+            }
+            opens
         };
         match opens {
-            Some(until) if matches!(outcome, Outcome::Limited(_)) => {
-                let gate = self.clone();
-                actix_rt::spawn(async move {
-                    tokio::time::sleep_until(until.into()).await;
-                    gate.admit_waiting();
-                });
-            }
+            Some(until) if matches!(outcome, Outcome::Limited(_)) => self.admit_at(until),
             Some(_) => {}
             None => self.admit_waiting(),
         }
+    }
+
+    fn admit_at(&self, time: Instant) {
+        let gate = self.clone();
+        actix_rt::spawn(async move {
+            tokio::time::sleep_until(time.into()).await;
+            gate.admit_waiting();
+        });
     }
 }
 
@@ -233,6 +262,22 @@ mod tests {
             let is_long = |limit: RateLimit| limit.retry_after.is_some_and(|time| time > Duration::from_secs(59));
             assert!(matches!(refused, Some(UpstreamError::RateLimited(limit)) if is_long(limit)));
         }
+    }
+
+    #[actix_rt::test]
+    async fn a_pause_of_another_replica_holds_here_and_ends_without_a_request() {
+        let mut gates = Gates::default();
+        let key = || (ContentKind::Blobs, "docker.io".parse().unwrap(), Account::Anonymous);
+        gates.hold(key(), Instant::now() + Duration::from_millis(200));
+        assert!(gates.take_pauses(Instant::now()).is_empty(), "it is passed on by the other one");
+        let gate = gates.0[&key()].clone();
+        assert!(gate.enter(Wait { until: None, ..wait(1, 0) }).await.is_err());
+        let begun = Instant::now();
+        gate.enter(wait(1, 60_000)).await.unwrap().end(&limited(60_000));
+        assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+        let pauses = gates.take_pauses(Instant::now());
+        assert_eq!(pauses.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), [key()]);
+        assert!(gates.take_pauses(Instant::now()).is_empty());
     }
 
     #[actix_rt::test]

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::current::Current;
+use super::exchange::ShareLimits;
 use super::fetcher::UpstreamFetcher;
 use super::limits::UpstreamQueue;
 use super::messages::{Dispatch, ForgetAccounts, ForgetFailures, Report};
@@ -21,6 +22,7 @@ use crate::domain::origin::Origin;
 use crate::domain::pull_budget::{PullBudget, Scarcity};
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
+use crate::store::fleet::UpstreamReports;
 use crate::telemetry::TraceParent;
 use crate::upstream::{GroupLogin, Registries, SetupError, UpstreamError, UpstreamOptions};
 
@@ -55,6 +57,11 @@ impl UpstreamHandle {
         let of_actor = current.clone();
         let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher::new(of_actor));
         Ok(Self { actor, current })
+    }
+
+    /// Shares the limits of upstreams with other replicas.
+    pub fn share_limits(&self, reports: UpstreamReports) {
+        self.actor.do_send(ShareLimits(reports));
     }
 
     /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the

@@ -54,10 +54,15 @@ impl UpstreamLimits {
         (self.max_concurrent, self.max_waiting, self.rate_limit_wait) == of_options
     }
 
+    /// Reduces the permits to the share of one of these replicas, which is at least one permit.
+    pub(super) fn share_among(&self, replicas: usize) {
+        self.permits.resize((self.max_concurrent / replicas.max(1)).max(1));
+    }
+
     /// Returns what is under way and what waits at present.
     pub(super) fn queue(&self) -> UpstreamQueue {
-        let (in_use, waiting, groups) = self.permits.counts(self.max_concurrent);
-        let (max_in_use, max_waiting) = (self.max_concurrent, self.max_waiting);
+        let (in_use, max_in_use, waiting, groups) = self.permits.counts();
+        let max_waiting = self.max_waiting;
         UpstreamQueue { upstream: self.upstream.clone(), in_use, max_in_use, waiting, max_waiting, groups }
     }
 

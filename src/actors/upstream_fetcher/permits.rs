@@ -34,8 +34,11 @@ pub struct UpstreamPermit {
 }
 
 struct State {
-    /// Number of permits of each pool that are not in use. If there are any, nobody waits for them.
-    free: [usize; Pool::ALL.len()],
+    /// Number of permits of each pool.
+    each: usize,
+    /// Number of those that are in use: more, for a time, than there are after their number was reduced. If fewer,
+    /// nobody waits for them.
+    in_use: [usize; Pool::ALL.len()],
     waiting: [FairQueue<Option<GroupId>, oneshot::Sender<()>>; Pool::ALL.len()],
     /// Maximum number of requests that wait, over all pools.
     max_waiting: usize,
@@ -80,16 +83,24 @@ impl Pool {
 impl Permits {
     /// Creates this number of permits in each pool.
     pub(super) fn new(each: usize, max_waiting: usize) -> Self {
-        let (free, waiting) = (Pool::ALL.map(|_| each), Pool::ALL.map(|_| FairQueue::default()));
-        Self(Arc::new(Mutex::new(State { free, waiting, max_waiting })))
+        let (in_use, waiting) = (Pool::ALL.map(|_| 0), Pool::ALL.map(|_| FairQueue::default()));
+        Self(Arc::new(Mutex::new(State { each, in_use, waiting, max_waiting })))
+    }
+
+    /// Changes the number of permits in each pool. Those in use are not taken away.
+    pub(super) fn resize(&self, each: usize) {
+        let mut state = self.state();
+        state.each = each;
+        Pool::ALL.iter().for_each(|pool| state.grant(*pool));
     }
 
     /// Returns a permit, if one is free.
     pub(super) fn try_take(&self, pool: Pool) -> Option<Permit> {
         let mut state = self.state();
-        let free = &mut state.free[pool as usize];
-        *free = free.checked_sub(1)?;
-        Some(Permit { permits: self.clone(), pool })
+        state.is_free(pool).then(|| {
+            state.in_use[pool as usize] += 1;
+            Permit { permits: self.clone(), pool }
+        })
     }
 
     /// Lets a request of the group wait. Returns `None` if the maximum number waits already, of all groups or of this
@@ -103,34 +114,25 @@ impl Permits {
             }
         }
         let (sender, granted) = oneshot::channel();
-        if state.free[pool as usize] > 0 {
-            // It was released since the caller tried to take it. The receiver exists, so that this cannot fail.
-            state.free[pool as usize] -= 1;
-            let _ = sender.send(());
-        } else {
-            state.waiting[pool as usize].push(group, sender);
-        }
+        state.waiting[pool as usize].push(group, sender);
+        // One may have been released since the caller tried to take it.
+        state.grant(pool);
         Some(Waiting { permits: self.clone(), pool, granted: Some(granted) })
     }
 
-    /// Returns the number of permits of each pool that are in use, of `each`; the number of requests that wait; and the
-    /// number of groups that take turns among those.
-    pub(super) fn counts(&self, each: usize) -> ([usize; Pool::ALL.len()], usize, usize) {
+    /// Returns the number of permits of each pool that are in use, and of all that there are; the number of requests
+    /// that wait; and the number of groups that take turns among those.
+    pub(super) fn counts(&self) -> ([usize; Pool::ALL.len()], usize, usize, usize) {
         let state = self.state();
-        let in_use = state.free.map(|free| each.saturating_sub(free));
         let waiting = state.waiting.iter().map(FairQueue::len).sum();
-        (in_use, waiting, state.waiting.iter().map(FairQueue::groups).sum())
+        (state.in_use, state.each, waiting, state.waiting.iter().map(FairQueue::groups).sum())
     }
 
     /// Hands a permit on to the request whose turn it is.
     fn release(&self, pool: Pool) {
         let mut state = self.state();
-        while let Some(waiter) = state.waiting[pool as usize].pop() {
-            if waiter.send(()).is_ok() {
-                return;
-            }
-        }
-        state.free[pool as usize] += 1;
+        state.in_use[pool as usize] -= 1;
+        state.grant(pool);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,6 +141,20 @@ impl Permits {
 }
 
 impl State {
+    fn is_free(&self, pool: Pool) -> bool {
+        self.in_use[pool as usize] < self.each
+    }
+
+    /// Gives the permits that are free to the requests whose turn it is.
+    fn grant(&mut self, pool: Pool) {
+        while self.is_free(pool)
+            && let Some(waiter) = self.waiting[pool as usize].pop()
+        {
+            // Fails where the request does not wait any more.
+            self.in_use[pool as usize] += usize::from(waiter.send(()).is_ok());
+        }
+    }
+
     fn has_room(&self, group: Option<GroupId>) -> bool {
         let all: usize = self.waiting.iter().map(FairQueue::len).sum();
         let of_group: usize = self.waiting.iter().map(|waiting| waiting.len_of(group)).sum();
@@ -217,6 +233,23 @@ mod tests {
         // This one leaves before it has received the permit that it was granted.
         drop(stayed);
         assert!(is_granted(&mut last.unwrap()));
+    }
+
+    #[test]
+    fn fewer_permits_are_not_taken_away_from_those_who_have_them_and_more_go_to_those_who_wait() {
+        let permits = Permits::new(3, 100);
+        let mut taken: Vec<_> = (0..3).map(|_| permits.try_take(Pool::Short).unwrap()).collect();
+        permits.resize(1);
+        let (mut first, mut second) = (wait(&permits, 1).unwrap(), wait(&permits, 2).unwrap());
+        for still_taken in [2, 1] {
+            taken.pop();
+            assert_eq!(permits.counts().0[Pool::Short as usize], still_taken);
+            assert!(!is_granted(&mut first), "there were more than there are now");
+        }
+        taken.pop();
+        assert!(is_granted(&mut first) && !is_granted(&mut second));
+        permits.resize(2);
+        assert!(is_granted(&mut second) && permits.try_take(Pool::Short).is_none());
     }
 
     #[test]

@@ -112,6 +112,20 @@ pub enum ContentKind {
 impl ContentKind {
     /// All kinds.
     pub(super) const ALL: [Self; 3] = [Self::Manifests, Self::Blobs, Self::Lists];
+
+    /// Returns its name among replicas.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Manifests => "manifests",
+            Self::Blobs => "blobs",
+            Self::Lists => "lists",
+        }
+    }
+
+    /// Returns the kind with this name.
+    pub(super) fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    }
 }
 
 /// Importance of a request: the consequence if it is not sent.

@@ -107,6 +107,12 @@ pub(crate) enum ApiError {
     /// A replica may still decide without what the response would show.
     #[error("503 Service Unavailable - {0}")]
     NotConfirmed(#[from] NotConfirmed),
+    /// A user is blocked, and the sessions of the user could not be ended.
+    #[error(
+        "503 Service Unavailable - the user is blocked, but sessions that are open now would go on after an end of the \
+         block, because the database that has them does not respond: repeat it"
+    )]
+    SessionsLeft,
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,

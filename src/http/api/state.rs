@@ -16,6 +16,7 @@ use crate::actors::images::{
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
+use crate::actors::sessions::Sessions;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
@@ -28,7 +29,7 @@ use crate::domain::policy::{self, PublicGroups};
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
-use crate::http::{CurrentUpstreams, PublicUrl, Sessions};
+use crate::http::{CurrentUpstreams, PublicUrl};
 
 /// Shared state of all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::losses;
+use crate::actors::sessions::SessionError;
 use crate::auth::random;
 use crate::auth::secret::{Form, form};
 use crate::domain::commands::user::{self as edit, NewUser};
@@ -35,15 +36,17 @@ pub(in crate::http) async fn create(caller: &Caller, new: NewUser) -> Result<Use
 /// Blocks a user: sessions and all tokens of the user end.
 ///
 /// # Errors
-/// The caller is no administrator, or is that user; there is no such user, or it is the last administrator.
+/// The caller is no administrator, or is that user; there is no such user, or it is the last administrator. Or the user
+/// is blocked, and the sessions could not be ended.
 pub(in crate::http) async fn block(caller: &Caller, id: UserId) -> Result<(), ApiError> {
     let refusal = "The API initiating user cannot be blocked by the API";
     let user = caller.may(move |caller| other(caller, id, refusal))?;
     caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id, caller.now)).await?;
     // Also if the user is unblocked before the next request of a session.
     let password = caller.directory.user(id).and_then(|user| user.password.as_ref());
-    password.into_iter().for_each(|password| caller.state.sessions.end_all_of(password.credential));
-    Ok(())
+    let Some(password) = password else { return Ok(()) };
+    let ended = caller.state.sessions.end_all_of(password.credential).await;
+    ended.map_err(|SessionError::Unavailable| ApiError::SessionsLeft)
 }
 
 /// Unblocks a user.

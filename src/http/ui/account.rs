@@ -18,6 +18,7 @@ use super::see;
 use super::session_list;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::{Visitor, cookie, secrets_of};
+use crate::domain::session::ListedSession;
 use crate::http::api::{ApiError, ApiState, own_password};
 
 const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and every session, ends with the next request";
@@ -26,9 +27,10 @@ const NEW_PASSWORD: &str = "8 to 128 characters. What uses the old one, and ever
 pub(super) const SESSIONS: &str = "/-/account/sessions";
 
 /// Handles `GET /-/account`.
-pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> HttpResponse {
+pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
     let part = Part::of(request.query_string());
-    page::show(&visitor.frame(), "Your account", &content(&visitor, &part, None))
+    let sessions = session_list::of(&visitor, &visitor.caller.user).await?;
+    Ok(page::show(&visitor.frame(), "Your account", &content(&visitor, &part, &sessions, None)))
 }
 
 /// Handles `POST /-/account`: changes the password, which ends all sessions of the user, and leads to a new one.
@@ -39,13 +41,17 @@ pub(super) async fn change_password(
 ) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let Err(error) = changed_password(&request, &form).await else {
-        secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
+        for secret in secrets_of(&request, &state) {
+            // They have ended with the old password anyway.
+            state.sessions.end(&secret).await.ok();
+        }
         let mut response = see(&address::sign_in("/-/account", Some(Why::NewPassword)));
         let _ = response.add_cookie(&cookie(&request, &state, None));
         return Ok(response);
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-    let content = content(visitor, &Part::default(), Some(&problem));
+    let sessions = session_list::of(visitor, &visitor.caller.user).await?;
+    let content = content(visitor, &Part::default(), &sessions, Some(&problem));
     let mut response = page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "Your account", &content);
     // A wrong password is a guess, which is logged and counted whatever the status is.
     error.refused().attach(&mut response);
@@ -61,8 +67,8 @@ pub(super) async fn show_sessions(_visitor: Visitor) -> HttpResponse {
 /// Handles `POST /-/account/sessions`: ends sessions of the visitor, but not the present one.
 pub(super) async fn end_sessions(form: Form) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
-    let done = session_list::end(&form, &visitor.caller.user)?;
-    Ok(visitor.done(done, "/-/account"))
+    let done = session_list::end(&form, &visitor.caller.user).await?;
+    Ok(visitor.done(done, "/-/account").await)
 }
 
 /// Handles `GET /-/account/tokens...`.
@@ -87,7 +93,7 @@ async fn changed_password(request: &HttpRequest, form: &Form) -> Result<(), ApiE
     own_password::replace(caller, (current, new), address).await.map(drop)
 }
 
-fn content(visitor: &Visitor, part: &Part, problem: Option<&Problem>) -> Markup {
+fn content(visitor: &Visitor, part: &Part, sessions: &[ListedSession], problem: Option<&Problem>) -> Markup {
     html! {
         h1 { (visitor.username()) }
         @if visitor.caller.user.admin { p.soft { "Administrator" } }
@@ -117,7 +123,7 @@ fn content(visitor: &Visitor, part: &Part, problem: Option<&Problem>) -> Markup 
         section aria-labelledby="sessions" {
             h2 #sessions { "Where you are signed in" }
             p.soft { "If you do not know one of these, end it and change the password." }
-            (session_list::table(visitor, &session_list::of(visitor, &visitor.caller.user), SESSIONS))
+            (session_list::table(visitor, sessions, SESSIONS))
         }
     }
 }

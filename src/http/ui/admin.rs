@@ -49,7 +49,7 @@ pub(super) async fn show(
         AdminPage::NewUser => Ok(user_changes::new(&visitor)),
         AdminPage::Block(user) => user_changes::confirm_block(&visitor, user),
         AdminPage::Delete(user) => user_changes::confirm_deletion(&visitor, user),
-        AdminPage::Sessions(user) => user_changes::sessions(&visitor, user),
+        AdminPage::Sessions(user) => user_changes::sessions(&visitor, user).await,
         AdminPage::Unblock(_) => Err(visitor.no_such_page()),
     }
 }
@@ -61,7 +61,7 @@ pub(super) async fn change(form: Form, rest: web::Path<String>) -> Result<HttpRe
         AdminPage::Block(user) => user_changes::block(&form, user).await,
         AdminPage::Unblock(user) => user_changes::unblock(&form, user).await,
         AdminPage::Delete(user) => user_changes::delete(&form, user).await,
-        AdminPage::Sessions(user) => user_changes::end_sessions(&form, user),
+        AdminPage::Sessions(user) => user_changes::end_sessions(&form, user).await,
         AdminPage::Overview | AdminPage::Groups | AdminPage::Users | AdminPage::Audit => {
             Err(form.visitor.no_such_page())
         }

@@ -16,7 +16,7 @@ pub(super) const ADDRESS: &str = "/-/api";
 
 /// Handles `GET /-/api`.
 pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpResponse {
-    let frame = match Visitor::of(&request) {
+    let frame = match Visitor::of(&request).await {
         Ok(visitor) => visitor.frame(),
         Err(_) => Frame::of_nobody(state.public_url.host(&request)),
     };

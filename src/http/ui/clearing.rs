@@ -34,7 +34,7 @@ pub(super) async fn clear(form: &Form, path: &str) -> Result<HttpResponse, Fault
     }
     image_changes::clear(&visitor.caller, group.id).await.map_err(|error| visitor.refused(&error))?;
     let back = address::of_group(group.path.as_str());
-    Ok(visitor.done("The cache is being cleared.", &back))
+    Ok(visitor.done("The cache is being cleared.", &back).await)
 }
 
 /// Shows the form with what was typed.

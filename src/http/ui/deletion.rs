@@ -82,7 +82,7 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
         }
     }
     let back = address::of_group(group.path.as_str());
-    Ok(visitor.done(&format!("Deleted: {count}."), &back))
+    Ok(visitor.done(&format!("Deleted: {count}."), &back).await)
 }
 
 fn check(visitor: &Visitor, number: usize) -> Result<(), Fault> {

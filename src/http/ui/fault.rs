@@ -14,6 +14,7 @@ use super::page::{self, Frame};
 use super::see;
 use super::words::first_upper;
 use crate::actors::policy_evaluator::{ChangeError, FleetError};
+use crate::actors::sessions::SessionError;
 use crate::http::api::ApiError;
 use crate::http::refusals::Refused;
 
@@ -85,6 +86,11 @@ impl Fault {
             (false, _) => Kind::SignedOut { back: page_of_form(request), form: true },
         };
         Self::new(kind, Frame::of_nobody(String::new()))
+    }
+
+    /// Returns true if the request has no session; false if that is not known.
+    pub(super) fn is_signed_out(&self) -> bool {
+        matches!(*self.kind, Kind::SignedOut { .. })
     }
 
     fn page(&self) -> Markup {
@@ -178,6 +184,13 @@ impl Kind {
         let sentence = text.split_once(" - ").map_or(text.as_str(), |(_, sentence)| sentence);
         let end = if sentence.ends_with('.') { "" } else { "." };
         Self::Refused { status, reason, heading, sentence: format!("{}{end}", first_upper(sentence)), wait, details }
+    }
+}
+
+impl From<SessionError> for Kind {
+    fn from(error: SessionError) -> Self {
+        let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("{error}."));
+        Self::Refused { status, reason: "store", heading: NOT_NOW, sentence, wait: Some(1), details: None }
     }
 }
 

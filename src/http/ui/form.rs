@@ -1,11 +1,11 @@
 //! Forms that a visitor sends: their fields, with the proof that a page of the same session sent them.
 
-use std::future::{Ready, ready};
-
 use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, HeaderName, ORIGIN};
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
 use super::fault::{Fault, Kind};
 use super::page::TOKEN_FIELD;
@@ -25,8 +25,8 @@ pub(super) struct Form {
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Form {
-    fn of(request: &HttpRequest) -> Result<Self, Fault> {
-        let visitor = Visitor::of(request)?;
+    async fn of(request: &HttpRequest) -> Result<Self, Fault> {
+        let visitor = Visitor::of(request).await?;
         let fields = Fields::read(request).map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
         let is_foreign = is_of_another_site(request, &visitor.host);
         if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
@@ -93,10 +93,11 @@ impl Fields {
 
 impl FromRequest for Form {
     type Error = Fault;
-    type Future = Ready<Result<Self, Fault>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Fault>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        let request = request.clone();
+        async move { Self::of(&request).await }.boxed_local()
     }
 }
 

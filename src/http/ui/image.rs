@@ -81,7 +81,7 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };
     changed.map_err(|error| fault(visitor, &group, name, &error))?;
-    Ok(visitor.done(done, &address::of_image(group.path.as_str(), name)))
+    Ok(visitor.done(done, &address::of_image(group.path.as_str(), name)).await)
 }
 
 /// Returns the group's image of this name, once for each account with which it was pulled; at least one.

@@ -103,7 +103,7 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
         MembersPage::Change(_) => "The role was saved.",
         MembersPage::Remove(_) => "The member was removed.",
     };
-    let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group))) };
+    let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group)).await) };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = match page {
         MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &Part::default(), &typed, Some(&problem)),

@@ -62,7 +62,7 @@ pub(super) async fn create(form: Form) -> Result<HttpResponse, Fault> {
         Err(error) => Err(error),
     };
     match made {
-        Ok(group) => Ok(visitor.done("The group was created.", &address::of_group(group.path.as_str()))),
+        Ok(group) => Ok(visitor.done("The group was created.", &address::of_group(group.path.as_str())).await),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = content(visitor, &typed, Some(&problem));

@@ -1,7 +1,7 @@
 //! The sessions of a user: the browsers in which somebody is signed in, on the user's own page and, for administrators,
 //! on a separate one. Each can be ended, and all others together.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use maud::{Markup, html};
@@ -13,16 +13,22 @@ use super::table::{self, Column};
 use super::user_agent;
 use super::visitor::Visitor;
 use super::words::{minute, time};
+use crate::actors::sessions::SessionError;
+use crate::domain::session::ListedSession;
 use crate::domain::user::User;
-use crate::http::sessions::ListedSession;
 
 /// Value of the field that ends all sessions but the one of the form.
 const OTHERS: &str = "others";
 
 /// Returns the sessions of a user; the one used last comes first.
-pub(super) fn of(visitor: &Visitor, user: &User) -> Vec<ListedSession> {
-    let all = &visitor.caller.state.sessions;
-    user.password.as_ref().map(|password| all.of(password.credential, Instant::now())).unwrap_or_default()
+///
+/// # Errors
+///
+/// Fails if they cannot be read.
+pub(super) async fn of(visitor: &Visitor, user: &User) -> Result<Vec<ListedSession>, Fault> {
+    let Some(password) = &user.password else { return Ok(Vec::new()) };
+    let listed = visitor.caller.state.sessions.of(password.credential).await;
+    listed.map_err(|error| not_known(visitor, error))
 }
 
 /// Shows the sessions of a user, with forms that end them at this address.
@@ -77,14 +83,15 @@ fn row(visitor: &Visitor, session: &ListedSession, action: &str) -> Markup {
 ///
 /// # Errors
 ///
-/// Fails if the form names none.
-pub(super) fn end(form: &Form, user: &User) -> Result<&'static str, Fault> {
+/// Fails if the form names none, or if they cannot be read or ended.
+pub(super) async fn end(form: &Form, user: &User) -> Result<&'static str, Fault> {
     let visitor = &form.visitor;
     let wanted = form.value("session").unwrap_or_default();
     let mut ended = 0;
-    for session in of(visitor, user).iter().filter(|session| !visitor.is_of(session)) {
+    for session in of(visitor, user).await?.iter().filter(|session| !visitor.is_of(session)) {
         if wanted == OTHERS || wanted == session.id {
-            visitor.caller.state.sessions.end_listed(session);
+            let ended_now = visitor.caller.state.sessions.end_listed(session).await;
+            ended_now.map_err(|error| not_known(visitor, error))?;
             ended += 1;
         }
     }
@@ -95,4 +102,8 @@ pub(super) fn end(form: &Form, user: &User) -> Result<&'static str, Fault> {
         visitor.caller.note_session_of(user, ("console_session_ended", "ended sessions of the console"));
     }
     Ok(if wanted == OTHERS { "All these sessions have ended." } else { "That session has ended." })
+}
+
+fn not_known(visitor: &Visitor, error: SessionError) -> Fault {
+    visitor.fault(error.into())
 }

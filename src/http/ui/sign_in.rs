@@ -2,7 +2,6 @@
 //! counts as a failed login, as at all other places.
 
 use std::future::{Ready, ready};
-use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
@@ -12,17 +11,20 @@ use maud::{Markup, html};
 use secrecy::SecretString;
 
 use super::address::{SIGN_OUT, Why};
+use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::{self, Fields, Form};
 use super::icons::icon;
 use super::page::{self, Frame};
 use super::parts::token_field;
 use super::visitor::{Visitor, cookie, secrets_of};
+use crate::actors::sessions::SessionError;
 use crate::actors::token_issuer::PasswordError;
+use crate::domain::id::CredentialId;
+use crate::domain::session::StartedFrom;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
 use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
-use crate::http::sessions::StartedFrom;
 
 /// Maximum length of an address that is returned to, in bytes.
 const MAX_ADDRESS_BYTES: usize = 2048;
@@ -42,16 +44,20 @@ enum Failure {
     /// The name or the password is wrong, or the user is blocked, which have the same sentence; or there are too many
     /// logins.
     Login(PasswordError),
+    /// The session cannot be stored.
+    Session(SessionError),
 }
 
 /// Handles `GET /-/sign-in`. Redirects a visitor who is signed in already.
-pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpResponse {
+pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> Result<HttpResponse, Fault> {
     let back = query_value(&request, "return").unwrap_or_default();
-    if Visitor::of(&request).is_ok() {
-        return see(&back);
+    match Visitor::of(&request).await {
+        Ok(_) => return Ok(see(&back)),
+        Err(fault) if fault.is_signed_out() => {}
+        Err(fault) => return Err(fault),
     }
     let why = query_value(&request, "why").and_then(|word| Why::parse(&word));
-    page::show(&frame(&request, &state), "Sign in", &content("", &back, None, why))
+    Ok(page::show(&frame(&request, &state), "Sign in", &content("", &back, None, why)))
 }
 
 /// Handles `POST /-/sign-in`.
@@ -73,12 +79,11 @@ pub(super) async fn sign_in(
     });
     match caller {
         Ok((caller, credential)) => {
+            let secret = match start(&request, &caller, credential).await {
+                Ok(secret) => secret,
+                Err(error) => return refused(&request, &state, (&username, &back), &Failure::Session(error)),
+            };
             caller.note_session(("console_signed_in", "signed in to the console"));
-            // The session before belongs to another user, or is older: its cookie is replaced.
-            secrets_of(&request, &state).iter().for_each(|before| state.sessions.end(before));
-            let author = caller.author();
-            let from = StartedFrom { address: author.address, user_agent: author.user_agent };
-            let secret = state.sessions.start(credential, from, Instant::now());
             let mut response = see(&back);
             // Fails only for a cookie that cannot be a header, which one of hexadecimal digits can.
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
@@ -92,9 +97,24 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Starts a session in place of that of the request, which belongs to another user, or is older. Returns the secret for
+/// the cookie.
+async fn start(request: &HttpRequest, caller: &Caller, credential: CredentialId) -> Result<String, SessionError> {
+    let sessions = &caller.state.sessions;
+    for before in secrets_of(request, &caller.state) {
+        sessions.end(&before).await?;
+    }
+    let author = caller.author();
+    sessions.start(credential, StartedFrom { address: author.address, user_agent: author.user_agent }).await
+}
+
 /// Handles `GET /-/sign-out`, to which no page links: people may know the address from other programs.
-pub(super) async fn confirm_sign_out(request: HttpRequest) -> HttpResponse {
-    let Ok(visitor) = Visitor::of(&request) else { return super::see("/-/sign-in") };
+pub(super) async fn confirm_sign_out(request: HttpRequest) -> Result<HttpResponse, Fault> {
+    let visitor = match Visitor::of(&request).await {
+        Ok(visitor) => visitor,
+        Err(fault) if fault.is_signed_out() => return Ok(super::see("/-/sign-in")),
+        Err(fault) => return Err(fault),
+    };
     let content = html! {
         div.alone.flow {
             h1 { "Sign out?" }
@@ -104,16 +124,18 @@ pub(super) async fn confirm_sign_out(request: HttpRequest) -> HttpResponse {
             }
         }
     };
-    page::show(&visitor.frame(), "Sign out", &content)
+    Ok(page::show(&visitor.frame(), "Sign out", &content))
 }
 
-/// Handles `POST /-/sign-out`.
-pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> HttpResponse {
-    secrets_of(&request, &state).iter().for_each(|secret| state.sessions.end(secret));
+/// Handles `POST /-/sign-out`. Fails if the session may go on.
+pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: Form) -> Result<HttpResponse, Fault> {
+    for secret in secrets_of(&request, &state) {
+        state.sessions.end(&secret).await.map_err(|error| form.visitor.fault(error.into()))?;
+    }
     form.visitor.caller.note_session(("console_signed_out", "signed out of the console"));
     let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/-/sign-in")).finish();
     let _ = response.add_cookie(&cookie(&request, &state, None));
-    response
+    Ok(response)
 }
 
 /// Leads to an address of this site, and else to the first page.
@@ -130,6 +152,7 @@ fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &st
         Failure::Login(PasswordError::Wrong) => (StatusCode::FORBIDDEN, WRONG_SECRET),
         Failure::Login(PasswordError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
         Failure::Login(PasswordError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Failure::Session(SessionError::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
     };
     let sentence = sentence(failure);
     let content = content(username, back, Some(&sentence), None);
@@ -151,6 +174,7 @@ fn sentence(failure: &Failure) -> String {
             format!("There were too many failed logins. The next one is possible in {} s.", wait.as_secs() + 1)
         }
         Failure::Login(PasswordError::Busy) => "Too many people sign in at this moment. Try it again.".to_owned(),
+        Failure::Session(error) => format!("{error}."),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The person who requests a page: a user with a session, whose password is valid on the present identities.
 
-use std::future::{Ready, ready};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
 use super::address;
 use super::fault::{Fault, Kind};
@@ -17,8 +17,8 @@ use crate::auth::form_token;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
 use crate::domain::policy;
+use crate::domain::session::{ListedSession, Session, SessionUse};
 use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed};
-use crate::http::sessions::{ListedSession, Session};
 
 /// A user who is signed in.
 pub(super) struct Visitor {
@@ -28,6 +28,10 @@ pub(super) struct Visitor {
     pub(super) host: String,
     session: Session,
     secret: String,
+    /// Proof that a form comes from a page of this session.
+    form_secret: [u8; form_token::SECRET_BYTES],
+    /// The result of the form before, for the page that is shown.
+    sentence: Mutex<Option<String>>,
 }
 
 /// Name of the cookie. Browsers accept the prefix only from this very host, over TLS (RFC 6265bis, section 4.1.3.2).
@@ -44,40 +48,37 @@ impl Visitor {
     ///
     /// # Errors
     ///
-    /// Fails if there is no session, or if its password is not valid any more.
-    pub(super) fn of(request: &HttpRequest) -> Result<Self, Fault> {
+    /// Fails if there is no session, if its password is not valid any more, or if the sessions cannot be read.
+    pub(super) async fn of(request: &HttpRequest) -> Result<Self, Fault> {
         let signed_out = || Fault::signed_out(request);
         let state = request.app_data::<Data<ApiState>>().cloned().ok_or_else(signed_out)?;
-        let sessions = state.sessions.clone();
-        // A page of another host of the same domain may have set a cookie of this name, too.
-        let found = secrets_of(request, &state).into_iter().find_map(|secret| {
-            let session = sessions.find(&secret, Instant::now(), !address::reloads_itself(request))?;
-            Some((secret, session))
-        });
-        let (secret, session) = found.ok_or_else(signed_out)?;
         let host = state.public_url.host(request);
+        let (secret, mut session) = session_of(request, &state).await?.ok_or_else(signed_out)?;
+        let sessions = state.sessions.clone();
         let caller =
             Caller::with(state, request, Needed::Password, |directory| directory.credential(session.credential));
-        let caller = caller.map_err(|_| {
-            sessions.end(&secret);
-            signed_out()
-        })?;
+        let Ok(caller) = caller else {
+            // If it cannot be ended now, the next request tries it again.
+            sessions.end(&secret).await.ok();
+            return Err(signed_out());
+        };
         // For the log lines of refusals on this page.
         request.extensions_mut().insert(caller.subject());
-        Ok(Self { caller, host, session, secret })
+        let (form_secret, sentence) = (form_token::secret_of(&secret), Mutex::new(session.done.take()));
+        Ok(Self { caller, host, session, secret, form_secret, sentence })
     }
 
     /// Returns what the page shows around its content.
     pub(super) fn frame(&self) -> Frame {
         let (username, admin) = (self.username().to_owned(), self.caller.user.admin);
         let user = SignedIn { username, admin, form_token: self.form_token() };
-        let done = self.caller.state.sessions.take_done(&self.secret);
+        let done = self.sentence.lock().unwrap_or_else(PoisonError::into_inner).take();
         Frame { host: self.host.clone(), at: self.caller.now, user: Some(user), done }
     }
 
     /// Leads to an address after a form was carried out; the page there begins with this sentence.
-    pub(super) fn done(&self, sentence: &str, address: &str) -> HttpResponse {
-        self.caller.state.sessions.note_done(&self.secret, sentence.to_owned());
+    pub(super) async fn done(&self, sentence: &str, address: &str) -> HttpResponse {
+        self.caller.state.sessions.note_done(&self.secret, sentence.to_owned()).await;
         see(address)
     }
 
@@ -93,7 +94,7 @@ impl Visitor {
 
     /// Returns a token for a form of this session.
     pub(super) fn form_token(&self) -> String {
-        form_token::issue(&self.session.form_secret)
+        form_token::issue(&self.form_secret)
     }
 
     /// Returns true if this is the session of the request.
@@ -103,7 +104,7 @@ impl Visitor {
 
     /// Returns true if the token comes from a page of this session.
     pub(super) fn has_issued(&self, token: &str) -> bool {
-        form_token::is_of(token, &self.session.form_secret)
+        form_token::is_of(token, &self.form_secret)
     }
 
     /// Returns the group at this path, if the user is a member of it or an administrator.
@@ -174,11 +175,31 @@ impl Visitor {
 
 impl FromRequest for Visitor {
     type Error = Fault;
-    type Future = Ready<Result<Self, Fault>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Fault>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        let request = request.clone();
+        async move { Self::of(&request).await }.boxed_local()
     }
+}
+
+/// Returns the session of this request, with its secret.
+async fn session_of(request: &HttpRequest, state: &ApiState) -> Result<Option<(String, Session)>, Fault> {
+    let by = match request.method().is_safe() {
+        true if address::reloads_itself(request) => SessionUse::Unattended,
+        true => SessionUse::Page,
+        false => SessionUse::Form,
+    };
+    // A page of another host of the same domain may have set a cookie of this name, too.
+    for secret in secrets_of(request, state) {
+        let found = state.sessions.find(&secret, by).await;
+        let found =
+            found.map_err(|error| Fault::new(error.into(), Frame::of_nobody(state.public_url.host(request))))?;
+        if let Some(session) = found {
+            return Ok(Some((secret, session)));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the secrets of sessions in the cookies of this request: usually one.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Handles;
-use crate::http::{
-    ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState, SessionTimes,
-    Sessions,
-};
+use crate::actors::sessions::Sessions;
+use crate::domain::session::SessionTimes;
+use crate::http::{ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::server::Reloadable;
 use crate::settings::Settings;
 
@@ -50,14 +49,19 @@ impl Handles {
             pull_days: settings.audit.pulls.pull_days,
             upstreams,
             limits: settings.limits,
-            sessions: Sessions::new(SessionTimes {
-                idle: settings.console.session_idle,
-                longest: settings.console.session_longest,
-            }),
+            sessions: self.sessions(settings),
             pace: Pace::new(&settings.limits),
             public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,
             public_url,
+        }
+    }
+
+    fn sessions(&self, settings: &Settings) -> Sessions {
+        let times = SessionTimes { idle: settings.console.session_idle, longest: settings.console.session_longest };
+        match &self.shared {
+            Some(shared) => Sessions::shared(shared.sessions.clone(), times),
+            None => Sessions::new(times),
         }
     }
 

@@ -37,6 +37,11 @@ impl Visitor {
         Self::with(service, |client| client.local_address(address))
     }
 
+    /// Returns the same browser, whose requests a load balancer sends to this service.
+    pub fn at(&self, service: &Service) -> Self {
+        Self { client: self.client.clone(), base: service.url(), cookie: self.cookie.clone() }
+    }
+
     fn with(service: &Service, configured: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).redirect(Policy::none());
         Self { client: configured(client).build().unwrap(), base: service.url(), cookie: None }

@@ -68,6 +68,7 @@ impl ApiError {
             | Self::Audit(_)
             | Self::TooOld(_)
             | Self::NotConfirmed(_)
+            | Self::SessionsLeft
             | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
@@ -123,6 +124,7 @@ impl ApiError {
             Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
             | Self::TooOld(_)
             | Self::NotConfirmed(_)
+            | Self::SessionsLeft
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::CacheFull
@@ -177,6 +179,7 @@ impl ApiError {
             | Self::NoSizes
             | Self::TooOld(_)
             | Self::NotConfirmed(_)
+            | Self::SessionsLeft
             | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),

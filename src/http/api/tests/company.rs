@@ -21,6 +21,7 @@ use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::sessions::Sessions;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::jwt::KeySet;
 use crate::auth::sealing::SealingKeys;
@@ -28,6 +29,7 @@ use crate::domain::directory::Directory;
 use crate::domain::last_use::AddressDays;
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
+use crate::domain::session::SessionTimes;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
 use crate::http::api::configure;
@@ -105,7 +107,7 @@ impl Company {
             accounts,
             upstreams,
             limits,
-            sessions: crate::http::Sessions::new(crate::http::SessionTimes { idle: HOUR, longest: HOUR }),
+            sessions: Sessions::new(SessionTimes { idle: HOUR, longest: HOUR }),
             pace: Pace::new(&limits),
             public_groups,
             proxy_enabled: true,

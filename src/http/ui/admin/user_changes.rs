@@ -54,7 +54,7 @@ pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
         Err(error) => Err(error),
     };
     match created {
-        Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username))),
+        Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username)).await),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             let content = form_of_new(visitor, &typed, Some(&problem));
@@ -184,9 +184,9 @@ fn owners_needed(user: &User, groups: &[&Arc<Group>]) -> Markup {
 }
 
 /// Shows where a user is signed in.
-pub(super) fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
+pub(super) async fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
     let user = find(visitor, id)?;
-    let (name, sessions) = (user.username.as_str(), session_list::of(visitor, &user));
+    let (name, sessions) = (user.username.as_str(), session_list::of(visitor, &user).await?);
     let content = html! {
         h1 { "Where " (name) " is signed in" }
         (admin_tabs(visitor, "/users"))
@@ -207,10 +207,10 @@ pub(super) fn sessions(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fa
 }
 
 /// Ends sessions of a user.
-pub(super) fn end_sessions(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+pub(super) async fn end_sessions(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
     let user = find(&form.visitor, id)?;
-    let done = session_list::end(form, &user)?;
-    Ok(form.visitor.done(done, &sessions_address(id)))
+    let done = session_list::end(form, &user).await?;
+    Ok(form.visitor.done(done, &sessions_address(id)).await)
 }
 
 fn sessions_address(id: UserId) -> String {
@@ -219,12 +219,12 @@ fn sessions_address(id: UserId) -> String {
 
 /// Blocks a user.
 pub(super) async fn block(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, "The user was blocked.", edit::block(&form.visitor.caller, id).await)
+    ended(form, "The user was blocked.", edit::block(&form.visitor.caller, id).await).await
 }
 
 /// Ends the block of a user.
 pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    ended(form, "The user was unblocked.", edit::unblock(&form.visitor.caller, id).await)
+    ended(form, "The user was unblocked.", edit::unblock(&form.visitor.caller, id).await).await
 }
 
 /// Deletes a user, if what goes with the user was confirmed. The only owner of a group is not deleted: an administrator
@@ -236,13 +236,14 @@ pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Faul
     let deleted = edit::delete_confirmed(&visitor.caller, id, mark).await;
     match deleted.as_ref().err().and_then(Problem::of) {
         Some(problem) => deletion(visitor, id, StatusCode::CONFLICT, Some(&problem)),
-        None => ended(form, "The user was deleted.", deleted),
+        None => ended(form, "The user was deleted.", deleted).await,
     }
 }
 
-fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {
+async fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
-    changed.map(|()| visitor.done(done, &format!("{ADMIN}/users"))).map_err(|error| visitor.refused(&error))
+    changed.map_err(|error| visitor.refused(&error))?;
+    Ok(visitor.done(done, &format!("{ADMIN}/users")).await)
 }
 
 fn find(visitor: &Visitor, id: UserId) -> Result<Arc<User>, Fault> {

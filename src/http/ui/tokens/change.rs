@@ -137,7 +137,7 @@ pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
             return Ok(page::show(&visitor.frame(), "End of a token", &content));
         }
         Ok((end, lost)) => match change_end(visitor, owner, id, end, lost.mark.clone()).await {
-            Ok(()) => return Ok(visitor.done(&end_changed(&lost), &owner.address())),
+            Ok(()) => return Ok(visitor.done(&end_changed(&lost), &owner.address()).await),
             Err(error) => error,
         },
         Err(error) => error,
@@ -282,7 +282,7 @@ pub(super) async fn revoke(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
         confirmed(&mark, change, |writes| with_token(caller, writes, token.id))
     };
     match visitor.caller.change("token revoked", may, revoke).await {
-        Ok(()) => Ok(visitor.done("The token was revoked.", &owner.address())),
+        Ok(()) => Ok(visitor.done("The token was revoked.", &owner.address()).await),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
             revocation(visitor, owner, id, StatusCode::CONFLICT, Some(&problem))
