@@ -4,14 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3;
 use object_store::client::ClientOptions;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
-use secrecy::ExposeSecret;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::runtime::Handle;
 
 use crate::store::error::{FleetError, StoreError};
+use crate::store::fleet::bucket::client_of;
 use crate::store::fleet::options::BucketOptions;
 use crate::store::fleet::run_on;
 
@@ -38,22 +38,7 @@ impl Objects {
     /// Fails if the options cannot be used.
     pub(super) fn new(options: &BucketOptions, runtime: Handle) -> Result<Self, StoreError> {
         let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
-        let is_plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
-        let mut builder = AmazonS3Builder::from_env()
-            .with_client_options(client.with_allow_http(is_plain))
-            // The caller repeats what must not fail, and knows better when it is too late.
-            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-            .with_bucket_name(options.url.host_str().unwrap_or_default());
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
-        }
-        if let Some(region) = &options.region {
-            builder = builder.with_region(region);
-        }
-        if let Some((key, secret)) = &options.keys {
-            builder = builder.with_access_key_id(key).with_secret_access_key(secret.expose_secret());
-        }
-        let store = Arc::new(builder.build().map_err(|error| failed(&error))?);
+        let store = Arc::new(client_of(options, client)?);
         Ok(Self { runtime, store, prefix: Path::from(options.url.path()) })
     }
 
