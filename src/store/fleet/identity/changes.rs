@@ -7,7 +7,7 @@ use super::Change;
 use crate::domain::directory::{Directory, Version};
 use crate::store::entry::{Entry, parse};
 use crate::store::error::StoreError;
-use crate::store::identities::Snapshot;
+use crate::store::snapshot::Snapshot;
 
 /// A change as the change log and the table `change` have it.
 #[derive(Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use crate::store::fleet::database::{self, begin_with_limits, refused, run_within
 use crate::store::fleet::events;
 use crate::store::fleet::replicas::{Replica, replica_of};
 use crate::store::fleet::run_on;
-use crate::store::identities::Snapshot;
+use crate::store::snapshot::Snapshot;
 
 /// The turn to make a change. Dropped without a commit, it closes its connection, which ends the transaction.
 pub struct FleetTurn {
