@@ -71,18 +71,25 @@ impl<K: Eq + Hash> Failures<K> {
     /// Raises the failures of a key to this number, as others have counted them.
     pub fn raise(&mut self, key: K, failures: f64, now: Instant) {
         if self.level(&key, now) < failures {
-            if self.buckets.len() >= MAX_KEYS {
-                self.sweep(now);
-            }
-            self.buckets.insert(key, Bucket { level: failures, at: now });
+            self.set(key, failures, now);
         }
     }
 
-    /// Takes one failure back.
-    pub fn forgive(&mut self, key: &K) {
-        if let Some(bucket) = self.buckets.get_mut(key) {
-            bucket.level = (bucket.level - 1.0).max(0.0);
+    /// Adds failures, or takes some back.
+    pub fn change(&mut self, key: K, failures: f64, now: Instant) {
+        let level = (self.level(&key, now) + failures).max(0.0);
+        self.set(key, level, now);
+    }
+
+    fn set(&mut self, key: K, level: f64, now: Instant) {
+        if level <= 0.0 {
+            self.buckets.remove(&key);
+            return;
         }
+        if self.buckets.len() >= MAX_KEYS {
+            self.sweep(now);
+        }
+        self.buckets.insert(key, Bucket { level, at: now });
     }
 
     /// Drops the keys without failures, and then those with the fewest failures until at most half of the maximum is
@@ -150,7 +157,7 @@ mod tests {
         let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
         for _ in 0..10 {
             failures.record("alice", now);
-            failures.forgive(&"alice");
+            failures.change("alice", -1.0, now);
         }
         assert_eq!(failures.wait(&"alice", now), None);
     }

@@ -4,7 +4,8 @@
 //! which a failure raises to those of all ([`FailedLogins`]): a replica that has seen no failure yet lets one more
 //! attempt pass than it should, and a login that succeeds waits for no database. The limits are not divided by the
 //! number of replicas, because a user whose requests all go to one replica would get no more than its share. They are
-//! while the database does not respond: a failure counts as many times as there are replicas.
+//! while the database does not respond, and while a password is being checked: until then an attempt counts as many
+//! times as there are replicas, because as many may be under way at each of them.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -26,6 +27,15 @@ pub(super) struct FailureCounts {
 /// The owner of counts: an address, and a user name in lower case.
 pub(super) type Counted = (IpAddr, String);
 
+/// The outcome of an attempt to log in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attempt {
+    /// The password is right.
+    Right,
+    /// It is wrong. The failures at all replicas, if there are several.
+    Wrong(Option<FleetFailures<2>>),
+}
+
 impl FailureCounts {
     /// Returns counts with these limits, and without a failure.
     pub(super) fn new([of_user, of_address]: [Allowance; 2], shared: Option<FailedLogins>) -> Self {
@@ -39,19 +49,15 @@ impl FailureCounts {
         self.by_user.wait(counted, now).max(self.by_address.wait(&counted.0, now))
     }
 
-    /// Counts a failure at this replica.
-    pub(super) fn record(&mut self, counted: Counted, now: Instant) {
-        self.by_address.record(counted.0, now);
-        self.by_user.record(counted, now);
+    /// Counts an attempt as failures, until [`Self::settle`]. Returns as how many.
+    pub(super) fn attempt(&mut self, counted: &Counted, now: Instant) -> f64 {
+        let replicas = self.shared.as_ref().map_or(1.0, |shared| shared.replicas() as f64);
+        self.by_address.change(counted.0, replicas, now);
+        self.by_user.change(counted.clone(), replicas, now);
+        replicas
     }
 
-    /// Takes a failure at this replica back.
-    pub(super) fn forgive(&mut self, counted: &Counted) {
-        self.by_address.forgive(&counted.0);
-        self.by_user.forgive(counted);
-    }
-
-    /// Counts a failure at all replicas, apart from this one, which has counted it. Returns what [`Self::learn`] needs.
+    /// Counts a failure at all replicas, and returns how many there are.
     pub(super) fn record_at_all(
         &self,
         (address, username): &Counted,
@@ -66,19 +72,17 @@ impl FailureCounts {
         async move { Some(shared?.record(counts).await) }
     }
 
-    /// Raises the counts of this replica to those of all.
-    pub(super) fn learn(&mut self, failures: FleetFailures<2>, counted: &Counted, now: Instant) {
-        match failures {
-            FleetFailures::Counted([by_user, by_address]) => {
-                self.by_user.raise(counted.clone(), by_user, now);
-                self.by_address.raise(counted.0, by_address, now);
-            }
-            FleetFailures::Unknown { replicas } => {
-                // This replica has counted it once.
-                let others = u32::try_from(replicas.saturating_sub(1)).unwrap_or(u32::MAX);
-                self.by_user.record_many(counted.clone(), others, now);
-                self.by_address.record_many(counted.0, others, now);
-            }
-        }
+    /// Replaces the count of an attempt, which was `attempt` failures, by that of its outcome.
+    pub(super) fn settle(&mut self, counted: &Counted, attempt: f64, was: Attempt, now: Instant) {
+        let (change, [of_user, of_address]) = match was {
+            Attempt::Right => (-attempt, [0.0; 2]),
+            // Others may not know of it: as long as the database does not respond, it counts for each replica.
+            Attempt::Wrong(None | Some(FleetFailures::Unknown)) => (0.0, [0.0; 2]),
+            Attempt::Wrong(Some(FleetFailures::Counted(failures))) => (1.0 - attempt, failures),
+        };
+        self.by_user.change(counted.clone(), change, now);
+        self.by_user.raise(counted.clone(), of_user, now);
+        self.by_address.change(counted.0, change, now);
+        self.by_address.raise(counted.0, of_address, now);
     }
 }

@@ -14,14 +14,13 @@ use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::failure_counts::{Counted, FailureCounts};
-
+use super::failure_counts::{Attempt, Counted, FailureCounts};
 use crate::actors::admission::refused;
 use crate::auth::login_limit::Allowance;
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
 use crate::formats::quantity;
-use crate::store::fleet::{FailedLogins, FleetFailures};
+use crate::store::fleet::FailedLogins;
 
 /// Verifies passwords; see the module. Part of the actor's state.
 pub(super) struct PasswordVerifier {
@@ -111,9 +110,9 @@ pub(super) struct CheckPassword {
 pub(super) struct Checked {
     proof: Proof,
     counted: Counted,
-    outcome: Result<(), PasswordError>,
-    /// The failures at all replicas: for the user name at this address, and for the address.
-    fleet: Option<FleetFailures<2>>,
+    /// The number of failures as which it was counted.
+    attempt: f64,
+    was: Attempt,
 }
 
 impl PasswordOptions {
@@ -168,14 +167,15 @@ impl PasswordVerifier {
     }
 
     /// Records the outcome of a check, and gives it to those who wait.
-    pub(super) fn checked(&mut self, Checked { proof, counted, outcome, fleet }: Checked) {
-        if let Some(failures) = fleet {
-            self.failures.learn(failures, &counted, Instant::now());
-        }
-        if outcome.is_ok() {
-            self.remember(proof, counted.0, Instant::now());
-            self.failures.forgive(&counted);
-        }
+    pub(super) fn checked(&mut self, Checked { proof, counted, attempt, was }: Checked) {
+        self.failures.settle(&counted, attempt, was, Instant::now());
+        let outcome = match was {
+            Attempt::Right => {
+                self.remember(proof, counted.0, Instant::now());
+                Ok(())
+            }
+            Attempt::Wrong(_) => Err(PasswordError::Wrong),
+        };
         for waiter in self.checking.remove(&proof).map(|check| check.waiters).unwrap_or_default() {
             let _ = waiter.send(outcome);
         }
@@ -248,16 +248,15 @@ impl PasswordVerifier {
         // Counted as a failure until it succeeds: otherwise all passwords that can wait at once could be tried before
         // the first failure counts.
         let counted = (check.address, check.username.clone());
-        self.failures.record(counted.clone(), now);
+        let attempt = self.failures.attempt(&counted, now);
         let (threads, recording) = (self.threads.clone(), self.failures.record_at_all(&counted));
         actix_rt::spawn(async move {
             let permit = threads.acquire().await;
             let right = spawn_blocking(move || check.is_right()).await.unwrap_or(false);
             drop(permit);
-            let outcome = if right { Ok(()) } else { Err(PasswordError::Wrong) };
             // Before the caller learns that it is wrong: the next attempt, at any replica, comes after it.
-            let fleet = if right { None } else { recording.await };
-            me.do_send(Checked { proof, counted, outcome, fleet });
+            let was = if right { Attempt::Right } else { Attempt::Wrong(recording.await) };
+            me.do_send(Checked { proof, counted, attempt, was });
         });
     }
 }

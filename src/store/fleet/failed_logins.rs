@@ -35,10 +35,7 @@ pub enum FleetFailures<const N: usize> {
     /// The numbers of failures that are not forgotten, with this one, in the order of the counts.
     Counted([f64; N]),
     /// The database has not responded in time.
-    Unknown {
-        /// Number of replicas at which somebody may guess.
-        replicas: usize,
-    },
+    Unknown,
 }
 
 // In one order, so that two replicas that change the same rows do not wait for one another.
@@ -63,6 +60,11 @@ impl FailedLogins {
         Self { database, live, recorded: Arc::default() }
     }
 
+    /// Returns the last known number of replicas, at which somebody may guess.
+    pub fn replicas(&self) -> usize {
+        self.live.count()
+    }
+
     /// Adds a failure to each of these counts, whose keys differ.
     pub async fn record<const N: usize>(&self, counts: [FailureCount; N]) -> FleetFailures<N> {
         let keys = counts.map(|count| count.key.to_string());
@@ -80,7 +82,7 @@ impl FailedLogins {
             })
         });
         let Ok(Ok(rows)) = timeout(RECORD_TIMEOUT, self.database.run(record)).await else {
-            return FleetFailures::Unknown { replicas: self.live.count() };
+            return FleetFailures::Unknown;
         };
         let level =
             |key: String| rows.iter().find(|row| row.get::<_, &str>(0) == key).map_or(0.0, |row| row.get::<_, f64>(1));

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+
 use super::{Fleet, Mode};
 
 const PASSWORD: &str = "alice-has-a-password";
@@ -41,6 +43,22 @@ async fn a_guesser_gains_nothing_by_going_to_several_replicas() {
     let stored = fleet.database.query("SELECT count(*), max(level) > 5.9 FROM failed_login");
     assert_eq!(stored, "2|t", "one of the user name at its address, and one of the address");
     assert!(!fleet.database.query("SELECT key FROM failed_login").contains("alice"));
+}
+
+#[actix_rt::test]
+async fn a_guesser_gains_nothing_by_sending_all_guesses_to_all_replicas_at_once() {
+    let fleet = Fleet::with(3, SETTINGS);
+    fleet.service(0).user("alice", PASSWORD).await;
+    // Until each replica has counted the others.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let guess = |number: usize| {
+        let service = fleet.service(number % 3);
+        async move { service.token("alice", &format!("guess-{number}"), "").await.status }
+    };
+    let statuses = join_all((0..60).map(guess)).await;
+    let checked = statuses.iter().filter(|status| **status != 429).count();
+    assert!((3..=LIMIT + 2).contains(&checked), "{checked} guesses: {statuses:?}");
+    assert!(guesses(&fleet, "alice").await + checked <= LIMIT + 5);
 }
 
 #[actix_rt::test]
