@@ -2,8 +2,10 @@
 //! of the fleet. Images that they have cached are taken over, so that all replicas list the same; images that they have
 //! removed go here, too.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -15,7 +17,9 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::fleet::{ContentEvent, ContentEvents, FleetContent, FollowedContent, ImagePlace};
+use crate::store::fleet::{
+    ContentEvent, ContentEvents, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
+};
 use crate::store::images::ImageKey;
 use crate::telemetry::LineLimit;
 
@@ -37,8 +41,10 @@ struct Following {
     parts: ContentFollower,
     shared: Arc<FleetContent>,
     followed: FollowedContent,
-    /// Images whose manifest is not in the bucket yet, and the time of their event.
-    waiting: Vec<(ImageKey, Instant)>,
+    /// True if all images of the fleet were taken over.
+    is_complete: Arc<AtomicBool>,
+    /// Images of others that are not taken over yet, and the times of their events.
+    waiting: VecDeque<(ImageKey, Instant)>,
     last_tidying: Instant,
 }
 
@@ -64,22 +70,30 @@ impl ContentFollower {
     pub async fn start(self, arbiter: &ArbiterHandle) -> Result<(), StoreError> {
         let Some(shared) = self.content.shared().cloned() else { return Ok(()) };
         let before = FollowedContent::read(&self.file)?;
-        let known = before.as_ref().map_or(0, |before| before.last);
-        let found = shared.events_after(known).await?;
-        let is_same = before.as_ref().is_some_and(|before| before.fleet == found.fleet) && found.events.is_some();
+        let followed = before.clone().unwrap_or_default();
         let mut following = Following {
-            followed: FollowedContent { fleet: found.fleet.clone(), last: known },
             parts: self,
             shared,
-            waiting: Vec::new(),
+            followed,
+            is_complete: Arc::new(AtomicBool::new(true)),
+            waiting: VecDeque::new(),
             last_tidying: Instant::now(),
         };
-        if is_same {
+        let mut takes_over_all = before.is_none();
+        loop {
+            let found = following.shared.events_after(&following.followed.last).await?;
+            if takes_over_all || found.fleet != following.followed.fleet || found.events.is_none() {
+                following.begin_anew(found.fleet).await?;
+                takes_over_all = true;
+                break;
+            }
+            let has_more = found.has_more;
             following.carry_out(found).await?;
-        } else {
-            following.begin_anew(&found).await?;
+            if !has_more {
+                break;
+            }
         }
-        arbiter.spawn_fn(move || drop(actix_rt::spawn(following.run(!is_same))));
+        arbiter.spawn_fn(move || drop(actix_rt::spawn(following.run(takes_over_all))));
         Ok(())
     }
 
@@ -91,7 +105,8 @@ impl ContentFollower {
             let Some((last, ..)) = images.last() else { return Ok(()) };
             place = last.clone();
             for (_, image, _) in &images {
-                self.content.take_over_image(image).await?;
+                // One that fails is taken over when it is pulled.
+                report(self.content.take_over_image(image).await.map(drop));
             }
         }
     }
@@ -100,7 +115,9 @@ impl ContentFollower {
 impl Following {
     /// Removes what this replica has cached for groups: it belongs to other identities, or removals were missed. The
     /// blobs of other replicas are in the bucket.
-    async fn begin_anew(&mut self, found: &ContentEvents) -> Result<(), StoreError> {
+    async fn begin_anew(&mut self, fleet: String) -> Result<(), StoreError> {
+        // Images that come from now on are taken over twice, which does no harm.
+        let last = self.shared.newest_event().await?;
         let groups = self.parts.content.groups().await?;
         if !groups.is_empty() {
             tracing::warn!(
@@ -111,21 +128,35 @@ impl Following {
         for (group, _) in groups {
             self.parts.content.mark_purged(group).await?;
             self.parts.content.remove_links(group).await?;
-            self.parts.janitor.purge_here(group).await;
+            self.parts.content.end_purge(group).await?;
+            self.parts.janitor.complete_removal(group);
         }
-        // Images that come meanwhile are taken over twice, which does no harm.
-        self.followed.last = found.last;
-        self.followed.write(&self.parts.file)
+        self.waiting.clear();
+        self.followed = FollowedContent { fleet, last };
+        self.shared.set_followed(self.followed.last.number);
+        // Until all images are taken over, a start begins anew.
+        self.is_complete.store(false, Ordering::SeqCst);
+        FollowedContent::remove(&self.parts.file)
+    }
+
+    /// Takes over all images in the background.
+    fn take_over_all(&self) {
+        let (parts, shared, is_complete) = (self.parts.clone(), self.shared.clone(), self.is_complete.clone());
+        actix_rt::spawn(async move {
+            let taken = parts.take_over_all(&shared).await;
+            is_complete.store(taken.is_ok(), Ordering::SeqCst);
+            report(taken);
+        });
     }
 
     async fn run(mut self, takes_over_all: bool) {
         if takes_over_all {
-            let (parts, shared) = (self.parts.clone(), self.shared.clone());
-            actix_rt::spawn(async move { report(parts.take_over_all(&shared).await) });
+            self.take_over_all();
         }
         loop {
             sleep(INTERVAL).await;
             report(self.look().await);
+            report(self.take_over_waiting().await);
             if self.last_tidying.elapsed() > TIDY_INTERVAL {
                 self.last_tidying = Instant::now();
                 report(self.shared.forget_old_events().await);
@@ -134,17 +165,29 @@ impl Following {
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        let found = self.shared.events_after(self.followed.last).await?;
+        let found = self.shared.events_after(&self.followed.last).await?;
         if found.fleet != self.followed.fleet || found.events.is_none() {
             // After a restore of the database, too.
-            self.followed.fleet.clone_from(&found.fleet);
-            self.begin_anew(&found).await?;
-            return self.parts.take_over_all(&self.shared).await;
+            self.begin_anew(found.fleet).await?;
+            self.take_over_all();
+            return Ok(());
         }
-        self.carry_out(found).await?;
-        let waiting = std::mem::take(&mut self.waiting);
-        for (image, since) in waiting.into_iter().filter(|(_, since)| since.elapsed() < WAITING_TIME) {
-            self.take_over(image, since).await?;
+        self.carry_out(found).await
+    }
+
+    /// Takes over images that wait, for at most as long as removals may be late.
+    async fn take_over_waiting(&mut self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        for _ in 0..self.waiting.len() {
+            if began.elapsed() > INTERVAL {
+                break;
+            }
+            let Some((image, since)) = self.waiting.pop_front() else { break };
+            if !self.parts.content.take_over_image(&image).await? && since.elapsed() < WAITING_TIME {
+                self.waiting.push_back((image, since));
+            } else if let Reference::Tag(tag) = &image.reference {
+                self.parts.manifests.forget_tag(&image.origin, tag);
+            }
         }
         Ok(())
     }
@@ -153,17 +196,29 @@ impl Following {
         if found.last == self.followed.last {
             return Ok(());
         }
-        for event in found.events.unwrap_or_default() {
-            self.carry_out_one(event).await?;
+        for NumberedContentEvent { number, is_own, event } in found.events.unwrap_or_default() {
+            match event {
+                None => tracing::warn!(number, "an event of a later release was left out"),
+                // After a crash this replica may not have carried out what it has made.
+                Some(ContentEvent::Removed { .. } | ContentEvent::Purged(_))
+                    if is_own && self.shared.is_done(number) => {}
+                Some(event @ (ContentEvent::Removed { .. } | ContentEvent::Purged(_))) => {
+                    self.carry_out_one(event).await?
+                }
+                Some(_) if is_own => {}
+                Some(event) => self.carry_out_one(event).await?,
+            }
         }
         self.followed.last = found.last;
-        self.followed.write(&self.parts.file)
+        self.shared.set_followed(self.followed.last.number);
+        if self.is_complete.load(Ordering::SeqCst) { self.followed.write(&self.parts.file) } else { Ok(()) }
     }
 
     async fn carry_out_one(&mut self, event: ContentEvent) -> Result<(), StoreError> {
         let ContentFollower { content, janitor, .. } = &self.parts;
         match event {
-            ContentEvent::Image(image) => self.take_over(image, Instant::now()).await?,
+            // It may wait for the bucket, and removals must not wait for it.
+            ContentEvent::Image(image) => self.wait_for(image),
             ContentEvent::Denied { origin, tag } => self.change_tag(origin, tag, false).await?,
             ContentEvent::Gone { origin, tag } => self.change_tag(origin, tag, true).await?,
             ContentEvent::Removed { group, origin, references } => {
@@ -181,14 +236,13 @@ impl Following {
         Ok(())
     }
 
-    async fn take_over(&mut self, image: ImageKey, since: Instant) -> Result<(), StoreError> {
-        if !self.parts.content.take_over_image(&image).await? && self.waiting.len() < MAX_WAITING {
-            self.waiting.push((image.clone(), since));
-        }
+    fn wait_for(&mut self, image: ImageKey) {
         if let Reference::Tag(tag) = &image.reference {
             self.parts.manifests.forget_tag(&image.origin, tag);
         }
-        Ok(())
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back((image, Instant::now()));
+        }
     }
 
     async fn change_tag(&self, origin: Origin, tag: Tag, is_gone: bool) -> Result<(), StoreError> {

@@ -74,7 +74,7 @@ impl FleetKeeper {
             shared.forget_groups_but(&lease, &groups).await?;
         }
         if is_time(search, SEARCH_INTERVAL) {
-            match shared.delete_nameless().await? {
+            match shared.delete_nameless(&shared.fleet().await?).await? {
                 0 => {}
                 objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
             }

@@ -71,8 +71,9 @@ impl SharedDownloads {
             match self.follow(&request, key, &leader).await {
                 Some((content, is_stored)) => {
                     // It may have been fetched long ago: upstream decides whether this account may have it now.
-                    if is_stored && request.from == 0 && !request.granted {
-                        self.confirm(&request).await?;
+                    let is_confirmed = !is_stored || self.is_confirmed(&request, content.head.length).await?;
+                    if !is_confirmed {
+                        break;
                     }
                     self.received.note(key);
                     return Ok(content);
@@ -90,26 +91,35 @@ impl SharedDownloads {
     async fn of_bucket(&self, request: &GetBlob) -> Result<Option<Content>, UpstreamError> {
         let Some(shared) = self.content.shared() else { return Ok(None) };
         let Some(object) = shared.object(&request.digest).await else { return Ok(None) };
-        if request.from == 0 && !request.granted {
-            let head = self.confirm(request).await?;
-            let differs = head.length.is_some_and(|length| length != object.size)
-                || head.digest.is_some_and(|digest| digest != request.digest);
-            if differs || head.length.is_none() && head.digest.is_none() {
-                return Ok(None);
-            }
+        if !self.is_confirmed(request, Some(object.size)).await? {
+            return Ok(None);
         }
         let Some(bytes) = shared.bytes(&request.digest, &object, request.from).await else { return Ok(None) };
-        let stream = bytes.map_err(|reason| UpstreamError::Interrupted { reason }).boxed();
+        let broken = shared.clone();
+        let stream = bytes.map_err(move |reason| {
+            // The rest comes from elsewhere.
+            broken.note_interrupted();
+            UpstreamError::Interrupted { reason }
+        });
+        let stream = stream.boxed();
         let head = ContentHead { length: Some(object.size), digest: Some(request.digest), media_type: None };
         let (shared, digest) = (shared.clone(), request.digest);
         let sender = MirrorContent::of_other(move || shared.report_wrong(digest, object.clone()));
         Ok(Some(Content { head, stream, mirror: Some(sender) }))
     }
 
-    /// Has upstream confirm that the account of a request may have the blob.
-    async fn confirm(&self, request: &GetBlob) -> Result<ContentHead, UpstreamError> {
+    /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that wait
+    /// for it have a link, or upstream confirms it to the account of the request, with this length or with the digest.
+    /// What continues a download was confirmed before.
+    async fn is_confirmed(&self, request: &GetBlob, length: Option<u64>) -> Result<bool, UpstreamError> {
+        if request.granted || request.from > 0 {
+            return Ok(true);
+        }
         let (origin, digest) = (request.origin.clone(), request.digest);
-        self.upstream.request(HeadBlob { group: None, origin, digest }).await
+        let head = self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
+        let same_length = head.length.map(|told| Some(told) == length);
+        let same_digest = head.digest.map(|told| told == digest);
+        Ok(matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true))))
     }
 
     /// Receives the blob from upstream, for the others as well.

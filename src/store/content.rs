@@ -110,14 +110,14 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
-        let of = origin.clone();
+        let (of, seen) = (origin.clone(), self.shared().map_or(0, |shared| shared.followed()));
         let link = self.run(move |content| content.index().link(group, &of, &digest)).await?;
         let Some(shared) = self.shared() else { return Ok(link) };
         match link.filter(|link| link.is_granted()) {
             Some(granted) => {
                 // As in a lookup of a manifest: the replica may have been killed before it shared the link.
                 let (origin, links) = (origin.clone(), vec![(digest, granted)]);
-                shared.note(&Grant { group, origin, links, pulled: Pulled::Blob }, false);
+                shared.note(&Grant { group, origin, links, pulled: Pulled::Blob }, false, seen);
                 Ok(link)
             }
             None => Ok(self.shared_link(group, origin, digest).await.or(link)),
@@ -164,10 +164,12 @@ impl ContentStore {
     pub async fn grant(&self, grant: Grant, manifest: Option<Arc<Manifest>>) -> Result<Option<Digest>, StoreError> {
         let shared = self.shared().cloned();
         self.run(move |content| {
+            // Before the grant: a removal that is followed after it must not be undone.
+            let seen = shared.as_ref().map_or(0, |shared| shared.followed());
             let is_image = shared.is_some() && content.makes_image(&grant)?;
             let before = content.grant(&grant, manifest.as_deref())?;
             if let Some(shared) = shared {
-                shared.note(&grant, is_image);
+                shared.note(&grant, is_image, seen);
                 if let Some(manifest) = manifest {
                     shared.upload(manifest.digest);
                 }

@@ -62,7 +62,7 @@ pub use self::bucket::{Bucket, ObjectBytes};
 pub use self::change_log::ChangeLog;
 pub use self::claims::{Claim, Claims, Leader, key_of_blob, key_of_manifest};
 pub use self::content::FleetContent;
-pub use self::content_events::{ContentEvent, ContentEvents};
+pub use self::content_events::{ContentEvent, ContentEvents, Mark, NumberedContentEvent};
 pub use self::database::Database;
 pub use self::failed_logins::{FailedLogins, FailureCount, FleetFailures};
 pub use self::followed::FollowedContent;

@@ -38,8 +38,9 @@ impl JanitorHandle {
     ///
     /// Fails if the database of a fleet cannot be reached. Some of it may be removed.
     pub async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
-        self.content.purge_shared(group).await?;
+        let event = self.content.purge_shared(group).await?;
         self.purge_here(group).await;
+        self.content.purged_here(event);
         Ok(())
     }
 
@@ -82,7 +83,8 @@ impl JanitorHandle {
         removed
     }
 
-    fn complete_removal(&self, group: GroupId) {
+    /// Drops the links of a group from memory after a removal, and completes it in the background.
+    pub fn complete_removal(&self, group: GroupId) {
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
         self.actor.do_send(CompleteRemovals);

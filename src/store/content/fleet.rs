@@ -50,6 +50,7 @@ impl ContentStore {
             share_again(shared, group, origin, reference, &found);
             return Ok(Some(found));
         }
+        let seen = shared.removals();
         let Some(known) = shared.look_up(group, origin, reference).await else { return Ok(found) };
         // Upstream may have said something else to this replica since then.
         let is_newer = |found: LookUp| match (found.tag, known.tag) {
@@ -59,7 +60,7 @@ impl ContentStore {
         if found.is_some_and(is_newer) {
             return Ok(found);
         }
-        let length = self.take_over(group, origin, reference, &known).await?;
+        let Some(length) = self.take_over(group, origin, reference, (&known, seen)).await? else { return Ok(found) };
         let found = found.filter(|found| found.digest == known.digest);
         let link = match (known.link, found.and_then(|found| found.link)) {
             (Some(there), Some(here)) => Some(there.merge(&here)),
@@ -74,14 +75,15 @@ impl ContentStore {
     }
 
     /// Takes over the manifest, and the links and the image of the group, into the index of this machine. Returns the
-    /// length of the manifest; 0 if it cannot be had.
+    /// length of the manifest; 0 if it cannot be had. Takes nothing over, and returns `None`, if something was removed
+    /// since it was looked up, after this number of removals.
     async fn take_over(
         &self,
         group: GroupId,
         origin: &Origin,
         reference: &Reference,
-        known: &FleetLookUp,
-    ) -> Result<u64, StoreError> {
+        (known, seen): (&FleetLookUp, u64),
+    ) -> Result<Option<u64>, StoreError> {
         let digest = known.digest;
         let mut length = self.run(move |content| content.manifests().length(&digest)).await?;
         if length == 0
@@ -91,7 +93,8 @@ impl ContentStore {
             length = manifest.bytes.len() as u64;
             self.run(move |content| content.manifests().put(&manifest)).await?;
         }
-        let Some(link) = known.link else { return Ok(length) };
+        let Some(link) = known.link else { return Ok(Some(length)) };
+        let Some(shared) = self.shared().cloned() else { return Ok(None) };
         let (group_origin, reference, known) = (origin.clone(), reference.clone(), known.clone());
         self.run(move |content| {
             let manifest = if length > 0 { content.manifests().read(&digest)? } else { None };
@@ -104,11 +107,14 @@ impl ContentStore {
                 _ => Pulled::Blob,
             };
             let links = links(digest, link, manifest.as_ref());
+            if shared.removals() != seen {
+                return Ok(None);
+            }
             content.grant(&Grant { group, origin: group_origin.clone(), links, pulled }, manifest.as_ref())?;
             if known.pinned {
                 content.index().pin(&ImageKey { group, origin: group_origin, reference }, true)?;
             }
-            Ok(length)
+            Ok(Some(length))
         })
         .await
     }
@@ -120,6 +126,7 @@ impl ContentStore {
     /// Fails if a file of this machine cannot be read or written.
     pub async fn take_over_image(&self, image: &ImageKey) -> Result<bool, StoreError> {
         let Some(shared) = self.shared() else { return Ok(true) };
+        let seen = shared.removals();
         let Some(known) = shared.look_up(image.group, &image.origin, &image.reference).await else {
             return Ok(false);
         };
@@ -127,7 +134,10 @@ impl ContentStore {
             // It has gone, or moved once more: another event says so.
             return Ok(true);
         }
-        let length = self.take_over(image.group, &image.origin, &image.reference, &known).await?;
+        let of_image = (&known, seen);
+        let Some(length) = self.take_over(image.group, &image.origin, &image.reference, of_image).await? else {
+            return Ok(false);
+        };
         for child in self.run(move |content| content.children(&known.digest)).await? {
             // Without them its platforms would not be listed. A platform that nobody has pulled has none.
             self.completed(image.group, &image.origin, &Reference::Digest(child), None, Duration::ZERO).await?;
@@ -150,10 +160,16 @@ impl ContentStore {
 
     /// Returns the link of the group that the fleet knows, and takes it over.
     pub(super) async fn shared_link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Option<Link> {
-        let known = self.shared()?.look_up(group, origin, &Reference::Digest(digest)).await?;
+        let shared = self.shared()?.clone();
+        let seen = shared.removals();
+        let known = shared.look_up(group, origin, &Reference::Digest(digest)).await?;
         let (link, origin) = (known.link?, origin.clone());
         let grant = Grant { group, origin, links: vec![(digest, link)], pulled: Pulled::Blob };
-        let taken = self.run(move |content| content.grant(&grant, None)).await;
+        let taken = self.run(move |content| match shared.removals() == seen {
+            true => content.grant(&grant, None),
+            false => Ok(None),
+        });
+        let taken = taken.await;
         if let Err(error) = taken {
             tracing::debug!(%digest, %error, "a link of the fleet could not be taken over");
         }
@@ -179,6 +195,9 @@ impl ContentStore {
         origin: Origin,
         references: Vec<Reference>,
     ) -> Result<(), StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.note_removal();
+        }
         self.run(move |content| content.remove_images(group, &origin, references, None).map(drop)).await
     }
 
@@ -213,7 +232,8 @@ fn share_again(shared: &FleetContent, group: GroupId, origin: &Origin, reference
         _ => Pulled::Blob,
     };
     let links = found.link.iter().map(|link| (found.digest, *link)).collect();
-    shared.note(&Grant { group, origin: origin.clone(), links, pulled }, false);
+    let seen = shared.followed();
+    shared.note(&Grant { group, origin: origin.clone(), links, pulled }, false, seen);
 }
 
 /// Returns true if nothing is missing to serve a manifest: the link, the manifest, and a tag that is fresh.

@@ -7,14 +7,22 @@ use crate::store::error::StoreError;
 
 impl ContentStore {
     /// Removes everything that a group has cached from what replicas share. The others then remove it from theirs.
+    /// Returns the number of the event, for [`Self::purged_here`].
     ///
     /// # Errors
     ///
     /// Fails if the database of a fleet cannot be reached.
-    pub async fn purge_shared(&self, group: GroupId) -> Result<(), StoreError> {
+    pub async fn purge_shared(&self, group: GroupId) -> Result<Option<i64>, StoreError> {
         match self.shared() {
-            Some(shared) => shared.purge(group).await,
-            None => Ok(()),
+            Some(shared) => shared.purge(group).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Records that the purge of an event is recorded here, too.
+    pub fn purged_here(&self, event: Option<i64>) {
+        if let (Some(shared), Some(event)) = (self.shared(), event) {
+            shared.note_done(event);
         }
     }
 
@@ -24,6 +32,9 @@ impl ContentStore {
     ///
     /// Fails if the note cannot be written.
     pub async fn mark_purged(&self, group: GroupId) -> Result<(), StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.note_removal();
+        }
         self.run(move |content| content.index().mark_forgotten(group)).await
     }
 

@@ -26,11 +26,19 @@ impl ContentStore {
         references: Vec<Reference>,
         unpulled_since: Option<Timestamp>,
     ) -> Result<StartedRemoval, StoreError> {
-        if let Some(shared) = self.shared().filter(|_| unpulled_since.is_none()) {
-            shared.remove_images(group, &origin, &references).await?;
+        let shared = self.shared().filter(|_| unpulled_since.is_none()).cloned();
+        let event = match &shared {
+            Some(shared) => Some(shared.remove_images(group, &origin, &references).await?),
+            None => None,
+        };
+        if let Some(shared) = self.shared() {
+            shared.note_removal();
         }
         self.run(move |content| {
             let (note, removal) = content.remove_images(group, &origin, references, unpulled_since)?;
+            if let (Some(shared), Some(event)) = (shared, event) {
+                shared.note_done(event);
+            }
             Ok(StartedRemoval { group, note, removal })
         })
         .await

@@ -15,7 +15,7 @@ use object_store::buffered::BufWriter;
 use object_store::client::ClientOptions;
 use object_store::path::Path;
 use object_store::signer::{Method, Signer};
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
 use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
@@ -69,6 +69,10 @@ const MAX_PARTS: u64 = 10_000;
 const PARTS_AT_ONCE: usize = 2;
 /// Time for which a URL is accepted: that of a client to begin its request.
 const URL_LIFETIME: Duration = Duration::from_secs(60);
+/// Folder of the objects with content.
+const FOLDER: &str = "sha256";
+/// Object with the id of the fleet to which the others belong.
+const OWNER: &str = "owner";
 /// Number of names in a page of a list.
 const NAMES_AT_ONCE: usize = 1_000;
 /// Number of bytes that are read from a file at once.
@@ -164,7 +168,7 @@ impl Bucket {
     ) -> Result<Upload, StoreError> {
         let (store, digest) = (self.store.clone(), *digest);
         let hex = digest.hex();
-        let name = format!("sha256/{}/{hex}/{}", &hex[..2], hex::encode(random::bytes::<8>()));
+        let name = format!("{FOLDER}/{}/{hex}/{}", &hex[..2], hex::encode(random::bytes::<8>()));
         let path = self.path(&name);
         run_on(&self.runtime, async move {
             let part = PART_BYTES.max(length.div_ceil(MAX_PARTS));
@@ -209,11 +213,51 @@ impl Bucket {
         Some(run_on(&self.runtime, sign).await)
     }
 
+    /// Returns true if the store has this object.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond within two seconds.
+    pub(super) async fn has(&self, name: &str) -> Result<bool, StoreError> {
+        let (store, path) = (self.store.clone(), self.path(name));
+        run_on(&self.runtime, async move {
+            match timeout(FIRST_BYTE_TIMEOUT, store.head(&path)).await.map_err(|_| too_slow())? {
+                Ok(_) => Ok(true),
+                Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Err(error) => Err(failed(&error)),
+            }
+        })
+        .await
+    }
+
+    /// Returns true if the objects belong to the fleet with this id, which is recorded beside them by the first that
+    /// asks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does not respond in time.
+    pub(super) async fn belongs_to(&self, fleet: &str) -> Result<bool, StoreError> {
+        let (store, path, fleet) = (self.store.clone(), self.path(OWNER), fleet.to_owned());
+        run_on(&self.runtime, async move {
+            let found = async {
+                match store.put_opts(&path, fleet.clone().into(), PutMode::Create.into()).await {
+                    Ok(_) => Ok(true),
+                    Err(object_store::Error::AlreadyExists { .. }) => {
+                        Ok(store.get(&path).await?.bytes().await? == fleet.as_bytes())
+                    }
+                    Err(error) => Err(error),
+                }
+            };
+            timeout(REQUEST_TIMEOUT, found).await.map_err(|_| too_slow())?.map_err(|error| failed(&error))
+        })
+        .await
+    }
+
     /// Returns the names of objects that are older than this, in pages.
     pub(super) fn older_than(&self, age: Duration) -> BoxStream<'static, Result<Vec<String>, StoreError>> {
-        let prefix = format!("{}/", self.prefix);
+        let (prefix, folder) = (format!("{}/", self.prefix), self.prefix.clone().join(FOLDER));
         let limit = Timestamp::now().as_second() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-        let objects = self.store.list(Some(&self.prefix)).try_filter_map(move |object| {
+        let objects = self.store.list(Some(&folder)).try_filter_map(move |object| {
             let name = object.location.as_ref().strip_prefix(&prefix).map(str::to_owned);
             ready(Ok(name.filter(|_| object.last_modified.timestamp() < limit)))
         });

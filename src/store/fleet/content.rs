@@ -1,17 +1,19 @@
 //! Cached content as the replicas of a fleet share it: the index in the database, and the objects in the bucket. No
 //! failure here fails a pull: a replica that cannot reach an engine goes by its own index and files, and by upstream.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 use url::Url;
 
 use super::bucket::{Bucket, ObjectBytes};
 use super::claims::Claims;
-use super::content_events::{self, ContentEvents};
+use super::content_events::{self, ContentEvents, Mark};
 use super::database::Database;
 use super::index::{FleetIndex, FleetLookUp, ImagePlace, StoredObject};
 use super::index_changes::IndexChanges;
@@ -24,7 +26,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
-use crate::store::error::StoreError;
+use crate::store::error::{FleetError, StoreError};
 use crate::store::grant::Grant;
 use crate::store::images::{GroupTotals, ImageKey};
 use crate::store::manifests::Manifest;
@@ -42,6 +44,12 @@ pub struct FleetContent {
     totals: Mutex<Option<TotalsAt>>,
     /// Objects that were looked for a short time ago.
     known_objects: Cache<Digest, (Instant, Option<StoredObject>)>,
+    /// The last event that this replica has carried out.
+    followed: AtomicI64,
+    /// Number of removals from the index of this replica.
+    removals: AtomicU64,
+    /// Events of this replica that it has carried out itself.
+    done: std::sync::Mutex<HashSet<i64>>,
     pub(super) database_pause: Pause,
     bucket_pause: Pause,
 }
@@ -55,10 +63,13 @@ const MAX_READING: usize = 4;
 const TOTALS_AGE: Duration = Duration::from_secs(30);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
-/// Time for which they are: an object is deleted ten minutes after it was doomed, and a URL is accepted for one.
-const KNOWN_AGE: Duration = Duration::from_secs(300);
+/// Time for which they are: an object is deleted ten minutes after it was doomed, and a URL is accepted for one. A store
+/// that is gone is noticed after it.
+const KNOWN_AGE: Duration = Duration::from_secs(60);
 /// Time for which it is known that there is no object with some content.
 const UNKNOWN_AGE: Duration = Duration::from_secs(2);
+/// Maximum time to read a manifest from the bucket.
+const MANIFEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of a manifest in bytes.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
@@ -81,6 +92,9 @@ impl FleetContent {
             reading: Semaphore::new(MAX_READING),
             totals: Mutex::default(),
             known_objects: Cache::new(MAX_KNOWN_OBJECTS),
+            followed: AtomicI64::default(),
+            removals: AtomicU64::default(),
+            done: std::sync::Mutex::default(),
             database_pause: Pause::new(Duration::from_secs(1)),
             bucket_pause: Pause::new(Duration::from_secs(5)),
         }
@@ -119,17 +133,30 @@ impl FleetContent {
         }
     }
 
-    /// Works as [`Self::object`], and uses for a time what was found before.
+    /// Works as [`Self::object`], also makes sure that the store has it, and uses for a time what was found before.
     pub async fn known_object(&self, digest: &Digest) -> Option<StoredObject> {
+        if self.bucket_pause.is_on() {
+            return None;
+        }
         if let Some((at, object)) = self.known_objects.get(digest)
             && at.elapsed() < if object.is_some() { KNOWN_AGE } else { UNKNOWN_AGE }
         {
             return object;
         }
-        if self.database_pause.is_on() {
-            return None;
+        let mut object = self.object(digest).await;
+        if let Some(found) = object.clone() {
+            match self.bucket.has(&found.name).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    object = None;
+                    self.drop_object(*digest, found);
+                }
+                Err(error) => {
+                    self.failed(digest, &error);
+                    return None;
+                }
+            }
         }
-        let object = self.object(digest).await;
         self.known_objects.insert(*digest, (Instant::now(), object.clone()));
         object
     }
@@ -155,12 +182,15 @@ impl FleetContent {
         self.objects.sizes(digests).await.unwrap_or_default()
     }
 
-    /// Returns what each group has cached at all replicas together, as it was at most half a minute ago; `None` if the
-    /// database does not respond.
+    /// Returns what each group has cached at all replicas together, as it was half a minute ago, or longer while
+    /// the database does not respond; `None` if it has not responded yet.
     pub async fn totals(&self) -> Option<HashMap<GroupId, GroupTotals>> {
         let mut known = self.totals.lock().await;
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() > TOTALS_AGE) {
-            *known = Some((Instant::now(), self.objects.totals().await.ok()?));
+        if !self.database_pause.is_on() && known.as_ref().is_none_or(|(at, _)| at.elapsed() > TOTALS_AGE) {
+            match self.objects.totals().await {
+                Ok(totals) => *known = Some((Instant::now(), totals)),
+                Err(_) => self.database_pause.begin(),
+            }
         }
         known.as_ref().map(|(_, totals)| totals.clone())
     }
@@ -186,8 +216,13 @@ impl FleetContent {
         if object.size > MAX_MANIFEST_BYTES || self.bucket_pause.is_on() {
             return None;
         }
-        let _permit = self.reading.acquire().await.ok()?;
-        match self.bucket.read(&object.name, digest, object.size).await {
+        let read = async {
+            let _permit = self.reading.acquire().await;
+            self.bucket.read(&object.name, digest, object.size).await
+        };
+        // All together: where many wait, or the store trickles, upstream is faster.
+        let late = || Err(FleetError::ObjectStore("it is slow".to_owned()).into());
+        match timeout(MANIFEST_TIMEOUT, read).await.unwrap_or_else(|_| late()) {
             Ok(Some(bytes)) => Some(Manifest { digest: *digest, media_type, bytes }),
             Ok(None) => {
                 self.drop_object(*digest, object.clone());
@@ -221,15 +256,53 @@ impl FleetContent {
         self.bucket.runtime().spawn(async move { objects.drop(&digest, &object.name).await.ok() });
     }
 
+    /// Lets pulls do without the bucket for a time, after it has broken off.
+    pub fn note_interrupted(&self) {
+        self.bucket_pause.begin();
+    }
+
     /// Lets pulls do without the bucket for a time.
     fn failed(&self, digest: &Digest, error: &StoreError) {
         tracing::debug!(%digest, %error, "an object cannot be read");
         self.bucket_pause.begin();
     }
 
-    /// Adds what a group was granted, in the background. `is_image`: a digest counts as an image of its own.
-    pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool) {
-        self.changes.add(grant, is_image);
+    /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted. `is_image`:
+    /// a digest counts as an image of its own.
+    pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool, seen: i64) {
+        self.changes.add(grant, is_image, seen);
+    }
+
+    /// Returns the number of the last event that this replica has carried out.
+    pub(in crate::store) fn followed(&self) -> i64 {
+        self.followed.load(Ordering::SeqCst)
+    }
+
+    /// Records that this replica has carried out all events up to this one.
+    pub fn set_followed(&self, number: i64) {
+        self.followed.store(number, Ordering::SeqCst);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).retain(|done| *done > number);
+    }
+
+    /// Returns the number of removals from the index of this replica so far. What was looked up before another one is
+    /// not taken over.
+    pub(in crate::store) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::SeqCst)
+    }
+
+    /// Records that something is about to be removed from the index of this replica.
+    pub(in crate::store) fn note_removal(&self) {
+        self.removals.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Records that this replica has carried out an event that it has made.
+    pub(in crate::store) fn note_done(&self, number: i64) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+    }
+
+    /// Returns true if this process has carried out this event, which it has made. After a crash it may not have.
+    pub fn is_done(&self, number: i64) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
     }
 
     /// Records that upstream refuses a tag, in the background.
@@ -247,13 +320,31 @@ impl FleetContent {
         self.uploads.add(digest);
     }
 
-    /// Returns the events of other replicas after this number.
+    /// Returns the events after this place.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn events_after(&self, known: i64) -> Result<ContentEvents, StoreError> {
+    pub async fn events_after(&self, known: &Mark) -> Result<ContentEvents, StoreError> {
         content_events::after(self.index.database(), self.index.replica(), known).await
+    }
+
+    /// Returns the id of the database.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn fleet(&self) -> Result<String, StoreError> {
+        Ok(self.events_after(&Mark::default()).await?.fleet)
+    }
+
+    /// Returns the last event.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub async fn newest_event(&self) -> Result<Mark, StoreError> {
+        content_events::newest(self.index.database()).await
     }
 
     /// Returns the images of all groups after a place in their order, at most this number.

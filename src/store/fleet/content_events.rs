@@ -57,10 +57,33 @@ pub enum ContentEvent {
 pub struct ContentEvents {
     /// Id of the database.
     pub fleet: String,
-    /// The number of the last one.
-    pub last: i64,
-    /// The events of other replicas after the known one; `None`: some of them are not kept any more.
-    pub events: Option<Vec<ContentEvent>>,
+    /// The last one.
+    pub last: Mark,
+    /// True if there are more after it.
+    pub has_more: bool,
+    /// The events after the known one; `None`: some of them are not kept any more, or the database was restored to an
+    /// earlier state.
+    pub events: Option<Vec<NumberedContentEvent>>,
+}
+
+/// A place in the order of the events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The number of the event; 0: before the first.
+    pub number: i64,
+    /// Its id; empty for none.
+    pub id: String,
+}
+
+/// An event with its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberedContentEvent {
+    /// The number.
+    pub number: i64,
+    /// True if this replica has made it.
+    pub is_own: bool,
+    /// The event; `None`: one of a later release.
+    pub event: Option<ContentEvent>,
 }
 
 /// Maximum number of events that are read at once.
@@ -72,24 +95,46 @@ const ADVANCE: &str = "UPDATE content_head SET number = number + $1 RETURNING nu
 const INSERT: &str = "INSERT INTO content_event (number, replica, event) SELECT number, $3, event::json \
     FROM unnest($1::bigint[], $2::text[]) AS new (number, event)";
 // One statement, so that all of it is of one moment.
-const EVENTS: &str = "SELECT head.id, head.number, event.number, event.event::text, event.replica FROM content_head AS head \
-    LEFT JOIN LATERAL (SELECT number, replica, event FROM content_event WHERE content_event.number > $1 ORDER BY number LIMIT $2) AS event \
-    ON true ORDER BY event.number";
-const FORGET: &str = "DELETE FROM content_event WHERE at < now() - make_interval(secs => $1)";
+const EVENTS: &str = "SELECT head.id, head.number, known.id, event.number, event.event::text, event.replica, event.id \
+    FROM content_head AS head LEFT JOIN content_event AS known ON known.number = $1 \
+    LEFT JOIN LATERAL (SELECT number, replica, event, id FROM content_event WHERE content_event.number > $1 \
+    ORDER BY number LIMIT $2) AS event ON true ORDER BY event.number";
+// The last one stays, by which a replica recognises the state of the database.
+const FORGET: &str = "DELETE FROM content_event WHERE at < now() - make_interval(secs => $1) \
+    AND number < (SELECT number FROM content_head)";
+const HEAD: &str = "SELECT number FROM content_head FOR UPDATE";
+const REMOVALS: &str = "SELECT event::text FROM content_event WHERE number > $1 AND replica <> $2";
+
+/// Waits for the turn to change links, images and tags: the first statement of each transaction that does.
+pub(super) async fn take_turn(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    transaction.query_typed(HEAD, &[]).await.map(drop)
+}
+
+/// Returns the events of other replicas after this number, within a turn. Those of later releases are left out.
+pub(super) async fn of_others_after(
+    transaction: &Transaction<'_>,
+    replica: ReplicaId,
+    number: i64,
+) -> Result<Vec<ContentEvent>, tokio_postgres::Error> {
+    let replica = replica.to_string();
+    let values: [Value<'_>; 2] = [(&number, Type::INT8), (&replica, Type::TEXT)];
+    let rows = transaction.query_typed(REMOVALS, &values).await?;
+    Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
+}
 
 /// Returns events as the database has them.
 pub(super) fn texts(events: impl IntoIterator<Item = ContentEvent>) -> Result<Vec<String>, StoreError> {
     Ok(events.into_iter().map(|event| serde_json::to_string(&event)).collect::<Result<_, _>>()?)
 }
 
-/// Adds events at the end of a transaction: their numbers are locked until it is over.
+/// Adds events at the end of a transaction. Returns the number of the last one; 0 if there are none.
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
     replica: ReplicaId,
     events: &[String],
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<i64, tokio_postgres::Error> {
     if events.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     let row = transaction.query_typed_one(ADVANCE, &[(&count, Type::INT8)]).await?;
@@ -97,42 +142,51 @@ pub(super) async fn insert(
     let numbers: Vec<i64> = (last - count + 1..=last).collect();
     let replica = replica.to_string();
     let values: [Value<'_>; 3] = [(&numbers, Type::INT8_ARRAY), (&events, Type::TEXT_ARRAY), (&replica, Type::TEXT)];
-    transaction.execute_typed(INSERT, &values).await.map(drop)
+    transaction.execute_typed(INSERT, &values).await?;
+    Ok(last)
 }
 
-/// Returns the events of other replicas after this number.
+/// Returns the events after this place.
 ///
 /// # Errors
 ///
-/// Fails if the database cannot be reached, or an event cannot be read.
-pub(super) async fn after(database: &Database, replica: ReplicaId, known: i64) -> Result<ContentEvents, StoreError> {
+/// Fails if the database cannot be reached.
+pub(super) async fn after(database: &Database, replica: ReplicaId, known: &Mark) -> Result<ContentEvents, StoreError> {
+    let number = known.number;
     let read = work(move |client| {
         Box::pin(
-            async move { client.query_typed(EVENTS, &[(&known, Type::INT8), (&EVENTS_AT_ONCE, Type::INT8)]).await },
+            async move { client.query_typed(EVENTS, &[(&number, Type::INT8), (&EVENTS_AT_ONCE, Type::INT8)]).await },
         )
     });
     let (rows, own) = (database.run(read).await?, replica.to_string());
     let first = rows.first().ok_or_else(|| StoreError::Damaged("the row of the last event is gone".to_owned()))?;
     let (fleet, newest): (String, i64) = (first.get(0), first.get(1));
-    let (mut last, mut events) = (known, Some(Vec::new()));
+    let (mut last, mut events) = (known.clone(), Vec::new());
+    // Of a database that was restored to an earlier state, another event has the number of the known one, or none has.
+    let mut is_complete = number == 0 || first.get::<_, Option<&str>>(2) == Some(known.id.as_str());
     for row in &rows {
-        let Some(number) = row.get::<_, Option<i64>>(2) else { break };
-        if number != last + 1 {
-            events = None;
-            last = newest;
-            break;
-        }
-        last = number;
-        // What this replica has changed is in its own index already, and may have changed since.
-        if let Some(events) = &mut events
-            && row.get::<_, &str>(4) != own
-        {
-            events.push(serde_json::from_str(row.get(3))?);
-        }
+        let Some(number) = row.get::<_, Option<i64>>(3) else { break };
+        is_complete &= number == last.number + 1;
+        last = Mark { number, id: row.get(6) };
+        let event = serde_json::from_str(row.get(4)).ok();
+        events.push(NumberedContentEvent { number, is_own: row.get::<_, &str>(5) == own, event });
     }
-    // Without a single one left, or with a smaller number after a restore, something was missed.
-    let is_complete = last == newest || rows.len() as i64 == EVENTS_AT_ONCE;
-    Ok(ContentEvents { fleet, last: if is_complete { last } else { newest }, events: events.filter(|_| is_complete) })
+    let has_more = last.number < newest && rows.len() as i64 == EVENTS_AT_ONCE;
+    is_complete &= has_more || last.number == newest;
+    Ok(ContentEvents { fleet, last, has_more, events: Some(events).filter(|_| is_complete) })
+}
+
+/// Returns the last event, from which a replica with an empty index goes on.
+///
+/// # Errors
+///
+/// Fails if the database cannot be reached.
+pub(super) async fn newest(database: &Database) -> Result<Mark, StoreError> {
+    const NEWEST: &str = "SELECT head.number, event.id FROM content_head AS head \
+        LEFT JOIN content_event AS event ON event.number = head.number";
+    let read = work(|client| Box::pin(async move { client.query_typed_one(NEWEST, &[]).await }));
+    let row = database.run(read).await?;
+    Ok(Mark { number: row.get(0), id: row.get::<_, Option<String>>(1).unwrap_or_default() })
 }
 
 /// Removes events that are so old that no replica needs them.

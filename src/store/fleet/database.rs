@@ -241,17 +241,19 @@ pub(super) fn close(connection: Object) {
 /// Converts an error of a statement.
 pub(super) fn refused(error: tokio_postgres::Error) -> StoreError {
     match error.as_db_error() {
-        Some(problem) if !is_of_connection(problem) => FleetError::Refused(problem.message().to_owned()).into(),
+        Some(problem) if !is_temporary(problem) => FleetError::Refused(problem.message().to_owned()).into(),
         _ => unreachable(&with_causes(&error)),
     }
 }
 
-/// Returns true for errors that mean that the server stops, starts or is a standby.
-fn is_of_connection(problem: &tokio_postgres::error::DbError) -> bool {
-    // PostgreSQL's documentation, appendix A: class 57 is operator intervention, 08 connection exceptions, 25006
-    // a read-only transaction.
+/// Returns true for errors that do not come from the statement: the server stops, starts, is a standby or busy. The
+/// statement can be repeated.
+fn is_temporary(problem: &tokio_postgres::error::DbError) -> bool {
+    // PostgreSQL's documentation, appendix A: class 08 is connection exceptions, 40 transaction rollback, such as a
+    // deadlock, 53 insufficient resources, 55P03 a lock that is not available, 57 operator intervention with timeouts,
+    // 25006 a read-only transaction.
     let code = problem.code().code();
-    code.starts_with("57P") || code.starts_with("08") || code == "25006"
+    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || ["55P03", "25006"].contains(&code)
 }
 
 fn unreachable(error: &dyn std::fmt::Display) -> StoreError {

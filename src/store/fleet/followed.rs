@@ -3,16 +3,17 @@
 use std::io;
 use std::path::Path;
 
+use super::content_events::Mark;
 use crate::store::atomic_file;
 use crate::store::error::StoreError;
 
-/// The fleet whose events were carried out, and the number of the last one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The fleet whose events were carried out, and the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowedContent {
     /// Id of the database.
     pub fleet: String,
-    /// The number.
-    pub last: i64,
+    /// The last event.
+    pub last: Mark,
 }
 
 impl FollowedContent {
@@ -28,10 +29,20 @@ impl FollowedContent {
             Err(error) => return Err(error.into()),
         };
         let parse = || {
-            let (fleet, last) = text.trim().split_once(' ')?;
-            Some(Self { fleet: fleet.to_owned(), last: last.parse().ok()? })
+            let mut words = text.split_whitespace();
+            let (fleet, number) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+            Some(Self { fleet, last: Mark { number, id: words.next().unwrap_or_default().to_owned() } })
         };
         Ok(parse())
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be removed.
+    pub fn remove(path: &Path) -> Result<(), StoreError> {
+        atomic_file::unlink(path).map(drop).map_err(StoreError::from)
     }
 
     /// Writes the file, durably.
@@ -40,7 +51,7 @@ impl FollowedContent {
     ///
     /// Fails if the disk fails.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
-        Ok(atomic_file::write_file(path, format!("{} {}\n", self.fleet, self.last).as_bytes())?)
+        Ok(atomic_file::write_file(path, format!("{} {} {}\n", self.fleet, self.last.number, self.last.id).as_bytes())?)
     }
 }
 
@@ -54,7 +65,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("followed");
         assert_eq!(FollowedContent::read(&path).unwrap(), None);
-        let followed = FollowedContent { fleet: "ab12".to_owned(), last: 7 };
+        let followed = FollowedContent { fleet: "ab12".to_owned(), last: Mark { number: 7, id: "cd".to_owned() } };
         followed.write(&path).unwrap();
         assert_eq!(FollowedContent::read(&path).unwrap(), Some(followed));
         std::fs::write(&path, "ab12").unwrap();

@@ -72,6 +72,8 @@ pub(super) struct Additions {
     pub(super) tags: BTreeMap<(String, Tag), TagEntry>,
     /// Images that groups have pulled.
     pub(super) images: BTreeMap<(GroupId, String, String), Digest>,
+    /// The last event that this replica had carried out before the first of them was granted.
+    pub(super) seen: i64,
 }
 
 /// Maximum time for a lookup. After it upstream is asked, as if nothing were known.
@@ -99,7 +101,7 @@ const ADD_TAGS: &str = "INSERT INTO tag (origin, tag, digest, checked_at) \
     SELECT origin, tag, digest, now() - make_interval(secs => age) \
     FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::float8[]) AS new (origin, tag, digest, age) \
     ON CONFLICT (origin, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at, denied = false \
-    WHERE tag.checked_at <= excluded.checked_at";
+    WHERE tag.checked_at <= excluded.checked_at AND (tag.denied_at IS NULL OR excluded.checked_at > tag.denied_at)";
 const ADD_IMAGES: &str = "INSERT INTO image (group_id, origin, reference, digest) \
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) \
     ON CONFLICT (group_id, origin, reference) DO UPDATE SET digest = excluded.digest, pulled_at = now() \
@@ -171,7 +173,7 @@ impl FleetIndex {
     ///
     /// Fails if the database cannot be reached.
     pub(super) async fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        const DENY: &str = "UPDATE tag SET denied = true FROM origin \
+        const DENY: &str = "UPDATE tag SET denied = true, denied_at = now() FROM origin \
             WHERE tag.origin = origin.id AND origin.origin = $1 AND tag.tag = $2 AND NOT denied";
         self.change_tag(DENY, origin, tag, ContentEvent::Denied { origin: origin.clone(), tag: tag.clone() }).await
     }
@@ -237,6 +239,7 @@ impl FleetIndex {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
                 transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
+                content_events::take_turn(&transaction).await?;
                 let changed =
                     transaction.execute_typed(statement, &[(&origin, Type::TEXT), (&tag, Type::TEXT)]).await?;
                 if changed > 0 {
@@ -252,9 +255,36 @@ impl FleetIndex {
 impl Additions {
     /// Adds others, which are later.
     pub(super) fn extend(&mut self, later: Self) {
+        self.seen = if self.is_empty() { later.seen } else { self.seen.min(later.seen) };
         self.links.extend(later.links);
         self.tags.extend(later.tags);
         self.images.extend(later.images);
+    }
+
+    /// Leaves out what other replicas have removed since it was granted: it must not come back.
+    fn without(mut self, events: Vec<ContentEvent>) -> Self {
+        for event in events {
+            match event {
+                ContentEvent::Removed { group, origin, references } => {
+                    let Ok(origin) = text_of(&origin) else { continue };
+                    let names: Vec<String> = references.iter().map(Reference::to_string).collect();
+                    // It is unknown which of the links are those of the removed images.
+                    self.links.retain(|(_, of, from), _| *of != group || *from != origin);
+                    self.images.retain(|(of, from, name), _| *of != group || *from != origin || !names.contains(name));
+                }
+                ContentEvent::Purged(group) => {
+                    self.links.retain(|(_, of, _), _| *of != group);
+                    self.images.retain(|(of, ..), _| *of != group);
+                }
+                ContentEvent::Gone { origin, tag } => {
+                    let Ok(origin) = text_of(&origin) else { continue };
+                    self.images.retain(|(_, from, name), _| *from != origin || *name != tag.as_str());
+                    self.tags.remove(&(origin, tag));
+                }
+                ContentEvent::Image(_) | ContentEvent::Denied { .. } | ContentEvent::Pinned { .. } => {}
+            }
+        }
+        self
     }
 
     /// Returns true if there is nothing to add.
@@ -266,6 +296,9 @@ impl Additions {
 async fn add(client: &mut Client, replica: ReplicaId, additions: Additions) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
+    content_events::take_turn(&transaction).await?;
+    let removed = content_events::of_others_after(&transaction, replica, additions.seen).await?;
+    let additions = additions.without(removed);
     let ids = origin_ids(&transaction, &additions).await?;
     let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();
     let links = &additions.links;

@@ -46,9 +46,10 @@ impl IndexChanges {
         Self { queue, index }
     }
 
-    /// Adds what a group was granted. `is_image`: a digest counts as an image of its own.
-    pub(super) fn add(&self, grant: &Grant, is_image: bool) {
-        match additions(grant, is_image) {
+    /// Adds what a group was granted, after this event was carried out. `is_image`: a digest counts as an image of its
+    /// own.
+    pub(super) fn add(&self, grant: &Grant, is_image: bool, seen: i64) {
+        match additions(grant, is_image, seen) {
             Ok(additions) => self.queue(Change::Add(Box::new(additions))),
             Err(error) => tracing::warn!(%error, "a link cannot be shared"),
         }
@@ -136,9 +137,9 @@ async fn until_reached(index: &FleetIndex, change: Change) {
 }
 
 /// Returns what a grant adds to the index of the fleet.
-fn additions(grant: &Grant, is_image: bool) -> Result<Additions, StoreError> {
+fn additions(grant: &Grant, is_image: bool, seen: i64) -> Result<Additions, StoreError> {
     let (group, origin) = (grant.group, text_of(&grant.origin)?);
-    let mut additions = Additions::default();
+    let mut additions = Additions { seen, ..Additions::default() };
     // A reference is a manifest's claim: it gives no right, and the manifest says it again.
     for (digest, link) in grant.links.iter().filter(|(_, link)| link.is_granted()) {
         additions.links.insert((*digest, group, origin.clone()), link.size);

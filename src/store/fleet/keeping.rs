@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::content::FleetContent;
+use super::content_events;
 use super::database::{Value, work};
 use super::index::{FleetIndex, digest_of, id_of, text_of};
 use super::jobs::Lease;
@@ -106,6 +107,7 @@ impl FleetContent {
         let step = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
+                content_events::take_turn(&transaction).await?;
                 if !lease.holds(&transaction).await? {
                     return Ok(0);
                 }
@@ -144,7 +146,14 @@ impl FleetContent {
     /// # Errors
     ///
     /// Fails if an engine cannot be reached. The next run goes on.
-    pub async fn delete_nameless(&self) -> Result<u64, StoreError> {
+    pub async fn delete_nameless(&self, fleet: &str) -> Result<u64, StoreError> {
+        if !self.bucket.belongs_to(fleet).await? {
+            tracing::warn!(
+                "the objects in the bucket belong to another fleet, or to the one of before a new database: those without a \
+                 name are not deleted"
+            );
+            return Ok(0);
+        }
         let mut deleted = 0;
         let mut pages = self.bucket.older_than(NAMELESS_AGE);
         while let Some(names) = pages.try_next().await? {

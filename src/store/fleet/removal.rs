@@ -33,7 +33,7 @@ const PIN: &str = "UPDATE image SET pinned = $4 FROM origin \
     WHERE image.group_id = $1 AND image.origin = origin.id AND origin.origin = $2 AND image.reference = $3 AND image.pinned <> $4";
 
 impl FleetContent {
-    /// Removes images of a group for all replicas, with the links to what only they name.
+    /// Removes images of a group for all replicas, with the links to what only they name. Returns the number of the event.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl FleetContent {
         group: GroupId,
         origin: &Origin,
         references: &[Reference],
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         self.changes.flush().await?;
         let names: Vec<String> = references.iter().map(Reference::to_string).collect();
         let removed = ContentEvent::Removed { group, origin: origin.clone(), references: references.to_vec() };
@@ -59,25 +59,27 @@ impl FleetContent {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
                 transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
+                content_events::take_turn(&transaction).await?;
                 let values: [Value<'_>; 3] = [(&group, Type::INT8), (&origin, Type::TEXT), (&names, Type::TEXT_ARRAY)];
                 let removed = transaction.query_typed(REMOVE_IMAGES, &values).await?;
                 digests.extend(removed.iter().map(|row| row.get(0)));
                 let values: [Value<'_>; 3] =
                     [(&group, Type::INT8), (&origin, Type::TEXT), (&digests, Type::BYTEA_ARRAY)];
                 transaction.execute_typed(REMOVE_LINKS, &values).await?;
-                content_events::insert(&transaction, replica, &events).await?;
-                transaction.commit().await
+                let number = content_events::insert(&transaction, replica, &events).await?;
+                transaction.commit().await?;
+                Ok(number)
             })
         });
         self.index.database().run(remove).await
     }
 
-    /// Removes all images and links of a group for all replicas, in steps.
+    /// Removes all images and links of a group for all replicas, in steps. Returns the number of the event.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached. Some may be removed then.
-    pub async fn purge(&self, group: GroupId) -> Result<(), StoreError> {
+    pub async fn purge(&self, group: GroupId) -> Result<i64, StoreError> {
         self.changes.flush().await?;
         for statement in [PURGE_IMAGES, PURGE_LINKS] {
             while self.purge_step(statement, id_of(group)).await? > 0 {}
@@ -86,8 +88,9 @@ impl FleetContent {
         let note = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                content_events::insert(&transaction, replica, &events).await?;
-                transaction.commit().await
+                let number = content_events::insert(&transaction, replica, &events).await?;
+                transaction.commit().await?;
+                Ok(number)
             })
         });
         self.index.database().run(note).await
@@ -97,7 +100,11 @@ impl FleetContent {
         let step = work(move |client| {
             Box::pin(async move {
                 let values: [Value<'_>; 2] = [(&group, Type::INT8), (&ROWS_PER_STEP, Type::INT8)];
-                client.execute_typed(statement, &values).await
+                let transaction = client.transaction().await?;
+                content_events::take_turn(&transaction).await?;
+                let rows = transaction.execute_typed(statement, &values).await?;
+                transaction.commit().await?;
+                Ok(rows)
             })
         });
         self.index.database().run(step).await
@@ -117,6 +124,7 @@ impl FleetContent {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
                 transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
+                content_events::take_turn(&transaction).await?;
                 let values: [Value<'_>; 4] =
                     [(&group, Type::INT8), (&origin, Type::TEXT), (&reference, Type::TEXT), (&pinned, Type::BOOL)];
                 if transaction.execute_typed(PIN, &values).await? > 0 {

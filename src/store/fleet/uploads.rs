@@ -54,6 +54,8 @@ const MAX_WAITING: usize = 65_536;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// Time after which content is looked at again that another replica uploads.
 const AGAIN: Duration = Duration::from_secs(3);
+/// Number of attempts to upload one content before others go first.
+const ATTEMPTS: usize = 4;
 /// Number of digests that are compared with the table at once.
 const COMPARED_AT_ONCE: usize = 500;
 
@@ -129,12 +131,17 @@ impl Uploader {
     /// Uploads content, however long an engine is away. Content that cannot be read is left out.
     async fn upload_until_done(&self, digest: Digest, again: &mpsc::Sender<Digest>) {
         let mut pause = PAUSES.0;
-        loop {
+        for attempt in 1.. {
             match self.upload(&digest, again).await {
                 Ok(()) => return,
                 Err(StoreError::Fleet(error)) => {
                     tracing::debug!(%digest, %error, "an upload is repeated");
                     count("repeated");
+                    if attempt == ATTEMPTS {
+                        // The store may refuse this one alone: others go first.
+                        again_later(again, digest);
+                        return;
+                    }
                     sleep(pause).await;
                     pause = (2 * pause).min(PAUSES.1);
                 }
@@ -158,12 +165,8 @@ impl Uploader {
         let epoch = match self.claims.claim(&key, None).await.ok_or_else(unreachable)? {
             Claim::Lead { epoch } => epoch,
             Claim::Follow(_) => {
-                let (again, digest) = (again.clone(), *digest);
                 // Where that replica has failed, this one goes on.
-                tokio::spawn(async move {
-                    sleep(AGAIN).await;
-                    again.try_send(digest)
-                });
+                again_later(again, *digest);
                 return Ok(());
             }
         };
@@ -220,6 +223,15 @@ impl Uploader {
         })
         .await
     }
+}
+
+/// Puts content at the end of the queue, after a time.
+fn again_later(again: &mpsc::Sender<Digest>, digest: Digest) {
+    let again = again.clone();
+    tokio::spawn(async move {
+        sleep(AGAIN).await;
+        again.try_send(digest)
+    });
 }
 
 fn count(outcome: &'static str) {

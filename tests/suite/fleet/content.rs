@@ -419,3 +419,69 @@ async fn kills_of_replicas_leave_no_wrong_byte_and_no_name_of_an_object_that_is_
         }
     }
 }
+
+#[actix_rt::test]
+async fn what_a_replica_has_pulled_while_it_was_cut_off_does_not_undo_a_removal() {
+    let scene = Scene::of(2).await;
+    scene.pull(0).await;
+    eventually("both list the image", async || tags(scene.fleet.service(1)).await == ["1"]).await;
+    scene.fleet.replicas[1].lose_database(Mode::Refuse);
+    sleep(super::BOUND).await;
+    scene.pull(1).await;
+    let removed = scene.fleet.service(0).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    scene.fleet.replicas[1].to_database.set(Mode::Pass);
+    eventually("the image is gone there, too", async || tags(scene.fleet.service(1)).await.is_empty()).await;
+    // What waited has been written by now: each change of a replica comes after those before it.
+    assert_eq!(
+        scene.fleet.service(1).api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null).await.status,
+        202
+    );
+    scene.upstream_is_down();
+    for replica in 0..2 {
+        assert!(tags(scene.fleet.service(replica)).await.is_empty(), "replica {replica}");
+        assert_eq!(scene.client(replica).await.manifest("team", "app", "1").await.status, 503, "replica {replica}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_replica_that_knows_another_history_of_the_index_begins_with_an_empty_one() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    eventually("it has taken the image over", async || tags(scene.fleet.service(1)).await == ["1"]).await;
+    sleep(Duration::from_secs(1)).await;
+    scene.fleet.replicas[1].service.stop();
+    // As after a restore: others have made another event with the number that it knows.
+    scene
+        .fleet
+        .database
+        .query("UPDATE content_event SET id = 'another'; DELETE FROM image; DELETE FROM link; DELETE FROM tag");
+    scene.fleet.replicas[1].service.restart();
+    assert!(tags(scene.fleet.service(1)).await.is_empty());
+    scene.upstream_is_down();
+    assert_eq!(scene.client(1).await.manifest("team", "app", "1").await.status, 503);
+}
+
+#[actix_rt::test]
+async fn a_confirmation_of_before_does_not_end_a_denial() {
+    let scene = Scene::with(2, "[cache]\ntag_freshness = \"2s\"\nstale_while_revalidate = 0").await;
+    scene.pull(0).await;
+    scene.pull(1).await;
+    let (one, other) = (scene.client(0).await, scene.client(1).await);
+    scene.fleet.replicas[1].lose_database(Mode::Refuse);
+    sleep(Duration::from_secs(3)).await;
+    // It has upstream confirm the tag, and cannot share that, nor the image after it.
+    assert_eq!(other.manifest("team", "app", "1").await.status, 200);
+    scene.fleet.hub.push_image("library/after", "1", &scene.image);
+    assert_eq!(other.manifest("team", "after", "1").await.status, 200);
+    for kind in [Kind::ManifestHead, Kind::ManifestGet] {
+        scene.fleet.hub.on(kind).in_repository("library/app").refusal(403, "DENIED", "not for you");
+    }
+    assert_eq!(one.manifest("team", "app", "1").await.status, 403);
+    let is_denied = async || scene.fleet.database.query("SELECT count(*) FROM tag WHERE denied") == "1";
+    eventually("the denial is shared", is_denied).await;
+    scene.fleet.replicas[1].to_database.set(Mode::Pass);
+    let images = async || scene.fleet.database.query("SELECT count(*) FROM image") == "2";
+    eventually("what waited is shared", images).await;
+    assert!(is_denied().await, "the confirmation was before the denial");
+}

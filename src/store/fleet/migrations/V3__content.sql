@@ -24,6 +24,8 @@ CREATE TABLE tag (
     digest bytea NOT NULL,
     checked_at timestamptz NOT NULL,
     denied boolean NOT NULL DEFAULT false,
+    -- Time of the last denial: a confirmation of before does not end it.
+    denied_at timestamptz,
     -- Time at which a replica began to request it from upstream.
     asked_at timestamptz,
     PRIMARY KEY (origin, tag)
@@ -64,7 +66,8 @@ CREATE TABLE name (
 CREATE INDEX name_by_named ON name (named);
 
 -- What all replicas must do to their own index, in the order of the numbers. One row has the last number; its lock is
--- the turn to add one, so that the numbers have no gaps. The id is that of this database: a replica whose index belongs
+-- the turn to change links, images and tags, and to add an event, so that the numbers have no gaps and no two changes
+-- wait for each other. The id is that of this database: a replica whose index belongs
 -- to another one begins with an empty index.
 CREATE TABLE content_head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -74,8 +77,10 @@ CREATE TABLE content_head (
 INSERT INTO content_head (id, number) VALUES (replace(gen_random_uuid()::text, '-', ''), 0);
 CREATE TABLE content_event (
     number bigint PRIMARY KEY,
+    -- Distinguishes events with one number, of a database that was restored to an earlier state.
+    id text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
     at timestamptz NOT NULL DEFAULT now(),
-    -- The replica that has carried it out already.
+    -- The replica that has made it.
     replica text NOT NULL,
     event json NOT NULL
 );
