@@ -72,7 +72,10 @@ impl Fleet {
             ),
             Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%error, "the object store does not respond: changes take longer until it does")
+                tracing::warn!(
+                    %error,
+                    "the object store does not respond: changes take longer until it does. Look at fleet.bucket_endpoint"
+                )
             }
         }
         let claims = Claims::new(database.clone(), id);

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts};
 use refinery::embed_migrations;
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::{BuilderVerifierExt, Verifier};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -84,6 +84,7 @@ impl Database {
         };
         let work = pool(options.connections.get().saturating_sub(1).max(2))?;
         let database = Self { runtime: event_loop()?, work, looks: pool(1)?, pauses: Arc::default() };
+        database.try_connection().await?;
         database.migrate().await?;
         Ok(database)
     }
@@ -158,6 +159,16 @@ impl Database {
 
     fn pauses(&self) -> std::sync::MutexGuard<'_, Pauses> {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the first connection, with an error that names the setting to look at.
+    async fn try_connection(&self) -> Result<(), StoreError> {
+        let work = self.work.clone();
+        run_on(&self.runtime, async move {
+            let opened = work.get().await;
+            opened.map(drop).map_err(|error| unreachable(&format_args!("{}. {}", with_causes(&error), advice(&error))))
+        })
+        .await
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -248,13 +259,46 @@ fn not_connected(error: &PoolError) -> StoreError {
     unreachable(&with_causes(error))
 }
 
+/// Returns the setting to look at where the first connection does not come about, as a sentence.
+fn advice(error: &PoolError) -> &'static str {
+    // PostgreSQL's documentation, appendix A.
+    match code_of(error) {
+        Some("28000" | "28P01") => "Look at the user name and the password in fleet.database_url",
+        Some("3D000") => "Look at the name of the database in fleet.database_url",
+        Some("42501") => "Look at the rights of the user in fleet.database_url",
+        None if causes(error).any(|cause| cause.to_string().contains("certificate")) => {
+            "Look at fleet.database_ca_file, which must have the authority of the server's certificate, and at the host in \
+             fleet.database_url, which must be a name in that certificate"
+        }
+        None if causes(error).any(|cause| cause.to_string().contains("does not support TLS")) => {
+            "Look at sslmode in fleet.database_url, and at the setting ssl of the server"
+        }
+        Some(_) | None => "Look at the host and the port in fleet.database_url, and at the server",
+    }
+}
+
+/// Returns the code with which the server has refused a connection.
+fn code_of(error: &PoolError) -> Option<&str> {
+    let PoolError::Backend(error) = error else { return None };
+    error.as_db_error().map(|problem| problem.code().code())
+}
+
 fn too_slow() -> StoreError {
     unreachable(&"it does not respond in time")
 }
 
-fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| Error::source(*cause));
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    // Some libraries repeat the text of a cause in their own.
+    causes(error).map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        text if text.ends_with(&cause) => text.to_owned(),
+        text => format!("{text}: {cause}"),
+    })
+}
+
+/// Returns an error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| Error::source(*error))
 }
 
 /// Starts a thread with an event loop, for connections.
@@ -271,18 +315,18 @@ fn event_loop() -> Result<Handle, StoreError> {
 fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
     let failed = |error: &dyn std::fmt::Display| StoreError::Io(error.to_string());
     let provider = Arc::new(default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| failed(&error))?;
     let Some(path) = ca_file else {
         return Ok(builder.with_platform_verifier().map_err(|error| failed(&error))?.with_no_client_auth());
     };
-    let wrong = |error: &dyn std::fmt::Display| failed(&format_args!("{}: {error}", path.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+    let wrong =
+        |error: &dyn std::fmt::Display| failed(&format_args!("fleet.database_ca_file, {}: {error}", path.display()));
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+    let authorities: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+    if authorities.is_empty() {
+        return Err(wrong(&"it has no certificate"));
     }
-    if roots.is_empty() {
-        return Err(wrong(&"holds no certificate"));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let verifier = Verifier::new_with_extra_roots(authorities, provider).map_err(|error| wrong(&error))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }

@@ -131,9 +131,21 @@ impl Objects {
 }
 
 fn failed(error: &object_store::Error) -> StoreError {
-    use object_store::Error::{PermissionDenied, Unauthenticated};
-    // Another attempt does not help.
-    let is_refused = matches!(error, PermissionDenied { .. } | Unauthenticated { .. });
-    let reason = error.to_string();
-    if is_refused { FleetError::Unsuitable(reason).into() } else { FleetError::ObjectStore(reason).into() }
+    use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+    // Another attempt does not help with these.
+    let advice = if matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) {
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key, and at the rights of that key in the bucket of \
+         fleet.bucket_url"
+    } else if matches!(error, NotFound { .. }) {
+        // Only the bucket can be missing where an object is written or removed.
+        "Look at fleet.bucket_url: there is no such bucket"
+    } else {
+        return FleetError::ObjectStore(reason(error)).into();
+    };
+    FleetError::Unsuitable(format!("{}. {advice}", reason(error))).into()
+}
+
+/// Returns the first line of an error: others have the whole response of the store.
+fn reason(error: &object_store::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim_end_matches([':', ' ', '.']).to_owned()
 }
