@@ -56,6 +56,8 @@ async fn tell(told: Told, replica: usize) {
     let token = fleet.service(0).deploy_token(&group, "ci").await;
     let lost: Client = clients(&fleet, &token).remove(2);
     assert_eq!(lost.get("/v2/").await.status, 200);
+    // What was changed before is confirmed there.
+    assert_eq!(fleet.service(replica).api("GET", "/groups", Value::Null).await.status, 200);
     fleet.replicas[2].lose_everything();
     if told == Told::Trail && replica != 0 {
         // The writer cannot tell it of the change, which it reads in the database before its own look.
