@@ -6,10 +6,10 @@ mod engines;
 mod front;
 mod identities;
 mod kills;
+mod learned;
 mod outages;
 mod sentences;
 mod starts;
-mod told;
 mod turns;
 
 use std::net::{Ipv4Addr, SocketAddr};
