@@ -25,8 +25,8 @@ pub enum StoreError {
     Closed,
 }
 
-/// A failure of an engine that several replicas share. Its text has the message of the engine, for the operator: clients
-/// get [`Self::for_clients`].
+/// A failure of an engine that several replicas share. Its text has the message of the engine, which is for the
+/// operator: clients get [`Self::for_clients`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FleetError {
     /// The database cannot be reached. Nothing was changed.

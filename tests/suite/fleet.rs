@@ -9,11 +9,11 @@ mod figures;
 mod front;
 mod identities;
 mod kills;
+mod learned;
 mod outages;
 mod sentences;
 mod sessions;
 mod starts;
-mod told;
 mod turns;
 mod upstream_limits;
 

@@ -1,5 +1,5 @@
 //! The confirmed changes: those without which no replica decides any more. A replica publishes changes before that, its
-//! own and those of others; what is read there is not told before they are confirmed.
+//! own and those of others; a response that shows them waits until they are confirmed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -122,8 +122,8 @@ impl RegistryError {
         Self::Failed { failure: Box::new(failure), target, reader }
     }
 
-    /// Returns this error once what it follows from is confirmed, or that it is not: who is refused here must be refused
-    /// by the other replicas.
+    /// Returns this error once what it follows from is confirmed, or else [`Self::NotConfirmed`]: who is refused here
+    /// must be refused by the other replicas.
     pub(in crate::http) async fn confirmed(self, state: &RegistryState) -> Self {
         // A request without a credential, with which every pull begins, does not wait.
         let follows_from_identities = matches!(

@@ -158,8 +158,8 @@ async fn replicas_that_need_a_manifest_at_the_same_time_send_one_get_and_later_o
         assert_eq!(answer.header("content-type"), "application/vnd.docker.distribution.manifest.v2+json");
     }
     assert_eq!(gets(), 1);
-    let is_shared = async || fleet.database.query("SELECT count(*) FROM tag") == "1";
-    eventually("the tag is shared", is_shared).await;
+    let is_shared = async || fleet.database.query("SELECT count(*) FROM tag JOIN object USING (digest)") == "1";
+    eventually("the tag and its manifest are shared", is_shared).await;
     let heads = fleet.hub.requests().manifest_heads("library/app", "1");
     let late = clients[2].manifest("team", "app", "1").await;
     assert_eq!((late.status, &late.body), (200, image.bytes()), "{}", late.text());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -12,6 +13,9 @@ use super::guard::{self, Guard, NotReady};
 
 /// Superuser of the cluster, who needs no password.
 const USER: &str = "postgres";
+
+/// User who needs one.
+const GUARDED: &str = "guarded";
 
 /// A running cluster with `fsync`, as in production: only its creation leaves it out.
 pub struct Postgres {
@@ -50,10 +54,11 @@ impl Postgres {
         let mut initdb = as_postgres("initdb");
         initdb.args(["-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8", "-U", USER, "-D"]).arg(&data);
         run(initdb.current_dir(folder.path()));
+        write_settings(&data);
         let port = guard::free_ports(1);
         let mut server = as_postgres("postgres");
         server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
-        server.arg("-k").arg(folder.path());
+        server.arg("-k").arg(folder.path()).args(["-c", "ssl=on"]);
         // Many tests at once, with up to three replicas of four connections each.
         server.args(["-c", "max_connections=500"]);
         // Recovery syncs each of a thousand files otherwise, which takes seconds.
@@ -112,6 +117,19 @@ impl Database {
         format!("postgres://{USER}@{address}/{}", self.name)
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns a user of the cluster who needs a password.
+    pub fn guarded_role(&self) -> &'static str {
+        self.query(&format!(
+            "DO $$ BEGIN CREATE ROLE {GUARDED} LOGIN PASSWORD 'right'; EXCEPTION WHEN duplicate_object THEN END $$"
+        ));
+        GUARDED
+    }
+
     /// Takes the turn to make changes of identities, as a replica does.
     pub fn take_turn(&self) -> Turn {
         let mut psql = Command::new(binary("psql"));
@@ -137,6 +155,23 @@ impl Drop for Turn {
         // It ends with its input, and its transaction with it.
         self.0.stdin = None;
         let _ = self.0.wait();
+    }
+}
+
+/// Writes who needs a password, and a certificate for `localhost`.
+fn write_settings(data: &Path) {
+    let access = format!("host all {GUARDED} all scram-sha-256\nhost all all all trust\nlocal all all trust\n");
+    fs::write(data.join("pg_hba.conf"), access).unwrap();
+    for (from, to) in [("localhost.pem", "server.crt"), ("localhost.key.pem", "server.key")] {
+        let from: PathBuf =
+            [env!("CARGO_MANIFEST_DIR"), "tests/suite/upstream_client/tls_fixture", from].iter().collect();
+        let to = data.join(to);
+        fs::copy(from, &to).unwrap();
+        // It refuses a key that others may read.
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg(USER).arg(&to));
+        }
     }
 }
 

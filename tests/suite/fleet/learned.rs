@@ -1,5 +1,5 @@
-//! Nobody is told that something is revoked before all replicas refuse it: neither by the acknowledgement, nor by a
-//! read, nor by a refusal.
+//! Nobody learns that something is revoked before all replicas refuse it: neither from the acknowledgement, nor from a
+//! read, nor from a refusal.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::service::{Client, Group, Token};
 
 /// A way in which somebody may learn that the token is revoked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
+enum Learned {
     /// A read of the token by the API.
     Read,
     /// The audit trail.
@@ -25,23 +25,23 @@ enum Told {
     Login,
 }
 
-/// Asks this replica until it tells that the token is revoked.
-async fn wait_until_told(told: Told, fleet: &Fleet, replica: usize, group: &Group, token: &Token) {
+/// Sends requests to this replica until a response shows that the token is revoked.
+async fn wait_until_learned(from: Learned, fleet: &Fleet, replica: usize, group: &Group, token: &Token) {
     let service = fleet.service(replica);
     let path = format!("/groups/{}/deploy_tokens/{}", group.id, token.id);
     let client = clients(fleet, token).remove(replica);
     loop {
-        let is_told = match told {
-            Told::Read => service.api("GET", &path, Value::Null).await.status == 404,
-            Told::Trail => {
+        let is_known = match from {
+            Learned::Read => service.api("GET", &path, Value::Null).await.status == 404,
+            Learned::Trail => {
                 let events = service.api("GET", "/audit_events?event_name=deploy_token_revoked", Value::Null).await;
                 events.status == 200 && events.json() != json!([])
             }
-            Told::Change => service.api("DELETE", &path, Value::Null).await.status == 404,
-            Told::Pull => client.get("/v2/").await.status == 403,
-            Told::Login => [401, 403].contains(&service.token(&token.username, &token.secret, "").await.status),
+            Learned::Change => service.api("DELETE", &path, Value::Null).await.status == 404,
+            Learned::Pull => client.get("/v2/").await.status == 403,
+            Learned::Login => [401, 403].contains(&service.token(&token.username, &token.secret, "").await.status),
         };
-        if is_told {
+        if is_known {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -49,56 +49,58 @@ async fn wait_until_told(told: Told, fleet: &Fleet, replica: usize, group: &Grou
 }
 
 /// Revokes a token at one replica, while the last one has lost everything and decides by what it knows, and looks
-/// whether that still accepts it once another replica, or the same one, has told of it.
-async fn tell(told: Told, replica: usize) {
+/// whether that still accepts it once somebody has learned of it from this replica.
+async fn learn(from: Learned, replica: usize) {
     let fleet = Fleet::of(3);
     let group = fleet.service(0).group("team").await;
     let token = fleet.service(0).deploy_token(&group, "ci").await;
     let lost: Client = clients(&fleet, &token).remove(2);
     assert_eq!(lost.get("/v2/").await.status, 200);
+    // What was changed before is confirmed there.
+    assert_eq!(fleet.service(replica).api("GET", "/groups", Value::Null).await.status, 200);
     fleet.replicas[2].lose_everything();
-    if told == Told::Trail && replica != 0 {
+    if from == Learned::Trail && replica != 0 {
         // The writer cannot tell it of the change, which it reads in the database before its own look.
         fleet.replicas[replica].to_replica.set(super::Mode::Stall);
     }
     let asking = async {
-        if told == Told::Change {
+        if from == Learned::Change {
             // It is not the one that revokes the token.
             tokio::time::sleep(BOUND / 5).await;
         }
-        wait_until_told(told, &fleet, replica, &group, &token).await;
+        wait_until_learned(from, &fleet, replica, &group, &token).await;
         lost.get("/v2/").await.status
     };
     let (took, status) = join(revoke(fleet.service(0), group.id, &token), asking).await;
     assert!(took >= BOUND, "the lost replica could still decide: {took:?}");
-    assert_eq!(status, 503, "{told:?} at replica {replica}");
+    assert_eq!(status, 503, "{from:?} at replica {replica}");
     fleet.replicas[2].find_everything();
 }
 
 #[actix_rt::test]
-async fn a_read_tells_of_a_revocation_once_no_replica_accepts_the_token() {
-    tell(Told::Read, 0).await;
-    tell(Told::Read, 1).await;
+async fn a_read_shows_a_revocation_once_no_replica_accepts_the_token() {
+    learn(Learned::Read, 0).await;
+    learn(Learned::Read, 1).await;
 }
 
 #[actix_rt::test]
-async fn the_audit_trail_tells_of_a_revocation_once_no_replica_accepts_the_token() {
-    tell(Told::Trail, 0).await;
-    tell(Told::Trail, 1).await;
+async fn the_audit_trail_shows_a_revocation_once_no_replica_accepts_the_token() {
+    learn(Learned::Trail, 0).await;
+    learn(Learned::Trail, 1).await;
 }
 
 #[actix_rt::test]
-async fn a_change_that_comes_too_late_tells_of_a_revocation_once_no_replica_accepts_the_token() {
-    tell(Told::Change, 0).await;
-    tell(Told::Change, 1).await;
+async fn a_change_that_comes_too_late_shows_a_revocation_once_no_replica_accepts_the_token() {
+    learn(Learned::Change, 0).await;
+    learn(Learned::Change, 1).await;
 }
 
 #[actix_rt::test]
-async fn a_refused_pull_or_login_tells_of_a_revocation_once_no_replica_accepts_the_token() {
-    tell(Told::Pull, 0).await;
-    tell(Told::Pull, 1).await;
-    tell(Told::Login, 0).await;
-    tell(Told::Login, 1).await;
+async fn a_refused_pull_or_login_shows_a_revocation_once_no_replica_accepts_the_token() {
+    learn(Learned::Pull, 0).await;
+    learn(Learned::Pull, 1).await;
+    learn(Learned::Login, 0).await;
+    learn(Learned::Login, 1).await;
 }
 
 #[actix_rt::test]
