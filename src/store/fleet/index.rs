@@ -1,7 +1,7 @@
 //! The index of a fleet: what upstream has served to groups, what tags stand for, and which object has which content.
 //! A replica reads it where its own index lacks something, and adds to it what its own index gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -72,6 +72,8 @@ pub(super) struct Additions {
     pub(super) tags: BTreeMap<(String, Tag), TagEntry>,
     /// Images that groups have pulled.
     pub(super) images: BTreeMap<(GroupId, String, String), Digest>,
+    /// Contents that manifests name: what goes with an image is known before its manifest is in the bucket.
+    pub(super) names: BTreeSet<(Digest, Digest)>,
     /// The last event that this replica had carried out before the first of them was granted.
     pub(super) seen: i64,
 }
@@ -97,6 +99,8 @@ const ORIGINS: &str = "SELECT origin, id FROM origin WHERE origin = ANY($1)";
 const ADD_LINKS: &str = "INSERT INTO link (digest, group_id, origin, size) \
     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[]) \
     ON CONFLICT (digest, group_id, origin) DO UPDATE SET size = excluded.size WHERE link.size IS NULL AND excluded.size IS NOT NULL";
+const ADD_NAMES: &str =
+    "INSERT INTO name (manifest, named) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING";
 const ADD_TAGS: &str = "INSERT INTO tag (origin, tag, digest, checked_at) \
     SELECT origin, tag, digest, now() - make_interval(secs => age) \
     FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::float8[]) AS new (origin, tag, digest, age) \
@@ -259,6 +263,7 @@ impl Additions {
         self.links.extend(later.links);
         self.tags.extend(later.tags);
         self.images.extend(later.images);
+        self.names.extend(later.names);
     }
 
     /// Leaves out what other replicas have removed since it was granted: it must not come back.
@@ -325,6 +330,10 @@ async fn add(client: &mut Client, replica: ReplicaId, additions: Additions) -> R
         (&ages, Type::FLOAT8_ARRAY),
     ];
     transaction.execute_typed(ADD_TAGS, &values).await?;
+    let (manifests, named): (Vec<_>, Vec<_>) =
+        additions.names.iter().map(|(manifest, named)| (&manifest.as_bytes()[..], &named.as_bytes()[..])).unzip();
+    let values: [Value<'_>; 2] = [(&manifests, Type::BYTEA_ARRAY), (&named, Type::BYTEA_ARRAY)];
+    transaction.execute_typed(ADD_NAMES, &values).await?;
     let events = add_images(&transaction, &additions, &id).await?;
     content_events::insert(&transaction, replica, &events).await?;
     transaction.commit().await

@@ -144,6 +144,10 @@ fn additions(grant: &Grant, is_image: bool, seen: i64) -> Result<Additions, Stor
     for (digest, link) in grant.links.iter().filter(|(_, link)| link.is_granted()) {
         additions.links.insert((*digest, group, origin.clone()), link.size);
     }
+    if let Pulled::Tag(_, entry) | Pulled::Digest(entry) = &grant.pulled {
+        let named = grant.links.iter().filter(|(_, link)| !link.is_granted());
+        additions.names.extend(named.map(|(named, _)| (entry.digest, *named)));
+    }
     match &grant.pulled {
         Pulled::Tag(tag, entry) => {
             additions.tags.insert((origin.clone(), tag.clone()), *entry);

@@ -56,7 +56,8 @@ const DOOM_SURPLUS: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM 
     WHERE object.digest = candidate.digest AND candidate.total - candidate.size < $1";
 const DOOMED: &str = "SELECT digest, name FROM object WHERE doomed_at < now() - interval '10 minutes' LIMIT $1";
 const DELETE: &str = "WITH gone AS (DELETE FROM object WHERE digest = $1 AND name = $2 AND doomed_at IS NOT NULL RETURNING digest) \
-    DELETE FROM name USING gone WHERE name.manifest = gone.digest";
+    DELETE FROM name USING gone WHERE name.manifest = gone.digest \
+    AND NOT EXISTS (SELECT FROM link WHERE link.digest = gone.digest)";
 const KNOWN: &str = "SELECT name FROM object WHERE name = ANY($1)";
 const LINKS_OF_GONE: &str =
     "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id <> ALL($1) LIMIT 5000))";

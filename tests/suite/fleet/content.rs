@@ -119,6 +119,21 @@ async fn a_replica_lists_and_removes_what_others_have_cached() {
 }
 
 #[actix_rt::test]
+async fn an_image_goes_with_what_it_names_before_its_manifest_is_in_the_bucket() {
+    let scene = Scene::of(2).await;
+    for replica in &scene.fleet.replicas {
+        replica.to_bucket.set(Mode::Refuse);
+        replica.to_bucket.cut();
+    }
+    scene.pull(0).await;
+    let links = async || scene.fleet.database.query("SELECT count(*) FROM link") == "3";
+    eventually("the links are shared", links).await;
+    let removed = scene.fleet.service(0).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM link"), "0");
+}
+
+#[actix_rt::test]
 async fn a_cleared_cache_is_cleared_at_every_replica() {
     let scene = Scene::of(2).await;
     scene.pull(0).await;
