@@ -41,6 +41,7 @@
 //! | [`fleet_keeper`] | quotas, age and size of what replicas share, by one of them |
 //! | [`sessions`] | sessions of the console |
 //! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
+//! | [`failures`] | reports of failures of work that is repeated |
 //! | [`memory_budget`] | memory for content that is held whole |
 //! | [`memory_removals`] | guard of the caches in memory against removals in the store |
 //! | [`cache_limits`], [`cache_status`] | limits that both caches have; outcomes of a cache lookup |
@@ -57,6 +58,7 @@ pub mod cache_status;
 pub mod content_follower;
 pub mod evictor;
 pub mod expiring_tokens;
+mod failures;
 pub mod fleet_keeper;
 pub mod follower;
 pub mod group_accounts;

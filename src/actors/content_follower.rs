@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::time::sleep;
 
+use super::failures;
 use super::janitor::JanitorHandle;
 use super::manifest_cache::ManifestCacheHandle;
 use crate::domain::origin::Origin;
@@ -21,7 +22,6 @@ use crate::store::fleet::{
     ContentEvent, ContentEvents, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
 };
 use crate::store::images::ImageKey;
-use crate::telemetry::LineLimit;
 
 /// The parts that the follower works with.
 #[derive(Clone)]
@@ -79,11 +79,12 @@ impl ContentFollower {
             waiting: VecDeque::new(),
             last_tidying: Instant::now(),
         };
+        following.shared.set_followed(following.followed.last.number);
         let mut takes_over_all = before.is_none();
         loop {
             let found = following.shared.events_after(&following.followed.last).await?;
             if takes_over_all || found.fleet != following.followed.fleet || found.events.is_none() {
-                following.begin_anew(found.fleet).await?;
+                following.begin_anew().await?;
                 takes_over_all = true;
                 break;
             }
@@ -102,9 +103,9 @@ impl ContentFollower {
         let mut place = ImagePlace::default();
         loop {
             let images = shared.images_after(place, IMAGES_AT_ONCE).await?;
-            let Some((last, ..)) = images.last() else { return Ok(()) };
+            let Some((last, _)) = images.last() else { return Ok(()) };
             place = last.clone();
-            for (_, image, _) in &images {
+            for (_, image) in &images {
                 // One that fails is taken over when it is pulled.
                 report(self.content.take_over_image(image).await.map(drop));
             }
@@ -115,9 +116,9 @@ impl ContentFollower {
 impl Following {
     /// Removes what this replica has cached for groups: it belongs to other identities, or removals were missed. The
     /// blobs of other replicas are in the bucket.
-    async fn begin_anew(&mut self, fleet: String) -> Result<(), StoreError> {
+    async fn begin_anew(&mut self) -> Result<(), StoreError> {
         // Images that come from now on are taken over twice, which does no harm.
-        let last = self.shared.newest_event().await?;
+        let (fleet, last) = self.shared.newest_event().await?;
         let groups = self.parts.content.groups().await?;
         if !groups.is_empty() {
             tracing::warn!(
@@ -168,7 +169,7 @@ impl Following {
         let found = self.shared.events_after(&self.followed.last).await?;
         if found.fleet != self.followed.fleet || found.events.is_none() {
             // After a restore of the database, too.
-            self.begin_anew(found.fleet).await?;
+            self.begin_anew().await?;
             self.take_over_all();
             return Ok(());
         }
@@ -253,13 +254,5 @@ impl Following {
 }
 
 fn report(outcome: Result<(), StoreError>) {
-    static LINES: LineLimit<()> = LineLimit::new();
-    match outcome {
-        Ok(()) | Err(StoreError::Closed) => {}
-        Err(error) => {
-            if let Some(left_out) = LINES.admit(&()) {
-                tracing::warn!(%error, left_out, "what other replicas have changed in the cache could not all be followed");
-            }
-        }
-    }
+    failures::report("what other replicas have changed in the cache could not all be followed", outcome);
 }

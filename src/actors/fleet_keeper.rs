@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::time::sleep;
 
+use super::failures;
 use super::janitor::JanitorHandle;
 use super::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
@@ -14,7 +15,6 @@ use crate::domain::policy;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::fleet::{FleetContent, Lease};
-use crate::telemetry::LineLimit;
 
 /// The parts that the keeper works with.
 pub struct FleetKeeper {
@@ -49,7 +49,8 @@ impl FleetKeeper {
         let (mut expiry, mut search) = (None, None);
         loop {
             sleep(INTERVAL).await;
-            report(self.run_once(&shared, &mut expiry, &mut search).await);
+            let kept = self.run_once(&shared, &mut expiry, &mut search).await;
+            failures::report("what replicas share could not be looked after", kept);
         }
     }
 
@@ -74,7 +75,7 @@ impl FleetKeeper {
             shared.forget_groups_but(&lease, &groups).await?;
         }
         if is_time(search, SEARCH_INTERVAL) {
-            match shared.delete_nameless(&shared.fleet().await?).await? {
+            match shared.delete_nameless().await? {
                 0 => {}
                 objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
             }
@@ -117,16 +118,4 @@ fn is_time(last: &mut Option<Instant>, interval: Duration) -> bool {
         *last = Some(Instant::now());
     }
     is_time
-}
-
-fn report(outcome: Result<(), StoreError>) {
-    static LINES: LineLimit<()> = LineLimit::new();
-    match outcome {
-        Ok(()) | Err(StoreError::Closed) => {}
-        Err(error) => {
-            if let Some(left_out) = LINES.admit(&()) {
-                tracing::warn!(%error, left_out, "what replicas share could not be looked after");
-            }
-        }
-    }
 }

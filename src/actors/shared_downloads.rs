@@ -110,16 +110,14 @@ impl SharedDownloads {
 
     /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that wait
     /// for it have a link, or upstream confirms it to the account of the request, with this length or with the digest.
-    /// What continues a download was confirmed before.
+    /// A download that goes on was confirmed before.
     async fn is_confirmed(&self, request: &GetBlob, length: Option<u64>) -> Result<bool, UpstreamError> {
         if request.granted || request.from > 0 {
             return Ok(true);
         }
         let (origin, digest) = (request.origin.clone(), request.digest);
         let head = self.upstream.request(HeadBlob { group: None, origin, digest }).await?;
-        let same_length = head.length.map(|told| Some(told) == length);
-        let same_digest = head.digest.map(|told| told == digest);
-        Ok(matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true))))
+        Ok(length.is_some_and(|length| head.affirms(&digest, length)))
     }
 
     /// Receives the blob from upstream, for the others as well.

@@ -1,4 +1,4 @@
-//! What is known of a refused request: its reason and sentence, which the routes attach to their responses, its subject
+//! Knowledge of a refused request: its reason and sentence, which the routes attach to their responses, its subject
 //! and its place; and the limits of the lines that [`refusal_log`](super::refusal_log) writes about them.
 
 mod allowance;

@@ -1,10 +1,13 @@
 //! Links of groups to content, and entries of tags, as the index keeps them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
+use crate::domain::manifest::Named;
 
 /// A group's link to some content of an origin: *referenced* by a manifest, or *granted* because upstream served
 /// the content.
@@ -85,7 +88,30 @@ impl Link {
     }
 }
 
+/// Maximum number of referenced links per manifest, because each is a small file. No known image has as many.
+/// Content beyond the maximum is treated as if no manifest referred to it: upstream decides about it.
+pub const MAX_NAMES: usize = 4096;
+
+/// Returns the link to a manifest, and referenced links to the content that it names.
+pub fn links_of(manifest: Digest, link: Link, named: &Named) -> Vec<(Digest, Link)> {
+    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
+    let names = names.map(|named| (named.digest, Link::referenced(named.size)));
+    std::iter::once((manifest, link)).chain(names).collect()
+}
+
 impl TagEntry {
+    /// Returns the time since upstream confirmed the tag; `None` if upstream refuses its repository, and if that time is
+    /// in the future, because the clock was changed.
+    pub fn age(&self) -> Option<Duration> {
+        let age = Duration::try_from(Timestamp::now().duration_since(self.checked_at)).ok();
+        age.filter(|_| !self.denied)
+    }
+
+    /// Returns true if upstream confirmed the tag less than `time` ago, and does not refuse its repository.
+    pub fn is_fresh(&self, time: Duration) -> bool {
+        self.age().is_some_and(|age| age < time)
+    }
+
     /// Returns true if the other entry is newer. Of two entries with the same time, a denial is the newer one.
     pub(in crate::store) fn is_before(&self, other: &Self) -> bool {
         (self.checked_at, self.denied) < (other.checked_at, other.denied)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -118,7 +117,7 @@ impl CachedManifests {
     /// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first,
     /// as where it has refused the repository. As upstream's pull limit is nearly reached, tags are fresh for longer.
     pub(super) fn status_at_once(&self, request: &PullManifest, entry: &TagEntry) -> Option<CacheStatus> {
-        let age = age(entry)?;
+        let age = entry.age()?;
         let mut state = request.freshness.state(age);
         if state != TagState::Fresh {
             state = self.upstream.stretched(&request.origin, request.freshness).state(age);
@@ -284,16 +283,4 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
         // 256 bytes for the entry itself, so that many small manifests are bounded, too.
         manifest.bytes.len() as u64 + 256
     }
-}
-
-/// Returns true if upstream confirmed a tag less than `time` ago, and does not refuse its repository.
-pub(super) fn is_fresh(entry: &TagEntry, time: Duration) -> bool {
-    age(entry).is_some_and(|age| age < time)
-}
-
-/// Returns the time since upstream confirmed a tag; `None` if upstream refuses its repository, and if that time is in
-/// the future, because the clock was changed.
-fn age(entry: &TagEntry) -> Option<Duration> {
-    let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at)).ok();
-    age.filter(|_| !entry.denied)
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::{timeout, timeout_at};
 
 use super::CacheTimes;
-use super::cache::{CachedManifests, Known, is_fresh};
+use super::cache::{CachedManifests, Known};
 use super::coordinator::ManifestCache;
 use super::request::{ConfirmManifest, FetchManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
 use super::response::{Leased, PulledManifest, SharedOutcome};
@@ -102,7 +102,7 @@ impl Pull<'_> {
                 Err(cause)
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
-            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !is_fresh(&entry, self.times.account_grace)) => {
+            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !entry.is_fresh(self.times.account_grace)) => {
                 Err(Cause::AccountGraceOver)
             }
             Err(cause) => {

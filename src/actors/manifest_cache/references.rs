@@ -2,12 +2,8 @@
 
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Named};
-use crate::store::link::Link;
+use crate::store::link::{Link, links_of};
 use crate::store::manifests::Manifest;
-
-/// Maximum number of referenced links per manifest, because each is a small file. No known image has as many.
-/// Content beyond the maximum is treated as if no manifest referred to it: upstream decides about it.
-const MAX_NAMES: usize = 4096;
 
 /// Returns the content that a stored manifest refers to.
 pub(super) fn named(manifest: &Manifest) -> Named {
@@ -16,16 +12,14 @@ pub(super) fn named(manifest: &Manifest) -> Named {
 
 /// Returns the granted link to the manifest itself, and referenced links to the content that it refers to.
 pub(super) fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
-    let itself = (manifest.digest, Link::granted(Some(manifest.bytes.len() as u64)));
-    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
-    let names = names.map(|named| (named.digest, Link::referenced(named.size)));
-    std::iter::once(itself).chain(names).collect()
+    links_of(manifest.digest, Link::granted(Some(manifest.bytes.len() as u64)), named)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::manifest::Descriptor;
+    use crate::store::link::MAX_NAMES;
 
     #[test]
     fn a_manifest_makes_only_so_many_links() {

@@ -160,6 +160,12 @@ impl Fault {
 }
 
 impl Kind {
+    /// Returns the kind of fault for a store that does not respond: the request can be repeated a second later.
+    pub(super) fn of_store(sentence: String) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::Refused { status, reason: "store", heading: NOT_NOW, sentence, wait: Some(1), details: None }
+    }
+
     /// Returns the kind of fault for what the API would refuse in this way.
     pub(super) fn of(error: &ApiError) -> Self {
         let (status, text) = (error.status_code(), error.to_string());
@@ -189,8 +195,7 @@ impl Kind {
 
 impl From<SessionError> for Kind {
     fn from(error: SessionError) -> Self {
-        let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("{error}."));
-        Self::Refused { status, reason: "store", heading: NOT_NOW, sentence, wait: Some(1), details: None }
+        Self::of_store(format!("{error}."))
     }
 }
 

@@ -109,28 +109,9 @@ impl From<NotMade> for Kind {
                 "Nothing was changed: too many forms are being carried out at this moment, of all people or of you. Go \
                  back, and send it again in a few seconds.",
             ),
-            NotMade::TooOld(error) => {
-                let (status, sentence) = (StatusCode::SERVICE_UNAVAILABLE, format!("Nothing was changed: {error}."));
-                return Self::Refused {
-                    status,
-                    reason: "store",
-                    heading: NOT_NOW,
-                    sentence,
-                    wait: Some(1),
-                    details: None,
-                };
-            }
+            NotMade::TooOld(error) => return Self::of_store(format!("Nothing was changed: {error}.")),
             NotMade::NotConfirmed(error) => {
-                let (status, sentence) =
-                    (StatusCode::SERVICE_UNAVAILABLE, format!("{}.", first_upper(&error.to_string())));
-                return Self::Refused {
-                    status,
-                    reason: "store",
-                    heading: NOT_NOW,
-                    sentence,
-                    wait: Some(1),
-                    details: None,
-                };
+                return Self::of_store(format!("{}.", first_upper(&error.to_string())));
             }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,

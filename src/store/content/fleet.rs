@@ -16,11 +16,7 @@ use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
 use crate::store::fleet::{FleetContent, FleetLookUp};
 use crate::store::images::{CachedImage, ImageKey};
-use crate::store::link::{Link, TagEntry};
-use crate::store::manifests::Manifest;
-
-/// Maximum number of links that a manifest makes that was taken over; more would be as many small files.
-const MAX_NAMES: usize = 4096;
+use crate::store::link::{Link, TagEntry, links_of};
 
 impl ContentStore {
     /// Returns the store of a replica: the embedded engine of this machine, and what all replicas share.
@@ -86,18 +82,25 @@ impl ContentStore {
     ) -> Result<Option<u64>, StoreError> {
         let digest = known.digest;
         let mut length = self.run(move |content| content.manifests().length(&digest)).await?;
+        let mut fetched = None;
         if length == 0
             && let (Some(shared), Some(object)) = (self.shared(), &known.object)
-            && let Some(manifest) = shared.manifest(&digest, object).await
         {
-            length = manifest.bytes.len() as u64;
-            self.run(move |content| content.manifests().put(&manifest)).await?;
+            fetched = shared.manifest(&digest, object).await;
+            length = fetched.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
         }
-        let Some(link) = known.link else { return Ok(Some(length)) };
-        let Some(shared) = self.shared().cloned() else { return Ok(None) };
+        let (Some(link), Some(shared)) = (known.link, self.shared().cloned()) else {
+            if let Some(manifest) = fetched {
+                self.run(move |content| content.manifests().put(&manifest)).await?;
+            }
+            return Ok(Some(length));
+        };
         let (group_origin, reference, known) = (origin.clone(), reference.clone(), known.clone());
         self.run(move |content| {
-            let manifest = if length > 0 { content.manifests().read(&digest)? } else { None };
+            let manifest = match fetched {
+                None if length > 0 => content.manifests().read(&digest)?,
+                fetched => fetched,
+            };
             let is_pulled = known.pulled == Some(digest);
             let pulled = match (&reference, known.tag) {
                 (Reference::Tag(tag), Some(entry)) if is_pulled => Pulled::Tag(tag.clone(), entry),
@@ -106,7 +109,9 @@ impl ContentStore {
                 }
                 _ => Pulled::Blob,
             };
-            let links = links(digest, link, manifest.as_ref());
+            let named =
+                manifest.as_ref().and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
+            let links = links_of(digest, link, &named.unwrap_or_default());
             if shared.removals() != seen {
                 return Ok(None);
             }
@@ -238,18 +243,5 @@ fn share_again(shared: &FleetContent, group: GroupId, origin: &Origin, reference
 
 /// Returns true if nothing is missing to serve a manifest: the link, the manifest, and a tag that is fresh.
 fn is_whole(found: &LookUp, fresh_for: Duration) -> bool {
-    let is_fresh = |tag: TagEntry| {
-        let age = Duration::try_from(Timestamp::now().duration_since(tag.checked_at));
-        !tag.denied && age.is_ok_and(|age| age < fresh_for)
-    };
-    found.link.is_some_and(Link::is_granted) && found.length > 0 && found.tag.is_none_or(is_fresh)
-}
-
-/// Returns the link to content, and references to what it names.
-fn links(digest: Digest, link: Link, manifest: Option<&Manifest>) -> Vec<(Digest, Link)> {
-    let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
-    let named = named.unwrap_or_default();
-    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
-    let names = names.map(|named| (named.digest, Link::referenced(named.size)));
-    std::iter::once((digest, link)).chain(names).collect()
+    found.link.is_some_and(Link::is_granted) && found.length > 0 && found.tag.is_none_or(|tag| tag.is_fresh(fresh_for))
 }

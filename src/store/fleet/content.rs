@@ -264,7 +264,7 @@ impl FleetContent {
     /// Lets pulls do without the bucket for a time.
     fn failed(&self, digest: &Digest, error: &StoreError) {
         tracing::debug!(%digest, %error, "an object cannot be read");
-        self.bucket_pause.begin();
+        self.note_interrupted();
     }
 
     /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted. `is_image`:
@@ -329,21 +329,12 @@ impl FleetContent {
         content_events::after(self.index.database(), self.index.replica(), known).await
     }
 
-    /// Returns the id of the database.
+    /// Returns the id of the database, and the last event.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn fleet(&self) -> Result<String, StoreError> {
-        Ok(self.events_after(&Mark::default()).await?.fleet)
-    }
-
-    /// Returns the last event.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn newest_event(&self) -> Result<Mark, StoreError> {
+    pub async fn newest_event(&self) -> Result<(String, Mark), StoreError> {
         content_events::newest(self.index.database()).await
     }
 
@@ -352,11 +343,7 @@ impl FleetContent {
     /// # Errors
     ///
     /// Fails if the database cannot be reached.
-    pub async fn images_after(
-        &self,
-        after: ImagePlace,
-        limit: i64,
-    ) -> Result<Vec<(ImagePlace, ImageKey, Digest)>, StoreError> {
+    pub async fn images_after(&self, after: ImagePlace, limit: i64) -> Result<Vec<(ImagePlace, ImageKey)>, StoreError> {
         self.index.images_after(after, limit).await
     }
 

@@ -176,17 +176,17 @@ pub(super) async fn after(database: &Database, replica: ReplicaId, known: &Mark)
     Ok(ContentEvents { fleet, last, has_more, events: Some(events).filter(|_| is_complete) })
 }
 
-/// Returns the last event, from which a replica with an empty index goes on.
+/// Returns the id of the database and the last event, from which a replica with an empty index goes on.
 ///
 /// # Errors
 ///
 /// Fails if the database cannot be reached.
-pub(super) async fn newest(database: &Database) -> Result<Mark, StoreError> {
-    const NEWEST: &str = "SELECT head.number, event.id FROM content_head AS head \
+pub(super) async fn newest(database: &Database) -> Result<(String, Mark), StoreError> {
+    const NEWEST: &str = "SELECT head.id, head.number, event.id FROM content_head AS head \
         LEFT JOIN content_event AS event ON event.number = head.number";
     let read = work(|client| Box::pin(async move { client.query_typed_one(NEWEST, &[]).await }));
     let row = database.run(read).await?;
-    Ok(Mark { number: row.get(0), id: row.get::<_, Option<String>>(1).unwrap_or_default() })
+    Ok((row.get(0), Mark { number: row.get(1), id: row.get::<_, Option<String>>(2).unwrap_or_default() }))
 }
 
 /// Removes events that are so old that no replica needs them.

@@ -204,8 +204,8 @@ impl FleetIndex {
         &self,
         after: ImagePlace,
         limit: i64,
-    ) -> Result<Vec<(ImagePlace, ImageKey, Digest)>, StoreError> {
-        const IMAGES: &str = "SELECT image.group_id, image.origin, image.reference, origin.origin, image.digest \
+    ) -> Result<Vec<(ImagePlace, ImageKey)>, StoreError> {
+        const IMAGES: &str = "SELECT image.group_id, image.origin, image.reference, origin.origin \
             FROM image JOIN origin ON image.origin = origin.id \
             WHERE (image.group_id, image.origin, image.reference) > ($1, $2, $3) \
             ORDER BY image.group_id, image.origin, image.reference LIMIT $4";
@@ -225,7 +225,7 @@ impl FleetIndex {
                 origin: serde_json::from_str(row.get(3))?,
                 reference: place.reference.parse().map_err(damaged)?,
             };
-            Ok((place, key, digest_of(row.get(4))?))
+            Ok((place, key))
         };
         self.database.run(read).await?.iter().map(image).collect()
     }

@@ -147,8 +147,9 @@ impl FleetContent {
     /// # Errors
     ///
     /// Fails if an engine cannot be reached. The next run goes on.
-    pub async fn delete_nameless(&self, fleet: &str) -> Result<u64, StoreError> {
-        if !self.bucket.belongs_to(fleet).await? {
+    pub async fn delete_nameless(&self) -> Result<u64, StoreError> {
+        let (fleet, _) = self.newest_event().await?;
+        if !self.bucket.belongs_to(&fleet).await? {
             tracing::warn!(
                 "the objects in the bucket belong to another fleet, or to the one of before a new database: those without a \
                  name are not deleted"

@@ -77,7 +77,7 @@ struct CrateMap(BTreeMap<Module, Contents>);
 
 #[derive(Default)]
 struct Contents {
-    /// What `use` declarations bring into scope: the name here, and the path.
+    /// Names that `use` declarations bring into scope, each with its path.
     names: Vec<(String, Vec<String>)>,
     /// All paths, those of `use` declarations too, with their lines.
     paths: Vec<(Vec<String>, usize)>,

@@ -8,7 +8,6 @@ use crate::actors::blob_cache::error::BlobError;
 use crate::actors::blob_cache::request::OpenBlob;
 use crate::actors::blob_cache::upstream::BlobKey;
 use crate::actors::upstream_fetcher::Urgency;
-use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::telemetry::TraceParent;
 use crate::upstream::{ContentHead, UpstreamError};
@@ -24,7 +23,7 @@ impl BlobCacheHandle {
     pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64, since: Instant) -> Result<(), BlobError> {
         let key = wanted.key();
         let head = self.head_upstream(wanted.group, key.clone(), since, LINKING_TIME).await?;
-        if !affirms(&head, &key.digest, length) {
+        if !head.affirms(&key.digest, length) {
             // The stored file may be damaged instead.
             if let Some(verifier) = self.verifier.get() {
                 verifier.suspect(&wanted.digest);
@@ -41,7 +40,7 @@ impl BlobCacheHandle {
         let content = self.shared.upstream.request(key.range(0..1, Urgency::Awaited)).await?;
         let head = content.map(|content| content.head).unwrap_or_default();
         match head.length {
-            _ if affirms(&head, &key.digest, length) => Ok(()),
+            _ if head.affirms(&key.digest, length) => Ok(()),
             Some(told) => Err(BlobError::WrongLength { expected: length, told }),
             None => {
                 Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
@@ -62,12 +61,4 @@ impl BlobCacheHandle {
         let confirm = ConfirmBlob { group, key, since, max_age, trace: TraceParent::present() };
         Ok(self.cache.send(confirm).await.map_err(|_| BlobError::Interrupted)??)
     }
-}
-
-/// Returns true if the response confirms the blob with this digest and length: it names at least one, and none
-/// differs. A digest alone is enough, and so is a length alone.
-fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
-    let same_length = head.length.map(|told| told == length);
-    let same_digest = head.digest.map(|told| told == *digest);
-    matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
 }
