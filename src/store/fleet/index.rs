@@ -106,10 +106,14 @@ const ADD_TAGS: &str = "INSERT INTO tag (origin, tag, digest, checked_at) \
     FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::float8[]) AS new (origin, tag, digest, age) \
     ON CONFLICT (origin, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at, denied = false \
     WHERE tag.checked_at <= excluded.checked_at AND (tag.denied_at IS NULL OR excluded.checked_at > tag.denied_at)";
+/// Follows [`ADD_TAGS`]. A replica adds what it has again after its start, also what has moved since then: an image
+/// moves only to what its tag stands for.
 const ADD_IMAGES: &str = "INSERT INTO image (group_id, origin, reference, digest) \
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) \
     ON CONFLICT (group_id, origin, reference) DO UPDATE SET digest = excluded.digest, pulled_at = now() \
-    WHERE image.digest <> excluded.digest RETURNING group_id, origin, reference";
+    WHERE image.digest <> excluded.digest AND EXISTS (SELECT FROM tag \
+        WHERE tag.origin = excluded.origin AND tag.tag = excluded.reference AND tag.digest = excluded.digest) \
+    RETURNING group_id, origin, reference";
 
 impl FleetIndex {
     /// Returns the index in this database, as this replica reads and changes it.

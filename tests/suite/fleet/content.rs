@@ -264,6 +264,26 @@ async fn a_tag_that_has_moved_for_one_replica_has_moved_for_all() {
 }
 
 #[actix_rt::test]
+async fn a_replica_that_serves_what_a_tag_was_before_does_not_move_it_back() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.pull(1).await;
+    scene.fleet.replicas[1].service.stop();
+    let moved = Image::single(&[Layer::random(1_000, 6)]);
+    scene.fleet.hub.push_image("library/app", "1", &moved);
+    let refreshed = scene.fleet.service(0).api("POST", "/groups/team/dependency_proxy/refresh/app:1", json!({})).await;
+    assert!(refreshed.status < 300, "{}", refreshed.text());
+    scene.fleet.replicas[1].service.restart();
+    // Its own index still has the earlier image, which it adds to that of the fleet when it is pulled.
+    let client = scene.client(1).await;
+    client.manifest("team", "app", "1").await;
+    eventually("the replica has followed", async || client.manifest("team", "app", "1").await.body == *moved.bytes())
+        .await;
+    let image = scene.fleet.database.query("SELECT encode(digest, 'hex') FROM image WHERE reference = '1'");
+    assert_eq!(format!("sha256:{}", image.trim()), moved.digest());
+}
+
+#[actix_rt::test]
 async fn what_was_removed_while_a_replica_was_away_does_not_come_back_with_it() {
     let mut scene = Scene::of(2).await;
     scene.pull(0).await;
