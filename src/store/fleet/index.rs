@@ -1,14 +1,16 @@
 //! The index of a fleet: what upstream has served to groups, what tags stand for, and which object has which content.
 //! A replica reads it where its own index lacks something, and adds to it what its own index gets.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(super) mod additions;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row, Transaction};
 
+use self::additions::{Additions, add};
 use super::content_events::{self, ContentEvent};
 use super::database::{Database, IDLE_TIMEOUT, Value, transaction_limits, work};
 use crate::domain::digest::Digest;
@@ -63,21 +65,6 @@ pub struct ImagePlace {
     reference: String,
 }
 
-/// Additions to the index in one transaction. An addition that is made twice counts once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Additions {
-    /// Granted links, with the length of their content.
-    pub(super) links: BTreeMap<(Digest, GroupId, String), Option<u64>>,
-    /// Tags that upstream has confirmed.
-    pub(super) tags: BTreeMap<(String, Tag), TagEntry>,
-    /// Images that groups have pulled.
-    pub(super) images: BTreeMap<(GroupId, String, String), Digest>,
-    /// Contents that manifests name: what goes with an image is known before its manifest is in the bucket.
-    pub(super) names: BTreeSet<(Digest, Digest)>,
-    /// The last event that this replica had carried out before the first of them was granted.
-    pub(super) seen: i64,
-}
-
 /// Maximum time for a lookup. After it upstream is asked, as if nothing were known.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -94,27 +81,6 @@ const BY_DIGEST: &str = "SELECT $3::bytea, NULL::bigint, false, link.digest IS N
     LEFT JOIN link ON link.digest = $3 AND link.group_id = $1 AND link.origin = origin.id \
     LEFT JOIN image ON image.group_id = $1 AND image.origin = origin.id AND image.reference = $4 \
     LEFT JOIN object ON object.digest = $3 AND object.doomed_at IS NULL";
-const ADD_ORIGINS: &str = "INSERT INTO origin (origin) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING";
-const ORIGINS: &str = "SELECT origin, id FROM origin WHERE origin = ANY($1)";
-const ADD_LINKS: &str = "INSERT INTO link (digest, group_id, origin, size) \
-    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[]) \
-    ON CONFLICT (digest, group_id, origin) DO UPDATE SET size = excluded.size WHERE link.size IS NULL AND excluded.size IS NOT NULL";
-const ADD_NAMES: &str =
-    "INSERT INTO name (manifest, named) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING";
-const ADD_TAGS: &str = "INSERT INTO tag (origin, tag, digest, checked_at) \
-    SELECT origin, tag, digest, now() - make_interval(secs => age) \
-    FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::float8[]) AS new (origin, tag, digest, age) \
-    ON CONFLICT (origin, tag) DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at, denied = false \
-    WHERE tag.checked_at <= excluded.checked_at AND (tag.denied_at IS NULL OR excluded.checked_at > tag.denied_at)";
-/// Follows [`ADD_TAGS`]. A replica adds what it has again after its start, also what has moved since then: an image
-/// moves only to what its tag stands for.
-const ADD_IMAGES: &str = "INSERT INTO image (group_id, origin, reference, digest) \
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) \
-    ON CONFLICT (group_id, origin, reference) DO UPDATE SET digest = excluded.digest, pulled_at = now() \
-    WHERE image.digest <> excluded.digest AND EXISTS (SELECT FROM tag \
-        WHERE tag.origin = excluded.origin AND tag.tag = excluded.reference AND tag.digest = excluded.digest) \
-    RETURNING group_id, origin, reference";
-
 impl FleetIndex {
     /// Returns the index in this database, as this replica reads and changes it.
     pub(super) fn new(database: Database, replica: ReplicaId) -> Self {
@@ -260,135 +226,6 @@ impl FleetIndex {
     }
 }
 
-impl Additions {
-    /// Adds others, which are later.
-    pub(super) fn extend(&mut self, later: Self) {
-        self.seen = if self.is_empty() { later.seen } else { self.seen.min(later.seen) };
-        self.links.extend(later.links);
-        self.tags.extend(later.tags);
-        self.images.extend(later.images);
-        self.names.extend(later.names);
-    }
-
-    /// Leaves out what other replicas have removed since it was granted: it must not come back.
-    fn without(mut self, events: Vec<ContentEvent>) -> Self {
-        for event in events {
-            match event {
-                ContentEvent::Removed { group, origin, references } => {
-                    let Ok(origin) = text_of(&origin) else { continue };
-                    let names: Vec<String> = references.iter().map(Reference::to_string).collect();
-                    // It is unknown which of the links are those of the removed images.
-                    self.links.retain(|(_, of, from), _| *of != group || *from != origin);
-                    self.images.retain(|(of, from, name), _| *of != group || *from != origin || !names.contains(name));
-                }
-                ContentEvent::Purged(group) => {
-                    self.links.retain(|(_, of, _), _| *of != group);
-                    self.images.retain(|(of, ..), _| *of != group);
-                }
-                ContentEvent::Gone { origin, tag } => {
-                    let Ok(origin) = text_of(&origin) else { continue };
-                    self.images.retain(|(_, from, name), _| *from != origin || *name != tag.as_str());
-                    self.tags.remove(&(origin, tag));
-                }
-                ContentEvent::Image(_) | ContentEvent::Denied { .. } | ContentEvent::Pinned { .. } => {}
-            }
-        }
-        self
-    }
-
-    /// Returns true if there is nothing to add.
-    pub(super) fn is_empty(&self) -> bool {
-        self.links.is_empty() && self.tags.is_empty() && self.images.is_empty()
-    }
-}
-
-async fn add(client: &mut Client, replica: ReplicaId, additions: Additions) -> Result<(), tokio_postgres::Error> {
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
-    content_events::take_turn(&transaction).await?;
-    let removed = content_events::of_others_after(&transaction, replica, additions.seen).await?;
-    let additions = additions.without(removed);
-    let ids = origin_ids(&transaction, &additions).await?;
-    let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();
-    let links = &additions.links;
-    let digests: Vec<_> = links.keys().map(|(digest, ..)| &digest.as_bytes()[..]).collect();
-    let groups: Vec<_> = links.keys().map(|(_, group, _)| id_of(*group)).collect();
-    let origins: Vec<_> = links.keys().map(|(.., origin)| id(origin)).collect();
-    let sizes: Vec<_> = links.values().map(|size| size.map(u64::cast_signed)).collect();
-    let values: [Value<'_>; 4] = [
-        (&digests, Type::BYTEA_ARRAY),
-        (&groups, Type::INT8_ARRAY),
-        (&origins, Type::INT8_ARRAY),
-        (&sizes, Type::INT8_ARRAY),
-    ];
-    transaction.execute_typed(ADD_LINKS, &values).await?;
-    let tags = &additions.tags;
-    let origins: Vec<_> = tags.keys().map(|(origin, _)| id(origin)).collect();
-    let names: Vec<_> = tags.keys().map(|(_, tag)| tag.as_str()).collect();
-    let digests: Vec<_> = tags.values().map(|entry| &entry.digest.as_bytes()[..]).collect();
-    let ages: Vec<_> = tags.values().map(|entry| age(entry.checked_at)).collect();
-    let values: [Value<'_>; 4] = [
-        (&origins, Type::INT8_ARRAY),
-        (&names, Type::TEXT_ARRAY),
-        (&digests, Type::BYTEA_ARRAY),
-        (&ages, Type::FLOAT8_ARRAY),
-    ];
-    transaction.execute_typed(ADD_TAGS, &values).await?;
-    let (manifests, named): (Vec<_>, Vec<_>) =
-        additions.names.iter().map(|(manifest, named)| (&manifest.as_bytes()[..], &named.as_bytes()[..])).unzip();
-    let values: [Value<'_>; 2] = [(&manifests, Type::BYTEA_ARRAY), (&named, Type::BYTEA_ARRAY)];
-    transaction.execute_typed(ADD_NAMES, &values).await?;
-    let events = add_images(&transaction, &additions, &id).await?;
-    content_events::insert(&transaction, replica, &events).await?;
-    transaction.commit().await
-}
-
-/// Adds the images. Returns the events of those that are new or have moved.
-async fn add_images(
-    transaction: &Transaction<'_>,
-    additions: &Additions,
-    id: &(impl Fn(&String) -> i64 + Sync),
-) -> Result<Vec<String>, tokio_postgres::Error> {
-    let images = &additions.images;
-    let groups: Vec<_> = images.keys().map(|(group, ..)| id_of(*group)).collect();
-    let origins: Vec<_> = images.keys().map(|(_, origin, _)| id(origin)).collect();
-    let references: Vec<_> = images.keys().map(|(.., reference)| reference.as_str()).collect();
-    let digests: Vec<_> = images.values().map(|digest| &digest.as_bytes()[..]).collect();
-    let values: [Value<'_>; 4] = [
-        (&groups, Type::INT8_ARRAY),
-        (&origins, Type::INT8_ARRAY),
-        (&references, Type::TEXT_ARRAY),
-        (&digests, Type::BYTEA_ARRAY),
-    ];
-    let changed = transaction.query_typed(ADD_IMAGES, &values).await?;
-    let is_changed = |(group, origin, reference): &(GroupId, String, String)| {
-        let key = (id_of(*group), id(origin), reference.as_str());
-        changed.iter().any(|row| (row.get(0), row.get(1), row.get::<_, &str>(2)) == key)
-    };
-    let changed = images.keys().filter(|key| is_changed(key)).filter_map(|(group, origin, reference)| {
-        let (origin, reference) = (serde_json::from_str(origin).ok()?, reference.parse().ok()?);
-        Some(ContentEvent::Image(ImageKey { group: *group, origin, reference }))
-    });
-    Ok(content_events::texts(changed).unwrap_or_default())
-}
-
-/// Adds the origins, and returns their ids.
-async fn origin_ids(
-    transaction: &Transaction<'_>,
-    additions: &Additions,
-) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
-    let of_links = additions.links.keys().map(|(.., origin)| origin);
-    let of_tags = additions.tags.keys().map(|(origin, _)| origin);
-    let of_images = additions.images.keys().map(|(_, origin, _)| origin);
-    let mut origins: Vec<&str> = of_links.chain(of_tags).chain(of_images).map(String::as_str).collect();
-    // In one order, so that two replicas do not wait for each other.
-    origins.sort_unstable();
-    origins.dedup();
-    transaction.execute_typed(ADD_ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
-    let rows = transaction.query_typed(ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
 /// Returns an origin as the database has it.
 pub(super) fn text_of(origin: &Origin) -> Result<String, StoreError> {
     Ok(serde_json::to_string(origin)?)
@@ -403,11 +240,6 @@ pub(super) fn id_of(group: GroupId) -> i64 {
 pub(super) fn digest_of(bytes: &[u8]) -> Result<Digest, StoreError> {
     let bytes = bytes.try_into().map_err(|_| StoreError::Damaged("a digest has another length".to_owned()))?;
     Ok(Digest::from_bytes(bytes))
-}
-
-/// Returns the time since then in seconds.
-fn age(then: Timestamp) -> f64 {
-    Timestamp::now().duration_since(then).as_secs_f64().max(0.0)
 }
 
 fn look_up_of(row: &Row) -> Result<FleetLookUp, StoreError> {

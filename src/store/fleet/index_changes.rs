@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::index::{Additions, FleetIndex, text_of};
+use super::index::additions::Additions;
+use super::index::{FleetIndex, text_of};
 use super::run_on;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
@@ -151,10 +152,10 @@ fn additions(grant: &Grant, is_image: bool, seen: i64) -> Result<Additions, Stor
     match &grant.pulled {
         Pulled::Tag(tag, entry) => {
             additions.tags.insert((origin.clone(), tag.clone()), *entry);
-            additions.images.insert((group, origin, tag.to_string()), entry.digest);
+            additions.images.insert((group, origin, tag.to_string()), *entry);
         }
         Pulled::Digest(entry) if is_image => {
-            additions.images.insert((group, origin, entry.digest.to_string()), entry.digest);
+            additions.images.insert((group, origin, entry.digest.to_string()), *entry);
         }
         Pulled::Digest(_) | Pulled::Blob => {}
     }
