@@ -9,13 +9,14 @@
 //! | [`fleet`] | what a replica needs of the engines that it shares with others |
 //! | [`reload`] | settings that can change without a restart |
 //! | [`process`], [`signals`] | the process and its actix system; signals to stop and to reload |
-//! | [`mod@check`], [`upstream_check`] | checks of the settings, and of the connection to a registry, for [`cli`](crate::cli) |
+//! | [`mod@check`], [`engine_check`], [`upstream_check`] | checks of the settings, of the engines of a fleet, and of the connection to a registry, for [`cli`](crate::cli) |
 //! | [`error`] | errors that keep the service from starting |
 
 mod bootstrap;
 mod capacity;
 mod check;
 mod components;
+mod engine_check;
 mod error;
 mod fleet;
 mod net;
@@ -33,6 +34,7 @@ use actix_web::web::Data;
 
 pub use bootstrap::FirstStart;
 pub use check::check;
+pub use engine_check::check_engines;
 pub use error::{StartError, TlsError};
 pub use process::{raise_open_files, run};
 pub use reload::Reloadable;

@@ -50,6 +50,7 @@ use crate::settings::Settings;
 use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
+use crate::store::fleet::FollowedContent;
 use crate::store::spool::Spool;
 
 /// The handles of all actors, which are running.
@@ -112,9 +113,6 @@ struct Caches {
     reads: Reads,
     evictor: Evictor,
 }
-
-/// File in the cache folder with the last event of cached content that was carried out here.
-const FOLLOWED_FILE: &str = "fleet-content";
 
 impl Handles {
     /// Starts the actors over these stores, each kind on a thread of its own.
@@ -179,7 +177,7 @@ impl Handles {
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
         if fleet.is_some() {
             let (content, manifests) = following;
-            let file = settings.storage.cache_dir.join(FOLLOWED_FILE);
+            let file = settings.storage.cache_dir.join(FollowedContent::FILE);
             let keeper = FleetKeeper {
                 policy: policy.clone(),
                 content: content.clone(),

@@ -3,7 +3,8 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`database`] | connections to PostgreSQL, and the schema |
+//! | [`database`] | connections to PostgreSQL |
+//! | [`schema`] | the schema of the database, and its upgrades |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`], [`event_queries`] | audit events in the database |
 //! | [`last_uses`] | times of last use in the database |
@@ -18,6 +19,8 @@
 //! | [`objects`], [`bucket`] | which content is in the object store, and the objects |
 //! | [`keeping`], [`jobs`] | the care of the object store, by one replica at a time |
 //! | [`uploads`] | uploads of stored content |
+//! | [`moving`], [`moving_rows`], [`moving_content`] | identities and content of a store of another kind, which become those of a fleet |
+//! | [`saving`] | all identities at one time, for a backup |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
@@ -39,11 +42,16 @@ mod index_changes;
 mod jobs;
 mod keeping;
 mod last_uses;
+mod moving;
+mod moving_content;
+mod moving_rows;
 mod objects;
 mod options;
 mod removal;
 mod replicas;
 mod revalidation;
+mod saving;
+mod schema;
 mod uploads;
 
 pub use self::bucket::{Bucket, ObjectBytes};
@@ -57,6 +65,8 @@ pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Mi
 pub use self::index::{FleetLookUp, ImagePlace, StoredObject};
 pub use self::jobs::Lease;
 pub use self::keeping::Kept;
+pub use self::moving::{FoundState, MovedIn, Moving};
+pub use self::moving_content::{ContentToMove, MissingContent};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
 

@@ -55,7 +55,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Time after which content is looked at again that another replica uploads.
 const AGAIN: Duration = Duration::from_secs(3);
 /// Number of digests that are compared with the table at once.
-const COMPARED_AT_ONCE: usize = 500;
+pub(super) const COMPARED_AT_ONCE: usize = 500;
 
 impl Uploads {
     /// Starts the workers, and a comparison of what this machine has with what the object store has.
@@ -170,6 +170,23 @@ impl Uploader {
         let uploaded = self.put(digest, content).await;
         self.claims.release(&key, epoch).await.ok();
         uploaded
+    }
+
+    /// Uploads content, whoever else does so. Content that is gone is left out.
+    pub(super) async fn upload_unclaimed(&self, digest: &Digest) -> Result<(), StoreError> {
+        match self.open(digest).await? {
+            Some(content) => self.put(digest, content).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the length of stored content in bytes; 0 if it is gone.
+    pub(super) async fn length(&self, digest: &Digest) -> Result<u64, StoreError> {
+        Ok(match self.open(digest).await? {
+            Some(LocalContent::Blob(_, length)) => length,
+            Some(LocalContent::Manifest { bytes, .. }) => bytes.len() as u64,
+            None => 0,
+        })
     }
 
     /// Uploads content, and names the object once it is whole.
