@@ -28,9 +28,11 @@ mod upstream_check;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
+use futures::future::join;
 
 pub use bootstrap::FirstStart;
 pub use check::check;
@@ -52,11 +54,13 @@ use crate::actors::janitor::JanitorHandle;
 use crate::auth::fleet_secret::Purpose;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::sealing::SealingKeys;
+use crate::domain::deadlines;
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
 use crate::http::{Console, Refusals, ReplicaState};
 use crate::settings::Settings;
 use crate::store::data_dir::{DataDir, loose_mode};
+use crate::store::fleet::FleetContent;
 use crate::telemetry::Metrics;
 
 /// A server that accepts connections.
@@ -73,6 +77,10 @@ pub struct RunningServer {
     follower: Option<FollowerHandle>,
     /// Serves the other replicas.
     replicas: Option<ServerHandle>,
+    /// Content that replicas share, which has something to hand over at the stop.
+    content: Option<Arc<FleetContent>>,
+    /// Time that the stop has for responses under way.
+    shutdown_timeout: Duration,
     stopping: Arc<AtomicBool>,
     tidying: JanitorHandle,
     refusals: Refusals,
@@ -113,7 +121,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let keys = account_keys(&data, &settings, fleet.as_ref())?;
     let handles = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
     let follower = handles.shared.as_ref().map(|shared| shared.follower.clone());
-    let is_shared = fleet.is_some();
+    let content = handles.shared.as_ref().and_then(|shared| shared.content.shared().cloned());
+    let (is_shared, shutdown_timeout) = (fleet.is_some(), settings.server.shutdown_timeout);
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
@@ -134,6 +143,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         metrics,
         follower,
         replicas,
+        content,
+        shutdown_timeout,
         stopping,
         tidying,
         refusals,
@@ -161,18 +172,31 @@ impl RunningServer {
             }
         }
         tracing::info!("stopping: running transfers may finish");
+        let began = Instant::now();
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.stop().await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
-        if let Some(follower) = self.follower {
-            follower.leave().await;
-        }
-        if let Some(replicas) = self.replicas {
-            replicas.stop(false).await;
-        }
+        let leave = async {
+            if let Some(follower) = self.follower {
+                follower.leave().await;
+            }
+            // Others that receive something from here go on by themselves at once: nobody waits for this replica now.
+            if let Some(replicas) = self.replicas {
+                replicas.stop(false).await;
+            }
+        };
+        let hand_over = async {
+            if let Some(content) = self.content {
+                // What the steps before have not used of their time, and that of the leave.
+                let limit = self.shutdown_timeout + deadlines::COMMIT + deadlines::CLOSE;
+                let limit = limit.saturating_sub(began.elapsed()) + deadlines::LEAVE;
+                content.hand_over(limit, deadlines::LEAVE).await;
+            }
+        };
+        join(leave, hand_over).await;
         reporting.abort();
         self.refusals.report(true);
     }
@@ -212,7 +236,7 @@ fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> R
 fn serve_replicas(handles: &Handles, fleet: Fleet) -> Result<ServerHandle, StartError> {
     let replica = fleet.registration.id();
     let shared = handles.shared.clone().ok_or_else(|| StartError::Replicas("they were not started".to_owned()))?;
-    let SharedParts { follower, downloads, manifests } = shared;
+    let SharedParts { follower, downloads, manifests, .. } = shared;
     let blobs = handles.blobs.clone();
     let state = ReplicaState { follower, signing: fleet.signing, replica, blobs, downloads, manifests };
     listeners::serve_replicas(fleet.port, Data::new(state))

@@ -88,6 +88,8 @@ pub(super) struct SharedParts {
     pub(super) downloads: SharedDownloads,
     /// The requests for manifests that replicas share.
     pub(super) manifests: SharedManifests,
+    /// The cached content.
+    pub(super) content: ContentStore,
 }
 
 impl SharedParts {
@@ -101,6 +103,7 @@ impl SharedParts {
             follower: FollowerHandle::start(fleet.follower(policy.clone()), arbiter),
             downloads: fleet.downloads(upstream.clone(), content.clone())?,
             manifests: fleet.manifests(content.clone())?,
+            content: content.clone(),
         })
     }
 }

@@ -7,6 +7,7 @@ mod engines;
 mod front;
 mod identities;
 mod kills;
+mod leaving;
 mod moving;
 mod outages;
 mod schema;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::join3;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 use url::Url;
 
 use super::bucket::{Bucket, ObjectBytes};
@@ -244,6 +246,21 @@ impl FleetContent {
     /// Uploads stored content in the background.
     pub(in crate::store) fn upload(&self, digest: Digest) {
         self.uploads.add(digest);
+    }
+
+    /// Hands over what this replica has and the others do not, at its stop: the changes of the index, the uploads, and
+    /// the care of the object store. Waits for at most this time, and for an engine that does not respond for at most the
+    /// time of `patience`.
+    pub async fn hand_over(&self, limit: Duration, patience: Duration) {
+        let released = timeout(patience, jobs::release(self.index.database(), self.index.replica()));
+        let flushed = timeout(limit.min(patience), self.changes.flush());
+        let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("the last links and tags are not shared: other replicas ask upstream for them");
+        }
+        if left > 0 {
+            tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");
+        }
     }
 
     /// Removes images of a group, for all replicas.
