@@ -125,6 +125,12 @@ impl FleetIdentities {
         Self { database, replica, instance, bound, uses_read: Arc::default() }
     }
 
+    /// Returns the identities in this database, as no replica sees them: for commands.
+    pub fn of_nobody(database: Database, bound: Bound) -> Self {
+        let (replica, instance) = (ReplicaId::from_random(random::bytes()), hex::encode(random::bytes::<16>()));
+        Self::new(database, (replica, instance), bound)
+    }
+
     /// Returns the database.
     pub(in crate::store) fn database(&self) -> &Database {
         &self.database
