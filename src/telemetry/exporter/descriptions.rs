@@ -25,11 +25,49 @@ fn describe_fleet() {
     describe_counter!(
         "dependency_proxy_fleet_downloads_total",
         "Downloads of blobs, by role: led (received from upstream, for other replicas as well), followed (received from \
-         another replica), or alone"
+         another replica), bucket (received from the object store), or alone"
     );
+    describe_shared_content();
     describe_counter!(
         "dependency_proxy_fleet_versions_went_back_total",
         "Times that the database had an older state than before, as after a restore"
+    );
+}
+
+/// Describes the metrics of cached content that replicas share.
+fn describe_shared_content() {
+    describe_counter!(
+        "dependency_proxy_fleet_lookups_total",
+        "Lookups of content that this replica lacks in the index of the fleet, by result: found, unknown or failed"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_lost_changes_total",
+        "Changes of cached content that other replicas do not learn of, because too many waited for the database"
+    );
+    describe_gauge!(
+        "dependency_proxy_fleet_waiting_uploads",
+        "Stored contents that wait for their upload to the bucket"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_uploads_total",
+        "Uploads to the bucket, by outcome: done, repeated or failed"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_uploaded_bytes_total",
+        "Bytes that this replica has uploaded to the bucket"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_wrong_objects_total",
+        "Objects in the bucket whose content did not have its digest, and which are not used any more"
+    );
+    describe_counter!(
+        "dependency_proxy_fleet_redirects_total",
+        "Requests for blobs that were redirected to the bucket"
+    );
+    describe_gauge!("dependency_proxy_fleet_keeps", "1 while this replica looks after the bucket for all");
+    describe_gauge!(
+        "dependency_proxy_fleet_bucket_bytes",
+        "Bytes of content in the bucket, as the replica that looks after it has last seen them"
     );
 }
 

@@ -15,8 +15,8 @@ use crate::service::{Client, Config, Service, eventually};
 
 const DROPPED: &str = "dependency_proxy_log_lines_dropped_total";
 /// Number of pulls: more lines than the pipe and the buffer can hold.
-const PULLS: usize = 1000;
-const CONCURRENT_PULLS: usize = 25;
+const PULLS: usize = 3000;
+const CONCURRENT_PULLS: usize = 30;
 
 /// A service with an image in its cache, whose log is a pipe.
 struct Piped {
@@ -31,7 +31,7 @@ impl Piped {
     async fn start() -> Self {
         let hub = FakeRegistry::start();
         hub.push_image("library/app", "1", &Image::single(&[Layer::random(1000, 1)]));
-        let config = Config::docker_hub(&hub).variable("DEPENDENCY_PROXY__LOG__MAX_WAITING_BYTES", "50000");
+        let config = Config::docker_hub(&hub).variable("DEPENDENCY_PROXY__LOG__MAX_WAITING_BYTES", "200000");
         let mut service = config.start();
         let token = service.deploy_token(&service.group("team").await, "ci").await;
         service.stop();
