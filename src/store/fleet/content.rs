@@ -325,7 +325,7 @@ impl FleetContent {
     /// the care of the object store. Waits for at most this time, and for an engine that does not respond for at most the
     /// time of `patience`.
     pub async fn hand_over(&self, limit: Duration, patience: Duration) {
-        let released = timeout(patience, jobs::release(self.index.database(), self.index.replica()));
+        let released = timeout(patience, self.release_keeping());
         let flushed = timeout(limit.min(patience), self.changes.flush());
         let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
         if !matches!(flushed, Ok(Ok(()))) {

@@ -73,6 +73,7 @@ impl Database {
     /// Fails if the database cannot be reached, the certificates cannot be read, or the schema cannot be upgraded.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, StoreError> {
         let database = Self::with_pools(options)?;
+        database.try_connection().await?;
         database.migrate().await?;
         Ok(database)
     }

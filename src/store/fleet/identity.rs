@@ -25,6 +25,7 @@ use self::changes::{complete, signed, unsigned};
 pub use self::turn::FleetTurn;
 use super::database::{Database, work};
 use super::replicas::{Replica, duration, replica_of};
+use crate::auth::random;
 use crate::domain::directory::{Version, Write};
 use crate::domain::fleet::State;
 use crate::domain::fleet::validity::Bound;

@@ -48,23 +48,25 @@ impl FleetContent {
     }
 }
 
-/// Ends the jobs of this replica, so that another one takes them at once.
-///
-/// # Errors
-///
-/// Fails if the database cannot be reached.
-pub(super) async fn release(database: &Database, replica: ReplicaId) -> Result<(), StoreError> {
-    const RELEASE: &str = "UPDATE job SET lease_until = now() WHERE holder = $1";
-    let holder = replica.to_string();
-    let release =
-        work(move |client| Box::pin(async move { client.execute_typed(RELEASE, &[(&holder, Type::TEXT)]).await }));
-    database.run(release).await.map(drop)
-}
-
 impl Lease {
     /// Returns true if this replica still has the job, which no other gets before the transaction is over.
     pub(super) async fn holds(&self, transaction: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
         let values: [Value<'_>; 3] = [(&KEEPING, Type::TEXT), (&self.holder, Type::TEXT), (&self.epoch, Type::INT8)];
         Ok(transaction.query_typed_opt(HOLDS, &values).await?.is_some())
+    }
+}
+
+impl FleetContent {
+    /// Ends the jobs of this replica, so that another one takes them at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn release_keeping(&self) -> Result<(), StoreError> {
+        const RELEASE: &str = "UPDATE job SET lease_until = now() WHERE holder = $1";
+        let holder = self.index.replica().to_string();
+        let release =
+            work(move |client| Box::pin(async move { client.execute_typed(RELEASE, &[(&holder, Type::TEXT)]).await }));
+        self.index.database().run(release).await.map(drop)
     }
 }
