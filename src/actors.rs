@@ -38,6 +38,7 @@
 //! | [`reads`], [`pulls`], [`pull_records`], [`traffic`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
 //! | [`follower`], [`content_follower`] | one of several replicas: follow the changes of identities, and of cached content, that others make |
+//! | [`engine_states`] | the engines that replicas share, as this process has last found them |
 //! | [`fleet_keeper`] | quotas, age and size of what replicas share, by one of them |
 //! | [`sessions`] | sessions of the console |
 //! | [`shared_downloads`], [`shared_manifests`], [`replica_signing`] | requests to upstreams that replicas share; signatures of messages between them |
@@ -56,6 +57,7 @@ pub mod blob_cache;
 pub mod cache_limits;
 pub mod cache_status;
 pub mod content_follower;
+pub mod engine_states;
 pub mod evictor;
 pub mod expiring_tokens;
 mod failures;

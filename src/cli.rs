@@ -14,6 +14,7 @@ mod confirmation;
 mod connection;
 mod credentials;
 mod documents;
+mod engines;
 mod explain;
 mod export;
 mod failure;
@@ -105,7 +106,8 @@ enum Verb {
     /// them, or by a new one.
     #[command(after_help = "Example: dependency-proxy restore --data /var/lib/dependency-proxy --from backup.json")]
     Restore(restore::RestoreArgs),
-    /// The data folder of a service: reset (of the administrator's password), rotate-key, rotate-account-key, restore.
+    /// The data folder of a service: reset (of the administrator's password), rotate-key, rotate-account-key, export,
+    /// restore, and share, which moves it into a fleet.
     Admin(admin::AdminArgs),
     /// Examine the store of a stopped service: every file against its digest, the index against the files, and what is
     /// counted against what is stored. Changes nothing, except with --repair.
@@ -169,9 +171,9 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Export(args)) => block_on(args.run()),
         Some(Verb::Config(args)) => args.run(),
         Some(Verb::Audit(args)) => block_on(args.run()),
-        Some(Verb::Backup(args)) => args.run(),
-        Some(Verb::Restore(args)) => args.run(),
-        Some(Verb::Admin(args)) => args.run(),
+        Some(Verb::Backup(args)) => block_on(args.run()),
+        Some(Verb::Restore(args)) => block_on(args.run()),
+        Some(Verb::Admin(args)) => block_on(args.run()),
         Some(Verb::Fsck(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
         Some(Verb::Explain(args)) => block_on(args.run()),

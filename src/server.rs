@@ -9,13 +9,14 @@
 //! | [`fleet`] | what a replica needs of the engines that it shares with others |
 //! | [`reload`] | settings that can change without a restart |
 //! | [`process`], [`signals`] | the process and its actix system; signals to stop and to reload |
-//! | [`mod@check`], [`upstream_check`] | checks of the settings, and of the connection to a registry, for [`cli`](crate::cli) |
+//! | [`mod@check`], [`engine_check`], [`upstream_check`] | checks of the settings, of the engines of a fleet, and of the connection to a registry, for [`cli`](crate::cli) |
 //! | [`error`] | errors that keep the service from starting |
 
 mod bootstrap;
 mod capacity;
 mod check;
 mod components;
+mod engine_check;
 mod error;
 mod fleet;
 mod net;
@@ -27,12 +28,15 @@ mod upstream_check;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
+use futures::future::join;
 
 pub use bootstrap::FirstStart;
 pub use check::check;
+pub use engine_check::check_engines;
 pub use error::{StartError, TlsError};
 pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
@@ -49,11 +53,13 @@ use crate::actors::janitor::JanitorHandle;
 use crate::auth::fleet_secret::Purpose;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::sealing::SealingKeys;
+use crate::domain::deadlines;
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
 use crate::http::{Console, Refusals, ReplicaState};
 use crate::settings::Settings;
 use crate::store::data_dir::{DataDir, loose_mode};
+use crate::store::fleet::FleetContent;
 use crate::telemetry::Metrics;
 
 /// A server that accepts connections.
@@ -70,6 +76,10 @@ pub struct RunningServer {
     follower: Option<FollowerHandle>,
     /// Serves the other replicas.
     replicas: Option<ServerHandle>,
+    /// Content that replicas share, which has something to hand over at the stop.
+    content: Option<Arc<FleetContent>>,
+    /// Time that the stop has for responses under way.
+    shutdown_timeout: Duration,
     stopping: Arc<AtomicBool>,
     tidying: JanitorHandle,
     refusals: Refusals,
@@ -110,7 +120,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let keys = account_keys(&data, &settings, fleet.as_ref())?;
     let handles = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
     let follower = handles.shared.as_ref().map(|shared| shared.follower.clone());
-    let is_shared = fleet.is_some();
+    let content = handles.shared.as_ref().and_then(|shared| shared.content.shared().cloned());
+    let (is_shared, shutdown_timeout) = (fleet.is_some(), settings.server.shutdown_timeout);
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
@@ -131,6 +142,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         metrics,
         follower,
         replicas,
+        content,
+        shutdown_timeout,
         stopping,
         tidying,
         refusals,
@@ -158,18 +171,31 @@ impl RunningServer {
             }
         }
         tracing::info!("stopping: running transfers may finish");
+        let began = Instant::now();
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.stop().await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
-        if let Some(follower) = self.follower {
-            follower.leave().await;
-        }
-        if let Some(replicas) = self.replicas {
-            replicas.stop(false).await;
-        }
+        let leave = async {
+            if let Some(follower) = self.follower {
+                follower.leave().await;
+            }
+            // Others that receive something from here go on by themselves at once: nobody waits for this replica now.
+            if let Some(replicas) = self.replicas {
+                replicas.stop(false).await;
+            }
+        };
+        let hand_over = async {
+            if let Some(content) = self.content {
+                // What the steps before have not used of their time, and that of the leave.
+                let limit = self.shutdown_timeout + deadlines::COMMIT + deadlines::CLOSE;
+                let limit = limit.saturating_sub(began.elapsed()) + deadlines::LEAVE;
+                content.hand_over(limit, deadlines::LEAVE).await;
+            }
+        };
+        join(leave, hand_over).await;
         reporting.abort();
         self.refusals.report(true);
     }

@@ -17,6 +17,7 @@
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
 //! | [`error`] | errors, without types of sled | do not block |
 //! | [`entry`] | writes as text | does not block |
+//! | [`all_identities`] | all identities of a store, for a store of another kind | does not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
 //! | [`fleet`] | the engine of identities and content that several replicas share: PostgreSQL and an object store | async |
 //!
@@ -42,6 +43,7 @@
 //! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`],
 //!    `tests/suite` as a whole, and `tests/suite/fleet` with real engines, outages and kills.
 
+pub mod all_identities;
 pub mod atomic_file;
 pub mod audit_file;
 pub mod blob_file;

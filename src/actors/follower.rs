@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::absences::Absences;
+use super::engine_states;
 use super::policy_evaluator::{PolicyEvaluatorHandle, machine_time};
 use crate::domain::deadlines;
 use crate::domain::fleet::State;
@@ -245,6 +246,7 @@ impl Looking {
 
 fn report(engine: &'static str, looked: &Result<(), StoreError>) {
     static LINES: LineLimit<&'static str> = LineLimit::new();
+    engine_states::note(engine, looked.is_ok());
     metrics::gauge!("dependency_proxy_fleet_engine_up", "engine" => engine).set(f64::from(u8::from(looked.is_ok())));
     if let Err(error) = looked
         && let Some(left_out) = LINES.admit(&engine)

@@ -1,17 +1,21 @@
-//! Backup of a data folder: identities, settings and, if wanted, secrets. It takes no lock, so that a service can run
-//! on the folder. It reads files on this machine instead of requesting the data from the service, because then neither
-//! identities nor keys cross the network, no token can request them, and it works while the service is stopped.
+//! Backup of a data folder, or of the database of a fleet: identities, settings and, if wanted, secrets. It takes no
+//! lock, so that a service can run on the folder. It reads files on this machine instead of requesting the data from
+//! the service, because then neither identities nor keys cross the network, no token can request them, and it works
+//! while the service is stopped.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::engines::{Engines, SecretError};
 use super::keys::{self, KeysError};
+use crate::auth::fleet_secret::Purpose;
 use crate::domain::chosen_setting::ChosenSetting;
 pub use crate::store::embedded::backup::Output;
 use crate::store::embedded::backup::Snapshot;
 use crate::store::embedded::restorable::Beside;
 use crate::store::error::StoreError;
+use crate::store::fleet::Database;
 
 /// The content of a backup that was written.
 #[derive(Debug)]
@@ -48,6 +52,15 @@ pub enum BackupError {
     /// The signing keys cannot be read.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The database of a fleet cannot be read.
+    #[error("the identities of the fleet cannot be read: {0}")]
+    Database(StoreError),
+    /// The database of a fleet has no identities.
+    #[error("there are no identities in the database of fleet.database_url")]
+    EmptyFleet,
+    /// The secret of the fleet cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The backup cannot be written.
     #[error("the backup cannot be written to {target}: {}", error.reason())]
     Output {
@@ -67,6 +80,36 @@ fn way_out(error: &StoreError) -> &'static str {
         }
         StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_) => "",
     }
+}
+
+/// Backs up the identities of a fleet with these settings, beside its replicas. Every change that was acknowledged
+/// before is in it. `program` is the version of this program.
+///
+/// # Errors
+/// There are no identities, the database or the secret cannot be read, or the backup cannot be written.
+pub async fn back_up_fleet(
+    engines: &Engines,
+    with_keys: bool,
+    settings: Vec<ChosenSetting>,
+    output: &Output,
+    program: &str,
+) -> Result<BackedUp, BackupError> {
+    let (signing_keys, account_keys) = match with_keys {
+        true => {
+            let secret = engines.secret()?;
+            (Some(secret.keys(Purpose::LoginTokens)), Some(secret.keys(Purpose::Accounts)))
+        }
+        false => (None, None),
+    };
+    let beside = Beside { settings, signing_keys, account_keys };
+    let now = Timestamp::now();
+    let database = Database::connect_as_it_is(&engines.database).await.map_err(BackupError::Database)?;
+    let all = engines.identities(&database).all().await.map_err(BackupError::Database)?;
+    if all.directory.is_empty() {
+        return Err(BackupError::EmptyFleet);
+    }
+    let snapshot = Snapshot::from_all(all).map_err(BackupError::Database)?;
+    write(&snapshot, &beside, output, (program, now))
 }
 
 /// Backs up the identities below `data` with these settings, beside the service that may be running there. Every change
@@ -94,7 +137,16 @@ pub fn back_up(
         Ok(_) => return Err(BackupError::NoIdentities(data.to_owned())),
         Err(error) => return Err(BackupError::Identities { path: data.to_owned(), error }),
     };
-    let written = output.write(|to| snapshot.write_backup(to, &beside, program, now));
+    write(&snapshot, &beside, output, (program, now))
+}
+
+fn write(
+    snapshot: &Snapshot,
+    beside: &Beside,
+    output: &Output,
+    (program, now): (&str, Timestamp),
+) -> Result<BackedUp, BackupError> {
+    let written = output.write(|to| snapshot.write_backup(to, beside, program, now));
     written.map_err(|error| BackupError::Output { target: name(output), error })?;
     let directory = &snapshot.directory;
     Ok(BackedUp {

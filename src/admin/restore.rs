@@ -4,9 +4,11 @@
 
 mod accounts;
 mod error;
+mod fleet;
 
 pub use accounts::Accounts;
 pub use error::RestoreError;
+pub use fleet::{RestoredToFleet, restore_into_fleet};
 
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,15 @@
 //! `admin`: subcommands for the data folder of a service.
 
+mod progress;
+mod share;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::share::ShareArgs;
+use super::backup::BackupArgs;
 use super::failure::Failure;
 use super::output::{number_of, print_line};
 use super::restore::RestoreArgs;
@@ -63,6 +68,16 @@ enum AdminVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Move the store of a stopped service into a fleet; a second run goes on where the first one ended
+    ///
+    /// Users, groups, tokens, audit events and the index of cached images go into the database, which must have none,
+    /// and manifests and blobs into the bucket. The data folder becomes that of a replica.
+    #[command(after_help = "Example: dependency-proxy admin share --config /etc/dependency-proxy/replica.toml")]
+    Share(ShareArgs),
+    /// The same as the subcommand backup
+    #[command(after_help = "Example:\n\
+\x20 dependency-proxy admin export --config /etc/dependency-proxy/config.toml --output backup.json")]
+    Export(BackupArgs),
     /// The same as the subcommand restore
     #[command(after_help = "Example:\n\
 \x20 dependency-proxy admin restore --data /var/lib/dependency-proxy --from backup.json")]
@@ -71,7 +86,7 @@ enum AdminVerb {
 
 impl AdminArgs {
     /// Runs the subcommand and prints its result.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         match self.verb {
             AdminVerb::Reset { data, json } => {
                 let reset = reset_admin(&data)?;
@@ -100,7 +115,9 @@ impl AdminArgs {
                 let value = json!({ "account_key_file": file, "older_keys": older });
                 print_line(&if json { format!("{value:#}") } else { sentence });
             }
-            AdminVerb::Restore(args) => args.run()?,
+            AdminVerb::Share(args) => args.run().await?,
+            AdminVerb::Export(args) => args.run().await?,
+            AdminVerb::Restore(args) => args.run().await?,
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! `backup`: writes identities and settings to one file, beside the running service. It prints no secret.
+//! `backup`: writes identities and settings to one file, beside the running service or the replicas of a fleet. It
+//! prints no secret.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -6,17 +7,19 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::engines::engines_of;
 use super::failure::Failure;
 use super::output::{number_of, print_line, print_note};
-use crate::admin::backup::{BackedUp, Output, back_up};
+use crate::admin::backup::{BackedUp, Output, back_up, back_up_fleet};
 use crate::domain::chosen_setting::ChosenSetting;
 use crate::domain::key_files::{account_keys_in, signing_keys_in};
-use crate::settings::{Chosen, restored};
+use crate::settings::{Chosen, Settings, restored};
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
-    /// The settings file of the service: its settings are in the backup, and it names the data folder
+    /// The settings file of the service: its settings are in the backup, and it names the data folder, or the database
+    /// of a fleet
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Data folder of the service, if the settings do not name it (storage.data_dir)
@@ -35,17 +38,17 @@ pub(super) struct BackupArgs {
     json: bool,
 }
 
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 const TO_A_TERMINAL: &str =
     "standard output is a terminal: name a file with --output, or redirect standard output to a file or a command";
 
 const NO_JSON: &str = "--json prints to standard output, where the backup is: name a file with --output";
 
-const OF_A_FLEET: &str = "these settings are of a replica: users, groups and tokens are in the database of fleet.database_url, which \
-                          pg_dump backs up";
-
 impl BackupArgs {
     /// Writes the backup, and prints to standard error what is in it.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         let output = match self.output.as_os_str() == "-" {
             true if self.json => return Err(Failure::Input(NO_JSON.to_owned())),
             true if std::io::stdout().is_terminal() => return Err(Failure::Input(TO_A_TERMINAL.to_owned())),
@@ -54,20 +57,30 @@ impl BackupArgs {
         };
         let chosen = Chosen::load(self.config.as_deref(), std::env::vars_os(), self.with_keys)?;
         if chosen.settings.iter().any(|setting| setting.key == ["fleet", "database_url"]) {
-            return Err(Failure::Input(OF_A_FLEET.to_owned()));
+            let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
+            if let Some(engines) = engines_of(&settings) {
+                let chosen = chosen.settings;
+                let done = back_up_fleet(&engines, self.with_keys, chosen.clone(), &output, VERSION).await?;
+                print(self.json, &done, &chosen, self.with_keys);
+                return Ok(());
+            }
         }
         let Chosen { settings, data_dir, key_file, account_key_file } = chosen;
         let data = self.data.unwrap_or(data_dir);
         let key_file = key_file.unwrap_or_else(|| signing_keys_in(&data));
         let account_key_file = account_key_file.unwrap_or_else(|| account_keys_in(&data));
         let key_files = self.with_keys.then_some((key_file.as_path(), account_key_file.as_path()));
-        let done = back_up(&data, key_files, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
-        if self.json {
-            print_line(&format!("{:#}", as_json(&done, &settings, self.with_keys)));
-        } else {
-            report(&done, &settings, self.with_keys);
-        }
+        let done = back_up(&data, key_files, settings.clone(), &output, VERSION)?;
+        print(self.json, &done, &settings, self.with_keys);
         Ok(())
+    }
+}
+
+fn print(json: bool, done: &BackedUp, settings: &[ChosenSetting], with_keys: bool) {
+    if json {
+        print_line(&format!("{:#}", as_json(done, settings, with_keys)));
+    } else {
+        report(done, settings, with_keys);
     }
 }
 

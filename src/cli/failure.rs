@@ -7,6 +7,7 @@ use crate::admin::fsck::FsckError;
 use crate::admin::keys::KeysError;
 use crate::admin::reset::ResetError;
 use crate::admin::restore::RestoreError;
+use crate::admin::share::ShareError;
 use crate::server::StartError;
 use crate::settings::SettingsErrors;
 use crate::telemetry::TelemetryError;
@@ -99,6 +100,9 @@ pub(super) enum Failure {
     /// The identities were not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The store was not moved into a fleet, or not completely.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// `fsck` has found something that is broken; it has been printed already.
     #[error("{0}")]
     Broken(String),
@@ -160,6 +164,7 @@ impl Failure {
             | Self::Backup(_)
             | Self::Keys(_)
             | Self::Restore(_)
+            | Self::Share(_)
             | Self::Broken(_) => 1,
             Self::Input(_) | Self::Difference(_) => 2,
             Self::Unreachable { .. } => 3,

@@ -24,7 +24,10 @@ impl HealthArgs {
         url.set_path("/readyz");
         let reply = self.service.http()?.send(Request::get(url)).await?;
         if reply.status != 200 {
-            return Err(Failure::refused(reply.status, "the service is not ready"));
+            let body = String::from_utf8_lossy(&reply.body);
+            let reason = body.trim().strip_prefix("not ready: ").map(|reason| format!(": {reason}"));
+            let message = format!("the service is not ready{}", reason.unwrap_or_default());
+            return Err(Failure::refused(reply.status, &message));
         }
         print_line(if self.json { "{\"status\": \"ok\"}" } else { "ok" });
         Ok(())

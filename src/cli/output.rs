@@ -66,6 +66,14 @@ pub(super) fn print_line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Prints a title, and a line for each item; nothing if there are none.
+pub(super) fn print_list(title: &str, items: &[String]) {
+    if !items.is_empty() {
+        print_line(title);
+        items.iter().for_each(|item| print_line(&format!("  {item}")));
+    }
+}
+
 /// Prints a line to standard output from a thread of its own, so that the service continues if nothing reads the pipe.
 pub(super) fn announce(text: &str) {
     in_time::to_standard_output(text);

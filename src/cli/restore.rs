@@ -7,18 +7,24 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::confirmation::Confirmation;
+use super::engines::engines_of;
 use super::failure::Failure;
-use super::output::{number_of, print_line, print_note};
+use super::output::{number_of, print_line, print_list, print_note};
 use super::restoring;
+use crate::admin::engines::Engines;
 use crate::admin::restore::{
-    Accounts, Comparison, Keys, PlannedRestore, Restored, plan_restore, remove_settings, write_settings,
+    Accounts, Comparison, Keys, PlannedRestore, Restored, RestoredToFleet, plan_restore, remove_settings,
+    restore_into_fleet, write_settings,
 };
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
-use crate::settings::{RestoredSettings, restored};
+use crate::settings::{RestoredSettings, Settings, restored};
 
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
+    /// The settings file of the service: it names the data folder, or the database of a fleet, which must be empty
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    config: Option<PathBuf>,
     /// Data folder of the service (storage.data_dir)
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
@@ -55,7 +61,17 @@ pub(super) struct RestoreArgs {
 
 impl RestoreArgs {
     /// Restores the backup and prints the result.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        if let Some(config) = &self.config {
+            let settings = Settings::load(Some(config), std::env::vars_os())?;
+            if let Some(engines) = engines_of(&settings) {
+                return self.run_for_fleet(&engines).await;
+            }
+            let Settings { storage, auth, .. } = settings;
+            self.data = storage.data_dir;
+            self.key_file = self.key_file.or(auth.key_file);
+            self.account_key_file = self.account_key_file.or(auth.account_key_file);
+        }
         let mut plan = plan_restore(&self.data, &self.from, self.up_to, self.from_another_installation)?;
         let key_file = plan.key_file(self.key_file.clone())?;
         let account_key_file = plan.account_key_file(self.account_key_file.clone())?;
@@ -83,6 +99,29 @@ impl RestoreArgs {
         report(&restored);
         if let Some(settings) = settings {
             report_settings(&settings, self.settings.as_deref());
+        }
+        Ok(())
+    }
+
+    /// Restores the backup into the database of a fleet and prints the result.
+    async fn run_for_fleet(&self, engines: &Engines) -> Result<(), Failure> {
+        let given = [
+            ("--settings", self.settings.is_some()),
+            ("--key-file", self.key_file.is_some()),
+            ("--account-key-file", self.account_key_file.is_some()),
+            ("--revoke-them", self.revoke_them),
+            ("--from-another-installation", self.from_another_installation),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(Failure::Input(format!(
+                "nothing was restored: {option} is for a data folder; a backup is restored into an empty database of a fleet"
+            )));
+        }
+        let restored = restore_into_fleet(&self.from, self.up_to, engines).await?;
+        if self.json {
+            print_line(&format!("{:#}", fleet_as_json(&restored)));
+        } else {
+            report_fleet(&restored);
         }
         Ok(())
     }
@@ -181,6 +220,30 @@ fn report(restored: &Restored) {
     report_accounts(accounts);
 }
 
+fn fleet_as_json(restored: &RestoredToFleet) -> Value {
+    json!({
+        "users": restored.users,
+        "groups": restored.groups,
+        "tokens": restored.tokens,
+        "incomplete": restored.incomplete,
+        "accounts_to_enter": restored.to_enter,
+    })
+}
+
+fn report_fleet(restored: &RestoredToFleet) {
+    let RestoredToFleet { users, groups, tokens, incomplete, to_enter } = restored;
+    let [users, groups, tokens] = [(*users, "user"), (*groups, "group"), (*tokens, "token")]
+        .map(|(number, thing)| number_of(number as u64, thing));
+    print_line(&format!("Restored {users}, {groups} and {tokens} into the database of the fleet."));
+    if *incomplete {
+        print_line("The last change of the backup is incomplete and was left out.");
+    }
+    print_line(
+        "Login tokens that were issued before are refused, unless this fleet has issued them: clients log in again.",
+    );
+    print_list("The passwords of these accounts must be entered again (group upstream-account set):", to_enter);
+}
+
 fn report_accounts(accounts: &Accounts) {
     let Accounts { key_file, of_backup, to_enter, problem } = accounts;
     if *of_backup {
@@ -209,11 +272,4 @@ fn report_settings(settings: &RestoredSettings, file: Option<&Path>) {
     }
     print_list("These secrets are not in the backup and must be entered again:", &settings.to_enter);
     print_list("These files are named by the settings and are not in the backup:", &settings.files);
-}
-
-fn print_list(title: &str, items: &[String]) {
-    if !items.is_empty() {
-        print_line(title);
-        items.iter().for_each(|item| print_line(&format!("  {item}")));
-    }
 }

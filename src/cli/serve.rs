@@ -22,10 +22,13 @@ pub(super) struct ServeArgs {
     /// TOML file with settings; the others have the defaults of config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Report all errors of the settings, and of the files and folders that a start needs, and exit. Changes nothing,
-    /// and can be used while the service runs
+    /// Report all errors of the settings, of the files and folders that a start needs, and of the engines of a fleet, and
+    /// exit. Changes nothing, and can be used while the service runs
     #[arg(long)]
     check: bool,
+    /// With --check: do not try the database and the bucket of a fleet, which may be away for a time, as before a reload
+    #[arg(long, requires = "check")]
+    without_engines: bool,
     /// Print the result of --check as JSON
     #[arg(long, requires = "check")]
     json: bool,
@@ -35,7 +38,7 @@ impl ServeArgs {
     /// Runs the service until it is stopped, or only checks the settings.
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.check {
-            let errors = self.usable_settings().err();
+            let errors = self.checked_settings().err();
             if self.json {
                 print_line(&format!("{:#}", checked(errors.as_ref())));
             } else if errors.is_none() {
@@ -69,6 +72,16 @@ impl ServeArgs {
     /// Loads the settings, and checks that the files, folders and addresses that they name can be used.
     fn usable_settings(&self) -> Result<Settings, SettingsErrors> {
         Settings::load_checked(self.config.as_deref(), std::env::vars_os(), server::check)
+    }
+
+    /// Loads and checks the settings as [`Self::usable_settings`] does, and tries the engines of a fleet.
+    fn checked_settings(&self) -> Result<Settings, SettingsErrors> {
+        if self.without_engines {
+            return self.usable_settings();
+        }
+        let check =
+            |settings: &Settings| server::check(settings).into_iter().chain(server::check_engines(settings)).collect();
+        Settings::load_checked(self.config.as_deref(), std::env::vars_os(), check)
     }
 
     /// Reloads the settings in the running service, as far as that needs no restart, and logs which ones were

@@ -22,6 +22,7 @@
 //! | [`SHUTDOWN`] | 25 s | the default of `shutdown_timeout`: responses under way | they are cut off |
 //! | [`COMMIT`] | 3 s | blobs that were just sent, at the stop | they are downloaded again |
 //! | [`CLOSE`] | 1 s | changes of the cache under way, at the stop | the next start corrects what they leave |
+//! | [`LEAVE`] | 1 s | the end of the registration of a replica, and what it hands over, at the stop | others wait for it; the next start goes on |
 //! | [`LAST_LINES`] | 1 s | the last log lines, at the stop: `telemetry` has this limit itself | they are lost |
 
 use std::time::Duration;
@@ -82,7 +83,8 @@ pub const COMMIT: Duration = Duration::from_secs(3);
 /// Maximum time that the stop waits for changes of the cache, such as the removal of images.
 pub const CLOSE: Duration = Duration::from_secs(1);
 
-/// Maximum time that the stop of a replica waits for the end of its registration.
+/// Maximum time that the stop of a replica waits for the end of its registration, and for an engine that does not
+/// respond. Uploads that go on also get what the limits before have left.
 pub const LEAVE: Duration = Duration::from_secs(1);
 
 /// Maximum time that the end of the process waits for the collector of traces.

@@ -50,7 +50,7 @@ use crate::settings::Settings;
 use crate::store::audit_file::AuditFile;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
-use crate::store::fleet::FleetSessions;
+use crate::store::fleet::{FleetSessions, FollowedContent};
 use crate::store::spool::Spool;
 
 /// The handles of all actors, which are running.
@@ -90,6 +90,8 @@ pub(super) struct SharedParts {
     pub(super) manifests: SharedManifests,
     /// The sessions of the console.
     sessions: FleetSessions,
+    /// The cached content.
+    pub(super) content: ContentStore,
 }
 
 impl SharedParts {
@@ -104,6 +106,7 @@ impl SharedParts {
             downloads: fleet.downloads(upstream.clone(), content.clone())?,
             manifests: fleet.manifests(content.clone())?,
             sessions: fleet.sessions(),
+            content: content.clone(),
         })
     }
 }
@@ -116,9 +119,6 @@ struct Caches {
     reads: Reads,
     evictor: Evictor,
 }
-
-/// File in the cache folder with the last event of cached content that was carried out here.
-const FOLLOWED_FILE: &str = "fleet-content";
 
 impl Handles {
     /// Starts the actors over these stores, each kind on a thread of its own.
@@ -190,7 +190,7 @@ impl Handles {
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
         if fleet.is_some() {
             let (content, manifests) = following;
-            let file = settings.storage.cache_dir.join(FOLLOWED_FILE);
+            let file = settings.storage.cache_dir.join(FollowedContent::FILE);
             let keeper = FleetKeeper {
                 policy: policy.clone(),
                 content: content.clone(),

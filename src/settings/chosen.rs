@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::fault::{Fault, Remedy};
 use super::node::{Node, Value, list_items};
 use super::repair;
-use super::secrets::{SECRETS, UNREADABLE_SECRET, secret_of, set};
+use super::secrets::{SECRETS, secret_of, set, stand_in};
 use super::{SettingsError, SettingsErrors, layered, read_file, upstreams};
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 
@@ -187,7 +187,7 @@ fn stand_in_for_secrets(tree: &mut Node, found: &[ChosenSetting]) {
         let Some((secret, above)) = setting.key.split_last() else { continue };
         let table = above.iter().try_fold(&mut *tree, |node, key| node.child_mut(key));
         if let Some(table) = table {
-            let node = Node { place: table.place.clone(), value: Value::Text(UNREADABLE_SECRET.to_owned()) };
+            let node = Node { place: table.place.clone(), value: Value::Text(stand_in(secret).to_owned()) };
             set(table, secret, node);
         }
     }

@@ -8,11 +8,17 @@ use super::node::{Node, Value};
 pub(super) const SECRETS: [&str; 6] =
     ["password", "second_password", "admin_password", "admin_token", "database_url", "bucket_secret_key"];
 
-/// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
-pub(super) const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
+/// Returns a substitute for this secret, which cannot be read, while other faults are looked for. It passes all checks of
+/// the secret.
+pub(super) fn stand_in(secret: &str) -> &'static str {
+    match secret {
+        "database_url" => "postgres://stands-for@one.that.cannot.be.read/database?sslmode=verify-full",
+        _ => "stands for a secret that cannot be read",
+    }
+}
 
 /// Reads the files named by the `..._file` keys of the sections `[bootstrap]` and `[fleet]`, of upstreams and of their
-/// accounts. Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
+/// accounts. Returns their faults; a secret that cannot be read is set to a [substitute](stand_in).
 pub(super) fn load_secret_files(root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {
@@ -48,7 +54,7 @@ fn load_table(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
             Ok(None) => {}
             Ok(Some(value)) => set(table, secret, Node { place: named.place, value }),
             Err(problem) => {
-                let value = Value::Text(UNREADABLE_SECRET.to_owned());
+                let value = Value::Text(stand_in(secret).to_owned());
                 set(table, secret, Node { place: named.place.clone(), value });
                 let path = path.iter().copied().chain([twin.as_str()]).map(str::to_owned).collect();
                 faults.push(Fault { path, place: named.place, problem, remedy: Remedy::Default });

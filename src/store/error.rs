@@ -35,6 +35,31 @@ pub enum FleetError {
     /// The database has refused a statement. Nothing was changed.
     #[error("the database has refused it: {0}")]
     Refused(String),
+    /// The database is not one that replicas can share.
+    #[error("the database cannot be used: {0}")]
+    UnsuitableDatabase(String),
+    /// A later release has upgraded the database, and this program does not work with it.
+    #[error(
+        "the database was upgraded by a later release, with which this program does not work: it knows the schema up to number {known}, \
+         and must know number {needed}. Start the later release again"
+    )]
+    LaterSchema {
+        /// The last migration that a program must know.
+        needed: i32,
+        /// The last one that this program knows.
+        known: i32,
+    },
+    /// The database is not one of this release: no replica has used it, or only replicas of an earlier release.
+    #[error(
+        "the database does not have the schema of this release: it has number {found} (0: none), and this is number {known}. A replica \
+         upgrades it at its start"
+    )]
+    NoSchema {
+        /// The last migration of the database; 0: it has none.
+        found: i32,
+        /// The last one that this program knows.
+        known: i32,
+    },
     /// The object store cannot be reached, or has refused a request.
     #[error("the object store failed: {0}")]
     ObjectStore(String),
@@ -63,6 +88,9 @@ impl FleetError {
             Self::Refused(_) => {
                 "the database of this service has refused it; try again, and ask the operator if that fails, too"
             }
+            Self::LaterSchema { .. } | Self::NoSchema { .. } | Self::UnsuitableDatabase(_) => {
+                "the database of this service cannot be used; ask the operator"
+            }
             Self::ObjectStore(_) => "the object store of this service does not respond; try again shortly",
             Self::Unsuitable(_) => "the object store of this service cannot be used; ask the operator",
             Self::Unknown => {
@@ -78,6 +106,29 @@ impl FleetError {
 }
 
 impl StoreError {
+    /// Returns the same failure, with the setting to look at before a refusal of the object store.
+    #[must_use]
+    pub fn with_advice(self) -> Self {
+        let (Self::Fleet(FleetError::ObjectStore(reason)) | Self::Fleet(FleetError::Unsuitable(reason))) = &self else {
+            return self;
+        };
+        // The codes of S3's errors (Amazon S3 API Reference, "Error Responses").
+        let advice = [
+            ("InvalidAccessKeyId", "it does not know the key of fleet.bucket_access_key"),
+            (
+                "SignatureDoesNotMatch",
+                "the secret key is another one (fleet.bucket_secret_key), or a proxy changes requests",
+            ),
+            ("NoSuchBucket", "it has no bucket of this name"),
+            ("AccessDenied", "this key may not read, write and delete objects in the bucket"),
+        ];
+        let advice = advice.iter().find(|(code, _)| reason.contains(code)).map(|(_, advice)| advice);
+        match advice {
+            Some(advice) => FleetError::Unsuitable(format!("{advice}: {reason}")).into(),
+            None => self,
+        }
+    }
+
     /// Returns the failure without what only the operator may see, as [`FleetError::for_clients`] does.
     pub fn for_clients(&self) -> &'static str {
         match self {
@@ -95,9 +146,13 @@ impl StoreError {
             Self::Closed => "the service is stopping",
             Self::Fleet(FleetError::Unknown) => "the connection to the database was lost",
             Self::Fleet(FleetError::Unconfirmed) => "not all replicas have confirmed it",
+            Self::Fleet(FleetError::LaterSchema { .. } | FleetError::NoSchema { .. }) => {
+                "the database is one of another release"
+            }
             Self::Fleet(
                 FleetError::Unreachable(reason)
                 | FleetError::Refused(reason)
+                | FleetError::UnsuitableDatabase(reason)
                 | FleetError::ObjectStore(reason)
                 | FleetError::Unsuitable(reason),
             ) => reason,

@@ -3,7 +3,8 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`database`] | connections to PostgreSQL, and the schema |
+//! | [`database`] | connections to PostgreSQL |
+//! | [`schema`] | the schema of the database, and its upgrades |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`], [`event_queries`] | audit events in the database |
 //! | [`last_uses`] | times of last use in the database |
@@ -24,6 +25,8 @@
 //! | [`sessions`] | sessions of the console |
 //! | [`traffic`] | traffic of groups |
 //! | [`upstream_reports`] | reports of upstreams about their limits |
+//! | [`moving`], [`moving_rows`], [`moving_content`] | identities and content of a store of another kind, which become those of a fleet |
+//! | [`saving`] | all identities at one time, for a backup |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`] | addresses and credentials of the engines |
 //!
@@ -47,12 +50,17 @@ mod jobs;
 mod keeping;
 mod last_uses;
 mod live_replicas;
+mod moving;
+mod moving_content;
+mod moving_rows;
 mod objects;
 mod options;
 mod pause;
 mod removal;
 mod replicas;
 mod revalidation;
+mod saving;
+mod schema;
 mod sessions;
 mod traffic;
 mod uploads;
@@ -71,6 +79,8 @@ pub use self::index::{FleetLookUp, ImagePlace, StoredObject};
 pub use self::jobs::Lease;
 pub use self::keeping::Kept;
 pub use self::live_replicas::LiveReplicas;
+pub use self::moving::{FoundState, MovedIn, Moving};
+pub use self::moving_content::{ContentToMove, MissingContent};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
 pub use self::sessions::FleetSessions;

@@ -10,7 +10,10 @@ mod front;
 mod identities;
 mod kills;
 mod learned;
+mod leaving;
+mod moving;
 mod outages;
+mod schema;
 mod sentences;
 mod sessions;
 mod starts;
@@ -19,6 +22,7 @@ mod upstream_limits;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fake_registry::FakeRegistry;
@@ -85,24 +89,13 @@ impl Fleet {
     ) -> Self {
         let (database, prefix, hub) = (postgres.database(), bucket.prefix(), FakeRegistry::start());
         let folder = tempfile::tempdir().unwrap();
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let secret = secret_in(folder.path());
         let start = |bound: &Duration| {
             let (to_database, to_bucket) = (Front::start(postgres.address()), Front::start(bucket.address()));
             let port = engines::free_port();
             let to_replica = Front::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-            let lines = format!(
-                "[fleet]\ndatabase_url = \"{}?sslmode=disable\"\nbucket_url = \"s3://{BUCKET}/{prefix}\"\n\
-                 bucket_endpoint = \"http://{}\"\nbucket_region = \"{REGION}\"\nbucket_access_key = \"{KEY_ID}\"\n\
-                 bucket_secret_key = \"{SECRET_KEY}\"\nlisten = \"127.0.0.1:{port}\"\naddress = \"{}\"\n\
-                 secret_file = \"{}\"\nbound = \"{}ms\"\n",
-                database.url_at(to_database.address()),
-                to_bucket.address(),
-                to_replica.address(),
-                secret.display(),
-                bound.as_millis(),
-            );
+            let engines = (database.url_at(to_database.address()), to_bucket.address(), prefix.as_str());
+            let lines = section(engines, (port, to_replica.address()), &secret, *bound);
             let config = Config::docker_hub(&hub).and(of_upstream).and(&lines).and(settings);
             // That of the load balancer.
             let config = config.variable("DEPENDENCY_PROXY__SERVER__EXTERNAL_URL", "http://images.test");
@@ -124,6 +117,32 @@ impl Fleet {
     fn service(&self, replica: usize) -> &Service {
         &self.replicas[replica].service
     }
+}
+
+/// Writes the secret of a fleet into a folder.
+fn secret_in(folder: &Path) -> PathBuf {
+    let secret = folder.join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    secret
+}
+
+/// Returns the section of the settings of a replica that reaches these engines, and listens on this port, which others
+/// reach at an address.
+fn section(
+    (database, bucket, prefix): (String, SocketAddr, &str),
+    (port, address): (u16, SocketAddr),
+    secret: &Path,
+    bound: Duration,
+) -> String {
+    format!(
+        "[fleet]\ndatabase_url = \"{database}?sslmode=disable\"\nbucket_url = \"s3://{BUCKET}/{prefix}\"\n\
+         bucket_endpoint = \"http://{bucket}\"\nbucket_region = \"{REGION}\"\nbucket_access_key = \"{KEY_ID}\"\n\
+         bucket_secret_key = \"{SECRET_KEY}\"\nlisten = \"127.0.0.1:{port}\"\naddress = \"{address}\"\n\
+         secret_file = \"{}\"\nbound = \"{}ms\"\n",
+        secret.display(),
+        bound.as_millis(),
+    )
 }
 
 impl Replica {

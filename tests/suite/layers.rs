@@ -78,6 +78,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 24] = [
     (
         "indicatif",
         &[
+            ("cli/admin/progress.rs", "shows how far a move is"),
             ("cli/bench/progress.rs", "shows that it goes on"),
             ("cli/cache/progress.rs", "shows how far a job is"),
             ("cli/fsck/progress.rs", "shows how far it is"),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::{GroupTotals, Images, ImagesError, KnownTotals, RunningDownload};
+use crate::actors::engine_states;
 use crate::domain::id::GroupId;
 use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blocking::blocking;
@@ -102,6 +103,6 @@ impl Images {
             }
             Err(error) => Some(format!("the index of the cache cannot be read: {error}")),
         };
-        disk.into_iter().chain(index).collect()
+        disk.into_iter().chain(index).chain(engine_states::problems()).collect()
     }
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admin::keys;
+use crate::admin::resealing::unreadable;
 use crate::auth::jwt::KeySet;
 use crate::auth::sealing::SealingKeys;
 use crate::domain::directory::Directory;
@@ -54,17 +55,4 @@ fn put_before(
         Ok(()) => (usable(&all), None),
         Err(problem) => (before, Some(problem)),
     }
-}
-
-fn unreadable(directory: &Directory, keys: Option<&SealingKeys>) -> Vec<String> {
-    let mut found = Vec::new();
-    for group in directory.choosing_groups() {
-        for (upstream, account) in &group.upstream_accounts {
-            let opened = keys.map(|keys| keys.open(&account.secret, account.binding(group.id, upstream)));
-            if opened.is_none_or(|opened| opened.is_err()) {
-                found.push(format!("the account '{}' of the group {} at {upstream}", account.username, group.path));
-            }
-        }
-    }
-    found
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::admin::engines::SecretError;
 use crate::auth::jwt::KeyError;
 use crate::store::error::{OpenError, StoreError};
 
@@ -50,6 +51,26 @@ pub enum RestoreError {
          such keys. Add --account-key-file with the path of the file to put them into"
     )]
     AccountKeysElsewhere(String),
+    /// The database of the fleet has identities.
+    #[error(
+        "nothing was restored: the database of fleet.database_url has users, groups or tokens, and a backup is restored into an empty \
+         database. Name another one, or put a dump of pg_dump in the place of this one with pg_restore, while all replicas are stopped"
+    )]
+    Occupied,
+    /// A replica may be running on the database.
+    #[error(
+        "nothing was restored: {0} replicas are registered in the database of fleet.database_url; stop all replicas first"
+    )]
+    Replicas(u64),
+    /// An engine of the fleet has failed.
+    #[error("nothing was restored: {0}")]
+    Engine(StoreError),
+    /// The connection to the database was lost at the end.
+    #[error("it is not known whether the backup is restored: {}. Repeat it: it is refused if it is there", .0.reason())]
+    UnknownEnd(StoreError),
+    /// The secret of the fleet cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The signing keys cannot be written as JSON.
     #[error(transparent)]
     Keys(#[from] KeyError),

@@ -1,4 +1,5 @@
-//! The steps of a pull: DNS, connection, TLS, challenge, token, scopes, membership, manifest, first blob, upstream.
+//! The steps of a pull: DNS, connection, readiness if it fails, TLS, challenge, token, scopes, membership, manifest,
+//! first blob, upstream.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +43,9 @@ impl Walk<'_> {
     pub(super) async fn run(&self) -> Result<(), Failure> {
         let addresses = self.steps.report("DNS", self.resolve().await)?;
         self.steps.report("connect", self.connect(&addresses).await)?;
+        if let Some(reason) = self.unready().await {
+            return self.steps.report("ready", Err(StepFailure::at("ready", reason)));
+        }
         let secure = self.url.scheme() == "https";
         let greeting = self.greet(if secure { "TLS" } else { "challenge" }).await;
         if secure && greeting.is_ok() {
@@ -82,6 +86,13 @@ impl Walk<'_> {
             }
         }
         Err(StepFailure::at("connect", why))
+    }
+
+    /// Returns the reason why the service says that it is not ready. Whatever else is wrong, a later step finds.
+    async fn unready(&self) -> Option<String> {
+        let reply = self.http.send(Request::get(self.at("/readyz"))).await.ok()?;
+        let body = String::from_utf8(reply.body.to_vec()).ok().filter(|_| reply.status == 503)?;
+        body.trim().strip_prefix("not ready: ").map(str::to_owned)
     }
 
     /// Returns the response to `GET /v2/`. If there is none, `step` has failed.

@@ -41,12 +41,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::{self, Digesting, Entry, Lines, Position, Records, Rest, damaged};
+use super::event_key;
 use super::restorable::{Backup, Beside, KeptEvents};
 use crate::auth::jwt::KeySet;
 use crate::auth::sha256;
 use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::Directory;
 use crate::domain::id::InstallationId;
+use crate::store::all_identities::AllIdentities;
 use crate::store::error::StoreError;
 
 /// The identities of a data folder after one change.
@@ -168,6 +170,21 @@ impl Snapshot {
         };
         let directory = changes::directory_of(&history.records)?;
         Ok(Some(Self { position: history.end(), records: history.records, directory, incomplete }))
+    }
+
+    /// Returns identities of another kind of store as a snapshot. Without the sums among their events, and the times of
+    /// last use, as in a backup of an embedded store.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one cannot be serialised.
+    pub fn from_all(all: AllIdentities) -> Result<Self, StoreError> {
+        let AllIdentities { directory, number, installation, events, .. } = all;
+        let mut records = changes::records_of(&directory)?;
+        let events = events.into_iter().filter(|event| event.of_change);
+        records.extend(events.map(|event| (event_key::key(event.id), event.event)));
+        let position = Position { installation, ..Position::of_new_history(number) };
+        Ok(Self { position, records, directory, incomplete: false })
     }
 
     /// Returns the number of the last change.

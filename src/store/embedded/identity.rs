@@ -4,6 +4,7 @@
 
 mod audit;
 mod folder;
+mod moving;
 
 use std::collections::HashMap;
 use std::path::Path;

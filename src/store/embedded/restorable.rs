@@ -1,12 +1,14 @@
 //! Identities that can be restored, as a backup, an export, a journal or a database has them.
 
 use super::changes::{Entry, Records};
+use super::event_key::id_in;
 use super::events;
 use crate::auth::jwt::KeySet;
 use crate::domain::audit::Event;
 use crate::domain::chosen_setting::ChosenSetting;
 use crate::domain::directory::Directory;
 use crate::domain::id::InstallationId;
+use crate::store::all_identities::KeptEvent;
 use crate::store::error::StoreError;
 
 /// Identities that can be restored.
@@ -43,6 +45,16 @@ pub struct Beside {
 }
 
 impl KeptEvents {
+    /// Returns the events by themselves.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one has a key that is none of an event.
+    pub fn into_events(self) -> Result<Vec<KeptEvent>, StoreError> {
+        let kept = |(key, event): (String, _)| Ok(KeptEvent { id: id_in(key.as_bytes())?, of_change: true, event });
+        self.0.into_iter().map(kept).collect()
+    }
+
     /// Adds an event after the others.
     ///
     /// # Errors

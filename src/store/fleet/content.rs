@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::join3;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
@@ -318,6 +319,21 @@ impl FleetContent {
     /// Uploads stored content in the background.
     pub(in crate::store) fn upload(&self, digest: Digest) {
         self.uploads.add(digest);
+    }
+
+    /// Hands over what this replica has and the others do not, at its stop: the changes of the index, the uploads, and
+    /// the care of the object store. Waits for at most this time, and for an engine that does not respond for at most the
+    /// time of `patience`.
+    pub async fn hand_over(&self, limit: Duration, patience: Duration) {
+        let released = timeout(patience, self.release_keeping());
+        let flushed = timeout(limit.min(patience), self.changes.flush());
+        let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("the last links and tags are not shared: other replicas ask upstream for them");
+        }
+        if left > 0 {
+            tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");
+        }
     }
 
     /// Returns the events after this place.

@@ -189,6 +189,20 @@ pub(super) async fn newest(database: &Database) -> Result<(String, Mark), StoreE
     Ok((row.get(0), Mark { number: row.get(1), id: row.get::<_, Option<String>>(2).unwrap_or_default() }))
 }
 
+/// Returns the id of the database, and the event with this number; 0: before the first.
+///
+/// # Errors
+///
+/// Fails if the database cannot be reached.
+pub(super) async fn mark_of(database: &Database, number: i64) -> Result<(String, Mark), StoreError> {
+    const MARK: &str = "SELECT head.id, event.id FROM content_head AS head \
+        LEFT JOIN content_event AS event ON event.number = $1";
+    let read =
+        work(move |client| Box::pin(async move { client.query_typed_one(MARK, &[(&number, Type::INT8)]).await }));
+    let row = database.run(read).await?;
+    Ok((row.get(0), Mark { number, id: row.get::<_, Option<String>>(1).unwrap_or_default() }))
+}
+
 /// Removes events that are so old that no replica needs them.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL, and the schema of the database.
+//! Connections to PostgreSQL.
 
 use std::error::Error;
 use std::future::Future;
@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts};
-use refinery::embed_migrations;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -16,14 +15,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::{BuilderVerifierExt, Verifier};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::options::DatabaseOptions;
 use super::run_on;
 use crate::store::error::{FleetError, StoreError};
-
-embed_migrations!("src/store/fleet/migrations");
 
 /// The connections to the database. Cheap to clone.
 #[derive(Clone)]
@@ -62,14 +60,10 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time to wait for a connection.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum time for the upgrade of the schema, with the wait for other replicas.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause after the first failed attempt to connect; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum pause between attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Number of the advisory lock of upgrades of the schema.
-const MIGRATION_LOCK: i64 = 0x6470_6d69_6772_6174;
 
 impl Database {
     /// Connects, and upgrades the schema to that of this program, once however many replicas start together.
@@ -78,6 +72,34 @@ impl Database {
     ///
     /// Fails if the database cannot be reached, the certificates cannot be read, or the schema cannot be upgraded.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, StoreError> {
+        let database = Self::with_pools(options)?;
+        database.try_connection().await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Connects to a database that replicas use, and leaves its schema as it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, the certificates cannot be read, or this program does not know the
+    /// schema.
+    pub async fn connect_as_it_is(options: &DatabaseOptions) -> Result<Self, StoreError> {
+        let database = Self::with_pools(options)?;
+        database.check_schema().await?;
+        Ok(database)
+    }
+
+    /// Returns connections that are not made yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the certificates cannot be read.
+    pub fn unconnected(options: &DatabaseOptions) -> Result<Self, StoreError> {
+        Self::with_pools(options)
+    }
+
+    fn with_pools(options: &DatabaseOptions) -> Result<Self, StoreError> {
         let tls = MakeRustlsConnect::new(tls_config(options.ca_file.as_deref())?);
         let pool = |size| {
             let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -87,10 +109,7 @@ impl Database {
             pool.timeouts(times).build().map_err(|error| unreachable(&error))
         };
         let work = pool(options.connections.get().saturating_sub(1).max(2))?;
-        let database = Self { runtime: event_loop("fleet")?, work, looks: pool(1)?, pauses: Arc::default() };
-        database.try_connection().await?;
-        database.migrate().await?;
-        Ok(database)
+        Ok(Self { runtime: event_loop("fleet")?, work, looks: pool(1)?, pauses: Arc::default() })
     }
 
     /// Returns the thread of the connections.
@@ -174,21 +193,6 @@ impl Database {
         })
         .await
     }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let database = self.clone();
-        let migrated = run_on(&self.runtime, async move {
-            let (lock, mut connection) = (database.open().await?, database.open().await?);
-            // The library takes no lock. A lock of a transaction, not of a session, so that it works through a pooler.
-            let statement = format!("BEGIN; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
-            lock.batch_execute(&statement).await.map_err(refused)?;
-            let client: &mut Client = &mut connection;
-            let migrated = migrations::runner().set_abort_missing(false).run_async(client).await;
-            lock.batch_execute("COMMIT").await.map_err(refused)?;
-            migrated.map(drop).map_err(|error| FleetError::Refused(with_causes(&error)).into())
-        });
-        tokio::time::timeout(MIGRATION_TIMEOUT, migrated).await.unwrap_or_else(|_| Err(too_slow()))
-    }
 }
 
 impl Pauses {
@@ -262,7 +266,15 @@ fn unreachable(error: &dyn std::fmt::Display) -> StoreError {
 
 /// Converts the error of a pool, with its causes: a wrong password, a name that is not known.
 fn not_connected(error: &PoolError) -> StoreError {
-    unreachable(&with_causes(error))
+    let code = if let PoolError::Backend(error) = error { error.code().map(SqlState::code) } else { None };
+    // PostgreSQL's documentation, appendix A.
+    let advice = match code {
+        Some("28P01" | "28000") => "it does not accept the user name or the password: ",
+        Some("3D000") => "it has no database of this name: ",
+        Some("53300") => "all its connections are in use (max_connections of PostgreSQL, fleet.database_connections): ",
+        Some(_) | None => "",
+    };
+    unreachable(&format_args!("{advice}{}", with_causes(error)))
 }
 
 /// Returns the setting to look at where the first connection does not come about, as a sentence.
@@ -289,11 +301,11 @@ fn code_of(error: &PoolError) -> Option<&str> {
     error.as_db_error().map(|problem| problem.code().code())
 }
 
-fn too_slow() -> StoreError {
+pub(super) fn too_slow() -> StoreError {
     unreachable(&"it does not respond in time")
 }
 
-fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     // Some libraries repeat the text of a cause in their own.
     causes(error).map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,

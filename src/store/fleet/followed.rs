@@ -17,6 +17,9 @@ pub struct FollowedContent {
 }
 
 impl FollowedContent {
+    /// Name of the file in the cache folder.
+    pub const FILE: &str = "fleet-content";
+
     /// Reads the file; `None` if there is none, or none that can be understood.
     ///
     /// # Errors

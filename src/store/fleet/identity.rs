@@ -25,6 +25,7 @@ use self::changes::{complete, signed, unsigned};
 pub use self::turn::FleetTurn;
 use super::database::{Database, work};
 use super::replicas::{Replica, duration, replica_of};
+use crate::auth::random;
 use crate::domain::directory::{Version, Write};
 use crate::domain::fleet::State;
 use crate::domain::fleet::validity::Bound;
@@ -123,6 +124,12 @@ impl FleetIdentities {
     /// Returns the identities in this database for this replica.
     pub fn new(database: Database, (replica, instance): (ReplicaId, String), bound: Bound) -> Self {
         Self { database, replica, instance, bound, uses_read: Arc::default() }
+    }
+
+    /// Returns the identities in this database, as no replica sees them: for commands.
+    pub fn of_nobody(database: Database, bound: Bound) -> Self {
+        let (replica, instance) = (ReplicaId::from_random(random::bytes()), hex::encode(random::bytes::<16>()));
+        Self::new(database, (replica, instance), bound)
     }
 
     /// Returns the database.

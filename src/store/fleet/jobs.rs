@@ -55,3 +55,18 @@ impl Lease {
         Ok(transaction.query_typed_opt(HOLDS, &values).await?.is_some())
     }
 }
+
+impl FleetContent {
+    /// Ends the jobs of this replica, so that another one takes them at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn release_keeping(&self) -> Result<(), StoreError> {
+        const RELEASE: &str = "UPDATE job SET lease_until = now() WHERE holder = $1";
+        let holder = self.index.replica().to_string();
+        let release =
+            work(move |client| Box::pin(async move { client.execute_typed(RELEASE, &[(&holder, Type::TEXT)]).await }));
+        self.index.database().run(release).await.map(drop)
+    }
+}

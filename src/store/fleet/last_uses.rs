@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-use super::database::work;
+use super::database::{Value, work};
 use super::identity::FleetIdentities;
 use crate::domain::id::CredentialId;
 use crate::domain::last_use::LastUse;
@@ -17,7 +17,7 @@ use crate::store::error::StoreError;
 /// clocks differ.
 const OVERLAP: i64 = 60_000_000;
 
-const USES: &str = "SELECT credential, at, addresses::text FROM last_use";
+pub(super) const USES: &str = "SELECT credential, at, addresses::text FROM last_use";
 const RECENT_USES: &str = "SELECT credential, at, addresses::text FROM last_use WHERE at > $1";
 // Of two replicas the later use counts.
 const NOTE: &str = "INSERT INTO last_use (credential, at, addresses) \
@@ -65,20 +65,8 @@ impl FleetIdentities {
         // In one order, so that two replicas that write the same rows do not wait for one another.
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable_by_key(|(credential, _)| credential.bits());
-        let ids: Vec<String> = used.iter().map(|(credential, _)| credential.to_string()).collect();
-        let times: Vec<i64> = used.iter().map(|(_, last_use)| last_use.at.as_microsecond()).collect();
-        let addresses = used.iter().map(|(_, last_use)| serde_json::to_string(&last_use.addresses));
-        let addresses: Vec<String> = addresses.collect::<Result<_, _>>()?;
-        let note = work(move |client| {
-            Box::pin(async move {
-                let values = [
-                    (&ids as _, Type::TEXT_ARRAY),
-                    (&times as _, Type::INT8_ARRAY),
-                    (&addresses as _, Type::TEXT_ARRAY),
-                ];
-                client.execute_typed(NOTE, &values).await
-            })
-        });
+        let rows = UseRows::of(used)?;
+        let note = work(move |client| Box::pin(async move { rows.write(client).await }));
         self.database().run(note).await.map(drop)
     }
 
@@ -99,11 +87,36 @@ impl FleetIdentities {
     }
 }
 
+/// The columns of last uses.
+pub(super) struct UseRows {
+    ids: Vec<String>,
+    times: Vec<i64>,
+    addresses: Vec<String>,
+}
+
+impl UseRows {
+    pub(super) fn of(used: impl IntoIterator<Item = (CredentialId, LastUse)>) -> Result<Self, StoreError> {
+        let mut rows = Self { ids: Vec::new(), times: Vec::new(), addresses: Vec::new() };
+        for (credential, last_use) in used {
+            rows.ids.push(credential.to_string());
+            rows.times.push(last_use.at.as_microsecond());
+            rows.addresses.push(serde_json::to_string(&last_use.addresses)?);
+        }
+        Ok(rows)
+    }
+
+    pub(super) async fn write(&self, client: &Client) -> Result<u64, Error> {
+        let values: [Value<'_>; 3] =
+            [(&self.ids, Type::TEXT_ARRAY), (&self.times, Type::INT8_ARRAY), (&self.addresses, Type::TEXT_ARRAY)];
+        client.execute_typed(NOTE, &values).await
+    }
+}
+
 async fn read_uses(client: &mut Client) -> Result<Vec<Row>, Error> {
     client.query_typed(USES, &[]).await
 }
 
-fn use_of(row: &Row) -> Result<(CredentialId, LastUse), StoreError> {
+pub(super) fn use_of(row: &Row) -> Result<(CredentialId, LastUse), StoreError> {
     let damaged = |what: &dyn std::fmt::Display| StoreError::Damaged(format!("a time of last use: {what}"));
     let credential = row.get::<_, &str>(0).parse().map_err(|error| damaged(&error))?;
     let at = Timestamp::from_microsecond(row.get(1)).map_err(|error| damaged(&error))?;

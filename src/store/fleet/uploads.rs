@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
@@ -28,6 +28,16 @@ pub(super) struct Uploads {
     queue: mpsc::Sender<Digest>,
     /// True once the queue was full: something that is stored here is not uploaded.
     overflowed: Arc<AtomicBool>,
+    under_way: Arc<UnderWay>,
+}
+
+/// Numbers of uploads that are not done.
+#[derive(Default)]
+struct UnderWay {
+    /// Those that wait, and those that a worker has.
+    unfinished: AtomicUsize,
+    /// Those that a worker has, and that an engine has let fail.
+    failing: AtomicUsize,
 }
 
 /// The stores that the workers read and write.
@@ -56,20 +66,23 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 const AGAIN: Duration = Duration::from_secs(3);
 /// Number of attempts to upload one content before others go first.
 const ATTEMPTS: usize = 4;
+/// Interval at which the end of all uploads is looked for.
+const FINISH_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of digests that are compared with the table at once.
-const COMPARED_AT_ONCE: usize = 500;
+pub(super) const COMPARED_AT_ONCE: usize = 500;
 
 impl Uploads {
     /// Starts the workers, and a comparison of what this machine has with what the object store has.
     pub(super) fn start(uploader: Uploader) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let uploads = Self { queue, overflowed: Arc::new(AtomicBool::new(true)) };
+        let uploads = Self { queue, overflowed: Arc::new(AtomicBool::new(true)), under_way: Arc::default() };
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..WORKERS {
-            let (uploader, waiting, again) = (uploader.clone(), waiting.clone(), uploads.queue.clone());
+            let (uploader, waiting, again) = (uploader.clone(), waiting.clone(), uploads.clone());
             uploader.bucket.runtime().clone().spawn(async move {
                 while let Some(digest) = next(&waiting).await {
                     uploader.upload_until_done(digest, &again).await;
+                    again.under_way.unfinished.fetch_sub(1, Ordering::SeqCst);
                 }
             });
         }
@@ -80,10 +93,26 @@ impl Uploads {
 
     /// Queues stored content. Does not wait.
     pub(super) fn add(&self, digest: Digest) {
+        self.under_way.unfinished.fetch_add(1, Ordering::SeqCst);
         if self.queue.try_send(digest).is_err() {
+            self.under_way.unfinished.fetch_sub(1, Ordering::SeqCst);
             self.overflowed.store(true, Ordering::Relaxed);
         }
         self.report();
+    }
+
+    /// Waits until all that was queued is uploaded, for at most this time; if an engine does not respond, for at most the
+    /// time of `patience`. Returns the number of uploads that are left: the next start goes on with them.
+    pub(super) async fn finished(&self, limit: Duration, patience: Duration) -> usize {
+        let began = Instant::now();
+        loop {
+            let left = self.under_way.unfinished.load(Ordering::SeqCst);
+            let limit = if self.under_way.failing.load(Ordering::SeqCst) > 0 { patience.min(limit) } else { limit };
+            if left == 0 || began.elapsed() >= limit {
+                return left;
+            }
+            sleep(FINISH_INTERVAL).await;
+        }
     }
 
     /// Queues what this machine has stored and the object store lacks: at the start, and after the queue was full.
@@ -109,6 +138,7 @@ impl Uploads {
         for digests in stored.await?.chunks(COMPARED_AT_ONCE) {
             let there = uploader.objects.sizes(digests).await?;
             for digest in digests.iter().filter(|digest| !there.contains_key(digest)) {
+                self.under_way.unfinished.fetch_add(1, Ordering::SeqCst);
                 // Waits while the queue is full.
                 let _ = self.queue.send(*digest).await;
             }
@@ -123,18 +153,35 @@ impl Uploads {
     }
 }
 
+/// An upload that an engine has let fail, as counted.
+struct Failing(Arc<UnderWay>);
+
+impl Failing {
+    fn new(under_way: &Arc<UnderWay>) -> Self {
+        under_way.failing.fetch_add(1, Ordering::SeqCst);
+        Self(under_way.clone())
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.failing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn next(waiting: &Mutex<mpsc::Receiver<Digest>>) -> Option<Digest> {
     waiting.lock().await.recv().await
 }
 
 impl Uploader {
     /// Uploads content, however long an engine is away. Content that cannot be read is left out.
-    async fn upload_until_done(&self, digest: Digest, again: &mpsc::Sender<Digest>) {
-        let mut pause = PAUSES.0;
+    async fn upload_until_done(&self, digest: Digest, again: &Uploads) {
+        let (mut pause, mut failing) = (PAUSES.0, None);
         for attempt in 1.. {
             match self.upload(&digest, again).await {
                 Ok(()) => return,
                 Err(StoreError::Fleet(error)) => {
+                    failing.get_or_insert_with(|| Failing::new(&again.under_way));
                     tracing::debug!(%digest, %error, "an upload is repeated");
                     count("repeated");
                     if attempt == ATTEMPTS {
@@ -155,7 +202,7 @@ impl Uploader {
         }
     }
 
-    async fn upload(&self, digest: &Digest, again: &mpsc::Sender<Digest>) -> Result<(), StoreError> {
+    async fn upload(&self, digest: &Digest, again: &Uploads) -> Result<(), StoreError> {
         if self.objects.find(digest).await?.is_some() {
             return Ok(());
         }
@@ -173,6 +220,23 @@ impl Uploader {
         let uploaded = self.put(digest, content).await;
         self.claims.release(&key, epoch).await.ok();
         uploaded
+    }
+
+    /// Uploads content, whoever else does so. Content that is gone is left out.
+    pub(super) async fn upload_unclaimed(&self, digest: &Digest) -> Result<(), StoreError> {
+        match self.open(digest).await? {
+            Some(content) => self.put(digest, content).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the length of stored content in bytes; 0 if it is gone.
+    pub(super) async fn length(&self, digest: &Digest) -> Result<u64, StoreError> {
+        Ok(match self.open(digest).await? {
+            Some(LocalContent::Blob(_, length)) => length,
+            Some(LocalContent::Manifest { bytes, .. }) => bytes.len() as u64,
+            None => 0,
+        })
     }
 
     /// Uploads content, and names the object once it is whole.
@@ -226,11 +290,11 @@ impl Uploader {
 }
 
 /// Puts content at the end of the queue, after a time.
-fn again_later(again: &mpsc::Sender<Digest>, digest: Digest) {
+fn again_later(again: &Uploads, digest: Digest) {
     let again = again.clone();
     tokio::spawn(async move {
         sleep(AGAIN).await;
-        again.try_send(digest)
+        again.add(digest);
     });
 }
 

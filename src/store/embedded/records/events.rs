@@ -7,6 +7,7 @@ use crate::domain::audit::Event;
 use crate::domain::audit::query::{EventPart, EventQuery};
 use crate::domain::audit::retention::{HeldEvent, Holder, surplus};
 use crate::domain::id::EventId;
+use crate::store::all_identities::KeptEvent;
 use crate::store::embedded::changes::Entry;
 use crate::store::embedded::event_key::{KEY_PREFIX, id_in, key};
 use crate::store::error::StoreError;
@@ -26,6 +27,23 @@ impl RecordsDatabase {
     /// Returns the bytes that the sums take, and the last number; 0 if there are none.
     pub(in crate::store::embedded) fn size_of_sums(&self) -> Result<(u64, u64), StoreError> {
         size_of(&self.sums)
+    }
+
+    /// Returns all events, in the order of their numbers. Fails if the database is damaged.
+    pub(in crate::store::embedded) fn kept_events(&self) -> Result<Vec<KeptEvent>, StoreError> {
+        let kept = |of_change, tree: &sled::Tree| {
+            let kept = tree.scan_prefix(KEY_PREFIX).map(|entry| {
+                let (id, value) = stored(entry)?;
+                Ok(KeptEvent { id, of_change, event: serde_json::from_slice(&value)? })
+            });
+            kept.collect::<Result<Vec<_>, StoreError>>()
+        };
+        guarded(|| {
+            let mut events = kept(true, &self.records)?;
+            events.extend(kept(false, &self.sums)?);
+            events.sort_unstable_by_key(|event| event.id.0);
+            Ok(events)
+        })
     }
 
     /// Adds sums. Not forced to the disk. Fails if the disk is full or fails.

@@ -105,7 +105,20 @@ pub(super) async fn add(
     content_events::take_turn(&transaction).await?;
     let removed = content_events::of_others_after(&transaction, replica, additions.seen).await?;
     let additions = additions.without(removed);
-    let ids = origin_ids(&transaction, &additions).await?;
+    let ids = add_links_and_tags(transaction.client(), &additions).await?;
+    let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();
+    let events = add_images(&transaction, &additions, &id).await?;
+    content_events::insert(&transaction, replica, &events).await?;
+    transaction.commit().await
+}
+
+/// Adds the links, names and tags, and the origins of all additions, within a transaction. Returns the ids of the
+/// origins.
+pub(in crate::store::fleet) async fn add_links_and_tags(
+    client: &Client,
+    additions: &Additions,
+) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
+    let ids = origin_ids(client, additions).await?;
     let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();
     let links = &additions.links;
     let digests: Vec<_> = links.keys().map(|(digest, ..)| &digest.as_bytes()[..]).collect();
@@ -118,7 +131,7 @@ pub(super) async fn add(
         (&origins, Type::INT8_ARRAY),
         (&sizes, Type::INT8_ARRAY),
     ];
-    transaction.execute_typed(ADD_LINKS, &values).await?;
+    client.execute_typed(ADD_LINKS, &values).await?;
     let tags = &additions.tags;
     let origins: Vec<_> = tags.keys().map(|(origin, _)| id(origin)).collect();
     let names: Vec<_> = tags.keys().map(|(_, tag)| tag.as_str()).collect();
@@ -130,14 +143,12 @@ pub(super) async fn add(
         (&digests, Type::BYTEA_ARRAY),
         (&ages, Type::FLOAT8_ARRAY),
     ];
-    transaction.execute_typed(ADD_TAGS, &values).await?;
+    client.execute_typed(ADD_TAGS, &values).await?;
     let (manifests, named): (Vec<_>, Vec<_>) =
         additions.names.iter().map(|(manifest, named)| (&manifest.as_bytes()[..], &named.as_bytes()[..])).unzip();
     let values: [Value<'_>; 2] = [(&manifests, Type::BYTEA_ARRAY), (&named, Type::BYTEA_ARRAY)];
-    transaction.execute_typed(ADD_NAMES, &values).await?;
-    let events = add_images(&transaction, &additions, &id).await?;
-    content_events::insert(&transaction, replica, &events).await?;
-    transaction.commit().await
+    client.execute_typed(ADD_NAMES, &values).await?;
+    Ok(ids)
 }
 
 /// Adds the images. Returns the events of those that are new or have moved.
@@ -170,10 +181,7 @@ async fn add_images(
 }
 
 /// Adds the origins, and returns their ids.
-async fn origin_ids(
-    transaction: &Transaction<'_>,
-    additions: &Additions,
-) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
+async fn origin_ids(client: &Client, additions: &Additions) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
     let of_links = additions.links.keys().map(|(.., origin)| origin);
     let of_tags = additions.tags.keys().map(|(origin, _)| origin);
     let of_images = additions.images.keys().map(|(_, origin, _)| origin);
@@ -181,8 +189,8 @@ async fn origin_ids(
     // In one order, so that two replicas do not wait for each other.
     origins.sort_unstable();
     origins.dedup();
-    transaction.execute_typed(ADD_ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
-    let rows = transaction.query_typed(ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
+    client.execute_typed(ADD_ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
+    let rows = client.query_typed(ORIGINS, &[(&origins, Type::TEXT_ARRAY)]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
@@ -196,7 +204,7 @@ fn keep_newer<K: Ord>(known: &mut BTreeMap<K, TagEntry>, later: BTreeMap<K, TagE
 }
 
 /// Returns the time since then in seconds.
-fn age(then: Timestamp) -> f64 {
+pub(in crate::store::fleet) fn age(then: Timestamp) -> f64 {
     Timestamp::now().duration_since(then).as_secs_f64().max(0.0)
 }
 

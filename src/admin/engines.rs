@@ -1,0 +1,64 @@
+//! The engines of a fleet, for commands that work without a replica.
+
+use std::path::{Path, PathBuf};
+
+use crate::auth::fleet_secret::{FleetSecret, FleetSecretError};
+use crate::domain::fleet::validity::Bound;
+use crate::store::data_dir::{loose_mode, read_if_any};
+use crate::store::error::OpenError;
+use crate::store::fleet::{BucketOptions, Database, DatabaseOptions, FleetIdentities};
+
+/// The engines as the settings name them.
+#[derive(Clone, Debug)]
+pub struct Engines {
+    /// The database.
+    pub database: DatabaseOptions,
+    /// The object store.
+    pub bucket: BucketOptions,
+    /// The file of the secret of the fleet.
+    pub secret_file: PathBuf,
+    /// The bound of the settings.
+    pub bound: Bound,
+}
+
+/// Reason why the secret of a fleet cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] OpenError),
+    /// The file does not exist.
+    #[error("fleet.secret_file: {} does not exist", .0.display())]
+    Missing(PathBuf),
+    /// Others than the owner have access to the file.
+    #[error("fleet.secret_file: other users have access to {path}: run chmod 600 {path}", path = .0.display())]
+    Loose(PathBuf),
+    /// The content is no secret.
+    #[error("fleet.secret_file: {}: {error}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The problem with it.
+        error: FleetSecretError,
+    },
+}
+
+impl Engines {
+    /// Reads the secret of the fleet.
+    ///
+    /// # Errors
+    /// The file cannot be read, others have access to it, or it has no secret.
+    pub(super) fn secret(&self) -> Result<FleetSecret, SecretError> {
+        let path: &Path = &self.secret_file;
+        let text = read_if_any(path)?.ok_or_else(|| SecretError::Missing(path.to_owned()))?;
+        if loose_mode(path)?.is_some() {
+            return Err(SecretError::Loose(path.to_owned()));
+        }
+        FleetSecret::from_lines(&text).map_err(|error| SecretError::Content { path: path.to_owned(), error })
+    }
+
+    /// Returns the identities in this database, as no replica.
+    pub(super) fn identities(&self, database: &Database) -> FleetIdentities {
+        FleetIdentities::of_nobody(database.clone(), self.bound)
+    }
+}
