@@ -167,8 +167,20 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the service's log ---\n{}", self.log());
+            keep(&self.log, self.pid());
         }
+    }
+}
+
+/// Copies the log of the service of a failed test to a folder that stays, and prints its path. The log itself is so long
+/// that the reason of the failure would be hard to find in the output.
+fn keep(log: &Path, process: u32) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failed");
+    let test = std::thread::current().name().unwrap_or("test").replace("::", ".");
+    let kept = folder.join(format!("{test}-{process}.log"));
+    match fs::create_dir_all(&folder).and_then(|()| fs::copy(log, &kept)) {
+        Ok(_) => eprintln!("the log of the service: {}", kept.display()),
+        Err(error) => eprintln!("the log of the service cannot be kept: {error}"),
     }
 }
 

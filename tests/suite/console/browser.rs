@@ -57,6 +57,7 @@ async fn a_person_sees_a_pulled_image_makes_rotates_and_revokes_a_token_and_dele
     browser.open_menu_of("ci-runners").await;
     browser.click("div.menu:popover-open a[href$='/revoke']").await;
     browser.click("button.danger").await;
+    browser.shows("The token was revoked.").await;
     let refused = skopeo_pull(service, "ci-runners", &new, "app:1").unwrap_err();
     assert!(refused.contains("403 (Forbidden)"), "{refused}");
 
