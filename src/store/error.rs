@@ -106,29 +106,6 @@ impl FleetError {
 }
 
 impl StoreError {
-    /// Returns the same failure, with the setting to look at before a refusal of the object store.
-    #[must_use]
-    pub fn with_advice(self) -> Self {
-        let (Self::Fleet(FleetError::ObjectStore(reason)) | Self::Fleet(FleetError::Unsuitable(reason))) = &self else {
-            return self;
-        };
-        // The codes of S3's errors (Amazon S3 API Reference, "Error Responses").
-        let advice = [
-            ("InvalidAccessKeyId", "it does not know the key of fleet.bucket_access_key"),
-            (
-                "SignatureDoesNotMatch",
-                "the secret key is another one (fleet.bucket_secret_key), or a proxy changes requests",
-            ),
-            ("NoSuchBucket", "it has no bucket of this name"),
-            ("AccessDenied", "this key may not read, write and delete objects in the bucket"),
-        ];
-        let advice = advice.iter().find(|(code, _)| reason.contains(code)).map(|(_, advice)| advice);
-        match advice {
-            Some(advice) => FleetError::Unsuitable(format!("{advice}: {reason}")).into(),
-            None => self,
-        }
-    }
-
     /// Returns the failure without what only the operator may see, as [`FleetError::for_clients`] does.
     pub fn for_clients(&self) -> &'static str {
         match self {

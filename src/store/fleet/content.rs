@@ -1,9 +1,11 @@
 //! Cached content as the replicas of a fleet share it: the index in the database, and the objects in the bucket. No
 //! failure here fails a pull: a replica that cannot reach an engine goes by its own index and files, and by upstream.
 
+mod following;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::{Duration, Instant};
 
 use futures::future::join3;
@@ -14,9 +16,8 @@ use url::Url;
 
 use super::bucket::{Bucket, ObjectBytes};
 use super::claims::Claims;
-use super::content_events::{self, ContentEvents, Mark};
 use super::database::Database;
-use super::index::{FleetIndex, FleetLookUp, ImagePlace, StoredObject};
+use super::index::{FleetIndex, FleetLookUp, StoredObject};
 use super::index_changes::IndexChanges;
 use super::objects::Objects;
 use super::pause::Pause;
@@ -29,7 +30,7 @@ use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::grant::Grant;
-use crate::store::images::{GroupTotals, ImageKey};
+use crate::store::images::GroupTotals;
 use crate::store::manifests::Manifest;
 
 /// The shared content.
@@ -60,8 +61,8 @@ type TotalsAt = (Instant, HashMap<GroupId, GroupTotals>);
 
 /// Maximum number of manifests that are read from the bucket at the same time, of at most 16 MiB each.
 const MAX_READING: usize = 4;
-/// Time for which totals of groups are used again: they are counted over all links.
-const TOTALS_AGE: Duration = Duration::from_secs(30);
+/// Time for which totals of groups are used again.
+const TOTALS_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
 /// Time for which they are: an object is deleted ten minutes after it was doomed, and a URL is accepted for one. A store
@@ -183,12 +184,12 @@ impl FleetContent {
         self.objects.sizes(digests).await.unwrap_or_default()
     }
 
-    /// Returns what each group has cached at all replicas together, as it was half a minute ago, or longer while
-    /// the database does not respond; `None` if it has not responded yet.
+    /// Returns what each group has cached at all replicas together, as it was counted last: some seconds ago, in a large
+    /// fleet minutes, and longer while the database does not respond; `None` if it has not responded yet.
     pub async fn totals(&self) -> Option<HashMap<GroupId, GroupTotals>> {
         let mut known = self.totals.lock().await;
         if !self.database_pause.is_on() && known.as_ref().is_none_or(|(at, _)| at.elapsed() > TOTALS_AGE) {
-            match self.objects.totals().await {
+            match self.counted_totals().await {
                 Ok(totals) => *known = Some((Instant::now(), totals)),
                 Err(_) => self.database_pause.begin(),
             }
@@ -274,38 +275,6 @@ impl FleetContent {
         self.changes.add(grant, is_image, seen);
     }
 
-    /// Returns the number of the last event that this replica has carried out.
-    pub(in crate::store) fn followed(&self) -> i64 {
-        self.followed.load(Ordering::SeqCst)
-    }
-
-    /// Records that this replica has carried out all events up to this one.
-    pub fn set_followed(&self, number: i64) {
-        self.followed.store(number, Ordering::SeqCst);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).retain(|done| *done > number);
-    }
-
-    /// Returns the number of removals from the index of this replica so far. What was looked up before another one is
-    /// not taken over.
-    pub(in crate::store) fn removals(&self) -> u64 {
-        self.removals.load(Ordering::SeqCst)
-    }
-
-    /// Records that something is about to be removed from the index of this replica.
-    pub(in crate::store) fn note_removal(&self) {
-        self.removals.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Records that this replica has carried out an event that it has made.
-    pub(in crate::store) fn note_done(&self, number: i64) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
-    }
-
-    /// Returns true if this process has carried out this event, which it has made. After a crash it may not have.
-    pub fn is_done(&self, number: i64) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
-    }
-
     /// Records that upstream refuses a tag, in the background.
     pub(in crate::store) fn note_denied(&self, origin: Origin, tag: Tag) {
         self.changes.deny(origin, tag);
@@ -334,42 +303,6 @@ impl FleetContent {
         if left > 0 {
             tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");
         }
-    }
-
-    /// Returns the events after this place.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn events_after(&self, known: &Mark) -> Result<ContentEvents, StoreError> {
-        content_events::after(self.index.database(), self.index.replica(), known).await
-    }
-
-    /// Returns the id of the database, and the last event.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn newest_event(&self) -> Result<(String, Mark), StoreError> {
-        content_events::newest(self.index.database()).await
-    }
-
-    /// Returns the images of all groups after a place in their order, at most this number.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn images_after(&self, after: ImagePlace, limit: i64) -> Result<Vec<(ImagePlace, ImageKey)>, StoreError> {
-        self.index.images_after(after, limit).await
-    }
-
-    /// Removes events that no replica needs any more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn forget_old_events(&self) -> Result<(), StoreError> {
-        content_events::forget_old(self.index.database()).await
     }
 
     /// Records which contents clients have read, in the background. What cannot be recorded is lost: it is recorded the
