@@ -88,6 +88,7 @@ impl FleetKeeper {
             self.expire(shared).await?;
             let groups: Vec<GroupId> = self.policy.directory().groups().map(|group| group.id).collect();
             shared.forget_groups_but(lease, &groups).await?;
+            shared.forget_earlier(lease).await?;
         }
         if is_time(&mut state.search, SEARCH_INTERVAL) {
             match shared.delete_nameless().await? {

@@ -58,7 +58,7 @@ async fn a_check_of_the_settings_tries_the_engines() {
     for (right, wrong, key, sentence) in [
         (name.as_str(), "no_such_database", "fleet.database_url", "it has no database of this name"),
         (KEY_ID, "another-key", "fleet.bucket_url", "the store does not know this key"),
-        (SECRET_KEY, "another-secret", "fleet.bucket_url", "it is not the secret of this key"),
+        (SECRET_KEY, "another-secret", "fleet.bucket_url", "the secret is not that of this key"),
     ] {
         service.replace_setting(right, wrong);
         let refused = check(service, &[]);

@@ -133,9 +133,10 @@ fn failed(error: &object_store::Error) -> StoreError {
 fn advice(refusal: &str) -> &'static str {
     // The codes of S3's errors (Amazon S3 API Reference, "Error Responses").
     if refusal.contains("InvalidAccessKeyId") {
-        "Look at fleet.bucket_access_key: the store does not know this key"
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key: the store does not know this key"
     } else if refusal.contains("SignatureDoesNotMatch") {
-        "Look at fleet.bucket_secret_key: it is not the secret of this key, or a proxy changes requests"
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key: the secret is not that of this key, or a proxy changes \
+         requests"
     } else {
         "Look at fleet.bucket_access_key and fleet.bucket_secret_key, and at the rights of that key in the bucket of \
          fleet.bucket_url"

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::types::Type;
 
+use super::Values;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -12,12 +13,25 @@ use crate::store::fleet::content::FleetContent;
 use crate::store::fleet::database::{Value, work};
 use crate::store::fleet::index::{FleetIndex, id_of, text_of};
 use crate::store::fleet::jobs::Lease;
+use crate::store::fleet::removal::REMOVE_LINKS;
 use crate::store::images::{ImageKey, Pulls};
 
 const LINKS_OF_GONE: &str =
     "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id <> ALL($1) LIMIT 5000))";
 const IMAGES_OF_GONE: &str =
     "DELETE FROM image WHERE ctid = ANY(ARRAY(SELECT ctid FROM image WHERE group_id <> ALL($1) LIMIT 5000))";
+const EARLIER_OF_GONE: &str =
+    "DELETE FROM earlier WHERE ctid = ANY(ARRAY(SELECT ctid FROM earlier WHERE group_id <> ALL($1) LIMIT 5000))";
+// The time of a read is recorded once a day.
+const UNREAD_EARLIER: &str = "SELECT earlier.group_id, origin.origin, array_agg(earlier.digest) FROM earlier \
+    JOIN origin ON origin.id = earlier.origin WHERE earlier.moved_at < now() - interval '1 day' \
+    AND NOT EXISTS (SELECT FROM object WHERE object.digest = earlier.digest AND object.read_at > now() - interval '2 days') \
+    GROUP BY earlier.group_id, origin.origin LIMIT 1000";
+const REMOVE_EARLIER: &str = "DELETE FROM earlier USING origin WHERE earlier.group_id = $1 AND earlier.origin = origin.id \
+    AND origin.origin = $2 AND earlier.digest = ANY($3)";
+const OLD_TAGS: &str = "DELETE FROM tag WHERE ctid = ANY(ARRAY(SELECT ctid FROM tag \
+    WHERE checked_at < now() - interval '90 days' \
+    AND NOT EXISTS (SELECT FROM image WHERE image.origin = tag.origin AND image.reference = tag.tag) LIMIT 5000))";
 const UNPULLED: &str = "SELECT origin.origin, image.reference FROM image JOIN origin ON image.origin = origin.id \
     WHERE image.group_id = $1 AND NOT image.pinned AND image.pulled_at < now() - make_interval(days => $2) \
     ORDER BY image.origin LIMIT 1000";
@@ -34,11 +48,33 @@ impl FleetContent {
     ///
     /// Fails if the database cannot be reached. The next run goes on.
     pub async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
-        for statement in [LINKS_OF_GONE, IMAGES_OF_GONE] {
+        for statement in [LINKS_OF_GONE, IMAGES_OF_GONE, EARLIER_OF_GONE] {
             let groups: Vec<i64> = groups.iter().copied().map(id_of).collect();
             self.step(lease, statement, vec![(Box::new(groups), Type::INT8_ARRAY)]).await?;
         }
         Ok(())
+    }
+
+    /// Removes the links to what the tags of images stood for before they moved, once nobody reads it, and tags that no
+    /// group has pulled for long.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached. The next run goes on.
+    pub async fn forget_earlier(&self, lease: &Lease) -> Result<(), StoreError> {
+        let read = work(|client| Box::pin(async move { client.query_typed(UNREAD_EARLIER, &[]).await }));
+        for row in self.index.database().run_slowly(read).await? {
+            let (group, origin, digests): (i64, String, Vec<Vec<u8>>) = (row.get(0), row.get(1), row.get(2));
+            for statement in [REMOVE_LINKS, REMOVE_EARLIER] {
+                let values: Values = vec![
+                    (Box::new(group), Type::INT8),
+                    (Box::new(origin.clone()), Type::TEXT),
+                    (Box::new(digests.clone()), Type::BYTEA_ARRAY),
+                ];
+                self.step(lease, statement, values).await?;
+            }
+        }
+        self.step(lease, OLD_TAGS, Vec::new()).await.map(drop)
     }
 
     /// Returns images of a group that nobody has pulled at any replica for this number of days, by origin.
