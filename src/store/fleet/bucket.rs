@@ -31,7 +31,6 @@ use super::run_on;
 use crate::auth::random;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
-use crate::store::blocking::blocking;
 use crate::store::error::{FleetError, StoreError};
 
 /// The content in a bucket. Cheap to clone.
@@ -78,7 +77,6 @@ const FOLDER: &str = "sha256";
 const OWNER: &str = "owner";
 /// Number of names in a page of a list.
 const NAMES_AT_ONCE: usize = 1_000;
-
 
 impl Bucket {
     /// Returns the content in this bucket, to which clients may be sent at another address. Sends no request.

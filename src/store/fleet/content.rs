@@ -13,9 +13,8 @@ use futures::future::join3;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
-use url::Url;
 
-use super::bucket::{Bucket, ObjectBytes};
+use super::bucket::Bucket;
 use super::claims::Claims;
 use super::database::Database;
 use super::index::{FleetIndex, FleetLookUp, StoredObject};
@@ -29,10 +28,8 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
-use crate::store::error::{FleetError, StoreError};
 use crate::store::grant::Grant;
 use crate::store::images::GroupTotals;
-use crate::store::manifests::Manifest;
 
 /// The shared content.
 pub struct FleetContent {
