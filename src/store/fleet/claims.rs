@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -74,7 +75,16 @@ impl Claims {
     /// is the number of a lead whose replica does not respond: this replica takes its place, unless another one has
     /// done so. Returns `None` if the database does not respond within 500 ms: the replica requests it for itself.
     pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Option<Claim> {
-        timeout(CLAIM_TIMEOUT, self.claim_or_error(key, failed)).await.ok()?.ok()
+        let (claims, key) = (self.clone(), *key);
+        let (answer, answered) = oneshot::channel();
+        self.database.runtime().spawn(async move {
+            let claimed = claims.claim_or_error(&key, failed).await.ok();
+            // Nobody waits any more: others would follow a replica that does not lead.
+            if let Err(Some(Claim::Lead { epoch })) = answer.send(claimed) {
+                claims.release(&key, epoch).await.ok();
+            }
+        });
+        timeout(CLAIM_TIMEOUT, answered).await.ok()?.ok()?
     }
 
     async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {

@@ -198,5 +198,23 @@ async fn a_blob_that_upstream_does_not_have_is_refused_at_every_replica() {
         let answer = client.blob("team", "app", missing.digest()).await;
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
-    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM claim WHERE NOT complete"), "0");
+    // It is ended in the background.
+    let claims = async || scene.fleet.database.query("SELECT count(*) FROM claim WHERE NOT complete") == "0";
+    eventually("no claim is left", claims).await;
+}
+
+#[actix_rt::test]
+async fn a_lead_that_is_granted_when_nobody_waits_for_it_any_more_is_given_back() {
+    let scene = Scene::of(1).await;
+    let (database, delay) = (&scene.fleet.database, Duration::from_millis(800));
+    let unfinished = async || database.query("SELECT count(*) FROM claim WHERE NOT complete") == "0";
+    eventually("the manifest is received", unfinished).await;
+    let claims = database.query("SELECT count(*) FROM claim");
+    scene.fleet.replicas[0].to_database.set(Mode::Delay(delay));
+    let pulled = scene.pull(0);
+    let granted = async || database.query("SELECT count(*) FROM claim") != claims;
+    eventually("the database has granted the lead", granted).await;
+    scene.fleet.replicas[0].to_database.set(Mode::Pass);
+    scene.assert_whole(&pulled.await.unwrap());
+    eventually("the lead is given back", async || database.query("SELECT count(*) FROM claim") == claims).await;
 }
