@@ -1,4 +1,4 @@
-//! A TCP front between clients and a server, whose behaviour a test switches at any time.
+//! A TCP front between clients and a server, whose behaviour a caller switches at any time.
 
 use std::io;
 use std::net::SocketAddr;
