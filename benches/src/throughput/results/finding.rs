@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::aim::Aim;
-use super::figure::{Figure, Sample};
+use super::figure::Figure;
+use super::sample::Sample;
 use super::summary::Summary;
 use crate::throughput::contender::Kind;
 
