@@ -59,8 +59,8 @@ impl Options {
         rows
     }
 
-    /// Returns true if this server is to be measured. What cannot be selected, such as upstream itself, always is, because
-    /// the others are compared with it.
+    /// Returns true if this server is to be measured. One that cannot be selected, such as upstream itself, always is,
+    /// because the others are compared with it.
     fn measures(&self, kind: Kind) -> bool {
         self.servers.is_empty() || !kind.is_selectable() || self.servers.contains(&kind)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Environment variable with the path of its interpreter, which `tests/run` sets.
 const VARIABLE: &str = "DEPENDENCY_PROXY_TEST_PYTHON";
 
-/// Where `tests/run` makes it, below the target folder.
+/// Path below the target folder at which `tests/run` makes it.
 const INTERPRETER: &str = "tests-python/bin/python";
 
 /// Returns the path of the Python that has the packages of `tests/requirements.txt`.

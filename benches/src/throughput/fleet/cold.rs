@@ -1,8 +1,8 @@
 //! Pulls of small images that no replica has, from all replicas beside one, and beside the service without a fleet.
 //!
-//! What replicas add to the index of a fleet they add one after another: each transaction takes the turn first
-//! (`src/store/fleet/content_events.rs`). A pull does not wait for it. So the rows also have the time after the last pull
-//! until everything is added, and the number of sessions that wait for a lock meanwhile.
+//! Replicas add to the index of a fleet one after another: each transaction takes the turn first
+//! (`src/store/fleet/content_events.rs`). A pull does not wait for it, so the rows also have the time from the last
+//! pull until all is added, and the number of sessions that wait for a lock meanwhile.
 
 use std::io;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Returns the mean number of sessions of replicas that wait for a lock, over a fifth of a second.
 const WAITERS: &str = "CREATE OR REPLACE FUNCTION waiters() RETURNS float LANGUAGE plpgsql AS $$ \
     DECLARE sum float := 0; BEGIN FOR look IN 1..40 LOOP PERFORM pg_sleep(0.005); PERFORM pg_stat_clear_snapshot(); \
-    sum := sum + (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'); \
-    END LOOP; RETURN sum / 40; END $$";
+    sum := sum + (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+    AND wait_event_type = 'Lock'); END LOOP; RETURN sum / 40; END $$";
 
 /// Measures one replica, all of them, and the service without a fleet in turn.
 pub(super) fn run(limited: bool, options: &Options) -> io::Result<Samples> {

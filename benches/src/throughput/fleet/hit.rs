@@ -1,5 +1,5 @@
-//! What a fleet costs a hit: processor time beside that of the service without a fleet, and traffic with the engines
-//! beside that of an idle time.
+//! Hits of a replica: processor time beside that of the service without a fleet, and traffic with the engines beside
+//! that of an idle time.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The replica that downloads is lost when it has half of a blob: how long the clients of the others receive nothing, and
-//! what upstream sends twice.
+//! The replica that downloads is lost when it has half of a blob: the time for which clients of the others receive
+//! nothing, and what upstream sends twice.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

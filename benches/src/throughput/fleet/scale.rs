@@ -18,8 +18,8 @@ use crate::throughput::results::{Figure, Sample};
 use crate::throughput::row::fleet::Content;
 use crate::throughput::usage::Usage;
 
-/// Share of a processor that a replica may use. With half of one, three would use one and a half, and the load generator
-/// would be the limit on a machine with two.
+/// Share of a processor that a replica may use. With half of one, three would use one and a half, and the load
+/// generator would be the limit on a machine with two.
 const SHARE: f64 = 0.2;
 /// Number of connections to each replica.
 const CONNECTIONS: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is measured of a fleet.
+/// Measurement of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shared {
     /// Hits of one replica, beside the service without a fleet.
@@ -15,7 +15,8 @@ pub enum Shared {
     Lost(Loss),
     /// Hits while an engine is down.
     Outage(Engine),
-    /// Pulls of small images that no replica has, from three replicas beside one. True: each with a share of a processor.
+    /// Pulls of small images that no replica has, from three replicas beside one. True: each with a share of a
+    /// processor.
     Cold(bool),
 }
 
