@@ -51,15 +51,15 @@ fn alone(direct: &Running, tag: &str, image: &Image) -> io::Result<Sample> {
 
 /// Measures clients that arrive over this number of seconds, each at the next replica.
 fn once(lab: &Lab, fleet: &Fleet, image: (&str, &Image), seconds: f64) -> io::Result<Sample> {
-    let first_bytes = Mutex::new([None; REPLICAS]);
+    let firsts = Mutex::new([None; REPLICAS]);
     let received = || fleet.replicas.iter().map(|replica| replica.upstream_bytes()).collect::<Vec<_>>();
     let (asked, before, used) = (lab.upstream.counts(), received(), fleet.usage());
     let outcome = crowd::run(CLIENTS, Duration::from_secs_f64(seconds), async |client, state| {
         let replica = client % REPLICAS;
         let is_first = client < REPLICAS;
-        let first_byte = pull(state, &fleet.replicas[replica].server, image, is_first).await?;
+        let first = pull(state, &fleet.replicas[replica].server, image, is_first).await?;
         if is_first {
-            first_bytes.lock().unwrap_or_else(PoisonError::into_inner)[replica] = Some(first_byte);
+            firsts.lock().unwrap_or_else(PoisonError::into_inner)[replica] = Some(first);
         }
         Ok(())
     })?;
@@ -69,31 +69,39 @@ fn once(lab: &Lab, fleet: &Fleet, image: (&str, &Image), seconds: f64) -> io::Re
         .with(Figure::ManifestGets, asked.of(Asked::ManifestGet) as f64)
         .with(Figure::BlobGets, asked.of(Asked::BlobDownload) as f64)
         .with(Figure::UpstreamTimesSize, bytes.iter().sum::<u64>() as f64 / SIZE as f64);
-    let first_bytes = first_bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(later) = later_at_followers(&bytes, first_bytes) {
+    let firsts = firsts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(later) = later_at_followers(&bytes, firsts) {
         sample = sample.with(Figure::FollowerFirstByte, later.as_secs_f64() * 1e3);
     }
     Ok(sample)
 }
 
-/// Returns the time from the first byte at the replica with most bytes from upstream to that at the last of the others.
-fn later_at_followers(bytes: &[u64], first_bytes: [Option<Instant>; REPLICAS]) -> Option<Duration> {
-    let leader = (0..REPLICAS).max_by_key(|replica| bytes[*replica])?;
-    let last = first_bytes.iter().flatten().max()?;
-    Some(last.saturating_duration_since(first_bytes[leader]?))
+/// The request of a client for the blob, and the first byte of its response.
+#[derive(Clone, Copy)]
+struct First {
+    requested: Instant,
+    byte: Instant,
 }
 
-/// Pulls the manifest and the blob. Returns when the first byte of the blob arrived.
-async fn pull(state: &ThreadState, server: &Running, (tag, image): (&str, &Image), check: bool) -> io::Result<Instant> {
+/// Returns the longest time from the first byte at the replica with most bytes from upstream to that at another one, or
+/// from the request to the other, if that came later.
+fn later_at_followers(bytes: &[u64], firsts: [Option<First>; REPLICAS]) -> Option<Duration> {
+    let leader = firsts[(0..REPLICAS).max_by_key(|replica| bytes[*replica])?]?;
+    let later = |first: &First| first.byte.saturating_duration_since(leader.byte.max(first.requested));
+    firsts.iter().flatten().map(later).max()
+}
+
+/// Pulls the manifest and the blob. Returns the times of the blob.
+async fn pull(state: &ThreadState, server: &Running, (tag, image): (&str, &Image), check: bool) -> io::Result<First> {
     let blob = &image.layers()[0];
     let get = |path: &str, size| server.request("GET", path, None).expecting(size);
     let mut client = Client::new(state, server.target)?;
     client.get(&get(&server.manifest(REPOSITORY, tag), image.size()), None).await?;
     let request = get(&server.blob(REPOSITORY, blob.digest()), blob.size());
-    let asked = Instant::now();
+    let requested = Instant::now();
     let received = client.get(&request, check.then_some(blob.digest())).await?;
     state.tally.borrow_mut().received(received);
-    Ok(asked + received.first_byte)
+    Ok(First { requested, byte: requested + received.first_byte })
 }
 
 fn report_gets(sample: &Sample) {

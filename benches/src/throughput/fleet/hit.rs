@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake_registry::Image;
 
-use super::replicas::{Fleet, Replica};
+use super::replicas::{Fleet, Replica, Traffic};
 use super::{Samples, lab, report};
 use crate::throughput::contender::{Kind, Running};
 use crate::throughput::lab::Lab;
@@ -41,13 +41,23 @@ pub(super) fn run(content: Content, options: &Options) -> io::Result<Samples> {
     }
     sleep(SETTLING_TIME);
     let (mut of_fleet, mut of_embedded) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds() * if options.quick { 1 } else { PAIRS } {
-        let reference = Arc::new(load(&lab, &embedded, &request(content, &embedded, &image), options.round())?);
-        let sample = beside_idle_time(&lab, replica, &request(content, &replica.server, &image), options.round())?;
-        let sample = sample.beside(&reference);
+    for pair in 0..options.rounds() * if options.quick { 1 } else { PAIRS } {
+        let idle = traffic_while_idle(replica, options.round());
+        let of = |server| load(&lab, server, &request(content, server, &image), options.round());
+        let without_fleet = || of(&embedded);
+        let with_fleet = || beyond(idle, replica, || of(&replica.server));
+        // The first of a pair finds other processor caches than the second.
+        let (reference, sample) = if pair % 2 == 0 {
+            let reference = without_fleet()?;
+            (reference, with_fleet()?)
+        } else {
+            let sample = with_fleet()?;
+            (without_fleet()?, sample)
+        };
+        let sample = sample.beside(&Arc::new(reference.clone()));
         report("fleet, embedded", [&sample, &reference], Figure::CpuPerThousand);
         of_fleet.push(sample);
-        of_embedded.push(reference.as_ref().clone());
+        of_embedded.push(reference);
     }
     Ok(vec![(Kind::Ours, of_fleet), (Kind::Embedded, of_embedded)])
 }
@@ -73,13 +83,17 @@ pub(super) fn request(content: Content, server: &Running, image: &Image) -> Requ
     }
 }
 
-/// Measures a load, with the traffic with the engines beyond that of an idle time of the same length.
-fn beside_idle_time(lab: &Lab, replica: &Replica, request: &Request, time: Duration) -> io::Result<Sample> {
+/// Returns what passes between a replica and the engines in this time without requests.
+fn traffic_while_idle(replica: &Replica, time: Duration) -> Traffic {
     let before = replica.traffic();
     sleep(time);
-    let idle = replica.traffic() - before;
+    replica.traffic() - before
+}
+
+/// Adds to a measurement what passes between the replica and the engines meanwhile, beyond this.
+fn beyond(idle: Traffic, replica: &Replica, measure: impl FnOnce() -> io::Result<Sample>) -> io::Result<Sample> {
     let before = replica.traffic();
-    let sample = load(lab, &replica.server, request, time)?;
+    let sample = measure()?;
     let beyond = replica.traffic() - before - idle;
     let bytes = beyond.bytes as f64 / (sample.answers as f64 / 1e3);
     Ok(sample.with(Figure::EngineBytes, bytes).with(Figure::EngineConnections, beyond.connections as f64))
