@@ -43,10 +43,10 @@ pub fn run(row: &Row, shared: Shared, options: &Options) -> Finding {
         Shared::Outage(engine) => outage::run(engine, options),
         Shared::Cold(limited) => cold::run(limited, options),
     };
-    let samples = samples.unwrap_or_else(|error| {
-        eprintln!("  {error}");
-        vec![(Kind::Ours, vec![Sample::failed(&error)])]
-    });
+    let samples = samples.unwrap_or_else(|error| vec![(Kind::Ours, vec![Sample::failed(&error)])]);
+    for (error, count) in samples.iter().flat_map(|(_, samples)| samples).flat_map(|sample| &sample.errors) {
+        eprintln!("  {count} x {error}");
+    }
     round::finding(row, samples)
 }
 

@@ -63,6 +63,8 @@ impl Finding {
     fn value(&self, aim: &Aim) -> Option<f64> {
         match aim.against {
             Some(kind) => self.ratio(aim.figure, kind),
+            // A request that fails in one round is one too many.
+            None if aim.figure == Figure::Errors => self.summary(Kind::Ours, aim.figure).map(|summary| summary.max),
             None => self.summary(Kind::Ours, aim.figure).map(|summary| summary.median),
         }
     }
