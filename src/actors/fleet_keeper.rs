@@ -14,7 +14,7 @@ use crate::domain::id::GroupId;
 use crate::domain::policy;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::fleet::{FleetContent, Lease};
+use crate::store::fleet::{FleetContent, Lease, SearchPlace};
 
 /// The parts that the keeper works with.
 pub struct FleetKeeper {
@@ -31,8 +31,20 @@ pub struct FleetKeeper {
     pub max_bytes: Option<u64>,
 }
 
+/// What the keeper remembers between its looks.
+#[derive(Default)]
+struct State {
+    place: SearchPlace,
+    /// Time at which images that nobody pulls were removed last.
+    expiry: Option<Instant>,
+    /// Time of the last search for objects that nothing names.
+    search: Option<Instant>,
+}
+
 /// Interval at which the replicas see who keeps, and the keeper looks at the sizes.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The part of the time for which the keeper may be busy: where there is much to read, it looks less often.
+const BUSY_PART: u32 = 10;
 /// Interval at which images are removed that nobody pulls.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Interval of the search for objects that nothing names.
@@ -46,35 +58,39 @@ impl FleetKeeper {
     }
 
     async fn run(self, shared: Arc<FleetContent>) {
-        let (mut expiry, mut search) = (None, None);
+        let (mut state, mut rest_until) = (State::default(), Instant::now());
         loop {
             sleep(INTERVAL).await;
-            let kept = self.run_once(&shared, &mut expiry, &mut search).await;
-            failures::report("what replicas share could not be looked after", kept);
+            let lease = match shared.take_keeping().await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    report(Err(error));
+                    continue;
+                }
+            };
+            metrics::gauge!("dependency_proxy_fleet_keeps").set(f64::from(u8::from(lease.is_some())));
+            let began = Instant::now();
+            if let Some(lease) = lease.filter(|_| rest_until <= began) {
+                report(self.keep(&shared, &lease, &mut state).await);
+                rest_until = began + BUSY_PART * began.elapsed();
+            }
         }
     }
 
-    async fn run_once(
-        &self,
-        shared: &FleetContent,
-        expiry: &mut Option<Instant>,
-        search: &mut Option<Instant>,
-    ) -> Result<(), StoreError> {
-        let lease = shared.take_keeping().await?;
-        metrics::gauge!("dependency_proxy_fleet_keeps").set(f64::from(u8::from(lease.is_some())));
-        let Some(lease) = lease else { return Ok(()) };
-        self.trim_groups(shared, &lease).await?;
-        let kept = shared.keep(&lease, self.max_bytes).await?;
+    async fn keep(&self, shared: &FleetContent, lease: &Lease, state: &mut State) -> Result<(), StoreError> {
+        self.trim_groups(shared, lease).await?;
+        let kept = shared.keep(lease, self.max_bytes, &mut state.place).await?;
         metrics::gauge!("dependency_proxy_fleet_bucket_bytes").set(kept.bytes as f64);
         if kept.evicted > 0 {
             tracing::info!(objects = kept.evicted, "content that is seldom read goes from the bucket to make room");
         }
-        if is_time(expiry, EXPIRY_INTERVAL) {
+        if is_time(&mut state.expiry, EXPIRY_INTERVAL) {
             self.expire(shared).await?;
             let groups: Vec<GroupId> = self.policy.directory().groups().map(|group| group.id).collect();
-            shared.forget_groups_but(&lease, &groups).await?;
+            shared.forget_groups_but(lease, &groups).await?;
+            shared.forget_earlier(lease).await?;
         }
-        if is_time(search, SEARCH_INTERVAL) {
+        if is_time(&mut state.search, SEARCH_INTERVAL) {
             match shared.delete_nameless().await? {
                 0 => {}
                 objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
@@ -83,11 +99,12 @@ impl FleetKeeper {
         Ok(())
     }
 
-    /// Removes links of groups that hold more than their quotas.
+    /// Counts what groups hold, and removes links of those that hold more than their quotas.
     async fn trim_groups(&self, shared: &FleetContent, lease: &Lease) -> Result<(), StoreError> {
-        let directory = self.policy.directory();
+        let (directory, totals) = (self.policy.directory(), shared.count_totals(lease).await?);
         for (group, max_bytes) in directory.groups().filter_map(|group| Some((group.id, group.cache.max_bytes?))) {
-            let links = shared.trim_group(lease, group, max_bytes).await?;
+            let held = totals.get(&group).map_or(0, |totals| totals.bytes);
+            let links = shared.trim_group(lease, group, held, max_bytes).await?;
             if links > 0 {
                 tracing::info!(group_id = group.0, links, "links of a group were removed for its quota");
             }
@@ -109,6 +126,10 @@ impl FleetKeeper {
         }
         Ok(())
     }
+}
+
+fn report(kept: Result<(), StoreError>) {
+    failures::report("what replicas share could not be looked after", kept);
 }
 
 /// Returns true if nothing was done for this time, and notes that it is done now.

@@ -144,9 +144,10 @@ pub enum ShareError {
 
 /// Number of uploads at the same time.
 const UPLOADS_AT_ONCE: usize = 4;
-/// Number of attempts to upload something while an engine fails, and the pause between them.
+/// Number of attempts to upload something while an engine fails.
 const ATTEMPTS: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two attempts.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum number of files that are kept open.
 const OPEN_FILES: usize = 16;
 /// Time for changes of the index under way at the end: there are none.
@@ -282,7 +283,7 @@ async fn uploaded(content: &ContentToMove, digest: &Digest) -> Result<(), StoreE
         match content.upload(digest).await {
             Err(StoreError::Fleet(error)) if attempt < ATTEMPTS => {
                 tracing::debug!(%digest, %error, "an upload is repeated");
-                sleep(PAUSE).await;
+                sleep(RETRY_PAUSE).await;
             }
             outcome => return outcome,
         }

@@ -33,5 +33,5 @@ async fn try_bucket(options: &SharedEngines) -> Result<(), StoreError> {
     // That the secret cannot be used is found by itself.
     let Ok(secret) = fleet::secret(&options.secret_file) else { return Ok(()) };
     let identities = FleetIdentities::of_nobody(Database::unconnected(&options.database)?, options.bound);
-    ChangeLog::new(&options.bucket, &identities, Arc::new(secret))?.check().await.map_err(StoreError::with_advice)
+    ChangeLog::new(&options.bucket, &identities, Arc::new(secret))?.check().await
 }

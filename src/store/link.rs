@@ -116,4 +116,9 @@ impl TagEntry {
     pub(in crate::store) fn is_before(&self, other: &Self) -> bool {
         (self.checked_at, self.denied) < (other.checked_at, other.denied)
     }
+
+    /// Returns true if the known entry is newer, and its time is not in the future, because the clock was changed.
+    pub(in crate::store) fn is_before_known(&self, known: &Self) -> bool {
+        self.is_before(known) && known.checked_at <= Timestamp::now()
+    }
 }

@@ -11,6 +11,7 @@ mod learned;
 mod leaving;
 mod moving;
 mod outages;
+mod random_kills;
 mod schema;
 mod sentences;
 mod sessions;

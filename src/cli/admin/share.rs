@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// Arguments of `admin share`.
 #[derive(Debug, Args)]
 pub(super) struct ShareArgs {
-    /// The settings of the future replica: the data folder of the service, and the section [fleet]
+    /// The settings of the future replica: the data folder of the service, and the section of the fleet
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Print the result as JSON; the progress goes to standard error

@@ -1,6 +1,8 @@
 //! Content in the object store: blobs and manifests of all replicas, as objects below `blobs/`. Each upload makes an
 //! object with a new name, so that an object is never changed, and one that is being deleted is never uploaded again.
 
+mod sending;
+
 use std::future::ready;
 use std::io::Read;
 use std::sync::Arc;
@@ -22,13 +24,13 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use url::Url;
 
+use self::sending::send;
 use super::database::event_loop;
 use super::options::BucketOptions;
 use super::run_on;
 use crate::auth::random;
-use crate::auth::sha256::{self, Hasher};
+use crate::auth::sha256;
 use crate::domain::digest::Digest;
-use crate::store::blocking::blocking;
 use crate::store::error::{FleetError, StoreError};
 
 /// The content in a bucket. Cheap to clone.
@@ -75,8 +77,6 @@ const FOLDER: &str = "sha256";
 const OWNER: &str = "owner";
 /// Number of names in a page of a list.
 const NAMES_AT_ONCE: usize = 1_000;
-/// Number of bytes that are read from a file at once.
-const READ_BYTES: usize = 1 << 20;
 
 impl Bucket {
     /// Returns the content in this bucket, to which clients may be sent at another address. Sends no request.
@@ -266,34 +266,6 @@ impl Bucket {
 
     fn path(&self, name: &str) -> Path {
         name.split('/').fold(self.prefix.clone(), Path::join)
-    }
-}
-
-/// Sends content to the writer, without ending the object. Returns its length and digest.
-async fn send(
-    mut content: impl Read + Send + 'static,
-    mut writer: BufWriter,
-) -> Result<(BufWriter, u64, Digest), StoreError> {
-    let (mut hasher, mut size) = (Hasher::default(), 0);
-    loop {
-        let (chunk, read, hashed) = blocking(move || {
-            let mut chunk = Vec::with_capacity(READ_BYTES);
-            (&mut content).take(READ_BYTES as u64).read_to_end(&mut chunk)?;
-            hasher.update(&chunk);
-            Ok((Bytes::from(chunk), content, hasher))
-        })
-        .await?;
-        (content, hasher) = (read, hashed);
-        if chunk.is_empty() {
-            return Ok((writer, size, hasher.finish()));
-        }
-        size += chunk.len() as u64;
-        let sent = timeout(REQUEST_TIMEOUT, writer.put(chunk)).await;
-        if let Err(error) = sent.map_err(|_| too_slow()).and_then(|sent| sent.map_err(|error| failed(&error))) {
-            // Parts of an object that is never completed cost space until a rule of the bucket removes them.
-            drop(timeout(REQUEST_TIMEOUT, writer.abort()).await);
-            return Err(error);
-        }
     }
 }
 

@@ -1,22 +1,23 @@
 //! Cached content as the replicas of a fleet share it: the index in the database, and the objects in the bucket. No
 //! failure here fails a pull: a replica that cannot reach an engine goes by its own index and files, and by upstream.
 
+mod following;
+mod objects;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::{Duration, Instant};
 
 use futures::future::join3;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
-use url::Url;
 
-use super::bucket::{Bucket, ObjectBytes};
+use super::bucket::Bucket;
 use super::claims::Claims;
-use super::content_events::{self, ContentEvents, Mark};
 use super::database::Database;
-use super::index::{FleetIndex, FleetLookUp, ImagePlace, StoredObject};
+use super::index::{FleetIndex, FleetLookUp, StoredObject};
 use super::index_changes::IndexChanges;
 use super::objects::Objects;
 use super::pause::Pause;
@@ -27,10 +28,8 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
-use crate::store::error::{FleetError, StoreError};
 use crate::store::grant::Grant;
-use crate::store::images::{GroupTotals, ImageKey};
-use crate::store::manifests::Manifest;
+use crate::store::images::GroupTotals;
 
 /// The shared content.
 pub struct FleetContent {
@@ -60,20 +59,10 @@ type TotalsAt = (Instant, HashMap<GroupId, GroupTotals>);
 
 /// Maximum number of manifests that are read from the bucket at the same time, of at most 16 MiB each.
 const MAX_READING: usize = 4;
-/// Time for which totals of groups are used again: they are counted over all links.
-const TOTALS_AGE: Duration = Duration::from_secs(30);
+/// Time for which totals of groups are used again.
+const TOTALS_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
-/// Time for which they are: an object is deleted ten minutes after it was doomed, and a URL is accepted for one. A store
-/// that is gone is noticed after it.
-const KNOWN_AGE: Duration = Duration::from_secs(60);
-/// Time for which it is known that there is no object with some content.
-const UNKNOWN_AGE: Duration = Duration::from_secs(2);
-/// Maximum time to read a manifest from the bucket.
-const MANIFEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum length of a manifest in bytes.
-const MAX_MANIFEST_BYTES: u64 = 16 << 20;
-
 impl FleetContent {
     /// Starts to share what this machine has stored.
     pub fn start(
@@ -120,75 +109,12 @@ impl FleetContent {
         }
     }
 
-    /// Returns the object with this content; `None` if there is none, or if an engine has failed a moment ago.
-    pub async fn object(&self, digest: &Digest) -> Option<StoredObject> {
-        if self.database_pause.is_on() || self.bucket_pause.is_on() {
-            return None;
-        }
-        match self.objects.find(digest).await {
-            Ok(found) => found,
-            Err(_) => {
-                self.database_pause.begin();
-                None
-            }
-        }
-    }
-
-    /// Works as [`Self::object`], also makes sure that the store has it, and uses for a time what was found before.
-    pub async fn known_object(&self, digest: &Digest) -> Option<StoredObject> {
-        if self.bucket_pause.is_on() {
-            return None;
-        }
-        if let Some((at, object)) = self.known_objects.get(digest)
-            && at.elapsed() < if object.is_some() { KNOWN_AGE } else { UNKNOWN_AGE }
-        {
-            return object;
-        }
-        let mut object = self.object(digest).await;
-        if let Some(found) = object.clone() {
-            match self.bucket.has(&found.name).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    object = None;
-                    self.drop_object(*digest, found);
-                }
-                Err(error) => {
-                    self.failed(digest, &error);
-                    return None;
-                }
-            }
-        }
-        self.known_objects.insert(*digest, (Instant::now(), object.clone()));
-        object
-    }
-
-    /// Returns a URL by which a client gets an object for a minute; `None` without a setting for it, or if the
-    /// credentials cannot be had.
-    pub async fn url(&self, object: &StoredObject) -> Option<Url> {
-        match self.bucket.url(&object.name).await? {
-            Ok(url) => Some(url),
-            Err(error) => {
-                tracing::debug!(%error, "a URL of the object store cannot be signed");
-                None
-            }
-        }
-    }
-
-    /// Returns the lengths of those of these contents that are in the bucket, in bytes; none if the database does not
-    /// respond.
-    pub async fn sizes(&self, digests: &[Digest]) -> HashMap<Digest, u64> {
-        if digests.is_empty() || self.database_pause.is_on() {
-            return HashMap::new();
-        }
-        self.objects.sizes(digests).await.unwrap_or_default()
-    }
-
-    /// Returns what each group has cached at all replicas together, as it was half a minute ago, or longer while
-    /// the database does not respond; `None` if it has not responded yet.
+    /// Returns what each group has cached at all replicas together, as it was counted last: some seconds ago, in a large
+    /// fleet minutes, and longer while the database does not respond; `None` if it has not responded yet.
     pub async fn totals(&self) -> Option<HashMap<GroupId, GroupTotals>> {
         let mut known = self.totals.lock().await;
         if !self.database_pause.is_on() && known.as_ref().is_none_or(|(at, _)| at.elapsed() > TOTALS_AGE) {
-            match self.objects.totals().await {
+            match self.counted_totals().await {
                 Ok(totals) => *known = Some((Instant::now(), totals)),
                 Err(_) => self.database_pause.begin(),
             }
@@ -196,114 +122,10 @@ impl FleetContent {
         known.as_ref().map(|(_, totals)| totals.clone())
     }
 
-    /// Returns the bytes of an object from this offset on; `None` if the store does not send any.
-    pub async fn bytes(&self, digest: &Digest, object: &StoredObject, from: u64) -> Option<ObjectBytes> {
-        match self.bucket.get(&object.name, from).await {
-            Ok(Some(bytes)) => Some(bytes),
-            Ok(None) => {
-                self.drop_object(*digest, object.clone());
-                None
-            }
-            Err(error) => {
-                self.failed(digest, &error);
-                None
-            }
-        }
-    }
-
-    /// Returns the manifest of an object; `None` if it cannot be read, or is too long.
-    pub async fn manifest(&self, digest: &Digest, object: &StoredObject) -> Option<Manifest> {
-        let media_type = object.media_type.clone()?;
-        if object.size > MAX_MANIFEST_BYTES || self.bucket_pause.is_on() {
-            return None;
-        }
-        let read = async {
-            let _permit = self.reading.acquire().await;
-            self.bucket.read(&object.name, digest, object.size).await
-        };
-        // All together: where many wait, or the store trickles, upstream is faster.
-        let late = || Err(FleetError::ObjectStore("it is slow".to_owned()).into());
-        match timeout(MANIFEST_TIMEOUT, read).await.unwrap_or_else(|_| late()) {
-            Ok(Some(bytes)) => Some(Manifest { digest: *digest, media_type, bytes }),
-            Ok(None) => {
-                self.drop_object(*digest, object.clone());
-                None
-            }
-            Err(StoreError::Damaged(_)) => {
-                self.report_wrong(*digest, object.clone());
-                None
-            }
-            Err(error) => {
-                self.failed(digest, &error);
-                None
-            }
-        }
-    }
-
-    /// Drops an object whose bytes do not have its digest: nobody reads it any more.
-    pub fn report_wrong(&self, digest: Digest, object: StoredObject) {
-        tracing::error!(
-            %digest, object = object.name,
-            "an object does not have the content of its digest; it is not used any more"
-        );
-        metrics::counter!("dependency_proxy_fleet_wrong_objects_total").increment(1);
-        self.drop_object(digest, object);
-    }
-
-    /// Drops an object that is gone or wrong, in the background.
-    fn drop_object(&self, digest: Digest, object: StoredObject) {
-        self.known_objects.remove(&digest);
-        let objects = self.objects.clone();
-        self.bucket.runtime().spawn(async move { objects.drop(&digest, &object.name).await.ok() });
-    }
-
-    /// Lets pulls do without the bucket for a time, after it has broken off.
-    pub fn note_interrupted(&self) {
-        self.bucket_pause.begin();
-    }
-
-    /// Lets pulls do without the bucket for a time.
-    fn failed(&self, digest: &Digest, error: &StoreError) {
-        tracing::debug!(%digest, %error, "an object cannot be read");
-        self.note_interrupted();
-    }
-
     /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted. `is_image`:
     /// a digest counts as an image of its own.
     pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool, seen: i64) {
         self.changes.add(grant, is_image, seen);
-    }
-
-    /// Returns the number of the last event that this replica has carried out.
-    pub(in crate::store) fn followed(&self) -> i64 {
-        self.followed.load(Ordering::SeqCst)
-    }
-
-    /// Records that this replica has carried out all events up to this one.
-    pub fn set_followed(&self, number: i64) {
-        self.followed.store(number, Ordering::SeqCst);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).retain(|done| *done > number);
-    }
-
-    /// Returns the number of removals from the index of this replica so far. What was looked up before another one is
-    /// not taken over.
-    pub(in crate::store) fn removals(&self) -> u64 {
-        self.removals.load(Ordering::SeqCst)
-    }
-
-    /// Records that something is about to be removed from the index of this replica.
-    pub(in crate::store) fn note_removal(&self) {
-        self.removals.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Records that this replica has carried out an event that it has made.
-    pub(in crate::store) fn note_done(&self, number: i64) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
-    }
-
-    /// Returns true if this process has carried out this event, which it has made. After a crash it may not have.
-    pub fn is_done(&self, number: i64) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
     }
 
     /// Records that upstream refuses a tag, in the background.
@@ -334,42 +156,6 @@ impl FleetContent {
         if left > 0 {
             tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");
         }
-    }
-
-    /// Returns the events after this place.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn events_after(&self, known: &Mark) -> Result<ContentEvents, StoreError> {
-        content_events::after(self.index.database(), self.index.replica(), known).await
-    }
-
-    /// Returns the id of the database, and the last event.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn newest_event(&self) -> Result<(String, Mark), StoreError> {
-        content_events::newest(self.index.database()).await
-    }
-
-    /// Returns the images of all groups after a place in their order, at most this number.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn images_after(&self, after: ImagePlace, limit: i64) -> Result<Vec<(ImagePlace, ImageKey)>, StoreError> {
-        self.index.images_after(after, limit).await
-    }
-
-    /// Removes events that no replica needs any more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub async fn forget_old_events(&self) -> Result<(), StoreError> {
-        content_events::forget_old(self.index.database()).await
     }
 
     /// Records which contents clients have read, in the background. What cannot be recorded is lost: it is recorded the

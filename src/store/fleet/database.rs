@@ -1,27 +1,25 @@
 //! Connections to PostgreSQL.
 
-use std::error::Error;
+mod problems;
+mod tls;
+
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts};
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls_platform_verifier::{BuilderVerifierExt, Verifier};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::problems::{advice, not_connected, unreachable};
+pub(super) use self::problems::{refused, too_slow, with_causes};
+use self::tls::tls_config;
 use super::options::DatabaseOptions;
 use super::run_on;
-use crate::store::error::{FleetError, StoreError};
+use crate::store::error::StoreError;
 
 /// The connections to the database. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +56,8 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Maximum time for one operation, from the wait for a connection to its result.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum time of work that reads whole tables.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to wait for a connection.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after the first failed attempt to connect; it doubles with each further one.
@@ -131,6 +131,23 @@ impl Database {
         run_on(&self.runtime, async move {
             let connection = database.connection(&database.work).await?;
             run_within(connection, OPERATION_TIMEOUT, work).await.map(|(value, _)| value)
+        })
+        .await
+    }
+
+    /// Runs work as [`Self::run`] does that reads whole tables, and may take a minute. Nobody must wait for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::run`] does, after [`SLOW_TIMEOUT`].
+    pub(super) async fn run_slowly<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Client) -> Work<'a, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = self.clone();
+        run_on(&self.runtime, async move {
+            let connection = database.connection(&database.work).await?;
+            run_within(connection, SLOW_TIMEOUT, work).await.map(|(value, _)| value)
         })
         .await
     }
@@ -242,107 +259,10 @@ pub(super) fn close(connection: Object) {
     drop(Object::take(connection));
 }
 
-/// Converts an error of a statement.
-pub(super) fn refused(error: tokio_postgres::Error) -> StoreError {
-    match error.as_db_error() {
-        Some(problem) if !is_temporary(problem) => FleetError::Refused(problem.message().to_owned()).into(),
-        _ => unreachable(&with_causes(&error)),
-    }
-}
-
-/// Returns true for errors that do not come from the statement: the server stops, starts, is a standby or busy. The
-/// statement can be repeated.
-fn is_temporary(problem: &tokio_postgres::error::DbError) -> bool {
-    // PostgreSQL's documentation, appendix A: class 08 is connection exceptions, 40 transaction rollback, such as a
-    // deadlock, 53 insufficient resources, 55P03 a lock that is not available, 57 operator intervention with timeouts,
-    // 25006 a read-only transaction.
-    let code = problem.code().code();
-    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || ["55P03", "25006"].contains(&code)
-}
-
-fn unreachable(error: &dyn std::fmt::Display) -> StoreError {
-    FleetError::Unreachable(error.to_string()).into()
-}
-
-/// Converts the error of a pool, with its causes: a wrong password, a name that is not known.
-fn not_connected(error: &PoolError) -> StoreError {
-    let code = if let PoolError::Backend(error) = error { error.code().map(SqlState::code) } else { None };
-    // PostgreSQL's documentation, appendix A.
-    let advice = match code {
-        Some("28P01" | "28000") => "it does not accept the user name or the password: ",
-        Some("3D000") => "it has no database of this name: ",
-        Some("53300") => "all its connections are in use (max_connections of PostgreSQL, fleet.database_connections): ",
-        Some(_) | None => "",
-    };
-    unreachable(&format_args!("{advice}{}", with_causes(error)))
-}
-
-/// Returns the setting to look at where the first connection does not come about, as a sentence.
-fn advice(error: &PoolError) -> &'static str {
-    // PostgreSQL's documentation, appendix A.
-    match code_of(error) {
-        Some("28000" | "28P01") => "Look at the user name and the password in fleet.database_url",
-        Some("3D000") => "Look at the name of the database in fleet.database_url",
-        Some("42501") => "Look at the rights of the user in fleet.database_url",
-        None if causes(error).any(|cause| cause.to_string().contains("certificate")) => {
-            "Look at fleet.database_ca_file, which must have the authority of the server's certificate, and at the host in \
-             fleet.database_url, which must be a name in that certificate"
-        }
-        None if causes(error).any(|cause| cause.to_string().contains("does not support TLS")) => {
-            "Look at sslmode in fleet.database_url, and at the setting ssl of the server"
-        }
-        Some(_) | None => "Look at the host and the port in fleet.database_url, and at the server",
-    }
-}
-
-/// Returns the code with which the server has refused a connection.
-fn code_of(error: &PoolError) -> Option<&str> {
-    let PoolError::Backend(error) = error else { return None };
-    error.as_db_error().map(|problem| problem.code().code())
-}
-
-pub(super) fn too_slow() -> StoreError {
-    unreachable(&"it does not respond in time")
-}
-
-pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    // Some libraries repeat the text of a cause in their own.
-    causes(error).map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-        "" => cause,
-        text if text.ends_with(&cause) => text.to_owned(),
-        text => format!("{text}: {cause}"),
-    })
-}
-
-/// Returns an error and its causes.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| Error::source(*error))
-}
-
 /// Starts a thread of this name with an event loop, for connections.
 pub(super) fn event_loop(name: &str) -> Result<Handle, StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     Ok(handle)
-}
-
-/// Returns the configuration of TLS, which verifies the certificate of the server and its name.
-fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
-    let failed = |error: &dyn std::fmt::Display| StoreError::Io(error.to_string());
-    let provider = Arc::new(default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| failed(&error))?;
-    let Some(path) = ca_file else {
-        return Ok(builder.with_platform_verifier().map_err(|error| failed(&error))?.with_no_client_auth());
-    };
-    let wrong =
-        |error: &dyn std::fmt::Display| failed(&format_args!("fleet.database_ca_file, {}: {error}", path.display()));
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-    let authorities: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
-    if authorities.is_empty() {
-        return Err(wrong(&"it has no certificate"));
-    }
-    let verifier = Verifier::new_with_extra_roots(authorities, provider).map_err(|error| wrong(&error))?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }

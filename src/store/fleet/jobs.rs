@@ -26,8 +26,9 @@ const TAKE: &str = "INSERT INTO job (name, holder, epoch, lease_until) VALUES ($
     epoch = job.epoch + CASE WHEN job.holder = excluded.holder THEN 0 ELSE 1 END \
     WHERE job.holder = excluded.holder OR job.lease_until < now() RETURNING epoch";
 
-// Locked, so that no other replica takes the job before the step is over.
-const HOLDS: &str = "SELECT FROM job WHERE name = $1 AND holder = $2 AND epoch = $3 AND lease_until > now() FOR SHARE";
+// Nobody else has taken it: then it is this replica's also where a step has taken longer than the lease.
+const HOLDS: &str = "UPDATE job SET lease_until = now() + interval '30 seconds' \
+    WHERE name = $1 AND holder = $2 AND epoch = $3 RETURNING epoch";
 
 impl FleetContent {
     /// Takes the care of the object store, or keeps it; `None`: another replica has it.
@@ -49,7 +50,7 @@ impl FleetContent {
 }
 
 impl Lease {
-    /// Returns true if this replica still has the job, which no other gets before the transaction is over.
+    /// Returns true if this replica still has the job, and keeps it. No other gets it before the transaction is over.
     pub(super) async fn holds(&self, transaction: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
         let values: [Value<'_>; 3] = [(&KEEPING, Type::TEXT), (&self.holder, Type::TEXT), (&self.epoch, Type::INT8)];
         Ok(transaction.query_typed_opt(HOLDS, &values).await?.is_some())
@@ -63,7 +64,7 @@ impl FleetContent {
     ///
     /// Fails if the database cannot be reached.
     pub(super) async fn release_keeping(&self) -> Result<(), StoreError> {
-        const RELEASE: &str = "UPDATE job SET lease_until = now() WHERE holder = $1";
+        const RELEASE: &str = "UPDATE job SET lease_until = now(), holder = '' WHERE holder = $1";
         let holder = self.index.replica().to_string();
         let release =
             work(move |client| Box::pin(async move { client.execute_typed(RELEASE, &[(&holder, Type::TEXT)]).await }));

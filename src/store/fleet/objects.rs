@@ -10,9 +10,7 @@ use tokio_postgres::types::Type;
 use super::database::{Database, Value, work};
 use super::index::{StoredObject, digest_of};
 use crate::domain::digest::Digest;
-use crate::domain::id::GroupId;
 use crate::store::error::{FleetError, StoreError};
-use crate::store::images::GroupTotals;
 
 /// The table of objects. Cheap to clone.
 #[derive(Clone)]
@@ -25,11 +23,6 @@ const FIND_TIMEOUT: Duration = Duration::from_millis(250);
 
 const FIND: &str = "SELECT name, size, media_type FROM object WHERE digest = $1 AND doomed_at IS NULL";
 const SIZES: &str = "SELECT digest, size FROM object WHERE digest = ANY($1) AND doomed_at IS NULL";
-const TOTALS: &str = "SELECT coalesce(held.group_id, images.group_id), coalesce(bytes, 0), coalesce(blobs, 0), coalesce(manifests, 0), \
-    coalesce(images.count, 0) FROM (SELECT group_id, sum(size)::bigint AS bytes, \
-    count(*) FILTER (WHERE media_type IS NULL) AS blobs, count(media_type) AS manifests \
-    FROM (SELECT DISTINCT group_id, digest FROM link) AS one JOIN object ON object.digest = one.digest GROUP BY group_id) AS held \
-    FULL JOIN (SELECT group_id, count(*) AS count FROM image GROUP BY group_id) AS images ON images.group_id = held.group_id";
 // A doomed object is about to be deleted: the new one takes its place, and the old one is returned.
 const ADD: &str = "WITH old AS (SELECT name FROM object WHERE digest = $1) \
     INSERT INTO object (digest, name, size, media_type) VALUES ($1, $2, $3, $4) \
@@ -77,22 +70,6 @@ impl Objects {
         });
         let size = |row: &Row| Ok((digest_of(row.get(0))?, row.get::<_, i64>(1).cast_unsigned()));
         self.database.run(find).await?.iter().map(size).collect()
-    }
-
-    /// Returns what each group may read of the objects, and its images.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database cannot be reached.
-    pub(super) async fn totals(&self) -> Result<HashMap<GroupId, GroupTotals>, StoreError> {
-        let read = work(|client| Box::pin(async move { client.query_typed(TOTALS, &[]).await }));
-        let number = |row: &Row, column: usize| row.get::<_, i64>(column).cast_unsigned();
-        let rows = self.database.run(read).await?;
-        let totals = rows.iter().map(|row| {
-            let (bytes, blobs, manifests) = (number(row, 1), number(row, 2), number(row, 3));
-            (GroupId(number(row, 0)), GroupTotals { bytes, blobs, manifests, images: number(row, 4) })
-        });
-        Ok(totals.collect())
     }
 
     /// Adds an object, and what it names if it is a manifest. Returns the name of an object that nobody needs: the new

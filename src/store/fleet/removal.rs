@@ -17,8 +17,10 @@ const ROWS_PER_STEP: i64 = 5_000;
 
 const REMOVE_IMAGES: &str = "DELETE FROM image USING origin WHERE image.group_id = $1 AND image.origin = origin.id \
     AND origin.origin = $2 AND image.reference = ANY($3) RETURNING image.digest";
+const REMOVE_EARLIER: &str = "DELETE FROM earlier USING origin WHERE earlier.group_id = $1 AND earlier.origin = origin.id \
+    AND origin.origin = $2 AND earlier.reference = ANY($3) RETURNING earlier.digest";
 // What the images name, at two levels at most, unless another image of the group names it, too.
-const REMOVE_LINKS: &str = "WITH RECURSIVE gone (digest) AS (SELECT unnest($3::bytea[]) \
+pub(super) const REMOVE_LINKS: &str = "WITH RECURSIVE gone (digest) AS (SELECT unnest($3::bytea[]) \
     UNION SELECT name.named FROM gone JOIN name ON name.manifest = gone.digest), \
     naming (digest, manifest) AS (SELECT digest, digest FROM gone \
     UNION SELECT naming.digest, name.manifest FROM naming JOIN name ON name.named = naming.manifest) \
@@ -27,6 +29,8 @@ const REMOVE_LINKS: &str = "WITH RECURSIVE gone (digest) AS (SELECT unnest($3::b
     WHERE naming.digest = gone.digest AND image.group_id = $1 AND image.origin = link.origin)";
 const PURGE_IMAGES: &str =
     "DELETE FROM image WHERE ctid = ANY(ARRAY(SELECT ctid FROM image WHERE group_id = $1 LIMIT $2))";
+const PURGE_EARLIER: &str =
+    "DELETE FROM earlier WHERE ctid = ANY(ARRAY(SELECT ctid FROM earlier WHERE group_id = $1 LIMIT $2))";
 const PURGE_LINKS: &str =
     "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id = $1 LIMIT $2))";
 const PIN: &str = "UPDATE image SET pinned = $4 FROM origin \
@@ -61,8 +65,10 @@ impl FleetContent {
                 transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
                 content_events::take_turn(&transaction).await?;
                 let values: [Value<'_>; 3] = [(&group, Type::INT8), (&origin, Type::TEXT), (&names, Type::TEXT_ARRAY)];
-                let removed = transaction.query_typed(REMOVE_IMAGES, &values).await?;
-                digests.extend(removed.iter().map(|row| row.get(0)));
+                for statement in [REMOVE_IMAGES, REMOVE_EARLIER] {
+                    let removed = transaction.query_typed(statement, &values).await?;
+                    digests.extend(removed.iter().map(|row| row.get(0)));
+                }
                 let values: [Value<'_>; 3] =
                     [(&group, Type::INT8), (&origin, Type::TEXT), (&digests, Type::BYTEA_ARRAY)];
                 transaction.execute_typed(REMOVE_LINKS, &values).await?;
@@ -81,7 +87,7 @@ impl FleetContent {
     /// Fails if the database cannot be reached. Some may be removed then.
     pub async fn purge(&self, group: GroupId) -> Result<i64, StoreError> {
         self.changes.flush().await?;
-        for statement in [PURGE_IMAGES, PURGE_LINKS] {
+        for statement in [PURGE_IMAGES, PURGE_EARLIER, PURGE_LINKS] {
             while self.purge_step(statement, id_of(group)).await? > 0 {}
         }
         let (events, replica) = (content_events::texts([ContentEvent::Purged(group)])?, self.index.replica());

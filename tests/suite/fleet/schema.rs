@@ -58,8 +58,8 @@ async fn a_check_of_the_settings_tries_the_engines() {
     let name = fleet.database.query("SELECT current_database()");
     for (right, wrong, key, sentence) in [
         (name.as_str(), "no_such_database", "fleet.database_url", "it has no database of this name"),
-        (KEY_ID, "another-key", "fleet.bucket_url", "it does not know the key"),
-        (SECRET_KEY, "another-secret", "fleet.bucket_url", "the secret key is another one"),
+        (KEY_ID, "another-key", "fleet.bucket_url", "the store does not know this key"),
+        (SECRET_KEY, "another-secret", "fleet.bucket_url", "the secret is not that of this key"),
     ] {
         service.replace_setting(right, wrong);
         let refused = check(service, &[]);

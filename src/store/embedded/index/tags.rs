@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
-use jiff::Timestamp;
-
 use super::trust::Trust;
 use super::{ImageFile, Index, StoreError, index_file, key, read};
 use crate::domain::digest::Digest;
@@ -92,8 +90,7 @@ impl Index {
             self.group_tags.insert(group_key, value.as_slice())?;
             // Another group may have had it confirmed, moved or refused since this entry was read.
             let newest: Option<TagEntry> = read(self.tags.get(&tag_key)?).ok().flatten();
-            let is_newer = |known: TagEntry| entry.is_before(&known) && known.checked_at <= Timestamp::now();
-            if !newest.is_some_and(is_newer) {
+            if !newest.is_some_and(|newest| entry.is_before_known(&newest)) {
                 self.tags.insert(tag_key, value)?;
             }
             self.put_image(group, &file)
@@ -114,8 +111,15 @@ impl Index {
     ) -> Result<bool, StoreError> {
         let (pulled, before) = (self.group_tags.get(group_key)?, self.tags.get(tag_key)?);
         let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
-        let again = same(read(pulled)?) && same(read(before.clone())?);
-        Ok(again && self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
+        let newest: Option<TagEntry> = read(before.clone())?;
+        if !same(read(pulled)?) || !same(newest) {
+            return Ok(false);
+        }
+        // The file of the image may have the newer time.
+        if newest.is_some_and(|newest| entry.is_before_known(&newest)) {
+            return Ok(true);
+        }
+        Ok(self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
     }
 
     /// Returns the digest for which this tag stood when this group last pulled it; `None` if it has not.

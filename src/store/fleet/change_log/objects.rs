@@ -119,8 +119,7 @@ fn failed(error: &object_store::Error) -> StoreError {
     use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
     // Another attempt does not help with these.
     let advice = if matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) {
-        "Look at fleet.bucket_access_key and fleet.bucket_secret_key, and at the rights of that key in the bucket of \
-         fleet.bucket_url"
+        advice(&error.to_string())
     } else if matches!(error, NotFound { .. }) {
         // Only the bucket can be missing where an object is written or removed.
         "Look at fleet.bucket_url: there is no such bucket"
@@ -128,6 +127,20 @@ fn failed(error: &object_store::Error) -> StoreError {
         return FleetError::ObjectStore(reason(error)).into();
     };
     FleetError::Unsuitable(format!("{}. {advice}", reason(error))).into()
+}
+
+/// Returns the setting to look at after this refusal, as a sentence.
+fn advice(refusal: &str) -> &'static str {
+    // The codes of S3's errors (Amazon S3 API Reference, "Error Responses").
+    if refusal.contains("InvalidAccessKeyId") {
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key: the store does not know this key"
+    } else if refusal.contains("SignatureDoesNotMatch") {
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key: the secret is not that of this key, or a proxy changes \
+         requests"
+    } else {
+        "Look at fleet.bucket_access_key and fleet.bucket_secret_key, and at the rights of that key in the bucket of \
+         fleet.bucket_url"
+    }
 }
 
 /// Returns the first line of an error: others have the whole response of the store.

@@ -44,8 +44,14 @@ const ADD_TAGS: &str = "INSERT INTO tag (origin, tag, digest, checked_at) \
     WHERE tag.checked_at <= excluded.checked_at AND (tag.denied_at IS NULL OR excluded.checked_at > tag.denied_at)";
 /// Follows [`ADD_TAGS`]. A replica adds what it has again after its start, also what has moved since then: an image
 /// moves only to what its tag stands for.
-const ADD_IMAGES: &str = "INSERT INTO image (group_id, origin, reference, digest) \
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) \
+const ADD_IMAGES: &str = "WITH new AS ( \
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) AS given (group_id, origin, reference, digest)), \
+    moved AS (INSERT INTO earlier (group_id, origin, reference, digest) \
+        SELECT image.group_id, image.origin, image.reference, image.digest FROM image JOIN new USING (group_id, origin, reference) \
+        JOIN tag ON tag.origin = image.origin AND tag.tag = image.reference AND tag.digest = new.digest \
+        WHERE image.digest <> new.digest \
+        ON CONFLICT (group_id, origin, reference, digest) DO UPDATE SET moved_at = excluded.moved_at) \
+    INSERT INTO image (group_id, origin, reference, digest) SELECT group_id, origin, reference, digest FROM new \
     ON CONFLICT (group_id, origin, reference) DO UPDATE SET digest = excluded.digest, pulled_at = now() \
     WHERE image.digest <> excluded.digest AND EXISTS (SELECT FROM tag \
         WHERE tag.origin = excluded.origin AND tag.tag = excluded.reference AND tag.digest = excluded.digest) \

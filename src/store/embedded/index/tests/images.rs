@@ -219,6 +219,21 @@ fn a_tag_that_a_group_records_late_undoes_neither_a_refusal_nor_a_move() {
 }
 
 #[test]
+fn an_earlier_confirmation_of_a_tag_that_is_recorded_late_is_no_difference_to_its_file() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    {
+        let (index, _) = opened(data.path());
+        index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
+        index.set_tag(A, &origin, &latest(), entry(1, 199)).unwrap();
+        assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 200)));
+        index.flush().unwrap();
+    }
+    let (index, _) = opened(data.path());
+    assert_eq!(index.check_against_files().unwrap(), 0);
+}
+
+#[test]
 fn a_pin_that_the_database_has_lost_holds_from_the_start() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Anonymous);

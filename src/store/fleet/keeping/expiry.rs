@@ -1,0 +1,128 @@
+//! What goes from the index because of its age: images that nobody pulls, and what groups have left that are gone.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::Type;
+
+use super::Values;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::error::StoreError;
+use crate::store::fleet::content::FleetContent;
+use crate::store::fleet::database::{Value, work};
+use crate::store::fleet::index::{FleetIndex, id_of, text_of};
+use crate::store::fleet::jobs::Lease;
+use crate::store::fleet::removal::REMOVE_LINKS;
+use crate::store::images::{ImageKey, Pulls};
+
+const LINKS_OF_GONE: &str =
+    "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id <> ALL($1) LIMIT 5000))";
+const IMAGES_OF_GONE: &str =
+    "DELETE FROM image WHERE ctid = ANY(ARRAY(SELECT ctid FROM image WHERE group_id <> ALL($1) LIMIT 5000))";
+const EARLIER_OF_GONE: &str =
+    "DELETE FROM earlier WHERE ctid = ANY(ARRAY(SELECT ctid FROM earlier WHERE group_id <> ALL($1) LIMIT 5000))";
+// The time of a read is recorded once a day.
+const UNREAD_EARLIER: &str = "SELECT earlier.group_id, origin.origin, array_agg(earlier.digest) FROM earlier \
+    JOIN origin ON origin.id = earlier.origin WHERE earlier.moved_at < now() - interval '1 day' \
+    AND NOT EXISTS (SELECT FROM object WHERE object.digest = earlier.digest AND object.read_at > now() - interval '2 days') \
+    GROUP BY earlier.group_id, origin.origin LIMIT 1000";
+const REMOVE_EARLIER: &str = "DELETE FROM earlier USING origin WHERE earlier.group_id = $1 AND earlier.origin = origin.id \
+    AND origin.origin = $2 AND earlier.digest = ANY($3)";
+const OLD_TAGS: &str = "DELETE FROM tag WHERE ctid = ANY(ARRAY(SELECT ctid FROM tag \
+    WHERE checked_at < now() - interval '90 days' \
+    AND NOT EXISTS (SELECT FROM image WHERE image.origin = tag.origin AND image.reference = tag.tag) LIMIT 5000))";
+const UNPULLED: &str = "SELECT origin.origin, image.reference FROM image JOIN origin ON image.origin = origin.id \
+    WHERE image.group_id = $1 AND NOT image.pinned AND image.pulled_at < now() - make_interval(days => $2) \
+    ORDER BY image.origin LIMIT 1000";
+// Once an hour is enough to know what is in use.
+const NOTE_PULLS: &str = "UPDATE image SET pulled_at = now() FROM origin, \
+    unnest($1::bigint[], $2::text[], $3::text[]) AS pulled (group_id, origin, reference) \
+    WHERE origin.origin = pulled.origin AND image.origin = origin.id AND image.group_id = pulled.group_id \
+    AND image.reference = pulled.reference AND image.pulled_at < now() - interval '1 hour'";
+
+impl FleetContent {
+    /// Removes links and images of groups that are none of these.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached. The next run goes on.
+    pub async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
+        for statement in [LINKS_OF_GONE, IMAGES_OF_GONE, EARLIER_OF_GONE] {
+            let groups: Vec<i64> = groups.iter().copied().map(id_of).collect();
+            self.step(lease, statement, vec![(Box::new(groups), Type::INT8_ARRAY)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the links to what the tags of images stood for before they moved, once nobody reads it, and tags that no
+    /// group has pulled for long.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached. The next run goes on.
+    pub async fn forget_earlier(&self, lease: &Lease) -> Result<(), StoreError> {
+        let read = work(|client| Box::pin(async move { client.query_typed(UNREAD_EARLIER, &[]).await }));
+        for row in self.index.database().run_slowly(read).await? {
+            let (group, origin, digests): (i64, String, Vec<Vec<u8>>) = (row.get(0), row.get(1), row.get(2));
+            for statement in [REMOVE_LINKS, REMOVE_EARLIER] {
+                let values: Values = vec![
+                    (Box::new(group), Type::INT8),
+                    (Box::new(origin.clone()), Type::TEXT),
+                    (Box::new(digests.clone()), Type::BYTEA_ARRAY),
+                ];
+                self.step(lease, statement, values).await?;
+            }
+        }
+        self.step(lease, OLD_TAGS, Vec::new()).await.map(drop)
+    }
+
+    /// Returns images of a group that nobody has pulled at any replica for this number of days, by origin.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached, or a row is damaged.
+    pub async fn unpulled(&self, group: GroupId, days: u32) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
+        let (group, days) = (id_of(group), i32::try_from(days).unwrap_or(i32::MAX));
+        let read = work(move |client| {
+            Box::pin(async move { client.query_typed(UNPULLED, &[(&group, Type::INT8), (&days, Type::INT4)]).await })
+        });
+        let mut found: Vec<(Origin, Vec<Reference>)> = Vec::new();
+        for row in self.index.database().run(read).await? {
+            let origin: Origin = serde_json::from_str(row.get(0))?;
+            let reference: &str = row.get(1);
+            let reference = reference.parse().map_err(|_| StoreError::Damaged(format!("'{reference}' is no tag")))?;
+            match found.last_mut().filter(|(last, _)| *last == origin) {
+                Some((_, references)) => references.push(reference),
+                None => found.push((origin, vec![reference])),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Records that images were pulled, in the background.
+    pub(in crate::store) fn note_pulls(&self, pulls: HashMap<ImageKey, Pulls>) {
+        if pulls.is_empty() || self.database_pause.is_on() {
+            return;
+        }
+        let index = self.index.clone();
+        self.index.database().runtime().spawn(async move { note_pulls(&index, pulls).await.ok() });
+    }
+}
+
+async fn note_pulls(index: &FleetIndex, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+    let (mut groups, mut origins, mut references) = (Vec::new(), Vec::new(), Vec::new());
+    for image in pulls.keys() {
+        groups.push(id_of(image.group));
+        origins.push(text_of(&image.origin)?);
+        references.push(image.reference.to_string());
+    }
+    let note = work(move |client| {
+        Box::pin(async move {
+            let values: [Value<'_>; 3] =
+                [(&groups, Type::INT8_ARRAY), (&origins, Type::TEXT_ARRAY), (&references, Type::TEXT_ARRAY)];
+            client.execute_typed(NOTE_PULLS, &values).await
+        })
+    });
+    index.database().run(note).await.map(drop)
+}

@@ -1,0 +1,136 @@
+//! Removals of cached content at all replicas.
+
+use super::*;
+
+#[actix_rt::test]
+async fn an_image_goes_with_what_its_tag_stood_for_before() {
+    let scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    scene.tag_moves().await;
+    let removed = scene.fleet.service(1).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM link"), "0");
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM earlier"), "0");
+    scene.upstream_is_down();
+    for replica in 0..2 {
+        let client = scene.client(replica).await;
+        let digest = scene.image.digest();
+        let is_gone = async || client.manifest("team", "app", digest).await.status == 503;
+        eventually("what the tag stood for is gone", is_gone).await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_replica_lists_and_removes_what_others_have_cached() {
+    let scene = Scene::of(3).await;
+    scene.pull(0).await;
+    for replica in 0..3 {
+        let service = scene.fleet.service(replica);
+        eventually("it lists the image", async || tags(service).await == ["1"]).await;
+    }
+    // All that another replica needs is in the bucket: it would serve it without upstream.
+    scene.uploaded(3).await;
+    scene.pull(2).await;
+    let removed = scene.fleet.service(1).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    for replica in 0..3 {
+        let service = scene.fleet.service(replica);
+        eventually("the image is gone", async || tags(service).await.is_empty()).await;
+    }
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM link"), "0");
+    scene.upstream_is_down();
+    for replica in 0..3 {
+        let client = scene.client(replica).await;
+        assert_eq!(client.manifest("team", "app", "1").await.status, 503, "replica {replica}");
+        assert_eq!(client.blob("team", "app", scene.layer.digest()).await.status, 503, "replica {replica}");
+    }
+}
+
+#[actix_rt::test]
+async fn an_image_goes_with_what_it_names_before_its_manifest_is_in_the_bucket() {
+    let scene = Scene::of(2).await;
+    for replica in &scene.fleet.replicas {
+        replica.to_bucket.set(Mode::Refuse);
+        replica.to_bucket.cut();
+    }
+    scene.pull(0).await;
+    let links = async || scene.fleet.database.query("SELECT count(*) FROM link") == "3";
+    eventually("the links are shared", links).await;
+    let removed = scene.fleet.service(0).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM link"), "0");
+}
+
+#[actix_rt::test]
+async fn a_cleared_cache_is_cleared_at_every_replica() {
+    let scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    scene.pull(1).await;
+    let cleared = scene.fleet.service(1).api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null).await;
+    assert_eq!(cleared.status, 202, "{}", cleared.text());
+    for replica in 0..2 {
+        let service = scene.fleet.service(replica);
+        eventually("the image is gone", async || tags(service).await.is_empty()).await;
+    }
+    scene.upstream_is_down();
+    let client = scene.client(0).await;
+    eventually("it is not served any more", async || client.manifest("team", "app", "1").await.status == 503).await;
+}
+
+#[actix_rt::test]
+async fn what_was_removed_while_a_replica_was_away_does_not_come_back_with_it() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.pull(1).await;
+    scene.fleet.replicas[1].service.stop();
+    let removed = scene.fleet.service(0).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    scene.fleet.replicas[1].service.restart();
+    assert!(tags(scene.fleet.service(1)).await.is_empty());
+    scene.upstream_is_down();
+    assert_eq!(scene.client(1).await.manifest("team", "app", "1").await.status, 503);
+}
+
+#[actix_rt::test]
+async fn what_a_replica_has_pulled_while_it_was_cut_off_does_not_undo_a_removal() {
+    let scene = Scene::of(2).await;
+    scene.pull(0).await;
+    eventually("both list the image", async || tags(scene.fleet.service(1)).await == ["1"]).await;
+    scene.fleet.replicas[1].lose_database(Mode::Refuse);
+    sleep(crate::fleet::BOUND).await;
+    scene.pull(1).await;
+    let removed = scene.fleet.service(0).api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    scene.fleet.replicas[1].to_database.set(Mode::Pass);
+    eventually("the image is gone there, too", async || tags(scene.fleet.service(1)).await.is_empty()).await;
+    // What waited has been written by now: each change of a replica comes after those before it.
+    assert_eq!(
+        scene.fleet.service(1).api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null).await.status,
+        202
+    );
+    scene.upstream_is_down();
+    for replica in 0..2 {
+        assert!(tags(scene.fleet.service(replica)).await.is_empty(), "replica {replica}");
+        assert_eq!(scene.client(replica).await.manifest("team", "app", "1").await.status, 503, "replica {replica}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_replica_that_knows_another_history_of_the_index_begins_with_an_empty_one() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    eventually("it has taken the image over", async || tags(scene.fleet.service(1)).await == ["1"]).await;
+    sleep(Duration::from_secs(1)).await;
+    scene.fleet.replicas[1].service.stop();
+    // As after a restore: others have made another event with the number that it knows.
+    scene
+        .fleet
+        .database
+        .query("UPDATE content_event SET id = 'another'; DELETE FROM image; DELETE FROM link; DELETE FROM tag");
+    scene.fleet.replicas[1].service.restart();
+    assert!(tags(scene.fleet.service(1)).await.is_empty());
+    scene.upstream_is_down();
+    assert_eq!(scene.client(1).await.manifest("team", "app", "1").await.status, 503);
+}
