@@ -5,6 +5,7 @@ mod certificates;
 mod cold;
 mod contender;
 mod fair;
+mod fleet;
 mod group;
 mod interrupt;
 mod lab;

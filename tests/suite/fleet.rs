@@ -3,10 +3,8 @@
 
 mod content;
 mod downloads;
-mod engines;
 mod failed_logins;
 mod figures;
-mod front;
 mod identities;
 mod kills;
 mod learned;
@@ -26,10 +24,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engines::{BUCKET, Bucket, Database, Front, KEY_ID, Mode, Postgres, REGION, SECRET_KEY};
 use fake_registry::FakeRegistry;
 
-use self::engines::{BUCKET, Bucket, Database, KEY_ID, Postgres, REGION, SECRET_KEY};
-use self::front::{Front, Mode};
 use crate::service::{Config, Service};
 
 /// The replicas of a test.

@@ -138,7 +138,7 @@ fn every_layer_names_only_what_it_may() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["src", "tests/suite", "tests/fake_registry", "benches"] {
+    for folder in ["src", "tests/suite", "tests/engines", "tests/fake_registry", "benches"] {
         let all = sources(&root.join(folder));
         assert!(!all.is_empty(), "{folder}");
         let silent: Vec<_> =

@@ -19,6 +19,7 @@ use fake_registry::{FakeRegistry, Listener};
 
 pub use client::{Answer, Client};
 pub use connection::Connection;
+pub use engines::python;
 pub use identities::{Group, Token, User};
 pub use scenario::{Scenario, Started};
 pub use secure::secure;
@@ -190,12 +191,6 @@ type Spawned = (Child, PathBuf, SocketAddr, SocketAddr);
 fn binary() -> OsString {
     let built = || env!("CARGO_BIN_EXE_dependency-proxy").into();
     std::env::var_os("DEPENDENCY_PROXY_TEST_BINARY").unwrap_or_else(built)
-}
-
-/// Returns the Python that has the packages of `tests/requirements.txt`.
-pub fn python() -> OsString {
-    std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON")
-        .expect("tests/run makes one, and names it in DEPENDENCY_PROXY_TEST_PYTHON")
 }
 
 fn spawn(config: &Path, variables: &[(String, String)]) -> Spawned {

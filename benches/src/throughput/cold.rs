@@ -2,7 +2,7 @@
 //! take turns within it. `benches/README.md` describes the method of each row.
 
 mod blob;
-mod client;
+pub(super) mod client;
 pub(super) mod crowd;
 mod dead;
 mod first_byte;

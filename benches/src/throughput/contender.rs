@@ -14,6 +14,7 @@ use std::io;
 use fake_registry::Listener;
 
 pub use self::kind::{ALL, Kind};
+pub use self::ours::{Settings, launch, provision};
 pub use self::running::Running;
 
 use crate::binary;
@@ -25,7 +26,7 @@ impl Kind {
     /// `None` where it is not installed.
     pub fn start(self, lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
         match self {
-            Self::Ours => ours::start(lab, tls).map(Some),
+            Self::Ours | Self::Embedded | Self::OneReplica => ours::start(self, lab, tls).map(Some),
             Self::Nginx => nginx::start_static(lab, tls),
             Self::ProxyCache => nginx::start_proxy(lab, tls),
             Self::Distribution => distribution::start(lab, tls),
@@ -36,7 +37,7 @@ impl Kind {
     /// Returns the version, if it is installed.
     pub fn version(self) -> Option<String> {
         match self {
-            Self::Ours => binary::version(),
+            Self::Ours | Self::Embedded | Self::OneReplica => binary::version(),
             Self::Nginx | Self::ProxyCache => program::version("nginx", "-v"),
             Self::Distribution => program::version("docker-registry", "--version"),
             Self::Direct => None,

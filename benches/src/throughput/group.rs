@@ -37,6 +37,16 @@ impl Group {
         matches!(self.leader.try_wait(), Ok(None))
     }
 
+    /// Returns the id of the first process, which is that of the group.
+    pub fn id(&self) -> Pid {
+        self.id
+    }
+
+    /// Sends a signal to all its processes. Fails where they have ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process_group(self.id, signal)?)
+    }
+
     /// Returns the usage of all its processes so far.
     pub fn usage(&self) -> Usage {
         usage::of_group(self.id.as_raw_nonzero().get())

@@ -59,10 +59,10 @@ impl Options {
         rows
     }
 
-    /// Returns true if this server is to be measured. "Direct" is no server and is always measured, because the others
-    /// are compared with it.
+    /// Returns true if this server is to be measured. One that cannot be selected, such as upstream itself, always is,
+    /// because the others are compared with it.
     fn measures(&self, kind: Kind) -> bool {
-        self.servers.is_empty() || kind == Kind::Direct || self.servers.contains(&kind)
+        self.servers.is_empty() || !kind.is_selectable() || self.servers.contains(&kind)
     }
 }
 

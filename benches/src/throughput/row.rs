@@ -2,10 +2,12 @@
 
 pub mod cold;
 pub mod fair;
+pub mod fleet;
 pub mod hit;
 
 use self::cold::Cold;
 use self::fair::Beside;
+use self::fleet::Shared;
 use self::hit::Hit;
 use crate::throughput::contender::Kind;
 use crate::throughput::results::{Aim, Figure};
@@ -36,6 +38,8 @@ pub enum Work {
     Cold(Cold),
     /// Pulls beside other clients.
     Fair(Beside),
+    /// Requests to replicas of a fleet.
+    Fleet(Shared),
 }
 
 impl Work {

@@ -1,6 +1,7 @@
 //! CPU time and memory of a group of processes, from `/proc`.
 
 use std::fs;
+use std::iter::Sum;
 use std::ops::Sub;
 
 /// Unit of CPU time in `/proc` on all common machines (`getconf CLK_TCK`).
@@ -19,11 +20,7 @@ pub struct Usage {
 
 /// Returns the usage of this process group so far.
 pub fn of_group(group: i32) -> Usage {
-    members(group).into_iter().map(of_process).fold(Usage::default(), |sum, one| Usage {
-        cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
-        resident: sum.resident + one.resident,
-        peak: sum.peak + one.peak,
-    })
+    members(group).into_iter().map(of_process).sum()
 }
 
 /// Resets the maximum resident memory of these processes.
@@ -31,6 +28,16 @@ pub fn reset_peak(group: i32) {
     for pid in members(group) {
         // Where this is not allowed, the reported maximum is that of the process's whole life.
         let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
+            resident: sum.resident + one.resident,
+            peak: sum.peak + one.peak,
+        })
     }
 }
 

@@ -9,12 +9,12 @@ mod tags;
 
 use std::time::Duration;
 
+use engines::Bucket;
 use fake_registry::{Image, Kind, Layer, Listener};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::engines::Bucket;
 use super::{Fleet, Mode};
 use crate::operating::metrics::metric;
 use crate::service::{Client, Service, Token, eventually};

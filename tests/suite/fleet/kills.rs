@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use engines::{Bucket, Postgres};
 use futures::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::engines::{Bucket, Postgres};
 use super::identities::signal;
 use super::{Fleet, Mode};
 use crate::service::{ADMIN_TOKEN, Client, Service, eventually};

@@ -4,11 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output, Stdio};
 
+use engines::{Bucket, Database, Front, Mode, Postgres};
 use fake_registry::{FakeRegistry, Image, Layer, Listener};
 use serde_json::{Value, json};
 
-use super::engines::{self, Bucket, Database, Postgres};
-use super::front::{Front, Mode};
 use crate::operating::metrics::metric;
 use crate::service::{Config, Scenario, Service, Started, Token, eventually};
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use engines::{Bucket, Postgres};
 use serde_json::{Value, json};
 
-use super::engines::{Bucket, Postgres};
 use super::identities::{clients, revoke};
 use super::{BOUND, Fleet, Mode};
 use crate::service::{Service, eventually};

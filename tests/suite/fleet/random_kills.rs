@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use engines::{Bucket, Postgres};
 use fake_registry::{Image, Layer, Listener};
 use futures::future::{join, join_all, join3};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Fleet;
-use super::engines::{Bucket, Postgres};
 use crate::service::{ADMIN_TOKEN, Client, Service, Token, eventually};
 
 /// The replicas of a test, their engines, and what must hold.

@@ -2,8 +2,9 @@
 
 use std::process::{Command, Output};
 
+use engines::{KEY_ID, SECRET_KEY};
+
 use super::Fleet;
-use super::engines::{KEY_ID, SECRET_KEY};
 use crate::service::Service;
 
 /// What a later release would do to the database.

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engines::{KEY_ID, SECRET_KEY};
+
 use super::Fleet;
-use super::engines::{KEY_ID, SECRET_KEY};
 use crate::service::Service;
 
 /// A replica that was stopped, and the address of its database.
@@ -54,7 +55,7 @@ fn a_wrong_address_of_the_database_ends_the_start() {
     let name = replica.fleet.database.name().to_owned();
     let unknown = replica.refused(&format!("{host}/{name}"), &format!("{host}/another_name"));
     assert_says(&unknown, &["fleet.database_url", "the name of the database", "\"another_name\" does not exist"]);
-    let closed = super::engines::free_port();
+    let closed = engines::free_port();
     let unreachable = replica.refused(&host, &format!("127.0.0.1:{closed}"));
     assert_says(&unreachable, &["fleet.database_url", "the host and the port", "Connection refused"]);
     let unknown = replica.refused(&host, "no-such-host.invalid:5432");

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use engines::{Bucket, Postgres};
 use futures::future::join;
 use serde_json::json;
 
-use super::engines::{Bucket, Postgres};
 use super::identities::{clients, revoke, signal};
 use super::{BOUND, Fleet, Mode};
 use crate::service::{Answer, Service, eventually};

@@ -11,7 +11,7 @@ use super::crowd::ThreadState;
 use crate::throughput::load::{self, Connection, Received, Request, Target};
 
 /// A client of one server.
-pub(super) struct Client<'a> {
+pub(in crate::throughput) struct Client<'a> {
     state: &'a ThreadState,
     target: Target,
     tls: Option<Arc<ClientConfig>>,
@@ -20,14 +20,14 @@ pub(super) struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// Creates a client that has not connected yet.
-    pub(super) fn new(state: &'a ThreadState, target: Target) -> io::Result<Self> {
+    pub(in crate::throughput) fn new(state: &'a ThreadState, target: Target) -> io::Result<Self> {
         let tls = target.tls.then(|| load::tls::client(true)).transpose()?;
         Ok(Self { state, target, tls, connection: None })
     }
 
     /// Sends a request; checks status, length and, if given, the digest. The time includes the connect,
     /// if one is needed.
-    pub(super) async fn get(&mut self, request: &Request, digest: Option<&str>) -> io::Result<Received> {
+    pub(in crate::throughput) async fn get(&mut self, request: &Request, digest: Option<&str>) -> io::Result<Received> {
         let started = Instant::now();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,

@@ -13,12 +13,21 @@ pub enum Kind {
     Distribution,
     /// Upstream itself: for a client that uses upstream directly.
     Direct,
+    /// This service without a fleet, beside a fleet.
+    Embedded,
+    /// One replica of a fleet, beside all of them.
+    OneReplica,
 }
 
-/// All servers but upstream, in the order of a round.
+/// All servers that `--servers` selects, in the order of a round.
 pub const ALL: &[Kind] = &[Kind::Ours, Kind::Nginx, Kind::ProxyCache, Kind::Distribution];
 
 impl Kind {
+    /// Returns false for what others are compared with, which is measured whenever they are.
+    pub fn is_selectable(self) -> bool {
+        ALL.contains(&self)
+    }
+
     /// Returns the name in the tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -27,6 +36,8 @@ impl Kind {
             Self::ProxyCache => "proxy_cache",
             Self::Distribution => "distribution",
             Self::Direct => "direct",
+            Self::Embedded => "embedded",
+            Self::OneReplica => "one replica",
         }
     }
 }

@@ -23,41 +23,62 @@ const ADMIN_TOKEN: &str = "an-admin-token-for-benches";
 const PASSWORD: &str = "a-password-for-benches";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Settings of the service that are not the same in all rows.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// True where clients use TLS.
+    pub tls: bool,
+    /// URL of upstream.
+    pub upstream: String,
+    /// Further lines of the section `[server]`.
+    pub server: String,
+    /// Further sections.
+    pub sections: String,
+}
+
 /// Starts the service and creates the objects that a pull needs.
-pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
+pub(super) fn start(kind: Kind, lab: &Lab, tls: bool) -> io::Result<Running> {
+    let settings = Settings { tls, upstream: lab.upstream.url(), server: String::new(), sections: String::new() };
+    let mut server = Running { kind, ..launch(lab, &settings)? };
+    provision(&mut server)?;
+    Ok(server)
+}
+
+/// Starts the service with these settings. Nobody has access to it yet.
+pub fn launch(lab: &Lab, settings: &Settings) -> io::Result<Running> {
     let folder = lab.folder("ours")?;
     let (config, log) = (folder.path().join("config.toml"), folder.path().join("log"));
-    fs::write(&config, settings(folder.path(), lab, tls))?;
+    fs::write(&config, text(folder.path(), lab, settings))?;
     let mut command = Command::new(binary::path()?);
     command.arg("serve").arg("--config").arg(&config);
     let mut group = Group::spawn(command, &log)?;
-    let address = listening(&mut group, &log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let api = Api::new(address, tls).map_err(io::Error::other)?;
-    let provision = |path| runtime.block_on(api.provision(path)).map_err(io::Error::other);
-    let (access, other) = (provision("bench")?, provision("other")?);
-    Ok(Running {
-        kind: Kind::Ours,
-        target: Target { address, tls },
-        access,
-        other: Some(other),
-        group: Some(group),
-        _folder: Some(folder),
-    })
+    let target = Target { address: listening(&mut group, &log)?, tls: settings.tls };
+    Ok(Running::open(Kind::Ours, target, group, folder))
 }
 
-fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
+/// Creates both groups, each with its deploy token and its member, and gives this server the access of both.
+pub fn provision(server: &mut Running) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = Api::new(server.target.address, server.target.tls).map_err(io::Error::other)?;
+    let provision = |path| runtime.block_on(api.provision(path)).map_err(io::Error::other);
+    server.access = provision("bench")?;
+    server.other = Some(provision("other")?);
+    Ok(())
+}
+
+fn text(folder: &Path, lab: &Lab, settings: &Settings) -> String {
+    let Settings { tls, upstream, server, sections } = settings;
     let freshness =
         lab.tag_freshness.map(|seconds| format!("[cache]\ntag_freshness = \"{seconds}s\"\n")).unwrap_or_default();
-    let tls = if tls { format!("tls_certificate = \"{CERTIFICATE}\"\ntls_key = \"{KEY}\"\n") } else { String::new() };
+    let tls = if *tls { format!("tls_certificate = \"{CERTIFICATE}\"\ntls_key = \"{KEY}\"\n") } else { String::new() };
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n{tls}\
+        "[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n{tls}{server}\
          [storage]\ndata_dir = \"{}\"\nmin_free = 0\n\
          [bootstrap]\nadmin_token = \"{ADMIN_TOKEN}\"\n\
          {freshness}\
-         [upstreams.\"docker.io\"]\nurl = \"{}\"\nca_file = \"{}\"\n",
+         [upstreams.\"docker.io\"]\nurl = \"{upstream}\"\nca_file = \"{}\"\n\
+         {sections}",
         folder.join("data").display(),
-        lab.upstream.url(),
         if lab.tls { AUTHORITY } else { "" }
     )
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::process::{Pid, Signal};
+
 use super::kind::Kind;
 use crate::throughput::group::Group;
 use crate::throughput::load::{Request, Target};
@@ -76,6 +78,28 @@ impl Running {
     pub fn page(&self) -> io::Result<Request> {
         let (path, cookie) = self.access.page.as_ref().ok_or_else(|| io::Error::other("the server has no pages"))?;
         Ok(Request::new(self.target.address, "GET", path, None).with_cookie(cookie))
+    }
+
+    /// Sends a signal to its processes.
+    ///
+    /// # Errors
+    ///
+    /// Fails where they have ended, and for upstream.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.group()?.signal(signal)
+    }
+
+    /// Returns the id of its first process.
+    ///
+    /// # Errors
+    ///
+    /// Fails for upstream.
+    pub fn process(&self) -> io::Result<Pid> {
+        Ok(self.group()?.id())
+    }
+
+    fn group(&self) -> io::Result<&Group> {
+        self.group.as_ref().ok_or_else(|| io::Error::other("the server has no processes of its own"))
     }
 
     /// Returns the usage of its processes so far.

@@ -1,48 +1,4 @@
-//! One measurement of one server, and the figures that are computed from it.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use fake_registry::Counts;
-use hdrhistogram::Histogram;
-
-use crate::throughput::load::{Outcome, Tally};
-use crate::throughput::usage::Usage;
-
-/// One measurement of one server in one round.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    /// Duration in seconds.
-    pub seconds: f64,
-    /// Number of correct responses, or of other units of the row, such as images.
-    pub answers: u64,
-    /// Bytes that clients received.
-    pub bytes: u64,
-    /// Numbers of errors by their texts.
-    pub errors: BTreeMap<String, u64>,
-    /// Time to the first byte of a response. `None` where no response was complete.
-    pub first_byte: Option<Latency>,
-    /// Time to the last byte of a response.
-    pub total: Option<Latency>,
-    /// Number of resumed TLS sessions.
-    pub resumed: u64,
-    /// CPU time of the server, and its memory at the end and at most.
-    pub usage: Usage,
-    /// Upstream requests of the server meanwhile.
-    pub upstream: Counts,
-    /// The best possible result in the same round, for rows that have one: without a server, or with
-    /// upstream available.
-    pub reference: Option<Arc<Sample>>,
-}
-
-/// Percentiles of a latency, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Latency {
-    /// Median.
-    pub p50: f64,
-    /// 99th percentile.
-    pub p99: f64,
-}
+//! The figures of a measurement, with their names and units.
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +41,28 @@ pub enum Figure {
     P99TimesReference,
     /// Median of the time to the last byte, as a multiple of the reference's.
     P50TimesReference,
+    /// CPU time per thousand responses, as a multiple of the reference's.
+    CpuTimesReference,
+    /// Responses per second, as a multiple of the reference's.
+    RateTimesReference,
+    /// Bytes to and from the engines of a fleet beyond those of an equally long idle time, per thousand responses.
+    EngineBytes,
+    /// Connections to the engines of a fleet beyond those of an equally long idle time.
+    EngineConnections,
+    /// `GET`s of manifests that upstream received.
+    ManifestGets,
+    /// `GET`s of the blob that upstream received.
+    BlobGets,
+    /// Time from the first byte at the replica that downloads to that at the last of the others, in milliseconds.
+    FollowerFirstByte,
+    /// Longest time for which a client received nothing, in seconds.
+    Stall,
+    /// Bytes from upstream, as a multiple of the size of the blob.
+    UpstreamTimesSize,
+    /// Time until all replicas may know what was pulled, after the last pull, in seconds.
+    SharedAfter,
+    /// Mean number of sessions of the database that wait for a lock.
+    LockWaiters,
 }
 
 /// Unit of a figure: decides how a value is shown.
@@ -105,7 +83,7 @@ enum Unit {
 }
 
 /// All figures in the order of [`Figure`]: name in the JSON, with the unit; name in the text of an aim; unit.
-const FIGURES: [(Figure, &str, &str, Unit); 19] = [
+const FIGURES: [(Figure, &str, &str, Unit); 30] = [
     (Figure::Rate, "answers_per_second", "requests/s", Unit::PerSecond),
     (Figure::Throughput, "bytes_per_second", "bytes/s", Unit::BytesPerSecond),
     (Figure::Seconds, "seconds", "time", Unit::Seconds),
@@ -125,6 +103,17 @@ const FIGURES: [(Figure, &str, &str, Unit); 19] = [
     (Figure::FirstByteAdded, "first_byte_p50_ms_beyond_the_reference", "first byte later", Unit::Milliseconds),
     (Figure::P99TimesReference, "p99_as_a_multiple_of_the_reference", "p99", Unit::Times),
     (Figure::P50TimesReference, "p50_as_a_multiple_of_the_reference", "latency", Unit::Times),
+    (Figure::CpuTimesReference, "server_cpu_as_a_multiple_of_the_reference", "CPU/1,000", Unit::Times),
+    (Figure::RateTimesReference, "rate_as_a_multiple_of_the_reference", "rate", Unit::Times),
+    (Figure::EngineBytes, "engine_bytes_per_thousand_answers", "engine bytes/1,000", Unit::Count),
+    (Figure::EngineConnections, "engine_connections", "engine connections", Unit::Count),
+    (Figure::ManifestGets, "upstream_manifest_gets", "GETs of manifests", Unit::Count),
+    (Figure::BlobGets, "upstream_blob_gets", "GETs of the blob", Unit::Count),
+    (Figure::FollowerFirstByte, "first_byte_at_followers_ms_later", "first byte of followers", Unit::Milliseconds),
+    (Figure::Stall, "longest_stall_seconds", "stall", Unit::Seconds),
+    (Figure::UpstreamTimesSize, "upstream_bytes_as_a_multiple_of_the_size", "bytes from upstream", Unit::Times),
+    (Figure::SharedAfter, "shared_after_seconds", "shared after", Unit::Seconds),
+    (Figure::LockWaiters, "sessions_that_wait_for_a_lock", "waiting for a lock", Unit::PerAnswer),
 ];
 
 impl Figure {
@@ -162,68 +151,6 @@ impl Figure {
             Unit::PerAnswer if value < 0.001 => "<0.001".to_owned(),
             Unit::PerAnswer => format!("{value:.3}"),
         }
-    }
-}
-
-impl Sample {
-    /// Creates a sample from the results of a load, the server's usage and the upstream requests.
-    pub fn new(outcome: &Outcome, usage: Usage, upstream: Counts) -> Self {
-        let Tally { answers, bytes, errors, resumed, first_byte, total } = &outcome.tally;
-        Self {
-            seconds: outcome.seconds,
-            answers: *answers,
-            bytes: *bytes,
-            errors: errors.clone(),
-            first_byte: Latency::of(first_byte),
-            total: Latency::of(total),
-            resumed: *resumed,
-            usage,
-            upstream,
-            reference: None,
-        }
-    }
-
-    /// Returns a sample for a measurement that failed.
-    pub fn failed(error: &std::io::Error) -> Self {
-        Self { errors: BTreeMap::from([(error.to_string(), 1)]), ..Self::default() }
-    }
-
-    /// Returns the figure; `None` where it cannot be computed.
-    pub fn read(&self, figure: Figure) -> Option<f64> {
-        if self.answers == 0 && !self.errors.is_empty() {
-            return None;
-        }
-        let (answers, bytes) = (self.answers as f64, self.bytes as f64);
-        let some = |value: f64| value.is_finite().then_some(value);
-        match figure {
-            Figure::Rate => some(answers / self.seconds),
-            Figure::Throughput => some(bytes / self.seconds),
-            Figure::Seconds => some(self.seconds),
-            Figure::FirstByteP50 => Some(self.first_byte?.p50),
-            Figure::FirstByteP99 => Some(self.first_byte?.p99),
-            Figure::P50 => Some(self.total?.p50),
-            Figure::P99 => Some(self.total?.p99),
-            Figure::CpuPerGigabyte => some(self.usage.cpu_seconds / (bytes / 1e9)),
-            Figure::CpuPerThousand => some(self.usage.cpu_seconds / (answers / 1e3)),
-            Figure::Resident => Some(self.usage.resident as f64),
-            Figure::Peak => Some(self.usage.peak as f64),
-            Figure::UpstreamPerAnswer => some(self.upstream.total() as f64 / answers),
-            Figure::Upstream => Some(self.upstream.total() as f64),
-            Figure::Cpu => Some(self.usage.cpu_seconds),
-            Figure::Errors => Some(self.errors.values().sum::<u64>() as f64),
-            Figure::TimesReference => some(self.seconds / self.reference.as_ref()?.seconds),
-            Figure::FirstByteAdded => Some(self.first_byte?.p50 - self.reference.as_ref()?.first_byte?.p50),
-            Figure::P50TimesReference => some(self.total?.p50 / self.reference.as_ref()?.total?.p50),
-            Figure::P99TimesReference => some(self.total?.p99 / self.reference.as_ref()?.total?.p99),
-        }
-    }
-}
-
-impl Latency {
-    /// Returns the percentiles of a histogram in microseconds; `None` where it is empty.
-    pub fn of(histogram: &Histogram<u64>) -> Option<Self> {
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        (!histogram.is_empty()).then(|| Self { p50: at(0.5), p99: at(0.99) })
     }
 }
 

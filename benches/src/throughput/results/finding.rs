@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::aim::Aim;
-use super::figure::{Figure, Sample};
+use super::figure::Figure;
+use super::sample::Sample;
 use super::summary::Summary;
 use crate::throughput::contender::Kind;
 
@@ -62,6 +63,8 @@ impl Finding {
     fn value(&self, aim: &Aim) -> Option<f64> {
         match aim.against {
             Some(kind) => self.ratio(aim.figure, kind),
+            // A request that fails in one round is one too many.
+            None if aim.figure == Figure::Errors => self.summary(Kind::Ours, aim.figure).map(|summary| summary.max),
             None => self.summary(Kind::Ours, aim.figure).map(|summary| summary.median),
         }
     }

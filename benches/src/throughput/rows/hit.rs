@@ -47,7 +47,7 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
 }
 
 /// Requests everything until no more of it comes from upstream.
-fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
+pub(in crate::throughput) fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
     let deadline = Instant::now() + WARM_UP_TIMEOUT;
     let fetched = || [Kind::ManifestGet, Kind::BlobDownload].map(|asked| lab.upstream.counts().of(asked));
     loop {

@@ -1,9 +1,9 @@
-//! A TCP front between clients and a server, whose behaviour a test switches at any time.
+//! A TCP front between clients and a server, whose behaviour a caller switches at any time.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,11 @@ impl Front {
     pub fn opened(&self) -> usize {
         self.counts.opened.load(Ordering::SeqCst)
     }
+
+    /// Returns the number of bytes that have passed so far, in both directions.
+    pub fn passed(&self) -> u64 {
+        self.counts.passed.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Front {
@@ -103,6 +108,7 @@ struct Counts {
     open: AtomicUsize,
     most_open: AtomicUsize,
     opened: AtomicUsize,
+    passed: AtomicU64,
 }
 
 /// An open connection of a client, as counted.
@@ -129,6 +135,7 @@ struct Watch {
     state: watch::Receiver<State>,
     /// Number of cuts when the connection was opened.
     cuts: u64,
+    counts: Arc<Counts>,
 }
 
 impl Watch {
@@ -178,7 +185,8 @@ async fn accept(
             accepted = listener.accept() => accepted.unwrap().0,
         };
         let cuts = state.borrow().cuts;
-        tokio::spawn(connection(client, server, Watch { state: state.clone(), cuts }, Open::new(&counts)));
+        let watch = Watch { state: state.clone(), cuts, counts: Arc::clone(&counts) };
+        tokio::spawn(connection(client, server, watch, Open::new(&counts)));
     }
 }
 
@@ -269,6 +277,7 @@ async fn write(chunks: &mut mpsc::Receiver<Chunk>, mut to: WriteHalf<'_>, mut wa
                 }
             }
             to.write_all(&rest[..length]).await?;
+            watch.counts.passed.fetch_add(length as u64, Ordering::SeqCst);
             rest = &rest[length..];
         }
     }

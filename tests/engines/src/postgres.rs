@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::guard::{self, Guard, NotReady};
+use crate::guard::{self, Guard, NotReady};
 
 /// Superuser of the cluster, who needs no password.
 const USER: &str = "postgres";
@@ -24,7 +24,7 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
-/// A database that no other test uses. It goes with its cluster.
+/// A database that no other caller uses. It goes with its cluster.
 pub struct Database {
     name: String,
     address: SocketAddr,
@@ -34,13 +34,13 @@ pub struct Database {
 pub struct Turn(Child);
 
 impl Postgres {
-    /// Returns the cluster of this test process, which nobody stops.
+    /// Returns the cluster of this process, which nobody stops.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// Starts a cluster of this test alone.
+    /// Starts a cluster of this caller alone.
     pub fn start() -> Self {
         guard::on_free_ports(Self::try_start)
     }
@@ -163,8 +163,7 @@ fn write_settings(data: &Path) {
     let access = format!("host all {GUARDED} all scram-sha-256\nhost all all all trust\nlocal all all trust\n");
     fs::write(data.join("pg_hba.conf"), access).unwrap();
     for (from, to) in [("localhost.pem", "server.crt"), ("localhost.key.pem", "server.key")] {
-        let from: PathBuf =
-            [env!("CARGO_MANIFEST_DIR"), "tests/suite/upstream_client/tls_fixture", from].iter().collect();
+        let from: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../suite/upstream_client/tls_fixture", from].iter().collect();
         let to = data.join(to);
         fs::copy(from, &to).unwrap();
         // It refuses a key that others may read.

@@ -1,4 +1,4 @@
-//! A server in a temporary folder that ends with the test process, however that ends.
+//! A server in a temporary folder that ends with this process, however that ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 /// Starts and ends the server by orders on its standard input. At the end of that, it ends the server and removes the
 /// folder.
 ///
-/// The other end of its standard input is in the test process alone, so it closes with that process, also if that is
-/// killed. `setpriv --pdeathsig` cannot replace it: that signal is sent when the parent's *thread* ends, which is here
-/// the one of a test.
+/// The other end of its standard input is in this process alone, so it closes with it, also if that is killed. `setpriv
+/// --pdeathsig` cannot replace it: that signal is sent when the parent's *thread* ends, which may be the one of a test.
 ///
 /// It repeats a signal: a server ignores it before it has set its handlers, and a stopped one before SIGCONT. It gets
-/// SIGHUP itself where the test process ends while the server is stopped (orphaned process group).
+/// SIGHUP itself where this process ends while the server is stopped (orphaned process group).
 const SCRIPT: &str = r#"
 folder=$1 last_signal=$2 leftovers=$3
 shift 3
@@ -57,7 +56,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A server and its folder. Both end with this.
-pub struct Guard {
+pub(super) struct Guard {
     shell: Child,
     /// `None` once the shell is to end.
     orders: Option<ChildStdin>,
@@ -68,17 +67,17 @@ pub struct Guard {
 
 /// Reason why a server is not ready, with its log.
 #[derive(Debug)]
-pub struct NotReady(pub String);
+pub(super) struct NotReady(pub(super) String);
 
 impl Guard {
     /// Prepares a server, without starting it. At the end it gets this signal, and its folder is removed together with
     /// the `leftovers`: paths elsewhere, without spaces.
-    pub fn new(folder: tempfile::TempDir, server: &Command, last_signal: &str, leftovers: &[String]) -> Self {
+    pub(super) fn new(folder: tempfile::TempDir, server: &Command, last_signal: &str, leftovers: &[String]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(folder.path()).args([last_signal, &leftovers.join(" ")]);
         command.arg(server.get_program()).args(server.get_args());
         command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        // Its own process group: Ctrl-C in a terminal is for the test process.
+        // Its own process group: Ctrl-C in a terminal is for this process.
         command.current_dir(folder.path()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = command.spawn().unwrap();
@@ -87,7 +86,7 @@ impl Guard {
     }
 
     /// Starts the server and waits until `is_ready`.
-    pub fn start(&mut self, mut is_ready: impl FnMut(&Self) -> bool) -> Result<(), NotReady> {
+    pub(super) fn start(&mut self, mut is_ready: impl FnMut(&Self) -> bool) -> Result<(), NotReady> {
         self.server = self.order("start").parse().unwrap();
         let deadline = Instant::now() + READY_TIMEOUT;
         while !is_ready(self) {
@@ -103,12 +102,12 @@ impl Guard {
     }
 
     /// Ends the server with this signal and waits until it has ended. Its folder stays.
-    pub fn end(&mut self, signal: &str) {
+    pub(super) fn end(&mut self, signal: &str) {
         self.order(signal);
     }
 
     /// Returns the log of the server since its last start.
-    pub fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
     }
 
@@ -135,18 +134,18 @@ impl Drop for Guard {
 }
 
 /// Returns a new folder for a server.
-pub fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("engine").tempdir().unwrap()
 }
 
 /// Added to a port of the S3 server for its gRPC.
-pub const GRPC_OFFSET: u16 = 10_000;
+pub(super) const GRPC_OFFSET: u16 = 10_000;
 
 /// Returns the first of `count` ports in a row that are free, as they are with [`GRPC_OFFSET`].
 ///
 /// All are below the range in which the kernel chooses ports (`ip_local_port_range`), so that nobody gets one of them
 /// while a server is down.
-pub fn free_ports(count: u16) -> u16 {
+pub(super) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 10_000;
     const CHOICE: u16 = 12_000;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -164,7 +163,7 @@ fn random() -> u16 {
 }
 
 /// Starts a server, on other ports where another process was quicker.
-pub fn on_free_ports<T>(mut start: impl FnMut() -> Result<T, NotReady>) -> T {
+pub(super) fn on_free_ports<T>(mut start: impl FnMut() -> Result<T, NotReady>) -> T {
     const ATTEMPTS: usize = 5;
     let mut reasons = Vec::new();
     for _ in 0..ATTEMPTS {

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::guard::{self, GRPC_OFFSET, Guard, NotReady};
-use crate::service::python;
+use crate::guard::{self, GRPC_OFFSET, Guard, NotReady};
+use crate::python;
 
 /// Name of the bucket.
 pub const BUCKET: &str = "fleet";
@@ -32,13 +32,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Returns the server of this test process, which nobody stops.
+    /// Returns the server of this process, which nobody stops.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Bucket> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// Starts a server of this test alone.
+    /// Starts a server of this caller alone.
     pub fn start() -> Self {
         guard::on_free_ports(Self::try_start)
     }
@@ -66,7 +66,7 @@ impl Bucket {
         self.guard.start(|_| is_ready(ports)).unwrap();
     }
 
-    /// Returns a prefix of objects that no other test uses, without `/` at the end.
+    /// Returns a prefix of objects that no other caller uses, without `/` at the end.
     pub fn prefix(&self) -> String {
         format!("test-{}", self.prefixes.fetch_add(1, Ordering::Relaxed))
     }
