@@ -31,7 +31,7 @@ pub struct FleetKeeper {
     pub max_bytes: Option<u64>,
 }
 
-/// What the keeper remembers between its looks.
+/// Memory of the keeper between its looks.
 #[derive(Default)]
 struct State {
     place: SearchPlace,
@@ -78,7 +78,6 @@ impl FleetKeeper {
     }
 
     async fn keep(&self, shared: &FleetContent, lease: &Lease, state: &mut State) -> Result<(), StoreError> {
-        self.trim_groups(shared, lease).await?;
         let kept = shared.keep(lease, self.max_bytes, &mut state.place).await?;
         metrics::gauge!("dependency_proxy_fleet_bucket_bytes").set(kept.bytes as f64);
         if kept.evicted > 0 {
@@ -96,7 +95,8 @@ impl FleetKeeper {
                 objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
             }
         }
-        Ok(())
+        // At the end: it takes longest, and where there are too many links to count, the rest is done all the same.
+        self.trim_groups(shared, lease).await
     }
 
     /// Counts what groups hold, and removes links of those that hold more than their quotas.

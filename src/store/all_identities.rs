@@ -19,7 +19,7 @@ pub struct AllIdentities {
     pub installation: Option<InstallationId>,
     /// The audit events, in the order of their numbers.
     pub events: Vec<KeptEvent>,
-    /// When and from where credentials were last used.
+    /// Times and addresses of the last uses of credentials.
     pub last_used: HashMap<CredentialId, LastUse>,
 }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 use engines::{BUCKET, Bucket, Database, Front, KEY_ID, Mode, Postgres, REGION, SECRET_KEY};
 use fake_registry::FakeRegistry;
 
-use crate::service::{Config, Service};
+use crate::service::{Client, Config, Service};
 
 /// The replicas of a test.
 struct Fleet {
@@ -114,6 +114,17 @@ impl Fleet {
 
     fn service(&self, replica: usize) -> &Service {
         &self.replicas[replica].service
+    }
+
+    /// Returns a client of the group `team` for each replica.
+    async fn clients(&self) -> Vec<Client> {
+        let group = self.service(0).group("team").await;
+        let token = self.service(0).deploy_token(&group, "ci").await;
+        let mut clients = Vec::new();
+        for replica in &self.replicas {
+            clients.push(replica.service.log_in_with(&token).await);
+        }
+        clients
     }
 }
 

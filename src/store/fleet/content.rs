@@ -63,6 +63,7 @@ const MAX_READING: usize = 4;
 const TOTALS_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
+
 impl FleetContent {
     /// Starts to share what this machine has stored.
     pub fn start(

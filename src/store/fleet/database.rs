@@ -127,12 +127,7 @@ impl Database {
         &self,
         work: impl for<'a> FnOnce(&'a mut Client) -> Work<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let database = self.clone();
-        run_on(&self.runtime, async move {
-            let connection = database.connection(&database.work).await?;
-            run_within(connection, OPERATION_TIMEOUT, work).await.map(|(value, _)| value)
-        })
-        .await
+        self.run_for(OPERATION_TIMEOUT, work).await
     }
 
     /// Runs work as [`Self::run`] does that reads whole tables, and may take a minute. Nobody must wait for it.
@@ -144,10 +139,18 @@ impl Database {
         &self,
         work: impl for<'a> FnOnce(&'a mut Client) -> Work<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.run_for(SLOW_TIMEOUT, work).await
+    }
+
+    async fn run_for<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl for<'a> FnOnce(&'a mut Client) -> Work<'a, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let database = self.clone();
         run_on(&self.runtime, async move {
             let connection = database.connection(&database.work).await?;
-            run_within(connection, SLOW_TIMEOUT, work).await.map(|(value, _)| value)
+            run_within(connection, limit, work).await.map(|(value, _)| value)
         })
         .await
     }

@@ -4,7 +4,7 @@
 //! An object goes in two steps. It is doomed first: from then on no lookup finds it, and a replica that needs its
 //! content again uploads it under another name. It is deleted ten minutes later, when nobody reads it any more.
 //!
-//! What goes is chosen first, by statements that may read whole tables and lock nothing. It is removed in small steps, in
+//! The choice of what goes comes first, by statements that may read whole tables and lock nothing. It is removed in small steps, in
 //! the turn to change the index, each of which examines again whether it may go.
 
 mod expiry;

@@ -31,13 +31,9 @@ impl Scene {
         let layer = Layer::random(LENGTH, 7);
         fleet.hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
         fleet.hub.on(Kind::BlobDownload).slow(RATE);
-        let group = fleet.service(0).group("team").await;
-        let token = fleet.service(0).deploy_token(&group, "ci").await;
-        let mut clients = Vec::new();
-        for replica in &fleet.replicas {
-            let client = replica.service.log_in_with(&token).await;
+        let clients = fleet.clients().await;
+        for client in &clients {
             assert_eq!(client.manifest("team", "app", "1").await.status, 200);
-            clients.push(client);
         }
         Self { fleet, clients, layer }
     }

@@ -8,19 +8,9 @@ use tokio::time::sleep;
 
 use super::{Fleet, Mode};
 use crate::operating::metrics::metric;
-use crate::service::{ADMIN_TOKEN, Client, Service, eventually};
+use crate::service::{ADMIN_TOKEN, Service, eventually};
 
 const MIB: u64 = 1 << 20;
-
-async fn clients(fleet: &Fleet) -> Vec<Client> {
-    let group = fleet.service(0).group("team").await;
-    let token = fleet.service(0).deploy_token(&group, "ci").await;
-    let mut clients = Vec::new();
-    for replica in &fleet.replicas {
-        clients.push(replica.service.log_in_with(&token).await);
-    }
-    clients
-}
 
 #[actix_rt::test]
 async fn others_go_on_at_once_with_what_a_stopping_replica_was_receiving() {
@@ -28,7 +18,7 @@ async fn others_go_on_at_once_with_what_a_stopping_replica_was_receiving() {
     let layer = Layer::random(16 * MIB, 7);
     fleet.hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
     fleet.hub.on(Kind::BlobDownload).slow(4 * MIB);
-    let clients = clients(&fleet).await;
+    let clients = fleet.clients().await;
     for client in &clients {
         assert_eq!(client.manifest("team", "app", "1").await.status, 200);
     }
@@ -64,7 +54,7 @@ async fn what_was_pulled_just_before_a_stop_is_there_for_all() {
     let layers: Vec<Layer> = (0..3).map(|seed| Layer::random(9 * MIB, 30 + seed)).collect();
     let image = Image::single(&layers);
     fleet.hub.push_image("library/app", "1", &image);
-    let clients = clients(&fleet).await;
+    let clients = fleet.clients().await;
     // Slow enough that the uploads are under way when the last byte is there.
     fleet.replicas[0].to_bucket.set(Mode::Slow(8 << 20));
     assert_eq!(clients[0].manifest("team", "app", "1").await.status, 200);
@@ -93,7 +83,7 @@ async fn a_stop_does_not_wait_for_engines_that_are_away() {
     let mut fleet = Fleet::of(1);
     let layer = Layer::random(MIB, 3);
     fleet.hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
-    let clients = clients(&fleet).await;
+    let clients = fleet.clients().await;
     fleet.replicas[0].to_bucket.set(Mode::Refuse);
     assert_eq!(clients[0].manifest("team", "app", "1").await.status, 200);
     assert_eq!(clients[0].blob("team", "app", layer.digest()).await.status, 200);

@@ -19,13 +19,7 @@ async fn clients(fleet: &Fleet) -> Vec<Client> {
     for number in 1..=9 {
         fleet.hub.push_image("library/app", &number.to_string(), &Image::single(&[Layer::random(1_000, number)]));
     }
-    let group = fleet.service(0).group("team").await;
-    let token = fleet.service(0).deploy_token(&group, "ci").await;
-    let mut clients = Vec::new();
-    for replica in &fleet.replicas {
-        clients.push(replica.service.log_in_with(&token).await);
-    }
-    clients
+    fleet.clients().await
 }
 
 #[actix_rt::test]

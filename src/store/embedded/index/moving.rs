@@ -15,7 +15,7 @@ use crate::store::link::{Link, TagEntry};
 /// An image of a group.
 pub(in crate::store) struct ImageToMove {
     pub(in crate::store) key: ImageKey,
-    /// What it is, and when upstream has confirmed it.
+    /// The digest of the image, and when upstream has confirmed it.
     pub(in crate::store) entry: TagEntry,
     pub(in crate::store) last_pulled_at: Timestamp,
     pub(in crate::store) pinned: bool,

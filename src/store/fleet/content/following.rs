@@ -1,4 +1,4 @@
-//! What this replica has carried out of the events of cached content, and what it has removed meanwhile.
+//! Events of cached content that this replica has carried out, and what it has removed meanwhile.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! What goes from the index because of its age: images that nobody pulls, and what groups have left that are gone.
+//! Removal from the index because of age: images that nobody pulls, and what deleted groups have left.
 
 use std::collections::HashMap;
 

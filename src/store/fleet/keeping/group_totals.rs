@@ -1,4 +1,4 @@
-//! What groups have cached at all replicas together. Counting reads all links, so that one replica does it, and all
+//! Totals of what groups have cached at all replicas together. Counting reads all links, so that one replica does it, and all
 //! read what it has written.
 
 use std::collections::HashMap;
