@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::future::join;
+use futures::future::{Either, select};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -67,6 +67,8 @@ struct Looking {
     last_alive: Cell<MachineTime>,
     /// The longest bound of all replicas, as the last look at the database has found it.
     longest_bound: Cell<Bound>,
+    /// True if the database responded to the last look.
+    database_responds: Cell<bool>,
     /// The last look at the log.
     last_log: Cell<MachineTime>,
     /// The last time at which old changes were removed.
@@ -124,6 +126,7 @@ impl Looking {
             last_recorded: Rc::new(Cell::new(parts.registered)),
             last_alive: Cell::new(now),
             longest_bound: Cell::new(parts.bound),
+            database_responds: Cell::new(true),
             last_log: Cell::new(now),
             last_tidying: Cell::new(now),
             verified: Rc::default(),
@@ -152,16 +155,38 @@ impl Looking {
     }
 
     async fn look(&self) {
-        let mut by_database = pin!(async {
+        let by_database = pin!(async {
             let looked = self.look_at_database().await;
             report("database", &looked);
             looked.is_ok()
         });
         // The log is read where the database does not respond soon: it costs more, and often has to be paid for.
-        match timeout(self.parts.bound.interval(), &mut by_database).await {
-            Ok(true) => metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0),
-            Ok(false) => self.follow_log().await,
-            Err(_) => drop(join(by_database, self.follow_log()).await),
+        let patience = if self.database_responds.get() { self.parts.bound.interval() } else { Duration::ZERO };
+        let responds = match select(by_database, pin!(sleep(patience))).await {
+            Either::Left((true, _)) => true,
+            Either::Left((false, _)) => {
+                self.follow_log().await;
+                false
+            }
+            Either::Right(((), by_database)) => self.look_at_both(by_database).await,
+        };
+        self.database_responds.set(responds);
+        if responds {
+            metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0);
+        }
+    }
+
+    /// Waits for a look at the database that is late, and reads the log meanwhile. Returns true if the database has
+    /// responded.
+    async fn look_at_both(&self, by_database: impl Future<Output = bool> + Unpin) -> bool {
+        match select(by_database, pin!(self.follow_log())).await {
+            // The log has nothing that the database has not shown: it must not hold up the next look.
+            Either::Left((true, _)) => true,
+            Either::Left((false, by_log)) => {
+                by_log.await;
+                false
+            }
+            Either::Right(((), by_database)) => by_database.await,
         }
     }
 

@@ -30,10 +30,10 @@ impl Bound {
         Self(self.0.max(other.0))
     }
 
-    /// Returns the maximum time of a look: of two that follow one another, the second ends before what the first has
-    /// shown is over.
+    /// Returns the maximum time of a look: one that begins an interval after another ends before what the other has
+    /// shown is over. A shorter time would give up responses that are late, but still count.
     pub fn longest_look(self) -> Duration {
-        self.0 / 2
+        self.0 - self.interval()
     }
 
     /// Returns the interval between the beginnings of two looks at the store.
