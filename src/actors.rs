@@ -4,11 +4,13 @@
 //! | actor | owns | messages, and who sends them | what its handle does without a message |
 //! |---|---|---|---|
 //! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
-//! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start, through its handle | returns the current snapshot, on which `domain::policy` decides |
+//! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start; `Follow`, from [`follower`]; `Confirm`, from whatever shows a change; all through its handle | returns the current snapshot, on which `domain::policy` decides |
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
-//! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
-//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the eight requests, which goes on as `DispatchOwn` if no mirror delivers, and `Report`, from ManifestCache, BlobCache, lists and the API; `ForgetFailures`, from a reload of the settings; `ForgetAccounts`, from a change of identities; all through its handle | replaces the upstreams at a reload, and the accounts of groups |
-//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls, who pulled, and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
+//! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle | opens stored blobs to which the group has a granted link |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the eight requests, which goes on as `DispatchOwn` if no mirror delivers, from ManifestCache, BlobCache, lists and the API; `Report`, from ManifestCache and a request that ends; `ListStates`, from the API; `ForgetFailures`, from a reload of the settings; `ForgetAccounts`, from a change of identities; `ShareLimits`, from the start of a replica; all through its handle | replaces the upstreams at a reload, and the accounts of groups |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads, pulls, who pulled, and traffic, quotas of groups, headroom of the cache, images that nobody pulls, audit events, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API and [`content_follower`]; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
+//!
+//! An actor also gets messages from its own tasks when they end, such as `DownloadEnded`.
 //!
 //! ```text
 //!                     http (routes)
@@ -19,6 +21,10 @@
 //!       v              v              v               v              v
 //!     auth     store: identities   store: index, manifests, blobs   store
 //! ```
+//!
+//! The drawing is of one machine. In a fleet, [`follower`] and [`content_follower`] stand beside `http`: they send what
+//! other replicas have changed to PolicyEvaluator, ManifestCache and Janitor; UpstreamFetcher exchanges limits with the
+//! other replicas through the store.
 //!
 //! Messages flow downwards only, so that no two actors wait for each other. Only the Janitor sends messages to actors
 //! beside it (PolicyEvaluator, ManifestCache), and no actor waits for it. TokenIssuer reads the snapshots of
@@ -49,6 +55,7 @@
 //! | [`pull_failure`] | reasons why something cannot be pulled now |
 //! | [`expiring_tokens`], [`unstored_reports`] | reports to the operator |
 //! | [`abort_on_panic`], [`once_per_second`] | end of the process if an actor panics; filter of repeated events |
+//! | [`received`] | content that this replica has received, and may send to others |
 
 mod abort_on_panic;
 pub(crate) mod admission;

@@ -43,7 +43,7 @@
 //!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
 //!    what a restore makes valid again. What is neither a token nor a password is a variant of
 //!    `domain::directory::Credential` and `domain::policy::Identity`; a variant of `domain::token::TokenOwner` is in
-//!    about twenty files, to which the compiler leads.
+//!    some thirty files, to which the compiler leads.
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one is that of
 //!    an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
@@ -66,7 +66,7 @@
 //!
 //! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
 //!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages`, with its tab in
-//!    `http::ui::parts`.
+//!    `http::ui::parts`. `http::ui::admin` and `http::ui::account` have the pages below `/-/admin` and `/-/account`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page
 //!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`.
@@ -94,7 +94,8 @@
 //! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
 //!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
 //!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
-//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order.
+//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. The bucket of a fleet has another
+//!    one, in SQL: `SURPLUS` in `store::fleet::keeping` and, for the quotas of groups, in `keeping::quotas`.
 //! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests:
 //!    `tests/suite/eviction.rs`.
 //! 7. A setting for it reaches the index by `server::components::stores`.
@@ -109,10 +110,13 @@
 //! 4. `actors::janitor::tasks`: removal of orphans, and repetition after a crash.
 //! 5. `forget_group` of `ManifestCacheHandle` and `BlobCacheHandle`, which keep links in memory;
 //!    `actors::memory_removals` guards them against a concurrent read of the store.
+//! 6. In a fleet, `store::fleet::removal` removes from the shared index first, and [`actors::content_follower`] then from
+//!    each replica. [`actors::fleet_keeper`] does what `janitor::limits` does on one machine.
 //!
 //! ## What is stored in another way
 //!
 //! 1. [`store`] `layout`: an upgrade for folders of the present layout. Its number follows from the number of upgrades.
+//!    In a fleet: a migration in `store/fleet/migrations`.
 //! 2. `store::embedded::fsck` and `store::embedded::index::examination`: what `fsck` expects of the files and the
 //!    index.
 //! 3. `actors::blob_cache::verifier`: the scrub of a running service.
@@ -250,8 +254,8 @@
 //! over, as in actix-server, cost a third of the CPU time of a one-request connection.
 //!
 //! ```text
-//! server::net::workers      accept(2) on the worker's own listener
-//! server::net::connection   limits per address, TLS, actix-http over the socket
+//! server::net::workers      accept(2) on the worker's own listener; limits per address
+//! server::net::connection   TLS, actix-http over the socket
 //! server::net::turns        where several groups use the thread, the connection waits for the turn of its group
 //! http::middleware          request id, metrics, log line of a refusal
 //! http::registry            GET /v2/<group>/dependency_proxy/containers/<image>/manifests/<tag>
@@ -260,6 +264,7 @@
 //! http::registry::manifest  the response, bytes shared with the cache
 //!
 //! GET .../blobs/<digest>    the same way, then
+//! http::registry::redirect  307 to the object store, where the settings of a fleet say so
 //! actors::blob_cache        BlobCacheHandle::open: granted link and open file -> BlobReader over the file
 //! http::registry::body      a chunk in memory, or a file range for the connection's send queue (http::send_queue)
 //! server::net::socket       sendfile(2) in the socket's flush, after the head and before the next response
@@ -288,6 +293,10 @@
 //! A stale tag goes the same way with a `HEAD` first. If upstream does not decide in time, the stored manifest is
 //! served stale.
 //!
+//! A replica of a fleet also looks into the shared index (`store::content::fleet`) before it sends `FetchManifest`, and
+//! takes over what it finds there and in the bucket. Before `GetManifest`, `actors::shared_manifests` claims the lead: if
+//! another replica has it, the manifest comes from that one.
+//!
 //! # A cold blob
 //!
 //! ```text
@@ -298,6 +307,9 @@
 //! BlobReader                each client follows the growing file at its own pace; the last byte waits for the digest
 //! store::blobs              digest holds: fsync, rename into place, link granted. Otherwise the readers are cut off
 //! ```
+//!
+//! In a fleet, `actors::shared_downloads` decides where the download task gets the bytes: from the bucket, from the
+//! replica that leads, or from upstream. `store::blobs` is followed by an upload to the bucket.
 //!
 //! A `HEAD`, and a bounded range that has not arrived, are upstream requests of their own. A `HEAD` begins no download.
 //! Ranges begin one when those requested of a blob are together longer than the blob.
@@ -331,6 +343,9 @@
 //! serve            until SIGTERM, SIGINT or SIGQUIT
 //! stop             workers finish their responses -> metrics -> Janitor writes what is in memory -> store is closed
 //! ```
+//!
+//! A replica of a fleet connects to the engines and registers before its store is opened, and opens the port for other
+//! replicas before the first start. After the Janitor it leaves the registration and uploads what waits.
 
 pub mod actors;
 pub mod admin;

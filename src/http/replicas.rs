@@ -15,6 +15,7 @@ use crate::actors::follower::FollowerHandle;
 use crate::actors::replica_signing::{ReplicaSigning, Signing};
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
+use crate::domain::deadlines;
 use crate::domain::directory::Version;
 use crate::domain::fleet::State;
 use crate::domain::fleet::messages::{
@@ -48,8 +49,6 @@ struct VersionQuery {
 
 /// Maximum age of a request in minutes; clocks of two machines may differ by as much.
 const MAX_MINUTES: u64 = 2;
-/// Maximum time for which a request waits for a change.
-const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Registers the routes of the internal port.
 pub(crate) fn configure_replicas(config: &mut web::ServiceConfig) {
@@ -66,7 +65,7 @@ async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpRespons
         return HttpResponse::BadRequest().finish();
     };
     let wanted = State { history: query.history, version: query.at_least };
-    let wait = MAX_WAIT.min(Duration::from_millis(query.wait_ms));
+    let wait = deadlines::VERSION_WAIT.min(Duration::from_millis(query.wait_ms));
     let State { history, version } = state.follower.wait_for(&wanted, wait).await;
     let Ok(body) = serde_json::to_string(&ReplicaVersion { replica: state.replica, history, version }) else {
         return HttpResponse::InternalServerError().finish();

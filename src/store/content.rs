@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | each tag and each link is read as it was at one time; not all of them at the same | | |
 //! | [`manifest`](ContentStore::manifest), [`blobs_of_index`](ContentStore::blobs_of_index) | each manifest is read whole, or counts as missing | | a damaged manifest may be there still; the next read removes it |
-//! | [`images`](ContentStore::images), [`image`](ContentStore::image), [`parts`](ContentStore::parts), [`holdings`](ContentStore::holdings), [`groups`](ContentStore::groups), [`unpulled`](ContentStore::unpulled), [`unlinked`](ContentStore::unlinked) | each entry is read as it was at one time; not all of them at the same | | |
+//! | [`images`](ContentStore::images), [`image`](ContentStore::image), [`parts`](ContentStore::parts), [`holdings`](ContentStore::holdings), [`earlier`](ContentStore::earlier), [`pinned_bytes_with`](ContentStore::pinned_bytes_with), [`groups`](ContentStore::groups), [`unpulled`](ContentStore::unpulled), [`unlinked`](ContentStore::unlinked) | each entry is read as it was at one time; not all of them at the same | | |
 //! | [`totals`](ContentStore::totals), [`known_totals`](ContentStore::known_totals) | the totals of all groups at one time | | |
 //! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
 //! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
@@ -31,6 +31,18 @@
 //! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, the numbers and times of pulls, who pulled, and traffic |
 //! | [`verify`](ContentStore::verify) | each entry by itself; until it ends, lookups use the files | no: to be called after each start | repeated by the next start |
 //! | [`verify_manifest`](ContentStore::verify_manifest), [`verify_again`](ContentStore::verify_again), [`recount`](ContentStore::recount) | each manifest, entry or record by itself | no: to be called now and then | repeated by the next call |
+//!
+//! # What replicas share
+//!
+//! The table states what holds on this machine, with and without a fleet. In a fleet, the other replicas get it so:
+//!
+//! | operation | the others get it | when the process is killed, or the database does not respond |
+//! |---|---|---|
+//! | [`grant`](ContentStore::grant), [`put_manifest`](ContentStore::put_manifest), [`share`](ContentStore::share) | within seconds, in the background | what waits is lost by a kill, and shared when it is looked up again; an outage is waited for |
+//! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | within seconds, in the background | lost by a kill: upstream tells the others when they revalidate the tag |
+//! | [`record_files`](ContentStore::record_files) (reads), [`record_pulls`](ContentStore::record_pulls) | within seconds, in the background | what is not written is lost |
+//! | [`pin`](ContentStore::pin), [`remove_images`](ContentStore::remove_images), [`purge_shared`](ContentStore::purge_shared) | in the shared index before they return; each replica follows | they fail, and nothing has changed; [`purged_here`](ContentStore::purged_here) ends a purge on this machine, which is repeated without it |
+//! | [`take_over_image`](ContentStore::take_over_image), [`remove_images_here`](ContentStore::remove_images_here), [`change_tag_here`](ContentStore::change_tag_here), [`pin_here`](ContentStore::pin_here) | they carry out here what another replica has done | repeated: the number of the last event that was carried out is stored after it |
 //!
 //! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a
 //! manifest is not removed while a group is given a link to it. Callers may run all operations concurrently, on any

@@ -12,8 +12,9 @@
 //! | [`note_events`](IdentityStore::note_events) | yes | no | some minutes may be lost |
 //! | [`prune_events`](IdentityStore::prune_events) | in small steps | the removal of events of changes | some are removed |
 //! | [`note_last_used`](IdentityStore::note_last_used), [`forget_last_used`](IdentityStore::forget_last_used) | no | no | some minutes may be lost |
-//! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due | the export of before |
-//! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
+//! | [`used_elsewhere`](IdentityStore::used_elsewhere) | each time by itself | | |
+//! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due; a fleet has none | the export of before |
+//! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use; nothing waits in a fleet | the export of before; some minutes may be lost |
 //!
 //! There is one writer of changes in a process, the policy evaluator, which has one turn at a time. After an error it
 //! goes on with the state before: an engine that cannot know whether a commit succeeded must find out, or refuse all

@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use reqwest::{Client, Response, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::fleet::State;
 use crate::domain::fleet::messages::{
@@ -70,8 +71,6 @@ pub type ReplicaBytes = BoxStream<'static, Result<Bytes, String>>;
 
 /// Maximum length of a response with a version, in bytes.
 const MAX_VERSION_BYTES: usize = 4096;
-/// Time for the header of a response with a version. It is longer than a replica waits before it sends one.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum length of a manifest in bytes, as of one from upstream.
 const MAX_MANIFEST_BYTES: usize = 16 << 20;
 /// Time without a byte after which a replica is asked whether it is alive.
@@ -182,7 +181,7 @@ impl ReplicaClient {
         let State { history, version } = wanted;
         let wait = wait.as_millis();
         let target = format!("{VERSION_PATH}?at_least={version}&history={history}&wait_ms={wait}");
-        let mut unverified = timeout(VERSION_TIMEOUT, self.get((id, address), &target)).await.ok()??;
+        let mut unverified = timeout(deadlines::VERSION, self.get((id, address), &target)).await.ok()??;
         let body = body(&mut unverified.response, MAX_VERSION_BYTES).await?;
         let body = std::str::from_utf8(&body).ok()?;
         self.verified(unverified, body)?;

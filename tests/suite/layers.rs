@@ -3,6 +3,7 @@
 //! they need.
 
 mod circles;
+mod contracts;
 mod source;
 
 use std::path::Path;

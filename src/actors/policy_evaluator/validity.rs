@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 
+use crate::domain::deadlines;
 use crate::domain::fleet::validity::MachineTime;
 
 /// The time for which the directory may be used: without end where no other process changes it. Cheap to clone.
@@ -20,8 +21,6 @@ pub struct Validity(Option<Arc<AtomicU64>>);
 )]
 pub struct TooOld;
 
-/// Maximum time for which a request waits for a look at the store.
-const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Interval between checks while it waits.
 const WAIT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -45,7 +44,7 @@ impl Validity {
     pub async fn hold(&self) -> Result<(), TooOld> {
         let began = Instant::now();
         while !self.holds() {
-            if began.elapsed() >= MAX_WAIT {
+            if began.elapsed() >= deadlines::IDENTITIES {
                 return Err(TooOld);
             }
             sleep(WAIT_INTERVAL).await;

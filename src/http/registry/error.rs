@@ -4,8 +4,6 @@
 mod answer;
 mod reason;
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,6 +15,7 @@ use crate::actors::pull_failure::{Cause, PullFailure, Reader};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::byte_range::{MAX_RANGES, RangeError};
+use crate::domain::deadlines;
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::list_query::ListQueryError;
 use crate::domain::policy::{PullDenial, Refusal};
@@ -113,9 +112,6 @@ pub(in crate::http) enum RegistryError {
     },
 }
 
-/// Maximum time for which a refusal waits for the confirmation of what it follows from.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl RegistryError {
     /// Returns the error of a failed pull of this content by this caller.
     pub(super) fn failed(failure: PullFailure, target: Target, reader: Reader) -> Self {
@@ -137,7 +133,7 @@ impl RegistryError {
         if !follows_from_identities {
             return self;
         }
-        match state.policy.confirmed(REFUSAL_TIMEOUT).await {
+        match state.policy.confirmed(deadlines::REFUSAL).await {
             Ok(()) => self,
             Err(error) => Self::NotConfirmed(error),
         }

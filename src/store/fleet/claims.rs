@@ -2,8 +2,6 @@
 //! others receive it from that one. A lead ends with the replica's lease, or where another has found that it does not
 //! respond.
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -12,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::database::{Database, work};
 use super::replicas::{Replica, replica_of};
 use crate::auth::sha256;
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::ReplicaId;
 use crate::domain::origin::Origin;
@@ -62,9 +61,6 @@ const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 /// Number of attempts where a row goes between two statements.
 const ATTEMPTS: usize = 3;
 
-/// Maximum time to ask the database who leads.
-const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
-
 impl Claims {
     /// Returns the shared downloads in this database for this replica.
     pub fn new(database: Database, replica: ReplicaId) -> Self {
@@ -84,7 +80,7 @@ impl Claims {
                 claims.release(&key, epoch).await.ok();
             }
         });
-        timeout(CLAIM_TIMEOUT, answered).await.ok()?.ok()?
+        timeout(deadlines::CLAIM, answered).await.ok()?.ok()?
     }
 
     async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {

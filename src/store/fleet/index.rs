@@ -3,8 +3,6 @@
 
 pub(super) mod additions;
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -13,6 +11,7 @@ use tokio_postgres::types::Type;
 use self::additions::{Additions, add};
 use super::content_events::{self, ContentEvent};
 use super::database::{Database, IDLE_TIMEOUT, Value, transaction_limits, work};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::origin::Origin;
@@ -64,9 +63,6 @@ pub struct ImagePlace {
     origin: i64,
     reference: String,
 }
-
-/// Maximum time for a lookup. After it upstream is asked, as if nothing were known.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
 const BY_TAG: &str = "SELECT tag.digest, (extract(epoch FROM now() - tag.checked_at) * 1000)::bigint, tag.denied, \
     link.digest IS NOT NULL, link.size, image.digest, coalesce(image.pinned, false), object.name, object.size, object.media_type \
@@ -126,7 +122,8 @@ impl FleetIndex {
                 }
             })
         });
-        let found = timeout(LOOK_UP_TIMEOUT, self.database.run(look_up)).await.unwrap_or_else(|_| Err(too_slow()))?;
+        let found =
+            timeout(deadlines::LOOK_UP, self.database.run(look_up)).await.unwrap_or_else(|_| Err(too_slow()))?;
         found.map(|row| look_up_of(&row)).transpose()
     }
 

@@ -1,7 +1,6 @@
 //! The objects of a fleet: which content is in the object store, when it was last read, and what goes.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -9,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::database::{Database, Value, work};
 use super::index::{StoredObject, digest_of};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::store::error::{FleetError, StoreError};
 
@@ -17,9 +17,6 @@ use crate::store::error::{FleetError, StoreError};
 pub(super) struct Objects {
     database: Database,
 }
-
-/// Maximum time to look for an object. After it upstream is asked.
-const FIND_TIMEOUT: Duration = Duration::from_millis(250);
 
 const FIND: &str = "SELECT name, size, media_type FROM object WHERE digest = $1 AND doomed_at IS NULL";
 const SIZES: &str = "SELECT digest, size FROM object WHERE digest = ANY($1) AND doomed_at IS NULL";
@@ -50,7 +47,7 @@ impl Objects {
         let find =
             work(move |client| Box::pin(async move { client.query_typed_opt(FIND, &[(&digest, Type::BYTEA)]).await }));
         let late = || FleetError::Unreachable("it does not respond in time".to_owned()).into();
-        let row = timeout(FIND_TIMEOUT, self.database.run(find)).await.unwrap_or_else(|_| Err(late()))?;
+        let row = timeout(deadlines::LOOK_UP, self.database.run(find)).await.unwrap_or_else(|_| Err(late()))?;
         Ok(row.map(|row| StoredObject {
             name: row.get(0),
             size: row.get::<_, i64>(1).cast_unsigned(),

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::FleetContent;
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::bucket::ObjectBytes;
@@ -18,8 +19,6 @@ use crate::store::manifests::Manifest;
 const KNOWN_AGE: Duration = Duration::from_secs(60);
 /// Time for which it is known that there is no object with some content.
 const UNKNOWN_AGE: Duration = Duration::from_secs(2);
-/// Maximum time to read a manifest from the bucket.
-const MANIFEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of a manifest in bytes.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
@@ -114,7 +113,7 @@ impl FleetContent {
         };
         // All together: where many wait, or the store trickles, upstream is faster.
         let late = || Err(FleetError::ObjectStore("it is slow".to_owned()).into());
-        match timeout(MANIFEST_TIMEOUT, read).await.unwrap_or_else(|_| late()) {
+        match timeout(deadlines::OBJECT_MANIFEST, read).await.unwrap_or_else(|_| late()) {
             Ok(Some(bytes)) => Some(Manifest { digest: *digest, media_type, bytes }),
             Ok(None) => {
                 self.drop_object(*digest, object.clone());
