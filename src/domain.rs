@@ -108,3 +108,4 @@ pub mod traffic;
 pub mod upstream;
 pub mod upstream_account;
 pub mod user;
+pub mod visible_text;

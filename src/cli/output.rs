@@ -6,6 +6,7 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
+use crate::domain::visible_text::is_invisible;
 use crate::telemetry::in_time;
 
 /// The columns of a table, each the name of a field of the API's objects.
@@ -105,9 +106,10 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
-/// Returns the text with control characters replaced, except for line breaks.
+/// Returns the text with invisible characters replaced, except for line breaks: a terminal could obey them, and they make
+/// one name look like another.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_invisible(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn pretty(value: &Value) -> String {

@@ -34,6 +34,7 @@ use self::change_builder::ChangeBuilder;
 use super::directory::Write;
 use super::id::UserId;
 use super::limits::{Limits, MAX_NAME_CHARS};
+use super::visible_text::{is_blank, is_invisible};
 
 /// The writes of a change and its result, or the reason why it is refused.
 pub type CommandResult<T> = Result<(Vec<Write>, T), CommandError>;
@@ -98,16 +99,24 @@ impl CommandError {
 
 /// Checks a name: not empty, not too long, one line.
 fn check_name(name: &str) -> Result<(), CommandError> {
-    if name.is_empty() {
+    if is_blank(name) {
         return Err(CommandError::invalid("name", "can't be blank"));
     }
     check_line("name", name, MAX_NAME_CHARS)
 }
 
-/// Checks the length of a text of one line. Control characters would break lists and logs.
+/// Checks a text of one line. Invisible characters would break lists and logs, and make names look like others.
 fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), CommandError> {
-    if text.contains(char::is_control) {
-        return Err(CommandError::invalid(field, "can't contain line breaks or other control characters"));
+    if text.contains(is_invisible) {
+        return Err(CommandError::invalid(field, "can't contain line breaks or other characters that are not shown"));
+    }
+    check_length(field, text, max_chars)
+}
+
+/// Checks a text that may have several lines.
+fn check_lines(field: &'static str, text: &str, max_chars: usize) -> Result<(), CommandError> {
+    if text.contains(|char| is_invisible(char) && !['\n', '\r', '\t'].contains(&char)) {
+        return Err(CommandError::invalid(field, "can't contain characters that are not shown"));
     }
     check_length(field, text, max_chars)
 }

@@ -9,8 +9,11 @@ use super::access::AccessLevel;
 use super::directory::{Credential, Directory};
 use super::group::{Group, Visibility};
 use super::id::GroupId;
+use super::image_path::check_upstream;
 use super::policy::{self, PublicGroups};
+use super::repository::UpstreamName;
 use super::token::{Token, TokenOwner};
+use super::upstream::{NetworkMode, Upstreams};
 use super::user::User;
 
 /// Somebody who pulls.
@@ -99,7 +102,23 @@ pub fn explain(
             vec![active_token(directory, token, now), scopes(token), right_of_token(directory, token, group, now)]
         }
     };
-    [right, vec![switch(directory, group, rules)]].concat()
+    [right, vec![switch(directory, group.id, rules.proxy_enabled)]].concat()
+}
+
+/// Returns whether this service has the registry of an image.
+pub fn registry(upstreams: &Upstreams, registry: &UpstreamName) -> Step {
+    let (holds, sentence) = match check_upstream(registry, upstreams) {
+        Ok(()) => (true, format!("{registry} is an upstream of this service")),
+        Err(error) => (false, error.to_string()),
+    };
+    Step { rule: "registry", holds, sentence }
+}
+
+/// Returns the finding that an image cannot be fetched, if this service is offline and has not cached it.
+pub fn network(upstreams: &Upstreams, is_cached: bool) -> Option<Step> {
+    let sentence = "This service is offline (proxy.network_mode), and the group has not cached the image";
+    let is_out_of_reach = upstreams.mode() == NetworkMode::Offline && !is_cached;
+    is_out_of_reach.then(|| Step { rule: "network", holds: false, sentence: sentence.to_owned() })
 }
 
 fn active_person(user: &User) -> Step {
@@ -169,9 +188,10 @@ fn right_of_token(directory: &Directory, token: &Arc<Token>, group: &Group, now:
     Step { rule: "membership", holds: is_within && bot_is_member, sentence }
 }
 
-fn switch(directory: &Directory, group: &Group, rules: ServiceRules) -> Step {
-    let decides = directory.lineage(group.id).find(|above| above.proxy_enabled.is_some());
-    let (holds, sentence) = match (rules.proxy_enabled, decides) {
+/// Returns whether pulls from a group are switched on, in the service and in the group that decides for it.
+pub fn switch(directory: &Directory, group: GroupId, proxy_enabled: bool) -> Step {
+    let decides = directory.lineage(group).find(|above| above.proxy_enabled.is_some());
+    let (holds, sentence) = match (proxy_enabled, decides) {
         (false, _) => {
             (false, "Pulls are switched off in the whole service. An administrator can switch them on".to_owned())
         }

@@ -7,6 +7,7 @@ mod name;
 mod separators;
 
 pub use self::error::ImagePathError;
+pub use self::location::check_upstream;
 pub use self::name::{ImageName, NamedImage, split_reference};
 pub use self::separators::{Word, image_in, split_at_marker, split_at_word};
 

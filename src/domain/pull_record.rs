@@ -77,6 +77,11 @@ impl PullRecord {
 }
 
 impl Puller {
+    /// Returns true for a deploy token. Its user name may be that of a user, too.
+    pub fn is_deploy_token(&self) -> bool {
+        self.user.is_none() && self.token.is_some()
+    }
+
     fn of(identity: &Identity) -> Self {
         let token = identity.token();
         Self {

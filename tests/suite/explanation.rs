@@ -6,7 +6,7 @@ use fake_registry::{Image, Layer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::service::{ADMIN_TOKEN, Scenario, Started, User};
+use crate::service::{ADMIN_TOKEN, Scenario, Started, User, eventually};
 
 /// Returns a scenario with `library/app:1`.
 fn scenario() -> Scenario {
@@ -38,6 +38,11 @@ async fn the_rule_that_decides_is_the_one_by_which_a_pull_is_refused() {
     assert_eq!((&image["upstream"], &image["cached"]), (&json!("docker.io"), &Value::Null), "{allowed}");
     assert_eq!(client.manifest("team", "app", "1").await.status, 200);
     assert_eq!(explain("bob", "app:1").await["image"]["cached"]["tag"], "1");
+    let elsewhere = explain("bob", "registry.example.com/app:1").await;
+    let refused = client.manifest("team", "registry.example.com/app", "1").await;
+    assert_eq!((refused.status, refusing(&elsewhere)), (404, vec!["registry"]), "{elsewhere}");
+    let sentence = elsewhere["steps"].as_array().unwrap().last().unwrap()["sentence"].as_str().unwrap();
+    assert!(refused.message().contains(sentence), "{} {sentence}", refused.message());
 
     let as_bob = service.log_in("bob", "bob-has-a-password").await;
     let status = async || as_bob.manifest("team", "app", "1").await.status;
@@ -154,6 +159,21 @@ async fn a_digest_is_cached_by_its_tag_and_not_cached_if_nobody_has_pulled_it() 
     let cached = &explained["cached"];
     assert_eq!((&cached["tag"], &cached["digest"]), (&json!("1"), &json!(app.digest())), "{explained}");
     assert_eq!(explained["fresh_seconds"], Value::Null);
+}
+
+#[actix_rt::test]
+async fn offline_only_what_is_cached_may_be_pulled() {
+    let online = scenario().settings("[proxy]\nnetwork_mode = \"online\"");
+    let Started { hub: _hub, service, client, .. } = &online.start().await;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    service.replace_setting("\"online\"", "\"offline\"");
+    service.signal("HUP");
+    let explain = async |image: &str| {
+        let path = format!("/groups/team/dependency_proxy/explain?user=root&image={image}");
+        service.api("GET", &path, Value::Null).await.json()
+    };
+    eventually("the service is offline", async || refusing(&explain("app:2").await) == ["network"]).await;
+    assert_eq!(explain("app:1").await["allowed"], true);
 }
 
 #[actix_rt::test]

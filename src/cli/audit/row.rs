@@ -11,6 +11,10 @@ pub(super) fn of(event: &Value) -> Value {
         (Value::Null, _) => Value::Null,
         (id, name) => json!(format!("{id} {}", name.as_str().unwrap_or_default())),
     };
+    let author = match text("author_class") {
+        "DeployToken" => format!("{} (deploy token)", text("author_name")),
+        _ => text("author_name").to_owned(),
+    };
     let of = match event["entity_type"].as_str() {
         Some("Group" | "User") => text("entity_path"),
         _ => "the service",
@@ -19,7 +23,7 @@ pub(super) fn of(event: &Value) -> Value {
     let name = event["event_name"].as_str().unwrap_or_default();
     json!({
         "at": format!("{at}Z"),
-        "author": text("author_name"),
+        "author": author,
         "token": token,
         "address": details["ip_address"],
         "event": count.map_or_else(|| name.to_owned(), |count| format!("{name} ({count} times)")),

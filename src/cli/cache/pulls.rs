@@ -27,11 +27,17 @@ fn row(record: &Value) -> Value {
         (None, Some(_)) => json!(format!("password{ended}")),
         (None, None) => Value::Null,
     };
+    let user = match (record["username"].as_str(), record["user_id"].as_u64()) {
+        (Some(name), Some(_)) => name.to_owned(),
+        // Its owner chose the user name, which may be that of a user.
+        (Some(name), None) => format!("{name} (deploy token)"),
+        (None, _) => "(without a login)".to_owned(),
+    };
     let mut from = record["ip_addresses"].as_array().cloned().unwrap_or_default();
     from.extend((record["more_ip_addresses"] == json!(true)).then(|| json!("others before")));
     json!({
         "date": record["date"],
-        "user": record["username"].as_str().unwrap_or("(without a login)"),
+        "user": user,
         "token": token,
         "pulls": record["pulls"],
         "last": text("last_pulled_at").split('.').next().map(|seconds| format!("{seconds}Z")),
@@ -46,7 +52,7 @@ mod tests {
     #[test]
     fn a_record_is_a_line_with_who_and_all_addresses() {
         let record = json!({
-            "date": "2026-11-28", "pulls": 3, "last_pulled_at": "2026-11-28T14:20:00.000Z", "username": "alice",
+            "date": "2026-11-28", "pulls": 3, "last_pulled_at": "2026-11-28T14:20:00.000Z", "username": "alice", "user_id": 2,
             "token_name": "ci", "credential_active": false, "ip_addresses": ["10.0.0.2", "10.0.0.1"],
             "more_ip_addresses": true,
         });
@@ -56,5 +62,6 @@ mod tests {
         });
         assert_eq!(row(&record), line);
         assert_eq!(row(&json!({"username": null}))["user"], "(without a login)");
+        assert_eq!(row(&json!({"username": "root", "user_id": null}))["user"], "root (deploy token)");
     }
 }

@@ -18,7 +18,9 @@ use jiff::Timestamp;
 
 pub use self::transfer::transfer;
 use self::transfer::{move_paths, owner};
-use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
+use super::{
+    ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_lines, check_name, check_number,
+};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::group::{Group, GroupCacheLimits, GroupPath, Visibility};
@@ -233,7 +235,7 @@ fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> 
 
 fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
     check_name(name)?;
-    check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
+    check_lines("description", description, MAX_GROUP_DESCRIPTION_CHARS)
 }
 
 fn check_cache(limits: GroupCacheLimits) -> Result<(), CommandError> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::{Ending, basis_of};
-use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
+use super::{
+    ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_lines, check_name, check_number,
+};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey};
@@ -249,6 +251,6 @@ fn make_room(
 
 fn check(new: &NewToken) -> Result<(), CommandError> {
     check_name(&new.name)?;
-    check_length("description", &new.description, MAX_NAME_CHARS)?;
+    check_lines("description", &new.description, MAX_NAME_CHARS)?;
     Ok(())
 }

@@ -4,6 +4,15 @@ use super::error::ImagePathError;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::upstream::Upstreams;
 
+/// Checks that this service has an upstream: names of cached images are of others, too, that it had before.
+///
+/// # Errors
+/// Fails if it is not configured.
+pub fn check_upstream(upstream: &UpstreamName, upstreams: &Upstreams) -> Result<(), ImagePathError> {
+    let unknown = || ImagePathError::UnknownUpstream { registry: upstream.to_string(), configured: list(upstreams) };
+    upstreams.named(upstream.as_str()).map(drop).ok_or_else(unknown)
+}
+
 /// Returns the upstream of an image, and the image's repository there.
 pub(super) fn locate(
     image: &str,

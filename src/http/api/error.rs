@@ -30,6 +30,9 @@ pub(crate) enum ApiError {
     /// The caller has the right, but a rule forbids the request.
     #[error("403 Forbidden - {0}")]
     Refused(&'static str),
+    /// Pulls are switched off, in a group or in the whole service. The field says where, and who can switch them on.
+    #[error("403 Forbidden - {0}")]
+    SwitchedOff(String),
     /// There is no such user or group that the caller may see.
     #[error("404 {0} Not Found")]
     NotFound(&'static str),

@@ -13,7 +13,7 @@ use super::image_view::{self as view, ImageView};
 use super::params::Params;
 use crate::actors::images::ShownImage;
 use crate::domain::access::AccessLevel;
-use crate::domain::explanation::{Puller, ServiceRules, Step, explain, one_of_several};
+use crate::domain::explanation::{self, Puller, ServiceRules, Step, explain, one_of_several};
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
@@ -28,7 +28,7 @@ pub(in crate::http) struct Explanation {
     pub(in crate::http) allowed: bool,
     /// The finding of each rule, in the order in which a pull meets them.
     pub(in crate::http) steps: Vec<Step>,
-    /// The image, if one was named.
+    /// The image, if one was named that this service has the registry of.
     pub(in crate::http) image: Option<ExplainedImage>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct ExplanationView {
     allowed: bool,
     /// The finding of each rule, in the order in which a pull meets them.
     steps: Vec<StepView>,
-    /// The image; `null` if none was named.
+    /// The image; `null` if none was named, or if its registry is not an upstream of this service.
     image: Option<ExplainedImageView>,
 }
 
@@ -150,7 +150,7 @@ pub(in crate::http) async fn of(
     let mut steps = explain(directory, &puller, &group, rules, now);
     steps.splice(0..0, one_of_several(directory, &puller, &others));
     let image = match image.filter(|image| !image.is_empty()) {
-        Some(image) => Some(of_image(caller, &group, image).await?),
+        Some(image) => of_image(caller, &group, image, &mut steps).await?,
         None => None,
     };
     Ok(Explanation { allowed: steps.iter().all(|step| step.holds), steps, image })
@@ -167,10 +167,23 @@ fn may_ask(caller: &Caller, group: &Group, puller: &Puller) -> bool {
         }
 }
 
-async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<ExplainedImage, ApiError> {
+/// Explains how an image is pulled, and adds what the rules about images find to the steps. Returns `None` if this
+/// service does not have its registry.
+async fn of_image(
+    caller: &Caller,
+    group: &Group,
+    image: &str,
+    steps: &mut Vec<Step>,
+) -> Result<Option<ExplainedImage>, ApiError> {
     let upstreams = caller.state.upstreams.load_full();
     let image = ImageName::parse(image, &upstreams)
         .map_err(|error| ApiError::Invalid { field: "image", reason: format!("is not one: {error}") })?;
+    let registry = explanation::registry(&upstreams, &image.upstream);
+    let is_known = registry.holds;
+    steps.push(registry);
+    if !is_known {
+        return Ok(None);
+    }
     let cached = image_changes::find_with_tags(caller, group.id, &image).await?;
     let ImageName { upstream, repository, reference } = image;
     let origin = upstreams.origin(upstream, repository, &group.path);
@@ -187,7 +200,8 @@ async fn of_image(caller: &Caller, group: &Group, image: &str) -> Result<Explain
     };
     let name = origin.name_of(&reference);
     let cached = cached.into_iter().find(|one| one.image.key.origin == origin);
-    Ok(ExplainedImage { origin, name, account_group, fresh_group, revalidation, cached })
+    steps.extend(explanation::network(&upstreams, cached.is_some()));
+    Ok(Some(ExplainedImage { origin, name, account_group, fresh_group, revalidation, cached }))
 }
 
 fn shown(caller: &Caller, group: GroupId, explanation: Explanation) -> ExplanationView {

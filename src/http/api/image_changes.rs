@@ -24,12 +24,16 @@ const OTHER_ACCOUNT: &str = "The image was pulled with another account than the 
 /// Maximum number of tags that the refusal of a digest names.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
-/// Has the registry confirm what a tag stands for. Returns the image as it is then. Images of accounts that the group
-/// does not use any more are left as they are.
+/// Has the registry confirm what a tag stands for. Returns the image as it was and as it is then. Images of accounts that
+/// the group does not use any more are left as they are.
 ///
 /// # Errors
 /// The caller is no owner, there is no such image, or the registry does not confirm it.
-pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &str) -> Result<ShownImage, ApiError> {
+pub(in crate::http) async fn refresh(
+    caller: &Caller,
+    group: GroupId,
+    image: &str,
+) -> Result<(ShownImage, ShownImage), ApiError> {
     let (group, path) = permitted(caller, group)?;
     let before = of_present_account(caller, group, find(caller, group, image).await?)?;
     let name = view::name(&before);
@@ -49,7 +53,7 @@ pub(in crate::http) async fn refresh(caller: &Caller, group: GroupId, image: &st
     let after = find_again(caller, &before).await;
     change.changes = after.iter().filter_map(|after| digest_change(&before, after)).collect();
     caller.record_cache(&change).await?;
-    after
+    Ok((before, after?))
 }
 
 /// Pins an image, or ends that.
@@ -118,11 +122,7 @@ pub(in crate::http) fn is_missing(error: &ApiError) -> bool {
 
 /// Fails if the group may not pull at present.
 pub(super) fn check_switched_on(caller: &Caller, directory: &Directory, group: GroupId) -> Result<(), ApiError> {
-    if caller.state.has_switched_on(directory, group) {
-        Ok(())
-    } else {
-        Err(ApiError::Refused("The dependency proxy is switched off for this group"))
-    }
+    caller.state.switched_off(directory, group).map_or(Ok(()), |reason| Err(ApiError::SwitchedOff(reason)))
 }
 
 fn permitted(caller: &Caller, group: GroupId) -> Result<(GroupId, String), ApiError> {
@@ -151,7 +151,7 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
             let others = names.len().saturating_sub(MAX_TAGS_OF_DIGEST);
             names.truncate(MAX_TAGS_OF_DIGEST);
             names.extend((others > 0).then(|| format!("{others} other tags")));
-            Err(ApiError::ByTag(names.join(" and ")))
+            Err(ApiError::ByTag(names.join(" or ")))
         }
         Some(_) => Ok(present_first(caller, group, found)),
     }

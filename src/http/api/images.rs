@@ -73,7 +73,7 @@ pub(super) async fn show(
 /// Handles `POST /groups/:id/dependency_proxy/refresh/:image`: has the registry confirm the tag now.
 pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -> Result<Found<ImageView>, ApiError> {
     let group = changes::named(&caller, &path.0)?;
-    let refreshed = changes::refresh(&caller, group, &path.1).await?;
+    let (_, refreshed) = changes::refresh(&caller, group, &path.1).await?;
     Ok(Body(shown(&caller, group, &refreshed)))
 }
 

@@ -21,11 +21,12 @@ use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::{AccountState, AccountTest, UpstreamHandle, UpstreamQueue};
 use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
 use crate::domain::directory::Directory;
+use crate::domain::explanation;
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
 use crate::domain::origin::Account;
 use crate::domain::platform::Platform;
-use crate::domain::policy::{self, PublicGroups};
+use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
@@ -78,9 +79,11 @@ impl ApiState {
         directory.service().proxy_enabled.unwrap_or(self.proxy_enabled)
     }
 
-    /// Returns true if pulls from this group are switched on.
-    pub(in crate::http) fn has_switched_on(&self, directory: &Directory, group: GroupId) -> bool {
-        self.is_switched_on(directory) && policy::proxy_enabled(directory, group)
+    /// Returns where pulls from this group are switched off, and who can switch them on, as a sentence without a full
+    /// stop; `None` if they are switched on.
+    pub(in crate::http) fn switched_off(&self, directory: &Directory, group: GroupId) -> Option<String> {
+        let step = explanation::switch(directory, group, self.is_switched_on(directory));
+        (!step.holds).then_some(step.sentence)
     }
 }
 

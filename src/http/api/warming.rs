@@ -14,7 +14,7 @@ use super::images::of_member;
 use super::params::{Params, number};
 use crate::actors::warming::{ImageProgress, ImageState, JobProgress, LayerProgress, MAX_IMAGES, WarmImage};
 use crate::domain::group::Group;
-use crate::domain::image_path::ImageName;
+use crate::domain::image_path::{ImageName, check_upstream};
 use crate::domain::platform::Platform;
 
 /// A job that pulls images into the cache of a group.
@@ -149,9 +149,7 @@ fn image(caller: &Caller, group: &Group, name: &str) -> Result<WarmImage, ApiErr
     let upstreams = caller.state.upstreams.load();
     let ImageName { upstream, repository, reference } = ImageName::parse(name, &upstreams)
         .map_err(|error| ApiError::Parameter(format!("images: '{name}' is not an image: {error}")))?;
-    if upstreams.named(upstream.as_str()).is_none() {
-        return Err(ApiError::Parameter(format!("images: '{name}': {upstream} is not an upstream of this service")));
-    }
+    check_upstream(&upstream, &upstreams).map_err(|error| ApiError::Parameter(format!("images: '{name}': {error}")))?;
     let origin = upstreams.origin(upstream, repository, &group.path);
     let freshness = upstreams.freshness(&origin, &reference, &group.path);
     Ok(WarmImage { name: name.to_owned(), origin, reference, freshness })

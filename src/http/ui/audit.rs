@@ -1,6 +1,8 @@
 //! The audit trail as pages: of a group for its owners, of the whole service for administrators. The newest events come
 //! first.
 
+use std::borrow::Cow;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use maud::{Markup, html};
@@ -16,7 +18,7 @@ use super::visitor::Visitor;
 use super::words::number;
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
 use crate::domain::audit::{Author, Event, FieldChange, Who};
-use crate::domain::id::EventId;
+use crate::domain::id::{EventId, TokenId};
 use crate::http::query::value_in;
 
 /// Maximum length of a user name that is searched for, in bytes.
@@ -53,9 +55,9 @@ async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -
             let found = found.map_err(|error| visitor.refused(&error.into()))?;
             let confirmed = caller.state.identities.newest_confirmed().await;
             confirmed.map_err(|error| visitor.refused(&error.into()))?;
-            Ok((StatusCode::OK, shown(&who, from, Some(&found), None)))
+            Ok((StatusCode::OK, shown(visitor, &who, from, Some(&found), None)))
         }
-        Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(&who, None, None, Some(&problem)))),
+        Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(visitor, &who, None, None, Some(&problem)))),
     }
 }
 
@@ -72,7 +74,13 @@ fn wanted(entity: Option<EntityFilter>, who: &str, query: &str) -> Result<EventQ
     Ok(EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false })
 }
 
-fn shown(who: &str, from: Option<EventId>, found: Option<&EventPart>, problem: Option<&Problem>) -> Markup {
+fn shown(
+    visitor: &Visitor,
+    who: &str,
+    from: Option<EventId>,
+    found: Option<&EventPart>,
+    problem: Option<&Problem>,
+) -> Markup {
     html! {
         section aria-labelledby="list" {
             h2.unseen #list { "Events" }
@@ -92,7 +100,7 @@ fn shown(who: &str, from: Option<EventId>, found: Option<&EventPart>, problem: O
                         @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
                     }
                 } @else {
-                    (table(found))
+                    (table(visitor, found))
                 }
                 (pages(found, from.is_some(), who))
             }
@@ -112,18 +120,18 @@ fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
     links(has_newer.then(|| ("Newest", to(""))), None, last.map(|last| ("Older", to(&last))))
 }
 
-fn table(found: &EventPart) -> Markup {
+fn table(visitor: &Visitor, found: &EventPart) -> Markup {
     html! {
         (table::show("Audit log", &[
             Column::new("When, UTC").sorted(Some("descending")),
             Column::new("Who and from where"),
             Column::new("What"),
             Column::new("Before → after"),
-        ], html! { @for (_, event) in &found.events { (row(event)) } }))
+        ], html! { @for (_, event) in &found.events { (row(visitor, event)) } }))
     }
 }
 
-fn row(event: &Event) -> Markup {
+fn row(visitor: &Visitor, event: &Event) -> Markup {
     let at = event.sum.map_or(event.at, |sum| sum.last);
     html! {
         tr role="row" {
@@ -132,7 +140,7 @@ fn row(event: &Event) -> Markup {
                     (at.strftime("%Y-%m-%d")) span.under { (at.strftime("%H:%M:%S")) }
                 }
             }
-            td.across role="cell" { b { (name(&event.author)) } span.under { (source(&event.author)) } }
+            td.across role="cell" { b { (name(visitor, &event.author)) } span.under { (source(&event.author)) } }
             td.across role="cell" {
                 // The words of a change are the same for all of its objects; the name is about this one.
                 (event.name.replace('_', " "))
@@ -165,18 +173,32 @@ fn change_of(FieldChange { field, from, to }: &FieldChange) -> Markup {
     }
 }
 
-fn name(author: &Author) -> &str {
+/// Returns the name of an author. A deploy token has the user name that its owner chose, which may be that of a user.
+fn name<'a>(visitor: &Visitor, author: &'a Author) -> Cow<'a, str> {
     match author.who {
-        Who::User(_) | Who::DeployToken => &author.name,
-        Who::Nobody => "a stranger",
-        Who::Service => "the service",
-        Who::Operator => "an operator on the machine",
+        Who::User(_) => Cow::Borrowed(&author.name),
+        Who::DeployToken => deploy_token(visitor, author.token, author.token_name.as_deref()).into(),
+        Who::Nobody => "a stranger".into(),
+        Who::Service => "the service".into(),
+        Who::Operator => "an operator on the machine".into(),
     }
 }
 
-/// Returns the token and the address of an author.
+/// Returns a deploy token with its group, if the token is still known.
+pub(super) fn deploy_token(visitor: &Visitor, token: Option<TokenId>, name: Option<&str>) -> String {
+    let directory = &visitor.caller.directory;
+    let group = token.and_then(|token| directory.token(token)).and_then(|token| directory.group(token.group()?));
+    let of = group.map(|group| format!(" of {}", group.path)).unwrap_or_default();
+    format!("deploy token {}{of}", name.unwrap_or_default())
+}
+
+/// Returns the credential and the address of an author.
 fn source(author: &Author) -> String {
-    let token = author.token_name.as_ref().map(|name| format!("token {name}"));
+    let token = match (author.who, &author.token_name) {
+        (Who::DeployToken, _) => Some(format!("user name {}", author.name)),
+        (_, Some(name)) => Some(format!("token {name}")),
+        (_, None) => None,
+    };
     let address = author.address.map(|address| address.to_string());
     [token, address].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -86,14 +86,14 @@ fn notes(visitor: &Visitor, group: &Group) -> Markup {
 
 fn switched_off(visitor: &Visitor, group: &Group) -> Markup {
     let caller = &visitor.caller;
-    let is_on = caller.state.has_switched_on(&caller.directory, group.id);
+    let reason = caller.state.switched_off(&caller.directory, group.id);
     html! {
-        @if !is_on {
+        @if let Some(reason) = reason {
             div.note.warn {
                 (icon("off"))
                 div {
                     p {
-                        b { "Pulls are switched off for this group." }
+                        b { (reason) "." }
                         " What is cached stays, and is served again once they are switched on."
                     }
                 }

@@ -81,7 +81,7 @@ fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &KnownTotals) -> Marku
 
 fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals) -> Markup {
     let totals = sizes.of(group.id);
-    let is_on = visitor.caller.state.has_switched_on(&visitor.caller.directory, group.id);
+    let is_on = visitor.caller.state.switched_off(&visitor.caller.directory, group.id).is_none();
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {

@@ -64,6 +64,8 @@ pub(super) async fn show(visitor: &Visitor, path: &str, name: &str, query: &str)
     Ok(page::show(&visitor.frame(), &format!("{name} in {}", group.path), &content))
 }
 
+const MOVED: &str = "The tag stands for another image since then. Its history has what it stood for before.";
+
 /// Carries out a form of the page, and redirects back to it.
 pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
@@ -76,7 +78,9 @@ pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpRe
         }
         Some("unpin") => (image_changes::pin(caller, group.id, name, false).await, "Unpinned."),
         Some("refresh") => {
-            (image_changes::refresh(caller, group.id, name).await.map(drop), "The registry has confirmed the tag.")
+            let refreshed = image_changes::refresh(caller, group.id, name).await;
+            let is_moved = refreshed.as_ref().is_ok_and(|(before, after)| before.image.digest != after.image.digest);
+            (refreshed.map(drop), if is_moved { MOVED } else { "The registry has confirmed the tag." })
         }
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
     };

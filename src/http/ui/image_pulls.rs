@@ -1,8 +1,11 @@
 //! Records of who pulled an image, on its page, for owners of the group: a line for each credential and day, with the
 //! last addresses.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 
+use super::audit::deploy_token;
 use super::fault::Fault;
 use super::table::{self, Column};
 use super::visitor::Visitor;
@@ -10,7 +13,7 @@ use super::words::{day, number, number_of, time};
 use crate::actors::images::ImagePulls;
 use crate::domain::group::Group;
 use crate::domain::id::CredentialId;
-use crate::domain::pull_record::{Day, PullRecord};
+use crate::domain::pull_record::{Day, PullRecord, Puller};
 use crate::http::api::pulls;
 
 /// Maximum number of lines. The API and the subcommand show the others.
@@ -55,10 +58,10 @@ fn row(visitor: &Visitor, on: Day, credential: Option<CredentialId>, record: &Pu
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
-                b { (record.puller.name.as_deref().unwrap_or("Somebody without a login")) }
+                b { (who(visitor, &record.puller)) }
                 @if !is_valid { " " span.badge { "No longer valid" } }
                 @if credential.is_some() {
-                    span.under { @match &record.puller.token_name { Some(name) => { "Token " (name) }, None => "Password" } }
+                    span.under { (credential_of(&record.puller)) }
                 }
             }
             td role="cell" data-label="Day" { (day(on.start())) }
@@ -68,6 +71,21 @@ fn row(visitor: &Visitor, on: Day, credential: Option<CredentialId>, record: &Pu
                 (addresses.join(", ")) @if record.more_addresses { " and others before" }
             }
         }
+    }
+}
+
+fn who<'a>(visitor: &Visitor, puller: &'a Puller) -> Cow<'a, str> {
+    if puller.is_deploy_token() {
+        return deploy_token(visitor, puller.token, puller.token_name.as_deref()).into();
+    }
+    puller.name.as_deref().unwrap_or("Somebody without a login").into()
+}
+
+fn credential_of(puller: &Puller) -> String {
+    match (&puller.token_name, &puller.name) {
+        (_, Some(name)) if puller.is_deploy_token() => format!("User name {name}"),
+        (Some(token), _) => format!("Token {token}"),
+        (None, _) => "Password".to_owned(),
     }
 }
 

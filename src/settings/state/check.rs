@@ -9,6 +9,7 @@ use crate::domain::group::GroupPath;
 use crate::domain::limits::{MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::user::Username;
+use crate::domain::visible_text::{is_blank, is_invisible};
 use crate::settings::SettingsError;
 use crate::settings::node::Node;
 use crate::settings::repair::MAX_FAULTS;
@@ -113,10 +114,10 @@ impl Checked<'_> {
     /// Checks a text of one line, as the service does.
     fn line(&mut self, path: &[&str], text: Option<&str>, may_be_empty: bool) {
         let Some(text) = text else { return };
-        if text.is_empty() && !may_be_empty {
+        if is_blank(text) && !may_be_empty {
             self.refuse(path, "is empty");
-        } else if text.contains(char::is_control) {
-            self.refuse(path, "contains line breaks or other control characters");
+        } else if text.contains(is_invisible) {
+            self.refuse(path, "contains line breaks or other characters that are not shown");
         } else if text.chars().count() > MAX_NAME_CHARS {
             self.refuse(path, format!("is longer than {MAX_NAME_CHARS} characters"));
         }

@@ -134,7 +134,7 @@ async fn figures_states_and_quotas_are_shown() {
     alice.get("/").await.shows(&["Owner", "of 10.0 kB", &format!(r#"href="{TEAM}""#)]);
     let off = json!({"dependency_proxy_enabled": false});
     assert_eq!(service.api("PUT", "/groups/team", off).await.status, 200);
-    alice.get(TEAM).await.shows(&["Pulls are switched off for this group."]);
+    alice.get(TEAM).await.shows(&["Pulls are switched off in team. An owner of that group can switch them on."]);
     alice.get("/").await.shows(&["Switched off"]);
 }
 

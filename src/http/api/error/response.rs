@@ -45,7 +45,9 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
-            Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) | Self::SwitchedOff(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NoRoute | Self::NotAtRegistry(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -106,7 +108,7 @@ impl ApiError {
             Self::InvalidToken(_) => "invalid_token",
             Self::InsufficientScope(_) => "scopes",
             Self::Forbidden => "no_access",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::SwitchedOff(_) => "refused",
             Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
@@ -165,6 +167,7 @@ impl ApiError {
             Self::Unauthorized
             | Self::Forbidden
             | Self::Refused(_)
+            | Self::SwitchedOff(_)
             | Self::NotFound(_)
             | Self::ByTag(_)
             | Self::NothingThere

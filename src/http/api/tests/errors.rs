@@ -23,7 +23,7 @@ async fn errors_have_the_shapes_that_clients_parse() {
 #[actix_web::test]
 async fn names_of_several_lines_are_refused() {
     let company = company();
-    let reason = "can't contain line breaks or other control characters";
+    let reason = "can't contain line breaks or other characters that are not shown";
     for (method, path, fields) in [
         ("POST", "/groups", "path=lines&name="),
         ("PUT", "/groups/1", "name="),

@@ -82,7 +82,7 @@ fn columns(by_name: bool) -> [Column<'static>; 6] {
 
 fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals, day: &Traffic) -> Markup {
     let totals = sizes.of(group.id);
-    let is_on = visitor.caller.state.has_switched_on(&visitor.caller.directory, group.id);
+    let is_on = visitor.caller.state.switched_off(&visitor.caller.directory, group.id).is_none();
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
