@@ -150,7 +150,7 @@ mod tests {
         let now: Timestamp = "2026-11-28T14:30:00Z".parse().unwrap();
         let present = Hour::of(now);
         let hits = Traffic { hits: 90, ..Traffic::default() };
-        let mixed = Traffic { hits: 45, joined: 4, fetched: 6, ..Traffic::default() };
+        let mixed = Traffic { hits: 45, coalesced: 4, fetched: 6, ..Traffic::default() };
         let hours = last_hours(&[(present.before(30), hits), (present.before(1), hits), (present, mixed)], now);
         assert_eq!((hours.len(), hours[23].1, hours[0].1), (24, mixed, Traffic::default()));
         let page = show(&hours).into_string();
