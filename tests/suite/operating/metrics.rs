@@ -54,7 +54,7 @@ const LABELS: [(&str, &[&str]); 10] = [
             "manifest_waiters",
             "downloads",
             "blob_waiters",
-            "blob_questions",
+            "blob_heads",
             "unstored_streams",
             "range_streams",
             "upstream",
