@@ -123,7 +123,7 @@ impl BlobReader {
     pub fn chunks(self, range: Range<u64>, giving: Transfer) -> Chunks {
         match self.held {
             BlobSource::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
-                Ok(next_piece(&file, &range, giving).await?.map(|chunk| {
+                Ok(next_chunk(&file, &range, giving).await?.map(|chunk| {
                     let rest = range.start + chunk.length()..range.end;
                     (chunk, (file, rest))
                 }))
@@ -204,7 +204,7 @@ impl Follower {
                 let progress = self.progress.borrow_and_update();
                 (progress.readable.min(range.end), progress.end.clone())
             };
-            if let Some(chunk) = next_piece(&self.file, &(range.start..readable), giving).await? {
+            if let Some(chunk) = next_chunk(&self.file, &(range.start..readable), giving).await? {
                 let rest = range.start + chunk.length()..range.end;
                 return Ok(Some((chunk, Following::Spool(self, rest))));
             }
@@ -229,7 +229,7 @@ fn next_length(range: &Range<u64>) -> u64 {
 }
 
 /// Returns the first chunk of a range of a file, or `None` if the range is empty.
-async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Transfer) -> Result<Option<Chunk>, BlobError> {
+async fn next_chunk(file: &BlobFile, range: &Range<u64>, giving: Transfer) -> Result<Option<Chunk>, BlobError> {
     if range.is_empty() {
         return Ok(None);
     }

@@ -138,7 +138,7 @@ async fn whatever_is_wrong_with_a_range_ends_it() {
     let (bytes, error) = scene.fetch_ranges(1, "100000-299999").await;
     assert!(matches!(error, Some(BlobError::Unavailable(UpstreamError::WrongRange))), "{error:?}");
     assert!(scene.upstream.content[100_000..300_000].starts_with(&bytes));
-    assert!(matches!(scene.fails("100000-299999").await, BlobError::WrongLength { told: 7, .. }));
+    assert!(matches!(scene.fails("100000-299999").await, BlobError::WrongLength { reported: 7, .. }));
     assert!(matches!(scene.fails("100000-299999").await, BlobError::Unavailable(UpstreamError::WrongRange)));
     assert!(matches!(scene.fails("100000-299999").await, BlobError::Denied { .. }));
     assert!(scene.upstream.gets().is_empty());
