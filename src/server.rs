@@ -81,7 +81,7 @@ pub struct RunningServer {
     /// Time that the stop has for responses under way.
     shutdown_timeout: Duration,
     stopping: Arc<AtomicBool>,
-    tidying: JanitorHandle,
+    janitor: JanitorHandle,
     refusals: Refusals,
     signals: Signals,
     reload_tls: Option<Reload>,
@@ -125,7 +125,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.world(), &handles.policy.directory());
-    let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
+    let (stopping, janitor) = (Arc::new(AtomicBool::new(false)), handles.janitor.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());
     let api = Data::new(api);
@@ -145,7 +145,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         content,
         shutdown_timeout,
         stopping,
-        tidying,
+        janitor,
         refusals,
         signals,
         reload_tls,
@@ -177,7 +177,7 @@ impl RunningServer {
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
-        self.tidying.finish().await;
+        self.janitor.finish().await;
         let leave = async {
             if let Some(follower) = self.follower {
                 follower.leave().await;

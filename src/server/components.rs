@@ -60,7 +60,7 @@ pub(super) struct Handles {
     /// Checks logins and issues tokens.
     pub(super) tokens: TokenIssuerHandle,
     /// Handle of the janitor, which runs background tasks.
-    pub(super) tidying: JanitorHandle,
+    pub(super) janitor: JanitorHandle,
     audit: AuditTrail,
     manifests: ManifestCacheHandle,
     pub(super) blobs: BlobCacheHandle,
@@ -187,27 +187,27 @@ impl Handles {
             leftovers,
         };
         let following = (parts.content.clone(), parts.manifests.clone());
-        let tidying = JanitorHandle::start(parts, &identity_arbiter);
+        let janitor = JanitorHandle::start(parts, &identity_arbiter);
         if fleet.is_some() {
             let (content, manifests) = following;
             let file = settings.storage.cache_dir.join(FollowedContent::FILE);
             let keeper = FleetKeeper {
                 policy: policy.clone(),
                 content: content.clone(),
-                janitor: tidying.clone(),
+                janitor: janitor.clone(),
                 unpulled_days: settings.storage.unpulled_days,
                 max_bytes: settings.fleet.bucket_max_bytes(),
             };
             let arbiter = arbiter();
-            ContentFollower { content, manifests, janitor: tidying.clone(), file }.start(&arbiter).await?;
+            ContentFollower { content, manifests, janitor: janitor.clone(), file }.start(&arbiter).await?;
             keeper.start(&arbiter);
         }
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
-        let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
+        let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), janitor.clone());
         Ok(Self {
             policy,
             tokens,
-            tidying,
+            janitor,
             audit,
             manifests: caches.manifests,
             blobs: caches.blobs,

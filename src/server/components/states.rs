@@ -40,7 +40,7 @@ impl Handles {
             tokens: self.tokens.clone(),
             audit: self.audit.clone(),
             last_used: self.last_used.clone(),
-            purge: Arc::new(self.tidying.clone()),
+            purge: Arc::new(self.janitor.clone()),
             images: Arc::new(self.images.clone()),
             warming: Arc::new(self.warmer.clone()),
             upstream: Arc::new(self.upstream.clone()),
