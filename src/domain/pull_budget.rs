@@ -174,7 +174,7 @@ mod tests {
         let of = |left| PullBudget::new(report(left), now).stretched(minute, now).time_to_live.as_secs();
         assert_eq!([100, 25, 10, 5, 1, 0].map(of), [60, 60, 150, 300, 1500, 6000]);
         let always = Freshness::default();
-        assert_eq!(PullBudget::new(report(0), now).stretched(always, now), always, "it is asked at every pull");
+        assert_eq!(PullBudget::new(report(0), now).stretched(always, now), always, "every pull is confirmed");
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Check<'_> {
             Credential::Second => " with its second_password",
         };
         let Some(challenge) = challenge else {
-            return Ok(format!("account '{name}'{which} is not asked for: no login is required"));
+            return Ok(format!("account '{name}'{which} is not needed: no login is required"));
         };
         match self.registry.log_in(account, credential, challenge).await {
             Ok(()) => Ok(format!("account '{name}'{which} is accepted")),

@@ -29,7 +29,7 @@ struct Progress {
     confirmed: Option<State>,
     /// The latest one that will be confirmed by the mere passing of time.
     due: Option<State>,
-    /// Those that the other replicas are being asked for.
+    /// Those that the other replicas have not confirmed yet.
     pending: Vec<State>,
     /// Number of attempts that have failed.
     failures: u64,

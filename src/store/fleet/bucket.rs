@@ -57,7 +57,7 @@ pub(super) enum Upload {
 
 /// Time to connect to the store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time until the first byte of an object. After it upstream is asked.
+/// Time until the first byte of an object. After it the content is requested from upstream.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time without a byte after which an object counts as interrupted.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -152,7 +152,7 @@ impl FleetContent {
         let flushed = timeout(limit.min(patience), self.changes.flush());
         let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("the last links and tags are not shared: other replicas ask upstream for them");
+            tracing::warn!("the last links and tags are not shared: other replicas request them from upstream");
         }
         if left > 0 {
             tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");

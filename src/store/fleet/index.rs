@@ -65,7 +65,7 @@ pub struct ImagePlace {
     reference: String,
 }
 
-/// Maximum time for a lookup. After it upstream is asked, as if nothing were known.
+/// Maximum time for a lookup. After it the pull goes to upstream, as if nothing were known.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
 const BY_TAG: &str = "SELECT tag.digest, (extract(epoch FROM now() - tag.checked_at) * 1000)::bigint, tag.denied, \

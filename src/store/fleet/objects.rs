@@ -18,7 +18,7 @@ pub(super) struct Objects {
     database: Database,
 }
 
-/// Maximum time to look for an object. After it upstream is asked.
+/// Maximum time to look for an object. After it the content is requested from upstream.
 const FIND_TIMEOUT: Duration = Duration::from_millis(250);
 
 const FIND: &str = "SELECT name, size, media_type FROM object WHERE digest = $1 AND doomed_at IS NULL";
@@ -107,7 +107,7 @@ impl Objects {
         self.database.run(add).await
     }
 
-    /// Drops an object whose content is wrong, or that is gone: upstream is asked for the content from now on.
+    /// Drops an object whose content is wrong, or that is gone: from now on its content is requested from upstream.
     ///
     /// # Errors
     ///

@@ -59,7 +59,7 @@ impl Filter {
     pub(super) fn empty(self) -> &'static str {
         match self {
             Self::All => "There is none.",
-            Self::Stale => "No image is stale: registries could be asked about all that was pulled.",
+            Self::Stale => "No image is stale: registries could confirm all that was pulled.",
             Self::Going => "No image is removed within 7 days.",
             Self::Pinned => "No image is pinned.",
             Self::Arriving => "No image is being downloaded.",

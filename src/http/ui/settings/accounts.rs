@@ -89,7 +89,8 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: 
                 h2 { "Accounts at registries" }
                 p.soft {
                     "With an account of its own, such as one of Docker Hub, this group has pull limits and private images of its own.
-                    Groups below use it, too. What was cached with another account is asked for again before it is served."
+                    Groups below use it, too. What was cached with another account is confirmed by the registry again
+                    before it is served."
                 }
             }
             div.column.stack {

@@ -41,12 +41,12 @@ fn of_content() -> Vec<Row> {
     let said = || Some("so it is".to_owned());
     vec![
         (Cause::NotFound, 404, Nothing, "up.test has no acme/app:1"),
-        (Cause::NoRepository, 404, Nothing, "up.test has no 'acme/app', or it is private (asked as robot)"),
+        (Cause::NoRepository, 404, Nothing, "up.test has no 'acme/app', or it is private (requested as robot)"),
         (
             Cause::Denied { message: said() },
             403,
             Nothing,
-            "up.test has no 'acme/app', or it is private (asked as robot): \"so it is\"",
+            "up.test has no 'acme/app', or it is private (requested as robot): \"so it is\"",
         ),
         (
             Cause::Refused { status: 451, code: None, message: said() },
