@@ -39,8 +39,8 @@ pub struct SharedDownloads {
 
 /// Maximum number of leads that are known to have failed.
 const MAX_FAILED: usize = 1_000;
-/// Number of leaders that are tried.
-const ATTEMPTS: usize = 4;
+/// Maximum number of leaders to which a request is sent.
+const MAX_LEADERS: usize = 4;
 
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
@@ -62,7 +62,7 @@ impl SharedDownloads {
             return Ok(content);
         }
         let mut failed = self.failed.get(&key);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_LEADERS {
             let Some(claim) = self.claims.claim(&key, failed).await else { break };
             let leader = match claim {
                 Claim::Lead { epoch } => return self.lead(request, key, epoch).await,

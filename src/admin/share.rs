@@ -144,8 +144,8 @@ pub enum ShareError {
 
 /// Number of uploads at the same time.
 const UPLOADS_AT_ONCE: usize = 4;
-/// Number of attempts to upload something while an engine fails.
-const ATTEMPTS: u32 = 4;
+/// Maximum number of attempts to upload something while an engine fails.
+const MAX_UPLOAD_ATTEMPTS: u32 = 4;
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum number of files that are kept open.
@@ -173,7 +173,7 @@ pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)
         let (moved_in, mut shared) = move_into(folders, &database, &secret, &content, show).await?;
         // From now on a replica may start on this folder.
         log.verify(&identities).await.map(drop).map_err(ShareError::After)?;
-        content.mark(&folders.cache.join(FollowedContent::FILE), &moved_in).await.map_err(ShareError::After)?;
+        content.mark(&folders.cache.join(FollowedContent::FILE_NAME), &moved_in).await.map_err(ShareError::After)?;
         upload_missing(&content, &mut shared, show).await?;
         Ok(shared)
     };
@@ -281,7 +281,7 @@ async fn upload_missing(
 async fn uploaded(content: &ContentToMove, digest: &Digest) -> Result<(), StoreError> {
     for attempt in 1.. {
         match content.upload(digest).await {
-            Err(StoreError::Fleet(error)) if attempt < ATTEMPTS => {
+            Err(StoreError::Fleet(error)) if attempt < MAX_UPLOAD_ATTEMPTS => {
                 tracing::debug!(%digest, %error, "an upload is repeated");
                 sleep(RETRY_PAUSE).await;
             }

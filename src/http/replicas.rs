@@ -49,7 +49,7 @@ struct VersionQuery {
 /// Maximum age of a request in minutes; clocks of two machines may differ by as much.
 const MAX_MINUTES: u64 = 2;
 /// Maximum time for which a request waits for a change.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+const MAX_CHANGE_WAIT: Duration = Duration::from_secs(2);
 
 /// Registers the routes of the internal port.
 pub(crate) fn configure_replicas(config: &mut web::ServiceConfig) {
@@ -66,7 +66,7 @@ async fn version(request: HttpRequest, state: Data<ReplicaState>) -> HttpRespons
         return HttpResponse::BadRequest().finish();
     };
     let wanted = State { history: query.history, version: query.at_least };
-    let wait = MAX_WAIT.min(Duration::from_millis(query.wait_ms));
+    let wait = MAX_CHANGE_WAIT.min(Duration::from_millis(query.wait_ms));
     let State { history, version } = state.follower.wait_for(&wanted, wait).await;
     let Ok(body) = serde_json::to_string(&ReplicaVersion { replica: state.replica, history, version }) else {
         return HttpResponse::InternalServerError().finish();

@@ -190,7 +190,7 @@ impl Handles {
         let janitor = JanitorHandle::start(parts, &identity_arbiter);
         if fleet.is_some() {
             let (content, manifests) = following;
-            let file = settings.storage.cache_dir.join(FollowedContent::FILE);
+            let file = settings.storage.cache_dir.join(FollowedContent::FILE_NAME);
             let keeper = FleetKeeper {
                 policy: policy.clone(),
                 content: content.clone(),

@@ -74,9 +74,9 @@ const MAX_VERSION_BYTES: usize = 4096;
 const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum length of a manifest in bytes, as of one from upstream.
 const MAX_MANIFEST_BYTES: usize = 16 << 20;
-/// Time without a byte after which a replica is asked whether it is alive.
-const QUIET: Duration = Duration::from_millis(1500);
-/// Time that it has to respond.
+/// Time without a byte after which a request checks that the replica is alive.
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time that the replica has to respond to it.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Pause before a failed request is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -147,7 +147,7 @@ impl ReplicaClient {
     ) -> Option<T> {
         let mut waiting = pin!(waiting);
         loop {
-            if let Ok(done) = timeout(QUIET, &mut waiting).await {
+            if let Ok(done) = timeout(SILENCE_TIMEOUT, &mut waiting).await {
                 return Some(done);
             }
             if !self.is_alive((id, address), ALIVE_TIMEOUT).await {

@@ -21,7 +21,7 @@ pub struct Validity(Option<Arc<AtomicU64>>);
 pub struct TooOld;
 
 /// Maximum time for which a request waits for a look at the store.
-const MAX_WAIT: Duration = Duration::from_secs(1);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval between checks while it waits.
 const WAIT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -45,7 +45,7 @@ impl Validity {
     pub async fn hold(&self) -> Result<(), TooOld> {
         let began = Instant::now();
         while !self.holds() {
-            if began.elapsed() >= MAX_WAIT {
+            if began.elapsed() >= LOOK_TIMEOUT {
                 return Err(TooOld);
             }
             sleep(WAIT_INTERVAL).await;

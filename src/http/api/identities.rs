@@ -14,7 +14,7 @@ use crate::domain::directory::Directory;
 
 /// Maximum time for which a response waits for the confirmation of what it shows: longer than that takes where one
 /// replica or the object store does not respond.
-const MAX_WAIT: Duration = Duration::from_secs(20);
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The identities that the API reads and changes.
 pub(crate) struct Identities(PolicyEvaluatorHandle);
@@ -38,7 +38,7 @@ impl Identities {
     /// # Errors
     /// A replica may still do so.
     pub(in crate::http) async fn confirmed(&self) -> Result<(), NotConfirmed> {
-        self.0.confirmed(MAX_WAIT).await
+        self.0.confirmed(CONFIRMATION_TIMEOUT).await
     }
 
     /// Waits until no replica decides without what a request has read in the store, besides the identities in memory.

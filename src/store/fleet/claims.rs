@@ -59,8 +59,8 @@ const COMPLETE: &str = "UPDATE claim SET complete = true, at = now() WHERE key =
 const RELEASE: &str = "DELETE FROM claim WHERE key = $1 AND replica = $2 AND epoch = $3";
 const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 
-/// Number of attempts where a row goes between two statements.
-const ATTEMPTS: usize = 3;
+/// Maximum number of attempts, if a row is deleted between two statements.
+const MAX_CLAIM_ATTEMPTS: usize = 3;
 
 /// Maximum time to ask the database who leads.
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
@@ -88,7 +88,7 @@ impl Claims {
     }
 
     async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_CLAIM_ATTEMPTS {
             if let Some(epoch) = self.lead(key, failed.unwrap_or(-1)).await? {
                 return Ok(Claim::Lead { epoch });
             }

@@ -59,7 +59,7 @@ const UNLINKED: &str = "SELECT digest, doomed_at IS NULL AND stored_at < now() -
     ORDER BY digest";
 const DOOM_UNLINKED: &str = "UPDATE object SET doomed_at = now() WHERE digest = ANY($1) AND doomed_at IS NULL \
     AND NOT EXISTS (SELECT FROM link WHERE link.digest = object.digest)";
-const BYTES: &str = "SELECT coalesce(sum(size), 0)::bigint FROM object WHERE doomed_at IS NULL";
+const SUM_OF_SIZES: &str = "SELECT coalesce(sum(size), 0)::bigint FROM object WHERE doomed_at IS NULL";
 // Blobs before manifests, which are small and name the blobs; then what was not read for the longest time; of that the
 // largest, so that few have to be fetched again. What pinned images name stays.
 const SURPLUS: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM image WHERE pinned \
@@ -165,7 +165,7 @@ impl FleetContent {
     }
 
     async fn stored_bytes(&self) -> Result<u64, StoreError> {
-        let read = work(|client| Box::pin(async move { client.query_typed_one(BYTES, &[]).await }));
+        let read = work(|client| Box::pin(async move { client.query_typed_one(SUM_OF_SIZES, &[]).await }));
         Ok(self.index.database().run_slowly(read).await?.get::<_, i64>(0).cast_unsigned())
     }
 

@@ -280,7 +280,7 @@ impl Index {
     /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this
     /// free.
     pub(super) fn may_record(&self) -> Result<bool, StoreError> {
-        let enough = || self.database.has_space(reserve::BYTES + reserve::MIN_FREE_BYTES / 2);
+        let enough = || self.database.has_space(reserve::RESERVE_BYTES + reserve::MIN_FREE_BYTES / 2);
         Ok(self.trust() == Trust::Broken || enough()?)
     }
 

@@ -32,7 +32,7 @@ pub(super) enum Ended {
 const MAX_TURNS: usize = 20_000;
 
 /// Time without a turn after which nothing more happens: longer than each timeout.
-const QUIET: Duration = Duration::from_secs(200);
+const QUIET_TIMEOUT: Duration = Duration::from_secs(200);
 
 /// Times that pass at once, in milliseconds: about the intervals and timeouts of a download.
 const TIMES: [u64; 8] = [2, 4, 7, 60, 150, 900, 6_000, 31_000];
@@ -146,7 +146,7 @@ impl Scheduler {
                     turn.waker.wake();
                 }
                 Some(Choice::Time(time)) => sleep(time).await,
-                None if timeout(QUIET, self.arrived.notified()).await.is_err() => return Ended::Quiet,
+                None if timeout(QUIET_TIMEOUT, self.arrived.notified()).await.is_err() => return Ended::Quiet,
                 None => {}
             }
         }
