@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use self::image::ImageTask;
 use self::job::Job;
-pub use self::job::{ImageProgress, ImageState, JobProgress, LayerProgress, WarmImage};
+pub use self::job::{ImageProgress, JobProgress, LayerProgress, WarmImage, WarmingState};
 use super::blob_cache::BlobCacheHandle;
 use super::manifest_cache::ManifestCacheHandle;
 use super::upstream_fetcher::UpstreamHandle;

@@ -25,9 +25,9 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::fleet::{Bucket, ChangeLog, ContentToMove, Database, FollowedContent, MovedIn, Moving};
 use crate::store::manifests::ManifestStore;
 
-/// The folders of a stopped service.
+/// The folders of a stopped service whose content is moved into a fleet.
 #[derive(Clone, Debug)]
-pub struct Folders {
+pub struct FoldersToShare {
     /// The data folder.
     pub data: PathBuf,
     /// The cache folder.
@@ -157,7 +157,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A folder is in use or cannot be read, the database has other identities, or an engine fails.
-pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)) -> Result<Shared, ShareError> {
+pub async fn share(folders: &FoldersToShare, engines: &Engines, show: &dyn Fn(Progress)) -> Result<Shared, ShareError> {
     if !folders.data.join("identity.journal").exists() {
         return Err(ShareError::NoIdentities(folders.data.clone()));
     }
@@ -187,7 +187,7 @@ pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)
 }
 
 fn open_content(
-    Folders { data, cache, .. }: &Folders,
+    FoldersToShare { data, cache, .. }: &FoldersToShare,
     (database, bucket): (&Database, &Bucket),
 ) -> Result<ContentToMove, ShareError> {
     let index = Index::open(data, cache)?;
@@ -198,7 +198,7 @@ fn open_content(
 
 /// Moves identities and index, unless a run before has done so.
 async fn move_into(
-    folders: &Folders,
+    folders: &FoldersToShare,
     database: &Database,
     secret: &FleetSecret,
     content: &ContentToMove,

@@ -13,7 +13,7 @@ mod manifests;
 mod requests;
 mod wanted;
 
-pub use self::login::Login;
+pub use self::login::LoginOutcome;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::actors::pull_failure::{Cause, PullFailure};
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::upstream::{Login, RealmError, UpstreamError};
+use crate::upstream::{LoginOutcome, RealmError, UpstreamError};
 
 /// Result of the test of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +69,11 @@ impl UpstreamHandle {
         let outcome = self.send(TryAccount::new(upstream.clone(), account.clone(), group)).await;
         let username = account.username();
         match outcome {
-            Ok(Login::Accepted) => AccountTest {
+            Ok(LoginOutcome::Accepted) => AccountTest {
                 result: TestResult::Accepted,
                 sentence: format!("{upstream} accepts the account {username}"),
             },
-            Ok(Login::NotRequired) => AccountTest {
+            Ok(LoginOutcome::NotRequired) => AccountTest {
                 result: TestResult::NotRequired,
                 sentence: format!("{upstream} requires no login, so that the password was not sent"),
             },

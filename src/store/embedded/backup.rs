@@ -53,7 +53,7 @@ use crate::store::error::StoreError;
 
 /// The identities of a data folder after one change.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct FolderSnapshot {
     position: Position,
     records: Records,
     /// All identities.
@@ -136,7 +136,7 @@ struct AccountKeysLine<'a> {
     account_keys: &'a KeySet,
 }
 
-impl Snapshot {
+impl FolderSnapshot {
     /// Reads the identities below a data folder, beside the service that may be running on it. Every change that was
     /// acknowledged before is in it. `None` if there are none. Blocks.
     ///
