@@ -12,10 +12,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::answer::{Day, Time};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::params::Params;
+use super::response::{Day, Time};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;

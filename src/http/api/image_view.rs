@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::Time;
+use super::response::Time;
 use crate::actors::images::{Earlier, GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;

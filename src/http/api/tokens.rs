@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::access_tokens::{self, Filter, LastUseView, old_secret_end};
-use super::answer::{Body, Found, ListPage, Time};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
+use super::response::{Body, Found, ListPage, Time};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
 use crate::domain::id::{TokenId, UserId};

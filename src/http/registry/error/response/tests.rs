@@ -27,9 +27,9 @@ fn every_cause_has_its_status_its_sentence_and_what_it_counts_against() {
     let rows = [of_content(), of_the_account(), of_connections(), of_responses(), of_this_service()];
     for (cause, status, against, sentence) in rows.into_iter().flatten() {
         let failure = failure(cause);
-        let answer = failed(&failure, &Target::Tags);
-        assert_eq!(answer.status.as_u16(), status, "{failure}");
-        assert_eq!(answer.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
+        let response = failed(&failure, &Target::Tags);
+        assert_eq!(response.status.as_u16(), status, "{failure}");
+        assert_eq!(response.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
         assert_eq!(failure.cause.counts_against(), against, "{failure}");
         assert_eq!(failure.to_string(), sentence);
         let for_strangers = failure.sentence_for(Reader::Stranger);

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use schemars::{JsonSchema, SchemaGenerator};
 
-use super::{Answer, AnswerDescription, Pages};
+use super::{AnswerDescription, DescribedResponse, Pages};
 
 /// A page of a list of `T`, with the headers that name the other pages. Made by
 /// [`Page`](crate::http::api::pagination::Page).
@@ -68,13 +68,13 @@ impl<T> Responder for KeysetPage<T> {
     }
 }
 
-impl<T: JsonSchema> Answer for ListPage<T> {
+impl<T: JsonSchema> DescribedResponse for ListPage<T> {
     fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
         list::<T>(schemas, Pages::Numbered)
     }
 }
 
-impl<T: JsonSchema> Answer for KeysetPage<T> {
+impl<T: JsonSchema> DescribedResponse for KeysetPage<T> {
     fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
         list::<T>(schemas, Pages::NumberedOrKeyset)
     }

@@ -31,7 +31,7 @@ pub(in crate::http::api) type Accepted<T> = Body<T, 202>;
 pub(in crate::http::api) struct NoContent;
 
 /// A response that describes itself.
-pub(in crate::http::api) trait Answer: Responder {
+pub(in crate::http::api) trait DescribedResponse: Responder {
     /// Returns the status and the body.
     fn description(schemas: &mut SchemaGenerator) -> AnswerDescription;
 }
@@ -74,7 +74,7 @@ impl<T: Serialize, const STATUS: u16> Responder for Body<T, STATUS> {
     }
 }
 
-impl<T: Serialize + JsonSchema, const STATUS: u16> Answer for Body<T, STATUS> {
+impl<T: Serialize + JsonSchema, const STATUS: u16> DescribedResponse for Body<T, STATUS> {
     fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
         let body = Some(schemas.subschema_for::<T>());
         AnswerDescription { status: status(STATUS), body, pages: None }
@@ -89,7 +89,7 @@ impl Responder for NoContent {
     }
 }
 
-impl Answer for NoContent {
+impl DescribedResponse for NoContent {
     fn description(_: &mut SchemaGenerator) -> AnswerDescription {
         AnswerDescription { status: StatusCode::NO_CONTENT, body: None, pages: None }
     }
