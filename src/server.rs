@@ -125,7 +125,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let bootstrapped =
         bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
-    warn_of_missing_groups(&settings.world(), &handles.policy.directory());
+    warn_of_missing_groups(&settings.pull_rules(), &handles.policy.directory());
     let (stopping, janitor) = (Arc::new(AtomicBool::new(false)), handles.janitor.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());

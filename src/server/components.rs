@@ -73,7 +73,7 @@ pub(super) struct Handles {
     upstream: UpstreamHandle,
     accounts: GroupAccounts,
     /// The upstreams that the routes use.
-    world: CurrentUpstreams,
+    current_upstreams: CurrentUpstreams,
     warmer: Warmer,
     /// The parts that work with the other replicas; `None`: there are none.
     pub(super) shared: Option<SharedParts>,
@@ -144,8 +144,8 @@ impl Handles {
         fleet.iter().for_each(|fleet| upstream.share_limits(fleet.upstream_reports()));
         let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
         let shared = fleet.map(start_shared).transpose()?;
-        let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
-        let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
+        let current_upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.pull_rules()));
+        let accounts = follow_accounts(&policy, account_keys, upstream.clone(), current_upstreams.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
         let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
         let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
@@ -219,7 +219,7 @@ impl Handles {
             traffic,
             upstream,
             accounts,
-            world,
+            current_upstreams,
             warmer,
             shared,
         })

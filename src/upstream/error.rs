@@ -181,13 +181,13 @@ impl UpstreamError {
     /// temporarily.
     pub(super) fn refuses_method(&self) -> bool {
         let transient = matches!(self, Self::ServerError(failure) if failure.status != 501);
-        self.leaves_get_open() && !transient
+        self.may_succeed_by_get() && !transient
     }
 
     /// Returns true if a `GET` may succeed where a `HEAD` failed with this error: some registries and storage
     /// services do not support `HEAD`, refuse it or close the connection. Errors of the connection or the account
     /// are the same for both methods.
-    pub(super) fn leaves_get_open(&self) -> bool {
+    pub(super) fn may_succeed_by_get(&self) -> bool {
         match self {
             Self::NotFound
             | Self::Denied { .. }

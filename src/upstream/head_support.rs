@@ -64,7 +64,7 @@ impl HeadSupport {
     }
 
     /// Records that a `HEAD` of this content was refused or inconclusive.
-    pub(super) fn left_open(&self, origin: &Origin, content: &str) {
+    pub(super) fn inconclusive(&self, origin: &Origin, content: &str) {
         insert(&mut self.state().open, origin, content.to_owned());
     }
 
@@ -157,13 +157,13 @@ mod tests {
     #[test]
     fn a_get_that_succeeds_where_a_head_did_not_is_remembered() {
         let support = HeadSupport::default();
-        support.left_open(&origin("a"), "latest");
+        support.inconclusive(&origin("a"), "latest");
         support.get_ended(&origin("a"), "other", true);
         assert!(likely(&support, "a"), "the other content may just have been there");
         support.get_ended(&origin("a"), "latest", false);
         support.get_ended(&origin("a"), "latest", true);
         assert!(likely(&support, "a"), "it was missing, and came later");
-        support.left_open(&origin("a"), "latest");
+        support.inconclusive(&origin("a"), "latest");
         support.get_ended(&origin("a"), "latest", true);
         assert!(!likely(&support, "a") && likely(&support, "b"));
     }
@@ -175,7 +175,7 @@ mod tests {
         support.state().unsupported.insert(origin("a"), before);
         assert!(likely(&support, "a") && support.state().unsupported.is_empty());
         for number in 0..=MAX_REPOSITORIES {
-            support.left_open(&origin(&format!("r{number}")), "latest");
+            support.inconclusive(&origin(&format!("r{number}")), "latest");
         }
         assert_eq!(support.state().open.len(), 1);
     }

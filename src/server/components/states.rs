@@ -21,7 +21,7 @@ impl Handles {
         let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls().is_some());
-        let upstreams = self.world.clone();
+        let upstreams = self.current_upstreams.clone();
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),

@@ -35,9 +35,9 @@ impl RegistryClient {
             pending.ended();
             match head.map(|response| response::affirmed_blob(response.headers(), digest)) {
                 Ok(Some(head)) => return Ok(head),
-                Err(error) if !error.leaves_get_open() => return Err(error),
+                Err(error) if !error.may_succeed_by_get() => return Err(error),
                 Err(error) if !error.refuses_method() => {}
-                Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
+                Ok(None) | Err(_) => self.blob_heads.inconclusive(origin, &digest.to_string()),
             }
         }
         let head = self.first_byte_of_blob(origin, digest).await;

@@ -14,7 +14,8 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 
 impl RegistryClient {
-    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a claim.
+    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is not
+    /// verified.
     ///
     /// # Errors
     ///
@@ -35,10 +36,10 @@ impl RegistryClient {
             Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
                 Ok(ManifestHead::Confirmed(head))
             }
-            Err(error) if !error.leaves_get_open() => Err(error),
+            Err(error) if !error.may_succeed_by_get() => Err(error),
             outcome => {
                 if outcome.err().is_none_or(|error| error.refuses_method()) {
-                    self.manifest_heads.left_open(origin, &reference.to_string());
+                    self.manifest_heads.inconclusive(origin, &reference.to_string());
                 }
                 Ok(ManifestHead::Open)
             }
