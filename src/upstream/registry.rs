@@ -6,12 +6,12 @@
 //! once after a short delay, apart from downloads of blobs, which have their own retry schedule.
 
 mod blobs;
+mod content_request;
 mod credentials;
 mod lists;
 mod login;
 mod manifests;
 mod requests;
-mod wanted;
 
 pub use self::login::LoginOutcome;
 

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::words::{number, number_of, percent, size};
+use super::formatting::{number, number_of, percent, size};
 use crate::domain::traffic::{Hour, Traffic};
 
 /// Number of hours in the chart.

@@ -4,9 +4,9 @@
 use maud::{Markup, html};
 
 use super::fault::Fault;
+use super::formatting::{day, number, number_of, time};
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use super::words::{day, number, number_of, time};
 use crate::actors::images::ImagePulls;
 use crate::domain::group::Group;
 use crate::domain::id::CredentialId;

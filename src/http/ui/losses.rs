@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::words::number_of;
+use super::formatting::number_of;
 use crate::http::api::losses::{Lost, Names};
 
 /// Name of the field that stands for what was shown.

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::RegistryClient;
-use super::wanted::Wanted;
+use super::content_request::ContentRequest;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Origin;
 use crate::domain::takeover::AccountCredential;
@@ -26,7 +26,7 @@ impl RegistryClient {
     pub(super) async fn send_authorized(
         &self,
         origin: &Origin,
-        wanted: &Wanted<'_>,
+        wanted: &ContentRequest<'_>,
     ) -> Result<FinalResponse, UpstreamError> {
         let Some(account) = self.accounts.of(&origin.account)? else {
             return self.send_as(None, origin, wanted).await;
@@ -50,7 +50,7 @@ impl RegistryClient {
         &self,
         selected: Option<&Selected>,
         origin: &Origin,
-        wanted: &Wanted<'_>,
+        wanted: &ContentRequest<'_>,
     ) -> Result<FinalResponse, UpstreamError> {
         let credential = selected.map_or(AccountCredential::First, |selected| selected.credential);
         let mut own = Authorization::new(TokenKey::of(origin, credential), &self.tokens);

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use crate::actors::upstream_fetcher::UpstreamQueue;
+use crate::http::ui::formatting::{number, number_of, share};
 use crate::http::ui::table::{self, Column};
-use crate::http::ui::words::{number, number_of, share};
 
 /// Part of a queue, in percent, from which on it is shown as nearly full.
 const NEARLY_FULL: f64 = 75.0;

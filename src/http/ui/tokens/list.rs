@@ -10,6 +10,7 @@ use super::Owner;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api;
+use crate::http::ui::formatting::{day, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::pages::Part;
@@ -17,7 +18,6 @@ use crate::http::ui::parts::top;
 use crate::http::ui::see;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day, time};
 
 /// Time before its end from which on a token is said to expire soon.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
