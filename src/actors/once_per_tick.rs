@@ -1,5 +1,5 @@
-//! Lock-free filter for events that count once in each tick, which is a second or a minute: repeated ones skip the mutex
-//! behind it.
+//! Lock-free filter for events that count once in each tick, which is a second or a minute: repeated events skip the
+//! mutex behind it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

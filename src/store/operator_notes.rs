@@ -38,8 +38,8 @@ pub fn add(data: &Path, event: &Event) -> Result<(), OpenError> {
 }
 
 /// Adds the events of the file to those of the store, and removes the file. A process that is killed in between adds
-/// them once more. A file that cannot be read, or events that cannot be stored, stay for the next start, and the failure
-/// is logged. Single unreadable lines are dropped.
+/// them once more. A file that cannot be read, or events that cannot be stored, stay for the next start, and the
+/// failure is logged. Single unreadable lines are dropped.
 pub fn move_into(identities: &EmbeddedIdentities, data: &Path) {
     let moved = read(data).and_then(|events| match events {
         None => Ok(()),

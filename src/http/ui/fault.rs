@@ -1,5 +1,5 @@
-//! Failures of the console, as pages that state what is wrong and what to do, with their status codes. A page that shows
-//! its form again, the sign-in and the limits choose the status code themselves.
+//! Failures of the console, as pages that state what is wrong and what to do, with their status codes. A page that
+//! shows its form again, the sign-in and the limits choose the status code themselves.
 
 use std::fmt;
 

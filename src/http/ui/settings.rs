@@ -29,7 +29,7 @@ use crate::domain::commands::group::{self as edit, GroupChange};
 use crate::domain::group::Group;
 use crate::http::api::{Authority, owner_of};
 
-/// What the page shows beside the group.
+/// Content of the page beside the group.
 struct Shown {
     limits: limits::Typed,
     /// The time for which tags are fresh, as it was typed.

@@ -102,7 +102,8 @@ impl Plan<'_> {
             if token[field] != *value {
                 let is = (written(field, &token[field]), written(field, value));
                 let problem = format!(
-                    "the token has {}, not {}, which cannot be changed: revoke it (number {id}), or use another token name",
+                    "the token has {}, not {}, which cannot be changed: revoke it (number {id}), or use another token \
+                     name",
                     is.0, is.1
                 );
                 self.refuse(&[&path[..], &[field]].concat(), problem);

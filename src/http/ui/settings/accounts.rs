@@ -148,8 +148,8 @@ fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Proble
             }))
             (Field::new("identity", "User name there").kind(FieldKind::Identifier).value(&typed.identity).show(problem))
             (Field::new("secret", "Password or access token").kind(FieldKind::PasswordElsewhere)
-                .hint("It is encrypted, and never shown. After a change of the password, the registry confirms again what the \
-                       group may pull")
+                .hint("It is encrypted, and never shown. After a change of the password, the registry confirms again \
+                       what the group may pull")
                 .show(problem))
             button { "Save the account" }
         }

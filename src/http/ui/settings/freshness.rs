@@ -34,8 +34,8 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &str, problem: Op
             div {
                 h2 { "Freshness of tags" }
                 p.soft {
-                    "After this time the registry confirms a tag again when it is pulled. It holds for all tags that this
-                    group and the groups below it pull."
+                    "After this time the registry confirms a tag again when it is pulled. It holds for all tags that
+                    this group and the groups below it pull."
                 }
             }
             form.column.stack method="post" action=(action(group)) {

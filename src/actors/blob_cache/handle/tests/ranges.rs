@@ -57,7 +57,7 @@ async fn ranges_of_what_is_not_stored_are_requested_alone_and_begin_no_download(
 }
 
 #[actix_rt::test]
-async fn where_no_manifest_told_the_length_a_head_does() {
+async fn where_no_manifest_reports_the_length_a_head_does() {
     let scene = Scene::new(FakeUpstream::of(MIB));
     scene.gives("-72", &[MIB - 72..MIB]).await;
     assert_eq!((scene.heads(), scene.upstream.gets().len()), (1, 0));
@@ -77,7 +77,7 @@ async fn a_length_that_a_manifest_has_wrong_is_replaced_by_upstreams() {
 }
 
 #[actix_rt::test]
-async fn a_range_beyond_the_end_is_unsatisfiable_once_upstream_told_the_length() {
+async fn a_range_beyond_the_end_is_unsatisfiable_once_upstream_reported_the_length() {
     let scene = Scene::new(FakeUpstream::of(1000));
     scene.name(1, 1000);
     let opened = scene.open_ranges(1, "1000-1001").await.unwrap();

@@ -201,12 +201,13 @@ impl Interleaving<'_> {
             let ended = self.run(usize::MAX).await;
             let answer = self.check_answer(ended, self.scenario.callers.len(), answer).await;
             let answer = answer.unwrap_or(Err("nothing".to_owned()));
-            let is_asked = self.oracle.known().requests > before;
+            let is_requested = self.oracle.known().requests > before;
             let is_small = self.scenario.options.max_blob_bytes.is_none_or(|max| max >= self.scenario.length());
             match answer {
                 Err(error) => self.oracle.violated(format!("the last caller got an error: {error}")),
-                Ok(source) if is_stored && is_small && (is_asked || source != CacheStatus::Hit) => {
-                    self.oracle.violated(format!("what was stored is not there: {source:?}, requested: {is_asked}"));
+                Ok(source) if is_stored && is_small && (is_requested || source != CacheStatus::Hit) => {
+                    self.oracle
+                        .violated(format!("what was stored is not there: {source:?}, requested: {is_requested}"));
                 }
                 Ok(_) => {}
             }
