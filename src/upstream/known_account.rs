@@ -30,7 +30,7 @@ pub(super) struct Selected {
 }
 
 impl KnownAccount {
-    /// Creates an account of a group, which log lines show with these words.
+    /// Creates an account of a group. `shown` is the account in log lines.
     pub(super) fn of_group(account: Account, shown: String, password: SecretString) -> Self {
         let first = Arc::new((account.username().to_owned(), password));
         Self { account, shown, first, second: None, takeover: Mutex::default() }
