@@ -22,7 +22,7 @@ pub(super) struct HeadSupport(Mutex<State>);
 struct State {
     /// Content for which a `HEAD` was inconclusive. If a `GET` of the same content succeeds, the method was the
     /// problem.
-    open: HashMap<Origin, String>,
+    inconclusive: HashMap<Origin, String>,
     unsupported: HashMap<Origin, Instant>,
     slow: HashMap<Origin, Instant>,
 }
@@ -65,7 +65,7 @@ impl HeadSupport {
 
     /// Records that a `HEAD` of this content was refused or inconclusive.
     pub(super) fn inconclusive(&self, origin: &Origin, content: &str) {
-        insert(&mut self.state().open, origin, content.to_owned());
+        insert(&mut self.state().inconclusive, origin, content.to_owned());
     }
 
     /// Records that the repository certainly does not support the request.
@@ -80,8 +80,8 @@ impl HeadSupport {
         if !succeeded {
             state.slow.remove(origin);
         }
-        if state.open.get(origin).is_some_and(|open| open == content) {
-            state.open.remove(origin);
+        if state.inconclusive.get(origin).is_some_and(|known| known == content) {
+            state.inconclusive.remove(origin);
             if succeeded {
                 insert(&mut state.unsupported, origin, Instant::now());
             }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_end_is_spared_for_a_while_unless_a_get_fails_as_well() {
+    fn after_a_head_that_does_not_end_none_is_sent_for_a_while_unless_a_get_fails_as_well() {
         let support = HeadSupport::default();
         let origin = origin("a");
         drop(support.begin(&origin));
@@ -177,6 +177,6 @@ mod tests {
         for number in 0..=MAX_REPOSITORIES {
             support.inconclusive(&origin(&format!("r{number}")), "latest");
         }
-        assert_eq!(support.state().open.len(), 1);
+        assert_eq!(support.state().inconclusive.len(), 1);
     }
 }
