@@ -86,8 +86,8 @@ impl SharedDownloads {
         self.upstream.request(request).await
     }
 
-    /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new download
-    /// for groups without a link is confirmed by upstream first: the bucket grants nothing.
+    /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new
+    /// download for groups without a link is confirmed by upstream first: the bucket grants nothing.
     async fn of_bucket(&self, request: &GetBlob) -> Result<Option<Content>, UpstreamError> {
         let Some(shared) = self.content.shared() else { return Ok(None) };
         let Some(object) = shared.object(&request.digest).await else { return Ok(None) };
@@ -108,9 +108,9 @@ impl SharedDownloads {
         Ok(Some(Content { head, stream, mirror: Some(sender) }))
     }
 
-    /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that wait
-    /// for it have a link, or upstream confirms it to the account of the request, with this length or with the digest.
-    /// A download that goes on was confirmed before.
+    /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that
+    /// wait for it have a link, or upstream confirms it to the account of the request, with this length or with the
+    /// digest. A download that goes on was confirmed before.
     async fn is_confirmed(&self, request: &GetBlob, length: Option<u64>) -> Result<bool, UpstreamError> {
         if request.granted || request.from > 0 {
             return Ok(true);

@@ -22,11 +22,12 @@ pub(super) struct ServeArgs {
     /// TOML file with settings; the others have the defaults of config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Report all errors of the settings, of the files and folders that a start needs, and of the engines of a fleet, and
-    /// exit. Changes nothing, and can be used while the service runs
+    /// Report all errors of the settings, of the files and folders that a start needs, and of the engines of a fleet,
+    /// and exit. Changes nothing, and can be used while the service runs
     #[arg(long)]
     check: bool,
-    /// With --check: do not try the database and the bucket of a fleet, which may be away for a time, as before a reload
+    /// With --check: do not try the database and the bucket of a fleet, which may be away for a time, as before a
+    /// reload
     #[arg(long, requires = "check")]
     without_engines: bool,
     /// Print the result of --check as JSON

@@ -6,8 +6,8 @@
 //!
 //! A request: [`endpoints`] finds the handler, [`caller`] the user behind the token and the rights, [`params`] reads
 //! the parameters, [`response`] has the types of responses, and [`pagination`] makes pages of lists. [`identities`] has
-//! the only handle for changes, which [`caller`] uses. What a change takes away is in [`losses`], and [`previews`] shows
-//! it.
+//! the only handle for changes, which [`caller`] uses. What a change takes away is in [`losses`], and [`previews`]
+//! shows it.
 
 mod access_tokens;
 mod audit_events;

@@ -1,5 +1,5 @@
-//! Changes of the index of a fleet that are carried out in the background, in the order in which this replica makes them.
-//! While the database is away they wait.
+//! Changes of the index of a fleet that are carried out in the background, in the order in which this replica makes
+//! them. While the database is away they wait.
 
 use std::time::Duration;
 

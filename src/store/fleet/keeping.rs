@@ -4,8 +4,8 @@
 //! An object goes in two steps. It is doomed first: from then on no lookup finds it, and a replica that needs its
 //! content again uploads it under another name. It is deleted ten minutes later, when nobody reads it any more.
 //!
-//! The choice of what goes comes first, by statements that may read whole tables and lock nothing. It is removed in small steps, in
-//! the turn to change the index, each of which examines again whether it may go.
+//! The choice of what goes comes first, by statements that may read whole tables and lock nothing. It is removed in
+//! small steps, in the turn to change the index, each of which examines again whether it may go.
 
 mod expiry;
 mod group_totals;
@@ -127,8 +127,8 @@ impl FleetContent {
         self.steps(lease, DOOM_SURPLUS, rows.iter().map(|row| row.get(0)).collect(), &[]).await
     }
 
-    /// Runs a statement for all of these digests, in steps, as long as the lease holds. The digests are its first value.
-    /// Returns the number of its rows.
+    /// Runs a statement for all of these digests, in steps, as long as the lease holds. The digests are its first
+    /// value. Returns the number of its rows.
     async fn steps(
         &self,
         lease: &Lease,
@@ -185,7 +185,8 @@ impl FleetContent {
         Ok(deleted)
     }
 
-    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their number.
+    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their
+    /// number.
     ///
     /// # Errors
     ///

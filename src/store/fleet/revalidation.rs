@@ -1,4 +1,5 @@
-//! Revalidation of tags, once for all replicas: the first that needs one records it, and the others wait for its result.
+//! Revalidation of tags, once for all replicas: the first that needs one records it, and the others wait for its
+//! result.
 
 use std::time::{Duration, Instant};
 

@@ -101,8 +101,8 @@ impl Uploads {
         self.report();
     }
 
-    /// Waits until all that was queued is uploaded, for at most this time; if an engine does not respond, for at most the
-    /// time of `patience`. Returns the number of uploads that are left: the next start goes on with them.
+    /// Waits until all that was queued is uploaded, for at most this time; if an engine does not respond, for at most
+    /// the time of `patience`. Returns the number of uploads that are left: the next start goes on with them.
     pub(super) async fn finished(&self, limit: Duration, patience: Duration) -> usize {
         let began = Instant::now();
         loop {
