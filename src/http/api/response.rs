@@ -33,11 +33,11 @@ pub(in crate::http::api) struct NoContent;
 /// A response that describes itself.
 pub(in crate::http::api) trait DescribedResponse: Responder {
     /// Returns the status and the body.
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription;
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription;
 }
 
 /// Status and body of a response.
-pub(in crate::http::api) struct AnswerDescription {
+pub(in crate::http::api) struct ResponseDescription {
     /// The status.
     pub(in crate::http::api) status: StatusCode,
     /// The schema of the body; `None`: there is no body.
@@ -75,9 +75,9 @@ impl<T: Serialize, const STATUS: u16> Responder for Body<T, STATUS> {
 }
 
 impl<T: Serialize + JsonSchema, const STATUS: u16> DescribedResponse for Body<T, STATUS> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         let body = Some(schemas.subschema_for::<T>());
-        AnswerDescription { status: status(STATUS), body, pages: None }
+        ResponseDescription { status: status(STATUS), body, pages: None }
     }
 }
 
@@ -90,8 +90,8 @@ impl Responder for NoContent {
 }
 
 impl DescribedResponse for NoContent {
-    fn description(_: &mut SchemaGenerator) -> AnswerDescription {
-        AnswerDescription { status: StatusCode::NO_CONTENT, body: None, pages: None }
+    fn description(_: &mut SchemaGenerator) -> ResponseDescription {
+        ResponseDescription { status: StatusCode::NO_CONTENT, body: None, pages: None }
     }
 }
 

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use schemars::{JsonSchema, SchemaGenerator};
 
-use super::{AnswerDescription, DescribedResponse, Pages};
+use super::{DescribedResponse, Pages, ResponseDescription};
 
 /// A page of a list of `T`, with the headers that name the other pages. Made by
 /// [`Page`](crate::http::api::pagination::Page).
@@ -69,18 +69,18 @@ impl<T> Responder for KeysetPage<T> {
 }
 
 impl<T: JsonSchema> DescribedResponse for ListPage<T> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         list::<T>(schemas, Pages::Numbered)
     }
 }
 
 impl<T: JsonSchema> DescribedResponse for KeysetPage<T> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         list::<T>(schemas, Pages::NumberedOrKeyset)
     }
 }
 
-fn list<T: JsonSchema>(schemas: &mut SchemaGenerator, pages: Pages) -> AnswerDescription {
+fn list<T: JsonSchema>(schemas: &mut SchemaGenerator, pages: Pages) -> ResponseDescription {
     let body = Some(schemas.subschema_for::<Vec<T>>());
-    AnswerDescription { status: StatusCode::OK, body, pages: Some(pages) }
+    ResponseDescription { status: StatusCode::OK, body, pages: Some(pages) }
 }
