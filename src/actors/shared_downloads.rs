@@ -123,7 +123,7 @@ impl SharedDownloads {
     /// Receives the blob from upstream, for the others as well.
     async fn lead(self, request: GetBlob, key: Digest, epoch: i64) -> Result<Content, UpstreamError> {
         count("led");
-        // Before the first byte: the others ask at once.
+        // Before the first byte, because the others send their requests at once.
         self.received.note(key);
         match self.upstream.request(request).await {
             Ok(content) => Ok(self.completing(content, key, epoch)),

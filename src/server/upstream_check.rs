@@ -253,7 +253,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns whether there was no response at all.
+/// Returns true if there was no response at all.
 fn is_connection(error: &UpstreamError) -> bool {
     matches!(
         error,

@@ -74,7 +74,7 @@ impl Reserve {
         }
     }
 
-    /// Deletes the file. Returns whether it was there.
+    /// Deletes the file. Returns true if it was there.
     fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match atomic_file::remove_file(&self.path) {

@@ -97,8 +97,8 @@ impl ReplicaClient {
         Ok(Self { client, signing })
     }
 
-    /// Waits until the directory of the replica with this id, at this address, has a change, for at most this time.
-    /// Returns whether it has.
+    /// Waits until the directory of the replica with this id, at this address, has reached the state `wanted`, for at
+    /// most this time. Returns true if it has.
     pub async fn wait_for(&self, at: (ReplicaId, &str), wanted: &State, limit: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < limit {
@@ -110,7 +110,7 @@ impl ReplicaClient {
         false
     }
 
-    /// Returns whether the replica with this id, at this address, responds within this time.
+    /// Returns true if the replica with this id, at this address, responds within this time.
     pub async fn is_alive(&self, at: (ReplicaId, &str), limit: Duration) -> bool {
         let found = timeout(limit, self.version(at, &State::default(), Duration::ZERO)).await;
         found.is_ok_and(|found| found.is_some())

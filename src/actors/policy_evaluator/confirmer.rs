@@ -111,7 +111,7 @@ impl Confirmer {
     }
 }
 
-/// Returns whether the change was logged, once, and never after that.
+/// Waits until it is known whether the change was logged, and returns true if it was. A second call never ends.
 async fn outcome_of(logged: &mut Option<oneshot::Receiver<bool>>) -> bool {
     let outcome = match logged {
         Some(waiting) => Either::Left(waiting),

@@ -233,7 +233,7 @@ impl Filter {
         Ok(Self { active, revoked: params.flag("revoked")?, search })
     }
 
-    /// Returns whether a token matches the filters.
+    /// Returns true if a token matches the filters.
     pub(super) fn fits(&self, token: &Token, now: Timestamp) -> bool {
         self.active.is_none_or(|active| active == token.is_active(now))
             && self.revoked.is_none_or(|revoked| revoked == token.revoked_at.is_some())

@@ -93,7 +93,7 @@ pub(super) fn deleted(directory: &Directory, id: TokenId) -> Option<Arc<Token>> 
     directory.deleted_tokens(|_, number| number == id).pop()
 }
 
-/// Returns whether the caller may know of a token: administrators may know of all, users of their own, and owners
+/// Returns true if the caller may know of a token: administrators may know of all, users of their own, and owners
 /// of those of their groups.
 fn sees(caller: &Authority<'_>, token: &Token) -> bool {
     let owns = |group| caller.level(group) >= Some(AccessLevel::Owner);

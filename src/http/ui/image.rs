@@ -146,7 +146,7 @@ fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage], parts: &ImagePa
     }
 }
 
-/// Returns whether it is one image or an index, and for which platforms.
+/// Returns the kind, an image or an index, with the platforms.
 fn kind(image: &CachedImage, parts: &ImageParts) -> String {
     let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     let is_index = parts.platforms.first().is_none_or(|part| part.digest != image.digest);

@@ -62,7 +62,7 @@ impl Blocked {
         wait_for_window(self.limit, self.longest_burst.max(self.burst).saturating_sub(unacknowledged))
     }
 
-    /// Returns whether a wait has begun.
+    /// Returns true if a wait has begun.
     pub(super) fn is_waiting(&self) -> bool {
         self.since.is_some()
     }

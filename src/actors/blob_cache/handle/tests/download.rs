@@ -122,7 +122,7 @@ async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
 #[actix_rt::test]
 async fn too_many_downloads_or_waiters_are_refused() {
     let limits = CacheLimits { max_waiters: most(2), ..LIMITS };
-    let options = (BlobCacheOptions { max_downloads: most(1), ..ROOMY }, limits);
+    let options = (BlobCacheOptions { max_downloads: most(1), ..OPTIONS }, limits);
     let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     silent.heads.lock().unwrap().push_back(Reply::Tell(None));
     let scene = Scene::limited(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
@@ -139,7 +139,7 @@ async fn too_many_downloads_or_waiters_are_refused() {
 
 #[actix_rt::test]
 async fn a_caller_gets_an_error_in_time_when_upstream_is_slow() {
-    let options = BlobCacheOptions { response_timeout: Duration::from_millis(50), ..ROOMY };
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(50), ..OPTIONS };
     let upstream = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
     let scene =
@@ -152,7 +152,7 @@ async fn a_caller_gets_an_error_in_time_when_upstream_is_slow() {
 
 #[actix_rt::test]
 async fn a_caller_that_times_out_gets_upstreams_error() {
-    let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..ROOMY };
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..OPTIONS };
     let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None, retry_after: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
     let scene = Scene::with(upstream, options, |_, _, _| Ok(()));

@@ -154,7 +154,7 @@ async fn a_later_request_for_the_same_ranges_that_fails_cuts_them_off() {
 
 #[actix_rt::test]
 async fn more_range_streams_than_the_limit_follow_the_download_or_are_refused() {
-    let options = BlobCacheOptions { max_range_streams: most(1), ..ROOMY };
+    let options = BlobCacheOptions { max_range_streams: most(1), ..OPTIONS };
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(MIB) };
     let scene = Scene::with(upstream, options, |file, bytes, offset| file.write_all_at(bytes, offset));
     scene.name(1, MIB as u64);
@@ -200,7 +200,7 @@ async fn ranges_without_a_link_to_a_stored_blob_are_for_upstream_to_decide() {
 
 #[actix_rt::test]
 async fn several_ranges_of_what_is_passed_on_unstored_are_the_whole() {
-    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..ROOMY };
+    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..OPTIONS };
     let scene = Scene::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
     let (bytes, error) = scene.fetch_ranges(1, "50000-99999,0-49999").await;
     assert!(error.is_none() && bytes == scene.upstream.content);
