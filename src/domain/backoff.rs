@@ -24,10 +24,10 @@ struct Failed {
     probe: Option<Instant>,
 }
 
-/// State of a circuit breaker: requests are sent, or spared.
+/// State of a circuit breaker, which decides whether requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Circuit {
-    /// They are.
+    /// Requests are sent.
     Closed,
     /// The next request tries whether upstream works again.
     HalfOpen,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Pulls of manifests, and bytes of manifests and blobs. Pulls without a response are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Number of pulls that were answered from the cache, also stale or after upstream had confirmed the manifest.
+    /// Number of pulls that were served from the cache, also stale or after upstream had confirmed the manifest.
     pub hits: u64,
     /// Number of pulls that waited for the upstream request of another pull.
     #[serde(rename = "joined")] // The name in stored records.
@@ -46,7 +46,7 @@ impl Traffic {
         self.hits.saturating_add(self.coalesced).saturating_add(self.fetched)
     }
 
-    /// Returns the share of the pulls that were answered from the cache, from 0 to 1; `None` without pulls.
+    /// Returns the share of the pulls that were served from the cache, from 0 to 1; `None` without pulls.
     pub fn hit_ratio(&self) -> Option<f64> {
         (self.pulls() > 0).then(|| self.hits as f64 / self.pulls() as f64)
     }

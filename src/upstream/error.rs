@@ -93,7 +93,7 @@ pub enum UpstreamError {
     Busy,
     /// No request was sent, because upstream has failed with this error a short time ago.
     #[error("not requested, because a short time ago {0}")]
-    Spared(Box<UpstreamError>),
+    InBackoff(Box<UpstreamError>),
     /// No request was sent, because upstream's pull limit is nearly reached: what is left is kept for others.
     #[error("not requested, because upstream's pull limit is nearly reached")]
     Reserved(ReservedFor),
@@ -143,7 +143,7 @@ impl UpstreamError {
             | Self::Busy
             | Self::Lost => true,
             Self::TokenRealm(realm) => realm.is_retryable(),
-            Self::Spared(error) => error.is_retryable(),
+            Self::InBackoff(error) => error.is_retryable(),
             Self::NotFound
             | Self::Denied { .. }
             | Self::Refused(_)
@@ -164,7 +164,7 @@ impl UpstreamError {
         !matches!(
             self,
             Self::Busy
-                | Self::Spared(_)
+                | Self::InBackoff(_)
                 | Self::Reserved(_)
                 | Self::Offline
                 | Self::NotConfigured
@@ -206,7 +206,7 @@ impl UpstreamError {
             | Self::Interrupted { .. }
             | Self::TooLong
             | Self::Busy
-            | Self::Spared(_)
+            | Self::InBackoff(_)
             | Self::Reserved(_)
             | Self::Offline
             | Self::NotConfigured

@@ -1,5 +1,5 @@
 //! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): sends requests,
-//! answers challenges and interprets responses. Verifies no digests.
+//! logs in after challenges and interprets responses. Verifies no digests.
 //!
 //! If a `HEAD` is inconclusive, a `GET` decides: for a blob in this module, by a request for its first byte; for a
 //! manifest in the caller, which needs the manifest anyway. A request that fails with 502, 503 or 504 is repeated

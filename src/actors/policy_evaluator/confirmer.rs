@@ -17,7 +17,7 @@ use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Committed, FleetIdentities, Replica};
 use crate::upstream::replicas::ReplicaClient;
 
-/// Logs changes and asks the other replicas for them. Cheap to clone.
+/// Logs changes, and finds out whether the other replicas have them. Cheap to clone.
 #[derive(Clone)]
 pub struct Confirmer {
     identities: FleetIdentities,

@@ -90,7 +90,7 @@ fn result(error: &UpstreamError) -> TestResult {
         UpstreamError::Unreachable { .. }
         | UpstreamError::TimedOut
         | UpstreamError::TokenRealm(RealmError::Unreachable { .. }) => TestResult::Unreachable,
-        UpstreamError::Spared(error) => result(error),
+        UpstreamError::InBackoff(error) => result(error),
         UpstreamError::TokenRealm(RealmError::Untrusted { .. })
         | UpstreamError::Busy
         | UpstreamError::Reserved(_)
@@ -115,7 +115,7 @@ fn result(error: &UpstreamError) -> TestResult {
 /// Returns what went wrong as a sentence.
 fn sentence(upstream: UpstreamName, account: Account, error: &UpstreamError) -> String {
     let username = account.username();
-    if let UpstreamError::Spared(error) = error {
+    if let UpstreamError::InBackoff(error) = error {
         return format!("Not tried now. A short time ago: {}", sentence(upstream, account, error));
     }
     if let UpstreamError::TokenRealm(RealmError::Refused { status, message }) = error {

@@ -96,7 +96,7 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails if upstream does not send a valid response, if the limit of concurrent requests is reached for too long
-    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), if it is not configured, or
+    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::InBackoff`]), if it is not configured, or
     /// if this service is offline.
     pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
         let (reply, response) = oneshot::channel();

@@ -13,7 +13,7 @@ use super::response::{DescribedResponse, ResponseDescription};
 
 /// A method on a path with its handler and its description.
 pub(in crate::http::api) struct Endpoint {
-    /// The method. `GET` answers `HEAD` as well.
+    /// The method. `GET` also serves `HEAD`.
     pub(in crate::http::api) method: Method,
     /// The path below `/api/v4`, as actix-web matches it.
     pub(in crate::http::api) path: &'static str,

@@ -63,7 +63,7 @@ pub(in crate::http) enum RegistryError {
     #[error("Only grant_type=password is supported")]
     UnsupportedGrant,
     /// A method that the token endpoint does not support.
-    #[error("Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password")]
+    #[error("Request a token with GET and HTTP Basic, or POST a form with grant_type=password")]
     NoSuchLogin,
     /// The form sent to the token endpoint is larger than any login.
     #[error("The form is larger than any login needs")]
@@ -103,7 +103,7 @@ pub(in crate::http) enum RegistryError {
     #[error("The range is malformed; one of this form is bytes=0-99")]
     MalformedRange,
     /// More ranges than one response may have.
-    #[error("More than {MAX_RANGES} ranges in one request. Ask for fewer and larger ones")]
+    #[error("More than {MAX_RANGES} ranges in one request. Request fewer and larger ones")]
     TooManyRanges,
     /// The range begins after the end of the content.
     #[error("The range begins beyond the end: there are {length} bytes")]

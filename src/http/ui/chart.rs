@@ -124,7 +124,7 @@ fn description(hours: &[(Hour, Traffic)]) -> String {
     };
     let pulls = number(sum.pulls());
     format!(
-        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour \
+        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were served from the cache. The lowest hour \
          was {} with {}.",
         percent(ratio),
         clock(hour),
@@ -160,7 +160,7 @@ mod tests {
             r#"y="43.9%" width="3.17%" height="41.9%""#,
             r#"y="88.7%" width="3.17%" height="9.3%""#,
             "13:00: 90 pulls, 100 % from the cache",
-            "145, of which 93.1 % were answered from the cache. The lowest hour was 14:00 with 81.8 %.",
+            "145, of which 93.1 % were served from the cache. The lowest hour was 14:00 with 81.8 %.",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }

@@ -29,7 +29,7 @@ pub(super) async fn show(visitor: &Visitor, group: &Group, name: &str) -> Result
             h2 #pullers { "Who pulled it" }
             p.soft {
                 "In the last " (number_of(u64::from(days), "day")) ", by this name: a line for each credential and day, in UTC. "
-                "Only owners see this. A client that asks for the digest after the tag is listed under the digest, too."
+                "Only owners see this. A client that requests the digest after the tag is listed under the digest, too."
             }
             @if found.records.is_empty() { p { "Nobody." } } @else { (table(visitor, &found)) }
             (rest(group, name, &found))

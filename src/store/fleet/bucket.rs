@@ -230,8 +230,8 @@ impl Bucket {
         .await
     }
 
-    /// Returns true if the objects belong to the fleet with this id, which is recorded beside them by the first that
-    /// asks.
+    /// Returns true if the objects belong to the fleet with this id. The first call for a bucket records the id beside
+    /// them.
     ///
     /// # Errors
     ///

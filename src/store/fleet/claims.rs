@@ -62,7 +62,7 @@ const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 /// Maximum number of attempts, if a row is deleted between two statements.
 const MAX_CLAIM_ATTEMPTS: usize = 3;
 
-/// Maximum time to ask the database who leads.
+/// Maximum time to find out from the database who leads.
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Claims {
@@ -76,15 +76,15 @@ impl Claims {
     /// done so. Returns `None` if the database does not respond within 500 ms: the replica requests it for itself.
     pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Option<Claim> {
         let (claims, key) = (self.clone(), *key);
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         self.database.runtime().spawn(async move {
             let claimed = claims.claim_or_error(&key, failed).await.ok();
-            // Nobody waits any more: others would follow a replica that does not lead.
-            if let Err(Some(Claim::Lead { epoch })) = answer.send(claimed) {
+            // The caller has left: without a release, others would follow a replica that does not lead.
+            if let Err(Some(Claim::Lead { epoch })) = sender.send(claimed) {
                 claims.release(&key, epoch).await.ok();
             }
         });
-        timeout(CLAIM_TIMEOUT, answered).await.ok()?.ok()?
+        timeout(CLAIM_TIMEOUT, receiver).await.ok()?.ok()?
     }
 
     async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {

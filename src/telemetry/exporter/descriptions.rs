@@ -135,7 +135,7 @@ fn describe_upstreams() {
     describe_gauge!(
         "dependency_proxy_upstream_circuit",
         "0 while requests to an upstream with an account are sent, 1 if the next one tries whether it works again, 2 while they \
-         are spared after failures"
+         are not sent after failures"
     );
     describe_gauge!(
         "dependency_proxy_upstream_pull_limit",

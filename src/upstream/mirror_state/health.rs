@@ -97,7 +97,7 @@ pub(in crate::upstream) fn finding(error: &UpstreamError) -> Finding {
         | UpstreamError::ForbiddenAddress { .. }
         | UpstreamError::Interrupted { .. } => Finding::Fails,
         UpstreamError::Busy
-        | UpstreamError::Spared(_)
+        | UpstreamError::InBackoff(_)
         | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured

@@ -169,7 +169,7 @@ async fn too_many_ranges_and_too_many_bytes_are_not_given_as_parts() {
         scene.gives_parts(&ranges.join(", ,"), &wanted, source).await;
         let refused = scene.ranges(&format!("{},-1", ranges.join(","))).await;
         assert_eq!((refused.status, refused.code().as_str()), (400, "RANGE_INVALID"));
-        assert_eq!(refused.message(), "More than 1024 ranges in one request. Ask for fewer and larger ones");
+        assert_eq!(refused.message(), "More than 1024 ranges in one request. Request fewer and larger ones");
         let beyond = scene.ranges("2097152-,3000000-4000000,-0").await;
         assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */2097152"));
         if source == "miss" {

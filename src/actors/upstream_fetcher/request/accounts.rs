@@ -12,7 +12,7 @@ use crate::domain::repository::{Repository, UpstreamName};
 use crate::upstream::{LoginOutcome, Registry, UpstreamError};
 
 /// Logs in at upstream with an account, for no repository. No mirror gets the request. Its outcome counts as that of a
-/// manifest: a refused account is spared, and one that is accepted again is used at once.
+/// manifest: after a refusal the account is in backoff, and one that is accepted again is used at once.
 #[derive(Clone, Debug)]
 pub struct TryAccount {
     /// The upstream and the account. The repository is not requested.
