@@ -20,7 +20,7 @@ pub(super) struct VersionView {
     revision: &'static str,
 }
 
-/// The version with the parts of GitLab that are not there.
+/// The version, with the parts of GitLab that this service does not have.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Metadata")]
 pub(super) struct MetadataView {

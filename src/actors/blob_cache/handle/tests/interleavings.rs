@@ -52,6 +52,7 @@ const INTERLEAVINGS: usize = 100_000;
 /// Number of interleavings that share a store, one after the other.
 const SEEDS_PER_STORE: u64 = 500;
 
+/// Number of threads, each of which runs one interleaving at a time.
 const THREADS: usize = 2;
 
 /// Events that the interleavings must contain often, or the test has lost its coverage.
