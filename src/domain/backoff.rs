@@ -36,7 +36,9 @@ pub enum Circuit {
     Open,
 }
 
+/// Pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Maximum pause after a failure.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Number of failures in a row after which requests without stale content are refused, too. Fewer may be bad luck: the
 /// next request may well succeed.

@@ -35,9 +35,11 @@ pub enum Outcome {
     Unknown,
 }
 
+/// Pause after the first 429, if upstream reports none.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Maximum pause, if upstream reports none.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// A `Retry-After` of zero must not become a loop.
+/// Minimum pause: a `Retry-After` of zero must not become a loop.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Number of concurrent requests from which on there is no maximum.
 const UNLIMITED_FROM: usize = 64;

@@ -37,8 +37,9 @@ const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum time for which a manifest or blob waits for a pull limit. That of Docker Hub is for six hours.
 const MAX_LIMITED_TIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Maximum number of attempts after failures that may pass, and the pause before the next one.
+/// Maximum number of attempts after failures that may pass.
 const MAX_ATTEMPTS: u32 = 5;
+/// Pause before an image is pulled again, multiplied by the number of its failures.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Failed attempts to pull a manifest or blob.
