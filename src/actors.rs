@@ -54,7 +54,7 @@
 //! | [`cache_limits`], [`cache_status`] | limits that both caches have; outcomes of a cache lookup |
 //! | [`pull_failure`] | reasons why something cannot be pulled now |
 //! | [`expiring_tokens`], [`unstored_reports`] | reports to the operator |
-//! | [`abort_on_panic`], [`once_per_second`] | end of the process if an actor panics; filter of repeated events |
+//! | [`abort_on_panic`], [`once_per_tick`] | end of the process if an actor panics; filter of repeated events |
 //! | [`received`] | content that this replica has received, and may send to others |
 
 mod abort_on_panic;
@@ -78,7 +78,7 @@ pub mod lists;
 pub mod manifest_cache;
 pub mod memory_budget;
 mod memory_removals;
-mod once_per_second;
+mod once_per_tick;
 pub mod policy_evaluator;
 pub mod pull_failure;
 pub mod pull_records;

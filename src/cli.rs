@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 mod backup;
 mod bench;
+mod byte_bar;
 mod cache;
 mod check;
 mod client;

@@ -34,7 +34,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use futures::future::join;
 
-pub use bootstrap::FirstStart;
+pub use bootstrap::Bootstrapped;
 pub use check::check;
 pub use engine_check::check_engines;
 pub use error::{StartError, TlsError};
@@ -69,7 +69,7 @@ pub struct RunningServer {
     /// The address of its metrics, unless they are switched off.
     pub metrics_address: Option<SocketAddr>,
     /// The records and files that were created because the store was empty.
-    pub first_start: Option<FirstStart>,
+    pub bootstrapped: Option<Bootstrapped>,
     workers: Workers,
     metrics: Option<ServerHandle>,
     /// Follows the changes of other replicas.
@@ -81,7 +81,7 @@ pub struct RunningServer {
     /// Time that the stop has for responses under way.
     shutdown_timeout: Duration,
     stopping: Arc<AtomicBool>,
-    tidying: JanitorHandle,
+    janitor: JanitorHandle,
     refusals: Refusals,
     signals: Signals,
     reload_tls: Option<Reload>,
@@ -123,9 +123,10 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let content = handles.shared.as_ref().and_then(|shared| shared.content.shared().cloned());
     let (is_shared, shutdown_timeout) = (fleet.is_some(), settings.server.shutdown_timeout);
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
-    let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
-    warn_of_missing_groups(&settings.world(), &handles.policy.directory());
-    let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
+    let bootstrapped =
+        bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
+    warn_of_missing_groups(&settings.pull_rules(), &handles.policy.directory());
+    let (stopping, janitor) = (Arc::new(AtomicBool::new(false)), handles.janitor.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());
     let api = Data::new(api);
@@ -137,7 +138,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     Ok(RunningServer {
         address,
         metrics_address,
-        first_start,
+        bootstrapped,
         workers,
         metrics,
         follower,
@@ -145,7 +146,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         content,
         shutdown_timeout,
         stopping,
-        tidying,
+        janitor,
         refusals,
         signals,
         reload_tls,
@@ -177,7 +178,7 @@ impl RunningServer {
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
-        self.tidying.finish().await;
+        self.janitor.finish().await;
         let leave = async {
             if let Some(follower) = self.follower {
                 follower.leave().await;

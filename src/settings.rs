@@ -150,7 +150,7 @@ impl Settings {
 
     /// Returns the part of these settings that decides which account a pull uses, and for how long what it gets is
     /// fresh: without addresses, limits and secrets.
-    pub fn world(&self) -> Upstreams {
+    pub fn pull_rules(&self) -> Upstreams {
         let tags = &self.cache.tags;
         let upstreams = Upstreams::new(self.upstreams.rules());
         upstreams.with_tags(tags.classes(), tags.stale_while_revalidate).in_mode(self.proxy.network_mode)

@@ -64,7 +64,7 @@ pub use list::{ListPage, MAX_LIST_BYTES};
 pub use mirror_state::{MirrorContent, UsedMirrors};
 pub use mirrored::Registry;
 pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SecondCredential, SetupError, UpstreamOptions};
-pub use registry::{Login, RegistryClient};
+pub use registry::{LoginOutcome, RegistryClient};
 
 use self::group_logins::GroupLogins;
 use crate::domain::origin::Account;

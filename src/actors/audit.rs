@@ -57,7 +57,7 @@ pub struct AuditOptions {
 /// Reason why events could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// Too many others read them.
+    /// Too many requests read events already.
     #[error("too many lists of audit events are read at once")]
     Busy,
     /// The store failed.
@@ -109,7 +109,7 @@ impl AuditTrail {
         Ok((share, self.0.readers.acquire(late).await.ok_or(AuditError::Busy)?))
     }
 
-    /// Counts something that is no change. It is written with all that are alike, a minute after the first of them.
+    /// Counts an occurrence that is no change. All alike are written as one event, a minute after the first of them.
     /// Counts of the last minute before a crash are lost.
     pub fn note(&self, occurrence: Occurrence, now: Timestamp) {
         self.0.sums.note(occurrence, now);

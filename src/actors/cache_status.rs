@@ -13,14 +13,14 @@ pub enum CacheStatus {
     Stale,
     /// Upstream, by a request that this client caused.
     Miss,
-    /// Upstream, by a request that another client had caused already (coalesced).
+    /// Upstream, by a request that another client had caused already.
     Coalesced,
 }
 
 impl CacheStatus {
     /// Values of the metric label `cache`: the words of [`CacheStatus`], and `failed` for a pull without a
     /// response from any source.
-    pub const LABELS: [&str; 7] = ["hit", "revalidated", "revalidating", "stale", "miss", "joined", "failed"];
+    pub const LABELS: [&str; 7] = ["hit", "revalidated", "revalidating", "stale", "miss", "coalesced", "failed"];
 
     /// Returns true if the content comes from the cache.
     pub fn is_from_cache(self) -> bool {
@@ -35,7 +35,7 @@ impl CacheStatus {
             Self::Revalidating => "revalidating",
             Self::Stale => "stale",
             Self::Miss => "miss",
-            Self::Coalesced => "joined",
+            Self::Coalesced => "coalesced",
         }
     }
 }

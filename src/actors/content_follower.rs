@@ -48,8 +48,8 @@ struct Following {
     last_tidying: Instant,
 }
 
-/// Interval at which events are looked for.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// Interval at which new events are read.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Time for which an image is waited for whose manifest is not in the bucket yet. Later it is taken over when it is
 /// pulled.
 const WAITING_TIME: Duration = Duration::from_secs(30);
@@ -155,7 +155,7 @@ impl Following {
             self.take_over_all();
         }
         loop {
-            sleep(INTERVAL).await;
+            sleep(LOOK_INTERVAL).await;
             report(self.look().await);
             report(self.take_over_waiting().await);
             if self.last_tidying.elapsed() > TIDY_INTERVAL {
@@ -180,7 +180,7 @@ impl Following {
     async fn take_over_waiting(&mut self) -> Result<(), StoreError> {
         let began = Instant::now();
         for _ in 0..self.waiting.len() {
-            if began.elapsed() > INTERVAL {
+            if began.elapsed() > LOOK_INTERVAL {
                 break;
             }
             let Some((image, since)) = self.waiting.pop_front() else { break };

@@ -1,5 +1,5 @@
-//! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and those
-//! who wait for free space share it.
+//! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and all
+//! callers that wait for free space share it.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,8 +52,8 @@ impl Evictor {
 
     /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the
     /// next callers need not wait. Evicts nothing if that would not be enough, and shortly after an eviction that found
-    /// nothing to evict. Waits for a bounded time: an eviction
-    /// goes on after it. There may be less free space all the same, if content is being read.
+    /// nothing to evict. Waits for a bounded time; the eviction continues after it. There may still be less free space,
+    /// if content is being read.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Evictor {
     {
         match work().await {
             Err(StoreError::Full) => {
-                // A failure shows again in the work.
+                // If this fails, the work fails as well and reports it.
                 drop(self.make_room(bytes.saturating_add(SMALL_BYTES)).await);
                 work().await
             }
@@ -91,7 +91,7 @@ impl Evictor {
         }
     }
 
-    /// Makes space for what is stored next within the quota, so that it need not wait. Does nothing while another
+    /// Makes space within the quota, so that the next content can be stored without waiting. Does nothing while another
     /// eviction is running.
     ///
     /// # Errors
@@ -108,7 +108,8 @@ impl Evictor {
         }
     }
 
-    /// Evicts until there is space for this number of bytes, in steps, so that other callers whose bytes fit go on.
+    /// Evicts until there is space for this number of bytes. Works in steps, so that another caller continues as soon
+    /// as its bytes fit.
     async fn evict(&self, bytes: u64) -> Result<(), StoreError> {
         for _ in 0..MAX_STEPS {
             let _running = self.running.lock().await;

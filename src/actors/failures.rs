@@ -3,7 +3,8 @@
 use crate::store::error::StoreError;
 use crate::telemetry::LineLimit;
 
-/// Logs the failure of some work, for each kind of work not too often. The end of the process is none.
+/// Logs a failure of some work, at a limited rate for each kind of work. A failure because the process ends is not
+/// logged.
 pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
     static LINES: LineLimit<&'static str> = LineLimit::new();
     match outcome {

@@ -41,8 +41,8 @@ struct State {
     search: Option<Instant>,
 }
 
-/// Interval at which the replicas see who keeps, and the keeper looks at the sizes.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// Interval at which a replica checks who is the keeper, and the keeper checks the sizes.
+const KEEPER_INTERVAL: Duration = Duration::from_secs(10);
 /// The part of the time for which the keeper may be busy: where there is much to read, it looks less often.
 const BUSY_PART: u32 = 10;
 /// Interval at which images are removed that nobody pulls.
@@ -60,7 +60,7 @@ impl FleetKeeper {
     async fn run(self, shared: Arc<FleetContent>) {
         let (mut state, mut rest_until) = (State::default(), Instant::now());
         loop {
-            sleep(INTERVAL).await;
+            sleep(KEEPER_INTERVAL).await;
             let lease = match shared.take_keeping().await {
                 Ok(lease) => lease,
                 Err(error) => {

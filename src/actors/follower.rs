@@ -192,7 +192,7 @@ impl Looking {
 
     async fn look_at_database(&self) -> Result<(), StoreError> {
         let Follower { policy, identities, log, registration, bound, .. } = &self.parts;
-        let (asked, known) = (machine_time(), policy.state());
+        let (begun, known) = (machine_time(), policy.state());
         let look = identities.look(&known, bound.longest_look()).await?;
         match look.registered {
             Registered::Yes => self.is_replaced.set(false),
@@ -213,7 +213,7 @@ impl Looking {
             return log.begin_anew(identities, &from).await.map(drop);
         }
         policy.follow(look.missed).await;
-        policy.validity().extend(bound.valid_until(asked));
+        policy.validity().extend(bound.valid_until(begun));
         self.longest_bound.set(look.longest_bound);
         if look.logged >= look.newest {
             // Whoever lacks it has looked at the database or at the log before.
@@ -237,7 +237,7 @@ impl Looking {
     async fn look_at_log(&self) -> Result<(), StoreError> {
         let Follower { policy, log, bound, without_database, .. } = &self.parts;
         while machine_time() < self.last_recorded.get() + *without_database {
-            let (asked, known) = (machine_time(), policy.state());
+            let (begun, known) = (machine_time(), policy.state());
             if self.is_replaced.get() {
                 // Writers wait for the other process alone.
                 return Err(FleetError::Refused("another process has the id of this replica".to_owned()).into());
@@ -250,7 +250,7 @@ impl Looking {
                     policy.follow(Missed::Changes { history: known.history, changes: vec![change] }).await;
                 }
                 None => {
-                    policy.validity().extend(bound.valid_until(asked));
+                    policy.validity().extend(bound.valid_until(begun));
                     return self.note_logged(&known).await;
                 }
             }

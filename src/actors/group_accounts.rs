@@ -32,7 +32,7 @@ struct Inner {
     /// Receives the accounts with their passwords.
     logins: LoginSink,
     /// The snapshot that pulls read.
-    world: Arc<ArcSwap<Upstreams>>,
+    current: Arc<ArcSwap<Upstreams>>,
     state: Mutex<State>,
 }
 
@@ -52,15 +52,16 @@ struct Known {
     password: Result<SecretString, SealError>,
 }
 
-/// Function that takes the accounts of all groups, in place of those before.
+/// Function that takes the accounts of all groups and replaces the earlier ones.
 pub type LoginSink = Box<dyn Fn(Vec<GroupLogin>) + Send + Sync>;
 
 impl GroupAccounts {
-    /// Creates the handle, without any account. `world` is the snapshot of the upstreams, which this alone replaces.
-    pub fn new(keys: SealingKeys, logins: LoginSink, world: Arc<ArcSwap<Upstreams>>) -> Self {
-        let configured = Upstreams::clone(&world.load());
+    /// Creates the handle, without any account. `current` is the snapshot of the upstreams, which only this handle
+    /// replaces.
+    pub fn new(keys: SealingKeys, logins: LoginSink, current: Arc<ArcSwap<Upstreams>>) -> Self {
+        let configured = Upstreams::clone(&current.load());
         let state = State { configured, choices: Arc::default(), known: HashMap::new() };
-        Self(Arc::new(Inner { keys, logins, world, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { keys, logins, current, state: Mutex::new(state) }))
     }
 
     /// Follows a change of the directory.
@@ -72,7 +73,7 @@ impl GroupAccounts {
         }
         let known = self.known(directory, &state.known);
         report(&known, &state.known);
-        // Until the snapshot is replaced, pulls use the accounts before.
+        // Until the snapshot is replaced, pulls use the old accounts.
         let gone = state.known.iter().filter(|(id, _)| !known.contains_key(id)).map(|(_, known)| known);
         let gone: Vec<GroupLogin> = gone.map(Known::login).collect();
         let is_any_gone = !gone.is_empty();
@@ -155,8 +156,8 @@ impl GroupAccounts {
     }
 
     fn publish(&self, state: &State) {
-        let world = state.configured.clone().with_choices(state.choices.clone());
-        self.0.world.store(Arc::new(world));
+        let upstreams = state.configured.clone().with_choices(state.choices.clone());
+        self.0.current.store(Arc::new(upstreams));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

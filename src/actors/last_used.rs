@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::once_per_second::OncePerSecond;
+use super::once_per_tick::OncePerTick;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 use crate::domain::last_use::{AddressDays, AddressUse, LastUse};
@@ -22,7 +22,7 @@ struct Inner {
     uses: Mutex<Uses>,
     address_days: AddressDays,
     /// Repeated requests of a credential from one address within one second skip the mutex.
-    recorded: OncePerSecond<1024>,
+    recorded: OncePerTick<1024>,
 }
 
 #[derive(Default)]
@@ -35,12 +35,12 @@ impl LastUsed {
     /// Starts from the uses that were read from the store. Addresses are kept for this number of days.
     pub fn new(known: HashMap<CredentialId, LastUse>, address_days: AddressDays) -> Self {
         let uses = Mutex::new(Uses { known, unwritten: HashSet::new() });
-        Self(Arc::new(Inner { uses, address_days, recorded: OncePerSecond::default() }))
+        Self(Arc::new(Inner { uses, address_days, recorded: OncePerTick::default() }))
     }
 
     /// Records that a credential is used now. Of several uses from one address within one second the first is recorded.
     pub fn note(&self, credential: CredentialId, address: IpAddr, now: Timestamp) {
-        self.0.recorded.note(credential.half() ^ spread(address), now, || {
+        self.0.recorded.note(credential.half() ^ spread(address), now.as_second(), || {
             let mut uses = self.uses();
             let last_use = uses.known.entry(credential).or_insert_with(|| now.into());
             last_use.note(address, now, self.0.address_days);

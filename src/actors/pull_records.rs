@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::once_per_second::OncePerSecond;
+use super::once_per_tick::OncePerTick;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::policy::Identity;
@@ -53,10 +53,11 @@ struct Inner {
     options: PullRecordOptions,
     shards: [Mutex<HashMap<PullKey, PullRecord>>; SHARDS],
     /// Repeated pulls within one minute skip the shards.
-    counted: OncePerSecond<16_384>,
+    counted: OncePerTick<16_384>,
     hasher: RandomState,
 }
 
+/// Number of locks, so that worker threads seldom wait for each other.
 const SHARDS: usize = 16;
 
 /// Maximum number of records in a shard that are not written, about 500 bytes each. Pulls beyond it are not recorded,
@@ -67,24 +68,24 @@ const MAX_UNWRITTEN: usize = 4_000;
 pub(super) const WINDOW_SECONDS: i64 = 60;
 
 impl PullRecords {
-    /// Creates it without records.
+    /// Creates an empty set of records.
     pub fn new(options: PullRecordOptions) -> Self {
-        let counted = OncePerSecond::default();
+        let counted = OncePerTick::default();
         let shards = std::array::from_fn(|_| Mutex::default());
         Self(Arc::new(Inner { options, shards, counted, hasher: RandomState::new() }))
     }
 
-    /// Returns what is kept.
+    /// Returns the limits of the records.
     pub fn options(&self) -> PullRecordOptions {
         self.0.options
     }
 
-    /// Records a pull now. `number` identifies group, image and credential.
-    pub(super) fn note(&self, number: u64, pull: &ImagePull<'_>, now: Timestamp) {
+    /// Records a pull at `now`. `hash_of_pull` identifies group, image and credential.
+    pub(super) fn note(&self, hash_of_pull: u64, pull: &ImagePull<'_>, now: Timestamp) {
         if self.0.options.pull_days == 0 {
             return;
         }
-        let with_address = self.0.hasher.hash_one((number, pull.address));
+        let with_address = self.0.hasher.hash_one((hash_of_pull, pull.address));
         self.0.counted.note(with_address, minute(now), || {
             let (key, record) = (PullKey::of(pull, now), PullRecord::of(pull.identity, pull.address, now));
             let mut shard = self.shard_of(&key);
@@ -118,7 +119,7 @@ impl PullRecords {
         }
     }
 
-    /// Returns the shard that has the record with this key, so that its addresses stay in their order.
+    /// Returns the shard of this key. One key is always in one shard, so that its addresses stay in order.
     fn shard_of(&self, key: &PullKey) -> MutexGuard<'_, HashMap<PullKey, PullRecord>> {
         self.shard(self.0.hasher.hash_one(key) as usize % SHARDS)
     }
@@ -133,9 +134,9 @@ pub(super) fn note_dropped(pulls: u64) {
     metrics::counter!("dependency_proxy_pull_records_dropped_total").increment(pulls);
 }
 
-/// Returns the minute of a time, as a time whose seconds are its number.
-pub(super) fn minute(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second().div_euclid(WINDOW_SECONDS)).unwrap_or(now)
+/// Returns the number of the minute of a time, counted from the epoch.
+pub(super) fn minute(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(WINDOW_SECONDS)
 }
 
 impl PullKey {

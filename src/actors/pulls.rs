@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::once_per_second::OncePerSecond;
+use super::once_per_tick::OncePerTick;
 use super::pull_records::{ImagePull, PullRecords, minute};
 use crate::store::images::{ImageKey, Pulls};
 
@@ -19,7 +19,7 @@ pub struct PullCounts(Arc<Inner>);
 struct Inner {
     unwritten: Mutex<HashMap<ImageKey, Pulls>>,
     /// Repeated pulls within one minute skip the mutex.
-    counted: OncePerSecond<16_384>,
+    counted: OncePerTick<16_384>,
     hasher: RandomState,
     /// Records of who pulled.
     records: PullRecords,
@@ -31,16 +31,16 @@ const MAX_UNWRITTEN: usize = 100_000;
 impl PullCounts {
     /// Creates the counts, without pulls. `records` gets who pulled.
     pub fn new(records: PullRecords) -> Self {
-        let (unwritten, counted) = (Mutex::default(), OncePerSecond::default());
+        let (unwritten, counted) = (Mutex::default(), OncePerTick::default());
         Self(Arc::new(Inner { unwritten, counted, hasher: RandomState::new(), records }))
     }
 
     /// Counts a pull now. All callers without a credential count together.
     pub fn note(&self, pull: &ImagePull<'_>, now: Timestamp) {
         let ImagePull { group, origin, reference, identity, .. } = *pull;
-        let number = self.0.hasher.hash_one((group, origin, reference, identity.credential()));
-        self.0.records.note(number, pull, now);
-        self.0.counted.note(number, minute(now), || {
+        let hash_of_pull = self.0.hasher.hash_one((group, origin, reference, identity.credential()));
+        self.0.records.note(hash_of_pull, pull, now);
+        self.0.counted.note(hash_of_pull, minute(now), || {
             let image = ImageKey { group, origin: origin.clone(), reference: reference.clone() };
             let mut unwritten = self.unwritten();
             if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(&image) {

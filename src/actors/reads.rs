@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::once_per_second::OncePerSecond;
+use super::once_per_tick::OncePerTick;
 use crate::domain::digest::Digest;
 
 /// Reads that are not written yet. Cheap to clone; clones share their state.
@@ -18,7 +18,7 @@ pub struct Reads(Arc<Inner>);
 struct Inner {
     unwritten: Mutex<HashMap<Digest, u32>>,
     /// Repeated reads of a content within one second skip the mutex.
-    recorded: OncePerSecond<1024>,
+    recorded: OncePerTick<1024>,
 }
 
 /// Maximum number of contents with reads that are not written. Further ones are not counted until then.
@@ -28,7 +28,7 @@ impl Reads {
     /// Records that a content is read now.
     pub fn note(&self, digest: &Digest, now: Timestamp) {
         let Some(bytes) = digest.as_bytes().first_chunk::<8>() else { return };
-        self.0.recorded.note(u64::from_be_bytes(*bytes), now, || {
+        self.0.recorded.note(u64::from_be_bytes(*bytes), now.as_second(), || {
             let mut unwritten = self.unwritten();
             if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(digest) {
                 let reads = unwritten.entry(*digest).or_default();

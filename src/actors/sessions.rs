@@ -1,7 +1,7 @@
-//! Sessions of the console: in memory, or in the database that replicas share, so that who signs in at one replica is
-//! signed in at all of them, and who signs out is signed out at all of them with the next request. Whether the password
-//! of a session is still valid is decided by its callers, at each request. A cookie has the secret of a session; only
-//! the digest of the secret is kept.
+//! Sessions of the console: in memory, or in the database that replicas share. There, a user who signs in at one
+//! replica is signed in at all of them, and one who signs out is signed out at all of them with the next request.
+//! Callers decide at each request whether the password of a session is still valid. A cookie has the secret of a
+//! session; only the digest of the secret is kept.
 
 mod own;
 mod shared;
@@ -25,7 +25,7 @@ enum Kind {
     Shared(SharedSessions),
 }
 
-/// Reason why nothing is known of sessions.
+/// Reason why sessions can neither be read nor changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// The database of the replicas has not responded, or not as it should. The log says why.
@@ -40,7 +40,7 @@ const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
 impl Sessions {
-    /// Returns no sessions yet, with these times.
+    /// Creates an empty set of sessions in memory, with these times.
     pub fn new(times: SessionTimes) -> Self {
         Self(Kind::Own(OwnSessions::new(times)))
     }
@@ -76,8 +76,8 @@ impl Sessions {
         }
     }
 
-    /// Returns the password to which a session with this secret belongs as far as this process knows: for limits, which
-    /// come before everything that costs something. It proves nothing.
+    /// Returns the password to which a session with this secret belongs, as far as this process knows. It is only for
+    /// limits, which are checked before anything expensive: the session may have ended.
     pub fn presumed_credential(&self, secret: &str) -> Option<CredentialId> {
         match &self.0 {
             Kind::Own(sessions) => sessions.credential(secret, Instant::now()),

@@ -39,8 +39,8 @@ pub struct SharedDownloads {
 
 /// Maximum number of leads that are known to have failed.
 const MAX_FAILED: usize = 1_000;
-/// Number of leaders that are tried.
-const ATTEMPTS: usize = 4;
+/// Maximum number of leaders to which a request is sent.
+const MAX_LEADERS: usize = 4;
 
 impl SharedDownloads {
     /// Shares the downloads from this upstream.
@@ -62,7 +62,7 @@ impl SharedDownloads {
             return Ok(content);
         }
         let mut failed = self.failed.get(&key);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_LEADERS {
             let Some(claim) = self.claims.claim(&key, failed).await else { break };
             let leader = match claim {
                 Claim::Lead { epoch } => return self.lead(request, key, epoch).await,
@@ -86,8 +86,8 @@ impl SharedDownloads {
         self.upstream.request(request).await
     }
 
-    /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new download
-    /// for groups without a link is confirmed by upstream first: the bucket grants nothing.
+    /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new
+    /// download for groups without a link is confirmed by upstream first: the bucket grants nothing.
     async fn of_bucket(&self, request: &GetBlob) -> Result<Option<Content>, UpstreamError> {
         let Some(shared) = self.content.shared() else { return Ok(None) };
         let Some(object) = shared.object(&request.digest).await else { return Ok(None) };
@@ -108,9 +108,9 @@ impl SharedDownloads {
         Ok(Some(Content { head, stream, mirror: Some(sender) }))
     }
 
-    /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that wait
-    /// for it have a link, or upstream confirms it to the account of the request, with this length or with the digest.
-    /// A download that goes on was confirmed before.
+    /// Returns true if content of this length, which does not come from upstream now, may be given: the groups that
+    /// wait for it have a link, or upstream confirms it to the account of the request, with this length or with the
+    /// digest. A download that goes on was confirmed before.
     async fn is_confirmed(&self, request: &GetBlob, length: Option<u64>) -> Result<bool, UpstreamError> {
         if request.granted || request.from > 0 {
             return Ok(true);
@@ -123,7 +123,7 @@ impl SharedDownloads {
     /// Receives the blob from upstream, for the others as well.
     async fn lead(self, request: GetBlob, key: Digest, epoch: i64) -> Result<Content, UpstreamError> {
         count("led");
-        // Before the first byte: the others ask at once.
+        // Before the first byte, because the others send their requests at once.
         self.received.note(key);
         match self.upstream.request(request).await {
             Ok(content) => Ok(self.completing(content, key, epoch)),

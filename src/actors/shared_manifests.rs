@@ -52,10 +52,10 @@ pub struct Lead {
     result: watch::Sender<Option<Arc<Manifest>>>,
 }
 
-/// Maximum number of manifests that were fetched a moment ago.
+/// Maximum number of manifests that are kept for [`MAX_RECENT_AGE`] after their fetch.
 const MAX_RECENT: usize = 64;
-/// Time for which a manifest is given to replicas whose request came while it was being fetched.
-const RECENT: Duration = Duration::from_secs(2);
+/// Time after its fetch for which a manifest is sent to replicas that requested it while it was being fetched.
+const MAX_RECENT_AGE: Duration = Duration::from_secs(2);
 /// Number of times that a lead is looked for.
 const MAX_LOOKUPS: usize = 6;
 /// Pause between them.
@@ -131,7 +131,7 @@ impl SharedManifests {
             }
             // What the lead brought since then is as fresh.
             if let Some((at, manifest)) = self.recent.get(name)
-                && at.elapsed() < RECENT
+                && at.elapsed() < MAX_RECENT_AGE
             {
                 return Some(manifest);
             }

@@ -21,7 +21,7 @@ pub struct TrafficCounts(Arc<ArcSwap<imbl::HashMap<GroupId, Arc<GroupTraffic>>>>
 #[derive(Debug, Default)]
 pub struct GroupTraffic {
     hits: AtomicU64,
-    joined: AtomicU64,
+    coalesced: AtomicU64,
     fetched: AtomicU64,
     saved_pulls: AtomicU64,
     served_bytes: AtomicU64,
@@ -71,7 +71,7 @@ impl GroupTraffic {
         let counter = match source {
             CacheStatus::Miss => &self.fetched,
             _ if fetches => &self.fetched,
-            CacheStatus::Coalesced => &self.joined,
+            CacheStatus::Coalesced => &self.coalesced,
             CacheStatus::Hit | CacheStatus::Revalidated | CacheStatus::Revalidating | CacheStatus::Stale => &self.hits,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl GroupTraffic {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         Traffic {
             hits: take(&self.hits),
-            joined: take(&self.joined),
+            coalesced: take(&self.coalesced),
             fetched: take(&self.fetched),
             saved_pulls: take(&self.saved_pulls),
             served_bytes: take(&self.served_bytes),
@@ -100,7 +100,7 @@ impl GroupTraffic {
     fn add(&self, traffic: Traffic) {
         for (counter, more) in [
             (&self.hits, traffic.hits),
-            (&self.joined, traffic.joined),
+            (&self.coalesced, traffic.coalesced),
             (&self.fetched, traffic.fetched),
             (&self.saved_pulls, traffic.saved_pulls),
             (&self.served_bytes, traffic.served_bytes),
@@ -141,7 +141,7 @@ mod tests {
         of(1).served(CacheStatus::Miss).add(10);
         of(1).served(CacheStatus::Coalesced).add(5);
         of(2);
-        let traffic = Traffic { hits: 2, joined: 1, fetched: 2, saved_pulls: 3, served_bytes: 15, saved_bytes: 5 };
+        let traffic = Traffic { hits: 2, coalesced: 1, fetched: 2, saved_pulls: 3, served_bytes: 15, saved_bytes: 5 };
         assert_eq!(counts.take(), [(GroupId(1), traffic)]);
         assert_eq!(counts.take(), []);
         counts.put_back(vec![(GroupId(1), traffic)]);

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use self::image::ImageTask;
 use self::job::Job;
-pub use self::job::{ImageProgress, ImageState, JobProgress, LayerProgress, WarmImage};
+pub use self::job::{ImageProgress, JobProgress, LayerProgress, WarmImage, WarmingState};
 use super::blob_cache::BlobCacheHandle;
 use super::manifest_cache::ManifestCacheHandle;
 use super::upstream_fetcher::UpstreamHandle;
@@ -63,7 +63,7 @@ pub const MAX_IMAGES: usize = 1000;
 const IMAGES_AT_ONCE: usize = 3;
 
 /// Time for which a job is shown after its end.
-const SHOWN: Duration = Duration::from_secs(60 * 60);
+const MAX_ENDED_JOB_AGE: Duration = Duration::from_secs(60 * 60);
 
 impl Warmer {
     /// Returns the handle. The jobs run on this arbiter.
@@ -86,7 +86,7 @@ impl Warmer {
     pub fn start(&self, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Result<u64, TooManyJobs> {
         let job = {
             let mut jobs = self.jobs();
-            jobs.known.retain(|_, job| job.ended_at().is_none_or(|end| end.elapsed() < SHOWN));
+            jobs.known.retain(|_, job| job.ended_at().is_none_or(|end| end.elapsed() < MAX_ENDED_JOB_AGE));
             if jobs.known.values().filter(|job| job.ended_at().is_none()).count() >= MAX_RUNNING_JOBS {
                 return Err(TooManyJobs);
             }

@@ -11,8 +11,8 @@ use super::engines::{Engines, SecretError};
 use super::keys::{self, KeysError};
 use crate::auth::fleet_secret::Purpose;
 use crate::domain::chosen_setting::ChosenSetting;
+use crate::store::embedded::backup::FolderSnapshot;
 pub use crate::store::embedded::backup::Output;
-use crate::store::embedded::backup::Snapshot;
 use crate::store::embedded::restorable::Beside;
 use crate::store::error::StoreError;
 use crate::store::fleet::Database;
@@ -108,7 +108,7 @@ pub async fn back_up_fleet(
     if all.directory.is_empty() {
         return Err(BackupError::EmptyFleet);
     }
-    let snapshot = Snapshot::from_all(all).map_err(BackupError::Database)?;
+    let snapshot = FolderSnapshot::from_all(all).map_err(BackupError::Database)?;
     write(&snapshot, &beside, output, (program, now))
 }
 
@@ -132,7 +132,7 @@ pub fn back_up(
     };
     let beside = Beside { settings, signing_keys, account_keys };
     let now = Timestamp::now();
-    let snapshot = match Snapshot::of(data) {
+    let snapshot = match FolderSnapshot::of(data) {
         Ok(Some(snapshot)) if !snapshot.directory.is_empty() => snapshot,
         Ok(_) => return Err(BackupError::NoIdentities(data.to_owned())),
         Err(error) => return Err(BackupError::Identities { path: data.to_owned(), error }),
@@ -141,7 +141,7 @@ pub fn back_up(
 }
 
 fn write(
-    snapshot: &Snapshot,
+    snapshot: &FolderSnapshot,
     beside: &Beside,
     output: &Output,
     (program, now): (&str, Timestamp),

@@ -47,7 +47,7 @@ impl Engines {
     /// Reads the secret of the fleet.
     ///
     /// # Errors
-    /// The file cannot be read, others have access to it, or it has no secret.
+    /// Fails if the file cannot be read, if other users have access to it, or if it has no secret.
     pub(super) fn secret(&self) -> Result<FleetSecret, SecretError> {
         let path: &Path = &self.secret_file;
         let text = read_if_any(path)?.ok_or_else(|| SecretError::Missing(path.to_owned()))?;
@@ -57,7 +57,7 @@ impl Engines {
         FleetSecret::from_lines(&text).map_err(|error| SecretError::Content { path: path.to_owned(), error })
     }
 
-    /// Returns the identities in this database, as no replica.
+    /// Returns the identities in this database, for a process that is no replica.
     pub(super) fn identities(&self, database: &Database) -> FleetIdentities {
         FleetIdentities::of_nobody(database.clone(), self.bound)
     }

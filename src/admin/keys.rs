@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::auth::jwt::{KeyError, KeySet};
 use crate::domain::audit::{Author, Entity, Event, Target, Who};
-use crate::store::embedded::backup::Snapshot;
+use crate::store::embedded::backup::FolderSnapshot;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::{data_dir, key_file, operator_notes};
 
@@ -71,7 +71,7 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<KeySet>, KeysError> {
 /// event cannot be written, where the key is in the file already.
 pub fn rotate_account_keys(path: &Path, data: &Path) -> Result<usize, KeysError> {
     let present = read_if_any(path)?.ok_or_else(|| KeysError::MissingAccountKeys(path.to_owned()))?;
-    let snapshot = Snapshot::of(data).map_err(|error| KeysError::Identities { path: data.to_owned(), error })?;
+    let snapshot = FolderSnapshot::of(data).map_err(|error| KeysError::Identities { path: data.to_owned(), error })?;
     let groups: Vec<_> = snapshot.iter().flat_map(|snapshot| snapshot.directory.choosing_groups()).collect();
     let accounts = || groups.iter().flat_map(|group| group.upstream_accounts.values());
     let first = present.first_key().map(str::to_owned);

@@ -1,6 +1,6 @@
 //! The move of an embedded store into a fleet: identities and index in one transaction of an empty database, then
-//! manifests and blobs into the bucket. A second run goes on where the first one has ended. The folder stays, as that
-//! of a replica; its identities are not used any more.
+//! manifests and blobs into the bucket. A second run continues where the first one ended. The folder becomes that of a
+//! replica; its identities are no longer used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::fleet::{Bucket, ChangeLog, ContentToMove, Database, FollowedContent, MovedIn, Moving};
 use crate::store::manifests::ManifestStore;
 
-/// The folders of a stopped service.
+/// The folders of a stopped service whose content is moved into a fleet.
 #[derive(Clone, Debug)]
-pub struct Folders {
+pub struct FoldersToShare {
     /// The data folder.
     pub data: PathBuf,
     /// The cache folder.
@@ -142,22 +142,22 @@ pub enum ShareError {
     After(StoreError),
 }
 
-/// Number of uploads at the same time.
+/// Maximum number of concurrent uploads.
 const UPLOADS_AT_ONCE: usize = 4;
-/// Number of attempts to upload something while an engine fails.
-const ATTEMPTS: u32 = 4;
+/// Maximum number of attempts to upload something while an engine fails.
+const MAX_UPLOAD_ATTEMPTS: u32 = 4;
 /// Pause between two attempts.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of files that are kept open.
-const OPEN_FILES: usize = 16;
-/// Time for changes of the index under way at the end: there are none.
+const MAX_OPEN_FILES: usize = 16;
+/// Maximum time to close the index. No change of it is under way then.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Moves the store in these folders into the fleet over these engines.
 ///
 /// # Errors
-/// A folder is in use or cannot be read, the database has other identities, or an engine fails.
-pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)) -> Result<Shared, ShareError> {
+/// Fails if a folder is in use or cannot be read, if the database has other identities, or if an engine fails.
+pub async fn share(folders: &FoldersToShare, engines: &Engines, show: &dyn Fn(Progress)) -> Result<Shared, ShareError> {
     if !folders.data.join("identity.journal").exists() {
         return Err(ShareError::NoIdentities(folders.data.clone()));
     }
@@ -173,7 +173,7 @@ pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)
         let (moved_in, mut shared) = move_into(folders, &database, &secret, &content, show).await?;
         // From now on a replica may start on this folder.
         log.verify(&identities).await.map(drop).map_err(ShareError::After)?;
-        content.mark(&folders.cache.join(FollowedContent::FILE), &moved_in).await.map_err(ShareError::After)?;
+        content.mark(&folders.cache.join(FollowedContent::FILE_NAME), &moved_in).await.map_err(ShareError::After)?;
         upload_missing(&content, &mut shared, show).await?;
         Ok(shared)
     };
@@ -187,18 +187,18 @@ pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)
 }
 
 fn open_content(
-    Folders { data, cache, .. }: &Folders,
+    FoldersToShare { data, cache, .. }: &FoldersToShare,
     (database, bucket): (&Database, &Bucket),
 ) -> Result<ContentToMove, ShareError> {
     let index = Index::open(data, cache)?;
     let content = Arc::new(EmbeddedContent::new(index, ManifestStore::new(cache)));
-    let files = BlobFiles::open(cache, MinFree::Bytes(0), OPEN_FILES)?;
+    let files = BlobFiles::open(cache, MinFree::Bytes(0), MAX_OPEN_FILES)?;
     Ok(ContentToMove::new((database.clone(), bucket.clone()), content, files))
 }
 
 /// Moves identities and index, unless a run before has done so.
 async fn move_into(
-    folders: &Folders,
+    folders: &FoldersToShare,
     database: &Database,
     secret: &FleetSecret,
     content: &ContentToMove,
@@ -281,9 +281,9 @@ async fn upload_missing(
 async fn uploaded(content: &ContentToMove, digest: &Digest) -> Result<(), StoreError> {
     for attempt in 1.. {
         match content.upload(digest).await {
-            Err(StoreError::Fleet(error)) if attempt < ATTEMPTS => {
+            Err(StoreError::Fleet(error)) if attempt < MAX_UPLOAD_ATTEMPTS => {
                 tracing::debug!(%digest, %error, "an upload is repeated");
-                sleep(RETRY_PAUSE).await;
+                sleep(RETRY_INTERVAL).await;
             }
             outcome => return outcome,
         }

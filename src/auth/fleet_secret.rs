@@ -22,7 +22,7 @@ pub enum FleetSecretError {
 }
 
 /// Minimum length of a secret in bytes.
-const MIN_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// The purpose of derived keys.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,11 @@ impl FleetSecret {
     pub fn from_lines(text: &str) -> Result<Self, FleetSecretError> {
         let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
         let secret = |(index, line): (usize, &str)| {
-            if line.len() < MIN_BYTES { Err(FleetSecretError::Short(index + 1)) } else { Ok(line.as_bytes().to_vec()) }
+            if line.len() < MIN_SECRET_BYTES {
+                Err(FleetSecretError::Short(index + 1))
+            } else {
+                Ok(line.as_bytes().to_vec())
+            }
         };
         let secrets = lines.map(secret).collect::<Result<Vec<_>, _>>()?;
         if secrets.is_empty() { Err(FleetSecretError::Empty) } else { Ok(Self(secrets)) }

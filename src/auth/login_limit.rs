@@ -63,12 +63,12 @@ impl<K: Eq + Hash> Failures<K> {
         if self.buckets.len() >= MAX_KEYS {
             self.sweep(now);
         }
-        let (level, most) = (self.level(&key, now), 2.0 * f64::from(self.allowance.burst));
-        let level = (level + f64::from(count)).min(most.max(level + 1.0));
+        let (level, max) = (self.level(&key, now), 2.0 * f64::from(self.allowance.burst));
+        let level = (level + f64::from(count)).min(max.max(level + 1.0));
         self.buckets.insert(key, Bucket { level, at: now });
     }
 
-    /// Raises the failures of a key to this number, as others have counted them.
+    /// Raises the failures of a key to this number, which other replicas have counted.
     pub fn raise(&mut self, key: K, failures: f64, now: Instant) {
         if self.level(&key, now) < failures {
             self.set(key, failures, now);
@@ -93,7 +93,7 @@ impl<K: Eq + Hash> Failures<K> {
     }
 
     /// Drops the keys without failures, and then those with the fewest failures until at most half of the maximum is
-    /// left, so that the next sweep is not soon.
+    /// left, so that the next sweep does not follow soon.
     fn sweep(&mut self, now: Instant) {
         let allowance = self.allowance;
         self.buckets.retain(|_, bucket| bucket.level(&allowance, now) > 0.0);

@@ -85,12 +85,12 @@ fn print(found: &Value) {
 fn freshness(image: &Value) -> String {
     let chooser = image["fresh_group"].as_str().map(|group| format!(", as {group} has chosen")).unwrap_or_default();
     match image["fresh_seconds"].as_u64() {
-        Some(0) => format!("the registry is asked at every pull whether the tag has moved{chooser}"),
+        Some(0) => format!("the registry confirms the tag at every pull{chooser}"),
         Some(seconds) => {
-            format!("the registry is asked whether the tag has moved, at most once in {seconds} s{chooser}")
+            format!("the registry confirms the tag when it is pulled, at most once in {seconds} s{chooser}")
         }
-        None if is_digest(image) => "a digest never changes: the registry is not asked again".to_owned(),
-        None => "the service is offline: no registry is asked".to_owned(),
+        None if is_digest(image) => "a digest never changes: the registry does not confirm it again".to_owned(),
+        None => "the service is offline: no registry is contacted".to_owned(),
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         let always = of("app:1", Some(0), Some("team"));
         assert!(always.contains("at every pull") && always.ends_with(", as team has chosen"), "{always}");
         assert!(of("app:1", Some(600), None).ends_with("at most once in 600 s"));
-        assert_eq!(of("app:1", None, Some("team")), "the service is offline: no registry is asked");
+        assert_eq!(of("app:1", None, Some("team")), "the service is offline: no registry is contacted");
         assert!(of("app@sha256:0", None, None).starts_with("a digest never changes"));
     }
 }

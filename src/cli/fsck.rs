@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::progress::Bar;
+use super::byte_bar::ByteBar;
 use super::failure::Failure;
 use super::output::{bytes, number_of, print_line, printable};
 use crate::admin::fsck::{self, Finding, Findings, Folders, Outcome, Repaired};
@@ -54,8 +54,8 @@ impl FsckArgs {
                 Folders { data: storage.data_dir, cache: Some(storage.cache_dir), key_file: auth.key_file }
             }
         };
-        let bar = Bar::new();
-        let outcome = fsck::fsck(folders, self.repair, &|progress| bar.show(progress));
+        let bar = ByteBar::new();
+        let outcome = fsck::fsck(folders, self.repair, &|reported| progress::show(&bar, reported));
         bar.clear();
         let outcome = outcome?;
         if self.json {

@@ -66,7 +66,7 @@ enum GroupVerb {
         #[arg(long, value_name = "DAYS", value_parser = days_or_inherit)]
         unpulled_days: Option<Limit>,
         /// Time for which all tags that the group pulls are fresh, such as 10m, and at most a year (8760h); 0: the
-        /// registry is asked at every pull, `inherit`: as in the group above it
+        /// registry confirms a tag at every pull, `inherit`: as in the group above it
         #[arg(long, value_name = "TIME", value_parser = time_or_inherit)]
         tag_freshness: Option<Limit>,
     },

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::output::{announce, print_line};
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::domain::upstream::NetworkMode;
-use crate::server::{self, FirstStart, Reloadable, RunningServer};
+use crate::server::{self, Bootstrapped, Reloadable, RunningServer};
 use crate::settings::{Keys, Settings, SettingsError, SettingsErrors, Storage};
 use crate::telemetry::{self, Logging, TelemetryError};
 
@@ -22,11 +22,12 @@ pub(super) struct ServeArgs {
     /// TOML file with settings; the others have the defaults of config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Report all errors of the settings, of the files and folders that a start needs, and of the engines of a fleet, and
-    /// exit. Changes nothing, and can be used while the service runs
+    /// Report all errors of the settings, of the files and folders that a start needs, and of the engines of a fleet,
+    /// and exit. Changes nothing, and can be used while the service runs
     #[arg(long)]
     check: bool,
-    /// With --check: do not try the database and the bucket of a fleet, which may be away for a time, as before a reload
+    /// With --check: do not try the database and the bucket of a fleet, which may be away for a time, as before a
+    /// reload
     #[arg(long, requires = "check")]
     without_engines: bool,
     /// Print the result of --check as JSON
@@ -60,8 +61,8 @@ impl ServeArgs {
                 env!("CARGO_PKG_VERSION"),
                 url(&place, external.as_ref(), secure)
             ));
-            if let Some(first) = &running.first_start {
-                announce(&welcome(first, &storage, &place, running.address));
+            if let Some(bootstrapped) = &running.bootstrapped {
+                announce(&welcome(bootstrapped, &storage, &place, running.address));
             }
         };
         let mut used = Used { at_start: settings.keys().clone(), present: settings.keys().clone() };
@@ -201,11 +202,13 @@ fn url(place: &str, external: Option<&Url>, secure: bool) -> String {
 }
 
 /// Formats the commands for a first pull, which are printed at the first start only.
-fn welcome(first: &FirstStart, storage: &Storage, place: &str, address: SocketAddr) -> String {
-    let login = shown(&first.login_file, storage);
-    let password = match &first.password_file {
-        Some(file) => format!("The password of the administrator {} is in {}.", first.admin, shown(file, storage)),
-        None => format!("The administrator is {}, with the password that you chose.", first.admin),
+fn welcome(bootstrapped: &Bootstrapped, storage: &Storage, place: &str, address: SocketAddr) -> String {
+    let login = shown(&bootstrapped.login_file, storage);
+    let password = match &bootstrapped.password_file {
+        Some(file) => {
+            format!("The password of the administrator {} is in {}.", bootstrapped.admin, shown(file, storage))
+        }
+        None => format!("The administrator is {}, with the password that you chose.", bootstrapped.admin),
     };
     let reach = if address.ip().is_loopback() {
         "Only this machine can connect; see \"For a team\" in README.md to let others in."
@@ -233,13 +236,13 @@ mod tests {
     #[test]
     fn the_first_start_tells_the_two_commands() {
         let settings = Settings::load(None, []).unwrap();
-        let first = FirstStart {
+        let bootstrapped = Bootstrapped {
             admin: "root".to_owned(),
             password_file: Some("/somewhere/data/initial-admin-password".into()),
             login_file: "/somewhere/data/first-login".into(),
         };
         let address = settings.server.listen;
-        let text = welcome(&first, &settings.storage, &place(None, address), address);
+        let text = welcome(&bootstrapped, &settings.storage, &place(None, address), address);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[3], "  docker login 127.0.0.1:5050 -u example-pull --password-stdin < ./data/first-login");
         assert_eq!(lines[4], "  docker pull  127.0.0.1:5050/example/dependency_proxy/containers/alpine:latest");

@@ -24,10 +24,10 @@ struct Failed {
     probe: Option<Instant>,
 }
 
-/// State of a circuit breaker: requests are sent, or spared.
+/// State of a circuit breaker, which decides whether requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Circuit {
-    /// They are.
+    /// Requests are sent.
     Closed,
     /// The next request tries whether upstream works again.
     HalfOpen,
@@ -36,7 +36,9 @@ pub enum Circuit {
     Open,
 }
 
+/// Pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Maximum pause after a failure.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Number of failures in a row after which requests without stale content are refused, too. Fewer may be bad luck: the
 /// next request may well succeed.

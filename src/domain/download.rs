@@ -2,9 +2,9 @@
 //! bytes and reads no clock; its driver holds the stream, the file and the running hash.
 //!
 //! ```text
-//! Ask -> (AskLength) -> Receive -> Write -> Receive -> ... -> Verify -> Commit -> End(Stored)
-//!  ^                      |
-//!  +---- interrupted -----+
+//! Request -> (RequestLength) -> Receive -> Write -> Receive -> ... -> Verify -> Commit -> End(Stored)
+//!    ^                             |
+//!    +-------- interrupted --------+
 //! ```
 //!
 //! Two invariants hold for every sequence of events: [`Action::Commit`] follows only after the digest was verified,
@@ -60,15 +60,15 @@ pub struct Limits {
 /// named with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Wait for the pause, then request the content from upstream: [`Event::Answered`] or [`Event::Interrupted`].
-    Ask {
+    /// Wait for the pause, then request the content from upstream: [`Event::Responded`] or [`Event::Interrupted`].
+    Request {
         /// The offset of the first byte to request.
         from: u64,
         /// The time to wait before the request, without jitter.
         pause: Duration,
     },
-    /// Request the length alone from upstream, and keep the stream open: [`Event::LengthTold`].
-    AskLength,
+    /// Request the length alone from upstream, and keep the stream open: [`Event::LengthReported`].
+    RequestLength,
     /// Read the next bytes of the stream: [`Event::Received`], [`Event::Ended`] or [`Event::Interrupted`].
     Receive,
     /// Write the received bytes, and hash them: [`Event::Written`] or [`Event::WriteFailed`].
@@ -85,9 +85,9 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Upstream has begun to deliver the content and reported this length of the whole.
-    Answered(Option<u64>),
-    /// The length that upstream reported in response to [`Action::AskLength`]; `None` if it reported none.
-    LengthTold(Option<u64>),
+    Responded(Option<u64>),
+    /// The length that upstream reported in response to [`Action::RequestLength`]; `None` if it reported none.
+    LengthReported(Option<u64>),
     /// This number of bytes has arrived, at least one.
     Received(u64),
     /// The stream ended as if it were complete.
@@ -122,7 +122,7 @@ impl Download {
             written: 0,
             verified: false,
             retries: Retries::default(),
-            next: Action::Ask { from: 0, pause: Duration::ZERO },
+            next: Action::Request { from: 0, pause: Duration::ZERO },
         };
         if let Some(reason) = download.limits.refuses(length.or(claimed).unwrap_or(0)) {
             download.next = Action::End(Outcome::Unstored(reason));
@@ -162,9 +162,9 @@ impl Download {
     /// Handles an event; returns the next action.
     pub fn on(&mut self, event: Event) -> Action {
         self.next = match (self.next, event) {
-            (Action::Ask { .. }, Event::Answered(reported)) => self.on_response(reported),
-            (Action::AskLength, Event::LengthTold(reported)) => self.on_length(reported),
-            (Action::Ask { .. } | Action::Receive, Event::Interrupted { retryable }) => self.interrupted(retryable),
+            (Action::Request { .. }, Event::Responded(reported)) => self.on_response(reported),
+            (Action::RequestLength, Event::LengthReported(reported)) => self.on_length(reported),
+            (Action::Request { .. } | Action::Receive, Event::Interrupted { retryable }) => self.interrupted(retryable),
             (Action::Receive, Event::Received(bytes)) => self.received(bytes),
             (Action::Receive, Event::Ended) => self.ended(),
             (Action::Write, Event::Written(bytes)) => self.wrote(bytes),
@@ -182,12 +182,14 @@ impl Download {
         let first = !self.has_response;
         self.has_response = true;
         match (self.length, reported) {
-            (Some(expected), Some(told)) if expected != told => fail(Failure::WrongLength { expected, told }),
+            (Some(expected), Some(reported)) if expected != reported => {
+                fail(Failure::WrongLength { expected, reported })
+            }
             (None, None) if first && self.claimed.is_some() => {
                 self.by_claim = true;
                 self.on_length(self.claimed)
             }
-            (None, None) if first => Action::AskLength,
+            (None, None) if first => Action::RequestLength,
             (Some(_), _) => self.receive_or_verify(),
             (None, reported) => self.on_length(reported),
         }
@@ -198,7 +200,9 @@ impl Download {
         match (self.unstored(), reported) {
             (Some(reason), _) => Action::End(Outcome::Unstored(reason)),
             // Without a length at first, bytes may have been written already; fewer than those cannot be the whole.
-            (None, Some(told)) if told < self.written => fail(Failure::WrongLength { expected: self.written, told }),
+            (None, Some(reported)) if reported < self.written => {
+                fail(Failure::WrongLength { expected: self.written, reported })
+            }
             (None, _) => self.receive_or_verify(),
         }
     }
@@ -206,7 +210,7 @@ impl Download {
     fn received(&mut self, bytes: u64) -> Action {
         let total = self.written.saturating_add(bytes);
         match self.length {
-            Some(expected) if total > expected => fail(Failure::WrongLength { expected, told: total }),
+            Some(expected) if total > expected => fail(Failure::WrongLength { expected, reported: total }),
             Some(_) => Action::Write,
             None => match self.limits.refuses(total) {
                 Some(reason) => Action::End(Outcome::Unstored(reason)),
@@ -219,7 +223,9 @@ impl Download {
         self.written = self.written.saturating_add(bytes);
         self.retries.progressed();
         match self.length {
-            Some(expected) if self.written > expected => fail(Failure::WrongLength { expected, told: self.written }),
+            Some(expected) if self.written > expected => {
+                fail(Failure::WrongLength { expected, reported: self.written })
+            }
             _ => self.receive_or_verify(),
         }
     }
@@ -234,7 +240,7 @@ impl Download {
 
     fn interrupted(&mut self, retryable: bool) -> Action {
         match self.retries.interrupted(self.written).filter(|_| retryable) {
-            Some(pause) => Action::Ask { from: self.written, pause },
+            Some(pause) => Action::Request { from: self.written, pause },
             None => fail(Failure::Upstream),
         }
     }

@@ -9,7 +9,7 @@
 //!
 //! A look at the store reads the database or, while that cannot be reached, the change log in the object store. The
 //! log has a change before it counts as logged, and has no gaps: what is missing there after a crash is added before
-//! the next change. [`messages`] are those by which a replica asks another whether it has a change.
+//! the next change. With [`messages`], a replica requests from another whether it has a change.
 
 pub mod confirmation;
 pub mod messages;

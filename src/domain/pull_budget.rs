@@ -49,20 +49,20 @@ const VERY_LOW: f64 = 0.1;
 const MAX_STRETCH: f64 = 100.0;
 
 /// Age of a report after which revalidations are sent again: one of them reports what is left by then.
-const RECENT: Duration = Duration::from_secs(5 * 60);
+const MAX_REPORT_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// Age of a report without a window after which it is ignored.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// Time between two reports of different replicas within which their order is not known.
-const ANY_ORDER: Duration = Duration::from_secs(5);
+const UNORDERED_TIME: Duration = Duration::from_secs(5);
 
 /// Time over which the number of pulls is measured.
-const MEASURED: Duration = Duration::from_secs(10 * 60);
+const RATE_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// Maximum number of reports that are kept, and minimum time between two of them.
 const MAX_REPORTS: usize = 64;
-const REPORT_INTERVAL: Duration = Duration::from_secs(MEASURED.as_secs() / MAX_REPORTS as u64);
+const REPORT_INTERVAL: Duration = Duration::from_secs(RATE_WINDOW.as_secs() / MAX_REPORTS as u64);
 
 impl PullBudget {
     /// Returns the budget after a first report.
@@ -75,7 +75,7 @@ impl PullBudget {
         if self.earlier.back().is_none_or(|(at, _)| *at + REPORT_INTERVAL <= self.at) {
             self.earlier.push_back((self.at, self.last.remaining));
         }
-        while self.earlier.front().is_some_and(|(at, _)| *at + MEASURED < now) || self.earlier.len() > MAX_REPORTS {
+        while self.earlier.front().is_some_and(|(at, _)| *at + RATE_WINDOW < now) || self.earlier.len() > MAX_REPORTS {
             self.earlier.pop_front();
         }
         (self.last, self.at) = (report, now);
@@ -88,7 +88,7 @@ impl PullBudget {
         if report.source.is_some() && self.last.source.is_some() && report.source != self.last.source {
             return;
         }
-        let is_close = at < self.at + ANY_ORDER && self.at < at + ANY_ORDER;
+        let is_close = at < self.at + UNORDERED_TIME && self.at < at + UNORDERED_TIME;
         let is_of_same = (report.limit, report.window) == (self.last.limit, self.last.window);
         let counts = if is_close && is_of_same { report.remaining < self.last.remaining } else { self.at < at };
         if counts {
@@ -110,7 +110,7 @@ impl PullBudget {
         if left == 0 {
             return Some(Duration::ZERO);
         }
-        let (since, before) = self.earlier.iter().find(|(at, _)| *at + MEASURED >= now)?;
+        let (since, before) = self.earlier.iter().find(|(at, _)| *at + RATE_WINDOW >= now)?;
         let used = before.checked_sub(left).filter(|used| *used > 0)?;
         let time = self.at.duration_since(*since).as_secs_f64() * left as f64 / used as f64;
         Duration::try_from_secs_f64(time).ok()
@@ -119,7 +119,7 @@ impl PullBudget {
     /// Returns how scarce the pulls are that are left.
     pub fn scarcity(&self, now: Instant) -> Scarcity {
         match self.left(now) {
-            Some(left) if left < VERY_LOW && now < self.at + RECENT => Scarcity::VeryLow,
+            Some(left) if left < VERY_LOW && now < self.at + MAX_REPORT_AGE => Scarcity::VeryLow,
             Some(left) if left < LOW => Scarcity::Low,
             _ => Scarcity::Plenty,
         }
@@ -174,7 +174,7 @@ mod tests {
         let of = |left| PullBudget::new(report(left), now).stretched(minute, now).time_to_live.as_secs();
         assert_eq!([100, 25, 10, 5, 1, 0].map(of), [60, 60, 150, 300, 1500, 6000]);
         let always = Freshness::default();
-        assert_eq!(PullBudget::new(report(0), now).stretched(always, now), always, "it is asked at every pull");
+        assert_eq!(PullBudget::new(report(0), now).stretched(always, now), always, "every pull is confirmed");
     }
 
     #[test]

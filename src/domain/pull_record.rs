@@ -104,7 +104,7 @@ impl Day {
         Timestamp::from_second(i64::from(self.0) * SECONDS_PER_DAY).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the first of this number of days, of which this one is the last.
+    /// Returns the first day of the period of this number of days that ends with this day.
     pub fn first_of(self, days: u32) -> Self {
         Self((self.0 + 1).saturating_sub(days))
     }

@@ -17,7 +17,7 @@ struct Used {
 }
 
 /// Time after its last pull for which a group has a share.
-const ACTIVE: Duration = Duration::from_secs(15 * 60);
+const SHARE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 impl PullShares {
     /// Records a pull of a group while there are enough for all.
@@ -28,7 +28,7 @@ impl PullShares {
     /// Records a pull of a group while `shared` pulls are shared among the groups. Returns false if the group has used
     /// its share: the others have pulled a short time ago, and may do so again.
     pub fn admit(&mut self, group: GroupId, shared: u64, now: Instant) -> bool {
-        self.0.retain(|_, used| now < used.last + ACTIVE);
+        self.0.retain(|_, used| now < used.last + SHARE_TIMEOUT);
         let used = self.0.entry(group).or_insert(Used { pulls: 0, last: now });
         used.last = now;
         let (pulls, groups) = (used.pulls, self.0.len() as u64);
@@ -65,6 +65,6 @@ mod tests {
         let (mut shares, now) = (PullShares::default(), Instant::now());
         shares.note(GroupId(1), now);
         assert_eq!(admitted(&mut shares, 2, now), 12);
-        assert_eq!(admitted(&mut shares, 2, now + ACTIVE), 100);
+        assert_eq!(admitted(&mut shares, 2, now + SHARE_TIMEOUT), 100);
     }
 }

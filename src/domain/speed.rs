@@ -1,27 +1,27 @@
-//! The speed of something that is under way: of the last seconds, so that it follows what happens now.
+//! Speed of a transfer: the mean over the last seconds.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The numbers of bytes that had arrived at times of the last seconds.
+/// Samples of the last seconds: a time, and the bytes received until then.
 #[derive(Clone, Debug, Default)]
 pub struct Speed(VecDeque<(Instant, u64)>);
 
-/// The time over which the speed is the mean.
+/// Time over which the mean is taken.
 pub const SPEED_WINDOW: Duration = Duration::from_secs(5);
 
 impl Speed {
-    /// Notes how many bytes have arrived in all at this time.
+    /// Adds a sample: the number of bytes that have been received in all at `now`.
     pub fn note(&mut self, bytes: u64, now: Instant) {
         self.0.push_back((now, bytes));
-        // One that is as old as the window stays, because the mean begins there.
+        // The newest sample that is at least as old as the window stays: the mean begins at it.
         while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= SPEED_WINDOW) {
             self.0.pop_front();
         }
     }
 
-    /// Returns the bytes per second, if this number has arrived in all at this time; `None` without a note that is at
-    /// least half a second old.
+    /// Returns the speed in bytes per second, when `bytes` have been received in all at `now`; `None` if the oldest
+    /// sample is younger than half a second.
     pub fn per_second(&self, bytes: u64, now: Instant) -> Option<u64> {
         let (since, before) = self.0.front()?;
         let seconds = now.duration_since(*since).as_secs_f64();
@@ -29,7 +29,7 @@ impl Speed {
     }
 }
 
-/// Returns the time after which the rest has arrived at this speed; `None` if nothing arrives.
+/// Returns the time until `rest` bytes are received at this speed; `None` at a speed of 0.
 pub fn time_left(rest: u64, bytes_per_second: u64) -> Option<Duration> {
     (bytes_per_second > 0).then(|| Duration::from_secs_f64(rest as f64 / bytes_per_second as f64))
 }

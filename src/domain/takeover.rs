@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// One of the credentials of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Credential {
+pub enum AccountCredential {
     /// The one that is used unless upstream refuses it.
     First,
     /// The one that takes over.
@@ -26,28 +26,28 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 impl Takeover {
     /// Returns the credential that a request begins with. While the second stands in, one request in
     /// [`RETRY_INTERVAL`] begins with the first.
-    pub fn begin(&mut self, now: Instant) -> Credential {
+    pub fn begin(&mut self, now: Instant) -> AccountCredential {
         match self.first_tried {
-            Some(tried) if now < tried + RETRY_INTERVAL => Credential::Second,
+            Some(tried) if now < tried + RETRY_INTERVAL => AccountCredential::Second,
             Some(_) => {
                 self.first_tried = Some(now);
-                Credential::First
+                AccountCredential::First
             }
-            None => Credential::First,
+            None => AccountCredential::First,
         }
     }
 
     /// Records that upstream refused this credential: requests begin with the other one.
-    pub fn refused(&mut self, credential: Credential, now: Instant) {
+    pub fn refused(&mut self, credential: AccountCredential, now: Instant) {
         self.first_tried = match credential {
-            Credential::First => Some(now),
-            Credential::Second => None,
+            AccountCredential::First => Some(now),
+            AccountCredential::Second => None,
         };
     }
 
     /// Records that upstream accepted this credential.
-    pub fn accepted(&mut self, credential: Credential) {
-        if credential == Credential::First {
+    pub fn accepted(&mut self, credential: AccountCredential) {
+        if credential == AccountCredential::First {
             self.first_tried = None;
         }
     }
@@ -58,7 +58,7 @@ impl Takeover {
     }
 }
 
-impl Credential {
+impl AccountCredential {
     /// Returns the other credential.
     pub fn other(self) -> Self {
         match self {
@@ -75,29 +75,32 @@ mod tests {
     #[test]
     fn the_second_stands_in_until_the_first_is_accepted_again() {
         let (mut takeover, now) = (Takeover::default(), Instant::now());
-        assert_eq!(takeover.begin(now), Credential::First);
-        takeover.refused(Credential::First, now);
-        takeover.accepted(Credential::Second);
+        assert_eq!(takeover.begin(now), AccountCredential::First);
+        takeover.refused(AccountCredential::First, now);
+        takeover.accepted(AccountCredential::Second);
         assert!(takeover.stands_in());
-        assert_eq!(takeover.begin(now), Credential::Second);
-        takeover.accepted(Credential::First);
-        assert_eq!((takeover.begin(now), takeover.stands_in()), (Credential::First, false));
+        assert_eq!(takeover.begin(now), AccountCredential::Second);
+        takeover.accepted(AccountCredential::First);
+        assert_eq!((takeover.begin(now), takeover.stands_in()), (AccountCredential::First, false));
     }
 
     #[test]
     fn one_request_in_a_while_tries_the_first() {
         let (mut takeover, now) = (Takeover::default(), Instant::now());
-        takeover.refused(Credential::First, now);
+        takeover.refused(AccountCredential::First, now);
         let later = now + RETRY_INTERVAL;
-        assert_eq!((takeover.begin(later), takeover.begin(later)), (Credential::First, Credential::Second));
-        assert_eq!(takeover.begin(later + RETRY_INTERVAL), Credential::First);
+        assert_eq!(
+            (takeover.begin(later), takeover.begin(later)),
+            (AccountCredential::First, AccountCredential::Second)
+        );
+        assert_eq!(takeover.begin(later + RETRY_INTERVAL), AccountCredential::First);
     }
 
     #[test]
     fn when_the_second_is_refused_as_well_the_next_request_begins_with_the_first() {
         let (mut takeover, now) = (Takeover::default(), Instant::now());
-        takeover.refused(Credential::First, now);
-        takeover.refused(Credential::Second, now);
-        assert_eq!((takeover.begin(now), takeover.stands_in()), (Credential::First, false));
+        takeover.refused(AccountCredential::First, now);
+        takeover.refused(AccountCredential::Second, now);
+        assert_eq!((takeover.begin(now), takeover.stands_in()), (AccountCredential::First, false));
     }
 }

@@ -35,12 +35,14 @@ pub enum Outcome {
     Unknown,
 }
 
+/// Pause after the first 429, if upstream reports none.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Maximum pause, if upstream reports none.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// A `Retry-After` of zero must not become a loop.
+/// Minimum pause: a `Retry-After` of zero must not become a loop.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
-/// Number of requests at the same time from which on there is no maximum.
-const MANY: usize = 64;
+/// Number of concurrent requests from which on there is no maximum.
+const UNLIMITED_FROM: usize = 64;
 
 impl Default for Throttle {
     fn default() -> Self {
@@ -72,7 +74,7 @@ impl Throttle {
             Outcome::Limited(wait) => self.limited(wait, now),
             // A response to a request that was sent before the limit was reached shows nothing about it.
             Outcome::Passed if self.closed_until(now).is_none() => {
-                self.max = self.max.map(|max| max * 2).filter(|max| *max < MANY);
+                self.max = self.max.map(|max| max * 2).filter(|max| *max < UNLIMITED_FROM);
                 self.pause = FIRST_PAUSE;
             }
             Outcome::Passed | Outcome::Unknown => {}

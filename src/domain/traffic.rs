@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Pulls of manifests, and bytes of manifests and blobs. Pulls without a response are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Number of pulls that were answered from the cache, also stale or after upstream had confirmed the manifest.
+    /// Number of pulls that were served from the cache, also stale or after upstream had confirmed the manifest.
     pub hits: u64,
     /// Number of pulls that waited for the upstream request of another pull.
-    pub joined: u64,
+    #[serde(rename = "joined")] // The name in stored records.
+    pub coalesced: u64,
     /// Number of pulls that needed upstream themselves.
     pub fetched: u64,
     /// Number of `GET` requests that sent no `GET` for the manifest to upstream.
@@ -42,10 +43,10 @@ impl Traffic {
 
     /// Returns the number of all pulls.
     pub fn pulls(&self) -> u64 {
-        self.hits.saturating_add(self.joined).saturating_add(self.fetched)
+        self.hits.saturating_add(self.coalesced).saturating_add(self.fetched)
     }
 
-    /// Returns the share of the pulls that were answered from the cache, from 0 to 1; `None` without pulls.
+    /// Returns the share of the pulls that were served from the cache, from 0 to 1; `None` without pulls.
     pub fn hit_ratio(&self) -> Option<f64> {
         (self.pulls() > 0).then(|| self.hits as f64 / self.pulls() as f64)
     }
@@ -54,7 +55,7 @@ impl Traffic {
 impl AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.hits = self.hits.saturating_add(other.hits);
-        self.joined = self.joined.saturating_add(other.joined);
+        self.coalesced = self.coalesced.saturating_add(other.coalesced);
         self.fetched = self.fetched.saturating_add(other.fetched);
         self.saved_pulls = self.saved_pulls.saturating_add(other.saved_pulls);
         self.served_bytes = self.served_bytes.saturating_add(other.served_bytes);
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn the_hit_ratio_leaves_out_who_waited_for_another_and_is_unknown_without_pulls() {
         assert_eq!(Traffic::default().hit_ratio(), None);
-        let one = Traffic { hits: 2, joined: 1, fetched: 1, ..Traffic::default() };
+        let one = Traffic { hits: 2, coalesced: 1, fetched: 1, ..Traffic::default() };
         let sum = Traffic::of_all(&[(Hour(1), one), (Hour(2), one)]);
         assert_eq!((sum.pulls(), sum.hit_ratio()), (8, Some(0.5)));
     }

@@ -222,7 +222,7 @@ impl TryFrom<String> for ImagePattern {
 mod tests {
     use super::*;
 
-    fn world(groups: &[&str], images: &[&str]) -> Upstreams {
+    fn upstreams(groups: &[&str], images: &[&str]) -> Upstreams {
         let rule = AccountRule {
             username: "robot".into(),
             groups: groups.iter().map(|group| group.parse().unwrap()).collect(),
@@ -232,21 +232,21 @@ mod tests {
         Upstreams::new([("docker.io".parse().unwrap(), upstream)])
     }
 
-    fn account(world: &Upstreams, group: &str, image: &str) -> Account {
-        world.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
+    fn account(upstreams: &Upstreams, group: &str, image: &str) -> Account {
+        upstreams.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
     }
 
     #[test]
     fn credentials_are_for_the_listed_groups_and_those_below_them() {
-        let world = world(&["team"], &[]);
-        assert_eq!(account(&world, "team/ci", "acme/app"), Account::Username("robot".into()));
-        assert_eq!(account(&world, "teams", "acme/app"), Account::Anonymous);
+        let upstreams = upstreams(&["team"], &[]);
+        assert_eq!(account(&upstreams, "team/ci", "acme/app"), Account::Username("robot".into()));
+        assert_eq!(account(&upstreams, "teams", "acme/app"), Account::Anonymous);
     }
 
     #[test]
     fn a_path_gives_an_account_where_the_one_before_did_not_have_it() {
-        let world = world(&["team/ci", "crew"], &[]);
-        let gives = |from: &str, to: &str| world.gives_account(from.parse().ok().as_ref(), &to.parse().unwrap());
+        let upstreams = upstreams(&["team/ci", "crew"], &[]);
+        let gives = |from: &str, to: &str| upstreams.gives_account(from.parse().ok().as_ref(), &to.parse().unwrap());
         for (from, to) in
             [("", "team/ci"), ("team", "team/ci"), ("team/sub", "team/ci/x"), ("", "crew"), ("a/b", "crew/b")]
         {
@@ -257,16 +257,16 @@ mod tests {
         {
             assert!(!gives(from, to), "{from} {to}");
         }
-        assert!(!self::world(&[], &["acme/*"]).gives_account(None, &"a".parse().unwrap()), "it is everybody's");
+        assert!(!self::upstreams(&[], &["acme/*"]).gives_account(None, &"a".parse().unwrap()), "it is everybody's");
     }
 
     #[test]
     fn credentials_are_for_the_listed_images() {
-        let world = world(&[], &["acme/*", "solo"]);
-        assert_eq!(account(&world, "a", "acme/app/x"), Account::Username("robot".into()));
-        assert_eq!(account(&world, "a", "solo"), Account::Username("robot".into()));
+        let upstreams = upstreams(&[], &["acme/*", "solo"]);
+        assert_eq!(account(&upstreams, "a", "acme/app/x"), Account::Username("robot".into()));
+        assert_eq!(account(&upstreams, "a", "solo"), Account::Username("robot".into()));
         for other in ["acme", "acmes/app", "solo/x"] {
-            assert_eq!(account(&world, "a", other), Account::Anonymous, "{other}");
+            assert_eq!(account(&upstreams, "a", other), Account::Anonymous, "{other}");
         }
     }
 }

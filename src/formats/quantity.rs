@@ -30,6 +30,7 @@ fn time<E: Error>(text: &str) -> Result<Duration, E> {
 ///
 /// Fails if the value is not one, with a sentence that follows the name of the key.
 pub fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    /// Maximum number of seconds that may be given without a unit.
     const MAX_BARE_SECONDS: u64 = 600;
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if text.parse().is_ok_and(|seconds: u64| seconds > MAX_BARE_SECONDS) {

@@ -5,12 +5,11 @@
 //! [`error::ApiError`] of their rule, of their parameters, or of the change; that module maps each to a status.
 //!
 //! A request: [`endpoints`] finds the handler, [`caller`] the user behind the token and the rights, [`params`] reads
-//! the parameters, [`answer`] has the types of responses, and [`pagination`] makes pages of lists. [`identities`] has
-//! the only handle for changes, which [`caller`] uses. What a change takes away is in [`losses`], and [`previews`] shows
-//! it.
+//! the parameters, [`response`] has the types of responses, and [`pagination`] makes pages of lists. [`identities`] has
+//! the only handle for changes, which [`caller`] uses. What a change takes away is in [`losses`], and [`previews`]
+//! shows it.
 
 mod access_tokens;
-mod answer;
 mod audit_events;
 mod caller;
 mod deploy_tokens;
@@ -37,6 +36,7 @@ mod previews;
 mod problems;
 pub(in crate::http) mod pulls;
 pub(in crate::http) mod reference;
+mod response;
 pub(in crate::http) mod rotations;
 mod settings;
 mod state;

@@ -17,8 +17,9 @@ pub(super) async fn alive() -> HttpResponse {
 
 /// Responds to `GET` and `HEAD /readyz`: 200 while cached content can be served, even if an upstream is down or the
 /// disk is full; 503 before the first start is complete, while a replica can reach neither of the engines that it
-/// shares with others, and once the service is stopping, with the reason. A request with the API token of an administrator also gets a
-/// line for each problem: also for an engine that does not respond while the other one does, and what that means.
+/// shares with others, and once the service is stopping, with the reason. A request with the API token of an
+/// administrator also gets a line for each problem: also for an engine that does not respond while the other one does,
+/// and what that means.
 pub(super) async fn ready(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     let identities = &state.policy;
     let reason = if state.stopping.load(Ordering::Relaxed) {

@@ -97,7 +97,7 @@ fn name_content<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &
     response
 }
 
-/// Cache status of the response: `hit`, `revalidated`, `stale`, `miss` or `joined`.
+/// Cache status of the response: [`CacheStatus::word`](crate::actors::cache_status::CacheStatus::word).
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 fn base() -> HttpResponse {

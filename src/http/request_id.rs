@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_told_apart() {
+    fn requests_have_different_ids() {
         let ids: HashSet<String> = (0..100_000).map(|_| next_request_id().to_string()).collect();
         assert_eq!(ids.len(), 100_000);
     }

@@ -89,12 +89,12 @@ impl PendingSend {
         }
     }
 
-    /// Returns whether the socket accepts files.
+    /// Returns true if the socket accepts files.
     pub(crate) fn takes_files(&self) -> bool {
         self.queue.takes_files()
     }
 
-    /// Returns whether everything was sent.
+    /// Returns true if everything was sent.
     pub(crate) fn is_done(&self) -> bool {
         self.queue.is_empty()
     }
@@ -146,7 +146,7 @@ impl SendQueue {
         self.0.requested.get()
     }
 
-    /// Returns whether there is a request whose response has not begun.
+    /// Returns true if there is a request whose response has not begun.
     pub(crate) fn is_pending(&self) -> bool {
         self.0.requested.get() > self.0.begun.get()
     }
@@ -156,7 +156,7 @@ impl SendQueue {
         self.0.half_closed.set(true);
     }
 
-    /// Returns whether the client has closed its sending side.
+    /// Returns true if the client has closed its sending side.
     pub(crate) fn is_half_closed(&self) -> bool {
         self.0.half_closed.get()
     }
@@ -166,7 +166,7 @@ impl SendQueue {
         self.0.last.set(last);
     }
 
-    /// Returns whether the connection closes after the response to the present request.
+    /// Returns true if the connection closes after the response to the present request.
     pub(crate) fn is_last(&self) -> bool {
         self.0.last.get()
     }
@@ -176,7 +176,7 @@ impl SendQueue {
         self.0.cut.set(true);
     }
 
-    /// Returns whether the rest of the present request is not read.
+    /// Returns true if the rest of the present request is not read.
     pub(crate) fn is_cut(&self) -> bool {
         self.0.cut.get()
     }
@@ -207,17 +207,17 @@ impl SendQueue {
         self.0.encrypted.set(true);
     }
 
-    /// Returns whether the socket accepts files. It does not if bytes must be encrypted.
+    /// Returns true if the socket accepts files. It does not if bytes must be encrypted.
     pub(crate) fn takes_files(&self) -> bool {
         !self.0.encrypted.get()
     }
 
-    /// Returns whether no request and no response is in progress, and everything was sent.
+    /// Returns true if no request and no response is in progress, and everything was sent.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.in_progress.get() == 0 && self.is_empty()
     }
 
-    /// Returns whether everything was sent.
+    /// Returns true if everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(*self.0.state.borrow(), State::Empty)
     }
@@ -246,7 +246,7 @@ impl SendQueue {
         self.0.ending.set(ending);
     }
 
-    /// Returns whether the bytes that are written should leave in one packet with the FIN.
+    /// Returns true if the bytes that are written should leave in one packet with the FIN.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.ending.get()
     }

@@ -29,13 +29,14 @@
 //! The threads that serve pulls pass the requests on to a thread of low priority ([`thread`], [`passed`]), so that
 //! pages cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request
 //! passes [`visitor`], which finds the session of its cookie ([`sessions`](crate::actors::sessions)) and decides
-//! on the present identities whether its password is still valid; a form also passes [`form`], which wants the session's token against
-//! forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status codes.
+//! on the present identities whether its password is still valid; a form also passes [`form`], which wants the
+//! session's token against forged requests. What fails becomes a page in [`fault`], which maps failures to status
+//! codes. A page that shows its form again with a problem chooses the status code itself.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
 //! functions ([`mod@page`], [`pages`], [`parts`], [`icons`], [`address`], [`fields`], [`problem`], [`losses`],
-//! [`chart`], [`roles`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it, and all
-//! works without a script but copying.
+//! [`chart`], [`roles`], [`formatting`]). Nothing is loaded from elsewhere, no page has a script or style in it, and
+//! only copying needs a script.
 
 mod account;
 mod address;
@@ -50,6 +51,7 @@ mod explanation;
 mod fault;
 mod fields;
 mod form;
+mod formatting;
 mod group;
 mod group_pages;
 mod home;
@@ -78,7 +80,6 @@ mod tokens;
 mod user;
 mod user_agent;
 mod visitor;
-mod words;
 
 use std::future::{Ready, ready};
 

@@ -1,5 +1,5 @@
-//! First start: fills an empty store with an administrator, an example group and a deploy token for it. Their
-//! secrets are written only into files that the service's user alone can read.
+//! Bootstrap at the first start: fills an empty store with an administrator, an example group and a deploy token for
+//! it. Their secrets are written only into files that the service's user alone can read.
 
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ use crate::settings::Bootstrap;
 use crate::store::atomic_file;
 use crate::store::data_dir::DataDir;
 
-/// Result of the first start.
+/// Administrator and files that the first start created.
 #[derive(Debug)]
-pub struct FirstStart {
+pub struct Bootstrapped {
     /// Name of the administrator.
     pub admin: String,
     /// File with the administrator's password; `None` if the operator chose the password.
@@ -44,11 +44,11 @@ pub(super) async fn run(
     bootstrap: &Bootstrap,
     policy: &PolicyEvaluatorHandle,
     (tokens, is_shared): (&TokenIssuerHandle, bool),
-) -> Result<Option<FirstStart>, StartError> {
+) -> Result<Option<Bootstrapped>, StartError> {
     if !policy.directory().is_empty() {
         return Ok(None);
     }
-    let failed = |error: &dyn std::fmt::Display| StartError::FirstStart(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| StartError::Bootstrap(error.to_string());
     if is_shared && bootstrap.admin_password.is_none() && bootstrap.admin_token.is_none() {
         let missing =
             "set bootstrap.admin_password or bootstrap.admin_token: a password in a file of one replica would be lost";
@@ -94,5 +94,5 @@ pub(super) async fn run(
         }
         Err(error) => return Err(failed(&error)),
     }
-    Ok(Some(FirstStart { admin: bootstrap.admin_username.to_string(), password_file, login_file }))
+    Ok(Some(Bootstrapped { admin: bootstrap.admin_username.to_string(), password_file, login_file }))
 }

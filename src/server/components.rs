@@ -60,7 +60,7 @@ pub(super) struct Handles {
     /// Checks logins and issues tokens.
     pub(super) tokens: TokenIssuerHandle,
     /// Handle of the janitor, which runs background tasks.
-    pub(super) tidying: JanitorHandle,
+    pub(super) janitor: JanitorHandle,
     audit: AuditTrail,
     manifests: ManifestCacheHandle,
     pub(super) blobs: BlobCacheHandle,
@@ -73,7 +73,7 @@ pub(super) struct Handles {
     upstream: UpstreamHandle,
     accounts: GroupAccounts,
     /// The upstreams that the routes use.
-    world: CurrentUpstreams,
+    current_upstreams: CurrentUpstreams,
     warmer: Warmer,
     /// The parts that work with the other replicas; `None`: there are none.
     pub(super) shared: Option<SharedParts>,
@@ -144,8 +144,8 @@ impl Handles {
         fleet.iter().for_each(|fleet| upstream.share_limits(fleet.upstream_reports()));
         let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &content), &identity_arbiter);
         let shared = fleet.map(start_shared).transpose()?;
-        let world = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
-        let accounts = follow_accounts(&policy, account_keys, upstream.clone(), world.clone()).await?;
+        let current_upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.pull_rules()));
+        let accounts = follow_accounts(&policy, account_keys, upstream.clone(), current_upstreams.clone()).await?;
         let audit_file = settings.audit.file.as_deref().map(|file| AuditFile::new(file, &settings.storage.data_dir));
         let audit = AuditTrail::new(identities.clone(), settings.audit.events, audit_file);
         let last_used = LastUsed::new(identities.last_used().await?, settings.audit.address_days);
@@ -187,27 +187,27 @@ impl Handles {
             leftovers,
         };
         let following = (parts.content.clone(), parts.manifests.clone());
-        let tidying = JanitorHandle::start(parts, &identity_arbiter);
+        let janitor = JanitorHandle::start(parts, &identity_arbiter);
         if fleet.is_some() {
             let (content, manifests) = following;
-            let file = settings.storage.cache_dir.join(FollowedContent::FILE);
+            let file = settings.storage.cache_dir.join(FollowedContent::FILE_NAME);
             let keeper = FleetKeeper {
                 policy: policy.clone(),
                 content: content.clone(),
-                janitor: tidying.clone(),
+                janitor: janitor.clone(),
                 unpulled_days: settings.storage.unpulled_days,
                 max_bytes: settings.fleet.bucket_max_bytes(),
             };
             let arbiter = arbiter();
-            ContentFollower { content, manifests, janitor: tidying.clone(), file }.start(&arbiter).await?;
+            ContentFollower { content, manifests, janitor: janitor.clone(), file }.start(&arbiter).await?;
             keeper.start(&arbiter);
         }
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
-        let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
+        let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), janitor.clone());
         Ok(Self {
             policy,
             tokens,
-            tidying,
+            janitor,
             audit,
             manifests: caches.manifests,
             blobs: caches.blobs,
@@ -219,7 +219,7 @@ impl Handles {
             traffic,
             upstream,
             accounts,
-            world,
+            current_upstreams,
             warmer,
             shared,
         })

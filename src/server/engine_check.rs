@@ -30,7 +30,7 @@ async fn try_out(options: &SharedEngines) -> Vec<(&'static str, String)> {
 }
 
 async fn try_bucket(options: &SharedEngines) -> Result<(), StoreError> {
-    // That the secret cannot be used is found by itself.
+    // A secret that cannot be used is reported elsewhere.
     let Ok(secret) = fleet::secret(&options.secret_file) else { return Ok(()) };
     let identities = FleetIdentities::of_nobody(Database::unconnected(&options.database)?, options.bound);
     ChangeLog::new(&options.bucket, &identities, Arc::new(secret))?.check().await

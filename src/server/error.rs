@@ -96,7 +96,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// The first records could not be created.
     #[error("the first administrator could not be created: {0}")]
-    FirstStart(String),
+    Bootstrap(String),
 }
 
 /// Reason why TLS cannot be served with these files. The text names the setting and the file.

@@ -25,7 +25,7 @@ pub struct Reloadable {
 }
 
 impl Reloadable {
-    /// Returns whether [`Self::apply`] applies a change of this key. Other keys need a restart.
+    /// Returns true if [`Self::apply`] applies a change of this key. Other keys need a restart.
     pub fn applies(key: &str) -> bool {
         const KEYS: [&str; 10] = [
             "proxy.network_mode",
@@ -42,7 +42,7 @@ impl Reloadable {
         key.starts_with("upstreams.") || key.starts_with("upstream_defaults.") || KEYS.contains(&key)
     }
 
-    /// Returns whether the service has a certificate.
+    /// Returns true if the service has a certificate.
     pub fn serves_tls(&self) -> bool {
         self.tls
     }
@@ -51,13 +51,13 @@ impl Reloadable {
     /// end with the old ones. Backoffs, tokens and negative entries of an upstream that changed are dropped.
     ///
     /// # Errors
-    /// An upstream cannot be used with these settings. Nothing has changed then.
+    /// Fails if an upstream cannot be used with these settings. Then nothing is changed.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
         let changed =
             self.upstream.change(settings.upstreams.iter().cloned().collect(), settings.proxy.network_mode)?;
-        let world = settings.world();
-        warn_of_missing_groups(&world, &self.policy.directory());
-        self.accounts.reconfigure(world);
+        let upstreams = settings.pull_rules();
+        warn_of_missing_groups(&upstreams, &self.policy.directory());
+        self.accounts.reconfigure(upstreams);
         self.manifests.change(settings.cache.manifests.times, changed);
         Ok(())
     }

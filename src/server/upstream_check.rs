@@ -19,7 +19,7 @@ use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::Repository;
-use crate::domain::takeover::Credential;
+use crate::domain::takeover::AccountCredential;
 use crate::settings::Settings;
 use crate::upstream::{
     ContentHead, HttpProxy, ManifestHead, Registry, RegistryClient, SetupError, UpstreamError, UpstreamOptions,
@@ -167,12 +167,12 @@ impl Check<'_> {
     }
 
     /// Returns the credentials of this account; none for the anonymous one.
-    fn credentials(&self, account: &Account) -> Vec<Credential> {
+    fn credentials(&self, account: &Account) -> Vec<AccountCredential> {
         let Account::Username(name) = account else { return Vec::new() };
         let configured = self.upstream.accounts.iter().find(|account| account.username == *name);
         match configured.and_then(|account| account.second.as_ref()) {
-            Some(_) => vec![Credential::First, Credential::Second],
-            None => vec![Credential::First],
+            Some(_) => vec![AccountCredential::First, AccountCredential::Second],
+            None => vec![AccountCredential::First],
         }
     }
 
@@ -206,20 +206,20 @@ impl Check<'_> {
     async fn log_in(
         &self,
         account: &Account,
-        credential: Credential,
+        credential: AccountCredential,
         challenge: Option<Challenge>,
     ) -> Result<String, String> {
         let Account::Username(name) = account else { return Ok("without an account".to_owned()) };
         let which = match credential {
-            Credential::First => "",
-            Credential::Second => " with its second_password",
+            AccountCredential::First => "",
+            AccountCredential::Second => " with its second_password",
         };
         let Some(challenge) = challenge else {
-            return Ok(format!("account '{name}'{which} is not asked for: no login is required"));
+            return Ok(format!("account '{name}'{which} is not needed: no login is required"));
         };
         match self.registry.log_in(account, credential, challenge).await {
             Ok(()) => Ok(format!("account '{name}'{which} is accepted")),
-            Err(error) if credential == Credential::Second => {
+            Err(error) if credential == AccountCredential::Second => {
                 Err(format!("{} (with its second_password)", self.problem(account, &error)))
             }
             Err(error) => Err(self.problem(account, &error)),
@@ -253,7 +253,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns whether there was no response at all.
+/// Returns true if there was no response at all.
 fn is_connection(error: &UpstreamError) -> bool {
     matches!(
         error,

@@ -55,7 +55,7 @@ impl Node {
         self.entries_mut()?.iter_mut().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    /// Removes the item with this index from a list, also from one in a variable. Returns whether there was one.
+    /// Removes the item with this index from a list, also from one in a variable. Returns true if there was one.
     pub(super) fn remove_item(&mut self, index: usize) -> bool {
         match &mut self.value {
             Value::List(items) if index < items.len() => {

@@ -8,8 +8,8 @@ use super::node::{Node, Value};
 pub(super) const SECRETS: [&str; 6] =
     ["password", "second_password", "admin_password", "admin_token", "database_url", "bucket_secret_key"];
 
-/// Returns a substitute for this secret, which cannot be read, while other faults are looked for. It passes all checks of
-/// the secret.
+/// Returns a substitute for this secret, which cannot be read, while other faults are looked for. It passes all checks
+/// of the secret.
 pub(super) fn stand_in(secret: &str) -> &'static str {
     match secret {
         "database_url" => "postgres://stands-for@one.that.cannot.be.read/database?sslmode=verify-full",

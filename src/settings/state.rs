@@ -1,6 +1,6 @@
-//! The state file: users, groups, members and tokens as TOML, which `apply` brings about and `export` writes.
-//! `config/company.toml` is an example with every key. It is read as the settings are, and all that is wrong with it is
-//! found at once. It is not compared with a running service here.
+//! The state file: users, groups, members and tokens as TOML, which `apply` puts into effect and `export` writes.
+//! `config/company.toml` is an example with every key. It is read as the settings are, and all of its faults are found
+//! at once. It is not compared with a running service here.
 
 mod check;
 mod entries;
@@ -31,7 +31,7 @@ pub const EXAMPLE: &str = include_str!("../../config/company.toml");
 pub struct StateFile {
     /// The users, by user name.
     pub users: BTreeMap<String, UserEntry>,
-    /// The groups, by path: those above come before those below.
+    /// The groups, by path: a group comes before those below it.
     pub groups: BTreeMap<GroupPath, GroupEntry>,
     folder: PathBuf,
     tree: Node,
@@ -42,7 +42,7 @@ impl StateFile {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or everything that is wrong with it.
+    /// Fails if the file cannot be read, or with all faults in it.
     pub fn load(file: &Path) -> Result<Self, SettingsErrors> {
         let (name, text) = read_file(file)?;
         Self::of(&name, &text, file.parent().unwrap_or(Path::new("")))
@@ -52,7 +52,7 @@ impl StateFile {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// Fails with all faults in the text.
     pub fn of(name: &str, text: &str, folder: &Path) -> Result<Self, SettingsErrors> {
         let tree = layers::parse(name, text)?;
         let (raw, mut faults) = read(tree.clone());
@@ -72,7 +72,7 @@ impl StateFile {
     }
 }
 
-/// Reads the tree, without what is wrong, and returns the faults.
+/// Reads the tree without its wrong values, and returns the faults.
 fn read(mut tree: Node) -> (RawState, Vec<SettingsError>) {
     let (mut errors, mut removed): (Vec<SettingsError>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
     loop {
@@ -81,7 +81,7 @@ fn read(mut tree: Node) -> (RawState, Vec<SettingsError>) {
             Err(fault) => fault,
         };
         let (path, remedy) = (fault.path.clone(), fault.remedy);
-        // A fault of a table from which a wrong value was removed is a consequence of that one, which was reported.
+        // A table may be faulty only because a wrong value was removed from it, and that value was reported.
         if !removed.iter().any(|below| below.starts_with(&path)) {
             errors.push(fault.into());
         }

@@ -120,7 +120,7 @@ pub fn copy_into(folder: &Path, file: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Removes a file durably. Returns whether it was there.
+/// Removes a file durably. Returns true if it was there.
 ///
 /// # Errors
 ///
@@ -133,7 +133,7 @@ pub fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a file, but does not force that to the disk. Returns whether there was one.
+/// Removes a file, but does not force that to the disk. Returns true if there was one.
 ///
 /// # Errors
 ///

@@ -103,7 +103,7 @@ impl BlobFiles {
         Ok(())
     }
 
-    /// Removes a blob durably. Returns whether it was there. Readers that have it open can read on.
+    /// Removes a blob durably. Returns true if it was there. Readers that have it open can read on.
     ///
     /// # Errors
     ///

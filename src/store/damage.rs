@@ -102,7 +102,7 @@ pub(super) fn written(
     }
 }
 
-/// Renames this file or folder, or a file that blocks the path where a folder should be. Returns whether that
+/// Renames this file or folder, or a file that blocks the path where a folder should be. Returns true if that
 /// succeeded.
 pub(super) fn set_aside(path: &Path) -> bool {
     let not_a_folder = |above: &&Path| fs::symlink_metadata(above).is_ok() && !above.is_dir();

@@ -30,7 +30,7 @@ impl FreeSpace {
         let device =
             |folder: &Path| existing(folder).and_then(|folder| folder.metadata().ok()).map(|found| found.dev());
         if device(&self.folder) == device(data) {
-            self.reserved_bytes = reserve::BYTES + reserve::MIN_FREE_BYTES;
+            self.reserved_bytes = reserve::RESERVE_BYTES + reserve::MIN_FREE_BYTES;
         }
         self
     }

@@ -100,8 +100,8 @@ pub fn links_of(manifest: Digest, link: Link, named: &Named) -> Vec<(Digest, Lin
 }
 
 impl TagEntry {
-    /// Returns the time since upstream confirmed the tag; `None` if upstream refuses its repository, and if that time is
-    /// in the future, because the clock was changed.
+    /// Returns the time since upstream confirmed the tag; `None` if upstream refuses its repository, and if that time
+    /// is in the future, because the clock was changed.
     pub fn age(&self) -> Option<Duration> {
         let age = Duration::try_from(Timestamp::now().duration_since(self.checked_at)).ok();
         age.filter(|_| !self.denied)

@@ -199,7 +199,7 @@ impl ManifestStore {
         self.remove_with(digest, atomic_file::remove_file).map(drop)
     }
 
-    /// As [`Self::remove`], but not durably: after a crash the manifest may be there again. Returns whether it was
+    /// As [`Self::remove`], but not durably: after a crash the manifest may be there again. Returns true if it was
     /// there.
     ///
     /// # Errors

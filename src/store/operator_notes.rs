@@ -14,10 +14,10 @@ use super::embedded::identity::EmbeddedIdentities;
 use super::error::{OpenError, StoreError};
 use crate::domain::audit::Event;
 
-const FILE: &str = "operator-notes";
+const FILE_NAME: &str = "operator-notes";
 
 /// Maximum size of the file that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Adds an event, durably.
 ///
@@ -38,7 +38,8 @@ pub fn add(data: &Path, event: &Event) -> Result<(), OpenError> {
 }
 
 /// Adds the events of the file to those of the store, and removes the file. A process that is killed in between adds
-/// them once more. What cannot be read or written is left for the next start, and logged.
+/// them once more. A file that cannot be read, or events that cannot be stored, stay for the next start, and the
+/// failure is logged. Single unreadable lines are dropped.
 pub fn move_into(identities: &EmbeddedIdentities, data: &Path) {
     let moved = read(data).and_then(|events| match events {
         None => Ok(()),
@@ -52,14 +53,14 @@ pub fn move_into(identities: &EmbeddedIdentities, data: &Path) {
     }
 }
 
-/// Returns the events, without lines that are none; `None` if there is no file.
+/// Returns the events; lines that cannot be parsed are skipped. Returns `None` if there is no file.
 fn read(data: &Path) -> Result<Option<Vec<Event>>, StoreError> {
     let path = path(data);
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => {
-            if found?.len() > MAX_BYTES {
-                return Err(StoreError::Damaged("it is too long".to_owned()));
+            if found?.len() > MAX_FILE_BYTES {
+                return Err(StoreError::Damaged("the file of operator notes is longer than 1 MiB".to_owned()));
             }
         }
     }
@@ -68,7 +69,7 @@ fn read(data: &Path) -> Result<Option<Vec<Event>>, StoreError> {
 }
 
 fn path(data: &Path) -> PathBuf {
-    data.join(FILE)
+    data.join(FILE_NAME)
 }
 
 #[cfg(test)]

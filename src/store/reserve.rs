@@ -21,7 +21,7 @@ use crate::store::atomic_file;
 use crate::store::error::StoreError;
 
 /// Size of the reserve in bytes: enough for about ten thousand changes of identities.
-pub(in crate::store) const BYTES: u64 = 16 << 20;
+pub(in crate::store) const RESERVE_BYTES: u64 = 16 << 20;
 
 /// Free space in bytes below which the databases refuse changes, because sled does not recover from a full disk.
 pub(in crate::store) const MIN_FREE_BYTES: u64 = 4 << 20;
@@ -66,7 +66,7 @@ impl Reserve {
     pub(in crate::store) fn refill(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(folder) = self.path.parent().filter(|_| !self.is_whole()) else { return };
-        if atomic_file::free_bytes(folder).is_ok_and(|free| free >= BYTES + 2 * MIN_FREE_BYTES)
+        if atomic_file::free_bytes(folder).is_ok_and(|free| free >= RESERVE_BYTES + 2 * MIN_FREE_BYTES)
             && let Err(error) = allocate(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "no space could be reserved for changes of identities");
@@ -74,7 +74,7 @@ impl Reserve {
         }
     }
 
-    /// Deletes the file. Returns whether it was there.
+    /// Deletes the file. Returns true if it was there.
     fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match atomic_file::remove_file(&self.path) {
@@ -93,13 +93,13 @@ impl Reserve {
 
     /// Returns true if the file is complete. A process that was killed while creating it leaves a shorter one.
     fn is_whole(&self) -> bool {
-        self.path.metadata().is_ok_and(|file| file.len() == BYTES)
+        self.path.metadata().is_ok_and(|file| file.len() == RESERVE_BYTES)
     }
 }
 
 fn allocate(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    match fallocate(&file, FallocateFlags::empty(), 0, BYTES) {
+    match fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_in_full(file),
         Err(error) => Err(error.into()),
@@ -108,7 +108,7 @@ fn allocate(path: &Path) -> io::Result<()> {
 
 fn write_in_full(mut file: File) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];
-    for _ in 0..BYTES >> 20 {
+    for _ in 0..RESERVE_BYTES >> 20 {
         file.write_all(&zeros)?;
     }
     file.sync_all()
@@ -125,7 +125,7 @@ mod tests {
     fn the_reserve_takes_blocks_and_is_given_up_once_for_a_change_that_finds_the_disk_full() {
         let data = tempfile::tempdir().unwrap();
         let (reserve, path) = (Reserve::open(data.path()), data.path().join(NAME));
-        assert!(path.metadata().unwrap().blocks() * 512 >= BYTES);
+        assert!(path.metadata().unwrap().blocks() * 512 >= RESERVE_BYTES);
         assert!(reserve.or_release(|| Ok(())).is_ok() && path.exists());
         let full_while_reserved = || if path.exists() { Err(StoreError::Full) } else { Ok(()) };
         assert!(reserve.or_release(full_while_reserved).is_ok() && !path.exists());

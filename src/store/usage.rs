@@ -157,7 +157,7 @@ impl Usage {
         (self.totals(), changes.clone())
     }
 
-    /// Replaces the totals by others, if neither they nor the changes differ from a snapshot. Returns whether that was
+    /// Replaces the totals by others, if neither they nor the changes differ from a snapshot. Returns true if that was
     /// done. No other thread may count files that are known from before meanwhile.
     pub(in crate::store) fn correct(&self, snapshot: &(Totals, HashMap<Digest, FileChange>), by: Totals) -> bool {
         let changes = self.changes();

@@ -11,13 +11,13 @@ pub struct CountersBy(Vec<(&'static str, Counter)>);
 impl CountersBy {
     /// Creates a counter for each of these label values, looked up by `counter`. To be called when the counters are
     /// first needed: only then is it certain whether a metrics recorder is installed.
-    pub fn new(words: &[&'static str], counter: fn(&'static str) -> Counter) -> Self {
-        Self(words.iter().map(|word| (*word, counter(word))).collect())
+    pub fn new(values: &[&'static str], counter: fn(&'static str) -> Counter) -> Self {
+        Self(values.iter().map(|value| (*value, counter(value))).collect())
     }
 
     /// Increments the counter of this label value; does nothing for an unknown value.
-    pub fn count(&self, word: &str) {
-        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == word) {
+    pub fn count(&self, value: &str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == value) {
             counter.increment(1);
         }
     }

@@ -21,7 +21,7 @@ use crate::domain::origin::Origin;
 const MAX_RENEWALS: usize = 2;
 
 /// Authorization of one request at one registry.
-pub(super) struct Login {
+pub(super) struct Authorization {
     pub(super) key: TokenKey,
     pub(super) token: Option<Arc<Token>>,
     renewals: usize,
@@ -34,8 +34,8 @@ pub(super) struct Renewal {
     pub(super) scopes: Vec<String>,
 }
 
-impl Login {
-    /// Creates a login with the stored token, if there is one.
+impl Authorization {
+    /// Creates an authorization with the stored token, if there is one.
     pub(super) fn new(key: TokenKey, tokens: &Tokens) -> Self {
         Self { token: tokens.ready(&key), key, renewals: 0, scopes: Vec::new() }
     }

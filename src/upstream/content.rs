@@ -23,11 +23,11 @@ pub struct ContentHead {
 }
 
 impl ContentHead {
-    /// Returns true if this confirms the content with this digest and length: it names at least one, and none differs. A
-    /// digest alone is enough, and so is a length alone.
+    /// Returns true if this confirms the content with this digest and length: it names at least one, and none differs.
+    /// A digest alone is enough, and so is a length alone.
     pub fn affirms(&self, digest: &Digest, length: u64) -> bool {
-        let same_length = self.length.map(|told| told == length);
-        let same_digest = self.digest.map(|told| told == *digest);
+        let same_length = self.length.map(|announced| announced == length);
+        let same_digest = self.digest.map(|announced| announced == *digest);
         matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
     }
 }

@@ -93,7 +93,7 @@ pub enum UpstreamError {
     Busy,
     /// No request was sent, because upstream has failed with this error a short time ago.
     #[error("not requested, because a short time ago {0}")]
-    Spared(Box<UpstreamError>),
+    InBackoff(Box<UpstreamError>),
     /// No request was sent, because upstream's pull limit is nearly reached: what is left is kept for others.
     #[error("not requested, because upstream's pull limit is nearly reached")]
     Reserved(ReservedFor),
@@ -143,7 +143,7 @@ impl UpstreamError {
             | Self::Busy
             | Self::Lost => true,
             Self::TokenRealm(realm) => realm.is_retryable(),
-            Self::Spared(error) => error.is_retryable(),
+            Self::InBackoff(error) => error.is_retryable(),
             Self::NotFound
             | Self::Denied { .. }
             | Self::Refused(_)
@@ -164,7 +164,7 @@ impl UpstreamError {
         !matches!(
             self,
             Self::Busy
-                | Self::Spared(_)
+                | Self::InBackoff(_)
                 | Self::Reserved(_)
                 | Self::Offline
                 | Self::NotConfigured
@@ -181,13 +181,13 @@ impl UpstreamError {
     /// temporarily.
     pub(super) fn refuses_method(&self) -> bool {
         let transient = matches!(self, Self::ServerError(failure) if failure.status != 501);
-        self.leaves_get_open() && !transient
+        self.may_succeed_by_get() && !transient
     }
 
     /// Returns true if a `GET` may succeed where a `HEAD` failed with this error: some registries and storage
     /// services do not support `HEAD`, refuse it or close the connection. Errors of the connection or the account
     /// are the same for both methods.
-    pub(super) fn leaves_get_open(&self) -> bool {
+    pub(super) fn may_succeed_by_get(&self) -> bool {
         match self {
             Self::NotFound
             | Self::Denied { .. }
@@ -206,7 +206,7 @@ impl UpstreamError {
             | Self::Interrupted { .. }
             | Self::TooLong
             | Self::Busy
-            | Self::Spared(_)
+            | Self::InBackoff(_)
             | Self::Reserved(_)
             | Self::Offline
             | Self::NotConfigured

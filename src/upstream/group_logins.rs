@@ -15,7 +15,7 @@ use crate::domain::repository::UpstreamName;
 
 /// The accounts of groups, which all clients share. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct GroupLogins(Arc<ArcSwap<HashMap<AccountId, Login>>>);
+pub(super) struct GroupLogins(Arc<ArcSwap<HashMap<AccountId, LoginEntry>>>);
 
 /// An account of a group at an upstream, with its password.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct GroupLogin {
 }
 
 #[derive(Clone)]
-struct Login {
+struct LoginEntry {
     upstream: UpstreamName,
     account: Account,
     /// `None` if the password cannot be decrypted.
@@ -50,9 +50,9 @@ impl GroupLogins {
             let kept = before.get(&id).and_then(|login| login.known.clone()).filter(|known| known.shown() == shown);
             let made = |password| Arc::new(KnownAccount::of_group(account.clone(), shown, password));
             let known = kept.or_else(|| password.map(made));
-            Some((id, Login { upstream, account, known }))
+            Some((id, LoginEntry { upstream, account, known }))
         };
-        let after: HashMap<AccountId, Login> = logins.into_iter().filter_map(login).collect();
+        let after: HashMap<AccountId, LoginEntry> = logins.into_iter().filter_map(login).collect();
         let gone = before.iter().filter(|(id, _)| !after.contains_key(id));
         let gone = gone.map(|(_, login)| (login.upstream.clone(), login.account.clone())).collect();
         self.0.store(Arc::new(after));

@@ -22,7 +22,7 @@ pub(super) struct HeadSupport(Mutex<State>);
 struct State {
     /// Content for which a `HEAD` was inconclusive. If a `GET` of the same content succeeds, the method was the
     /// problem.
-    open: HashMap<Origin, String>,
+    inconclusive: HashMap<Origin, String>,
     unsupported: HashMap<Origin, Instant>,
     slow: HashMap<Origin, Instant>,
 }
@@ -64,8 +64,8 @@ impl HeadSupport {
     }
 
     /// Records that a `HEAD` of this content was refused or inconclusive.
-    pub(super) fn left_open(&self, origin: &Origin, content: &str) {
-        insert(&mut self.state().open, origin, content.to_owned());
+    pub(super) fn inconclusive(&self, origin: &Origin, content: &str) {
+        insert(&mut self.state().inconclusive, origin, content.to_owned());
     }
 
     /// Records that the repository certainly does not support the request.
@@ -80,8 +80,8 @@ impl HeadSupport {
         if !succeeded {
             state.slow.remove(origin);
         }
-        if state.open.get(origin).is_some_and(|open| open == content) {
-            state.open.remove(origin);
+        if state.inconclusive.get(origin).is_some_and(|known| known == content) {
+            state.inconclusive.remove(origin);
             if succeeded {
                 insert(&mut state.unsupported, origin, Instant::now());
             }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_end_is_spared_for_a_while_unless_a_get_fails_as_well() {
+    fn after_a_head_that_does_not_end_none_is_sent_for_a_while_unless_a_get_fails_as_well() {
         let support = HeadSupport::default();
         let origin = origin("a");
         drop(support.begin(&origin));
@@ -157,13 +157,13 @@ mod tests {
     #[test]
     fn a_get_that_succeeds_where_a_head_did_not_is_remembered() {
         let support = HeadSupport::default();
-        support.left_open(&origin("a"), "latest");
+        support.inconclusive(&origin("a"), "latest");
         support.get_ended(&origin("a"), "other", true);
         assert!(likely(&support, "a"), "the other content may just have been there");
         support.get_ended(&origin("a"), "latest", false);
         support.get_ended(&origin("a"), "latest", true);
         assert!(likely(&support, "a"), "it was missing, and came later");
-        support.left_open(&origin("a"), "latest");
+        support.inconclusive(&origin("a"), "latest");
         support.get_ended(&origin("a"), "latest", true);
         assert!(!likely(&support, "a") && likely(&support, "b"));
     }
@@ -175,8 +175,8 @@ mod tests {
         support.state().unsupported.insert(origin("a"), before);
         assert!(likely(&support, "a") && support.state().unsupported.is_empty());
         for number in 0..=MAX_REPOSITORIES {
-            support.left_open(&origin(&format!("r{number}")), "latest");
+            support.inconclusive(&origin(&format!("r{number}")), "latest");
         }
-        assert_eq!(support.state().open.len(), 1);
+        assert_eq!(support.state().inconclusive.len(), 1);
     }
 }

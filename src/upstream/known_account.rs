@@ -6,7 +6,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 
 use crate::domain::origin::Account;
-use crate::domain::takeover::{Credential, Takeover};
+use crate::domain::takeover::{AccountCredential, Takeover};
 
 /// User name and password.
 pub(super) type Credentials = (String, SecretString);
@@ -25,12 +25,12 @@ pub(super) struct KnownAccount {
 #[derive(Clone)]
 pub(super) struct Selected {
     pub(super) account: Arc<KnownAccount>,
-    pub(super) credential: Credential,
+    pub(super) credential: AccountCredential,
     pub(super) credentials: Arc<Credentials>,
 }
 
 impl KnownAccount {
-    /// Creates an account of a group, which log lines show with these words.
+    /// Creates an account of a group. `shown` is the account in log lines.
     pub(super) fn of_group(account: Account, shown: String, password: SecretString) -> Self {
         let first = Arc::new((account.username().to_owned(), password));
         Self { account, shown, first, second: None, takeover: Mutex::default() }
@@ -57,17 +57,17 @@ impl KnownAccount {
     }
 
     /// Returns this credential, if the account has it.
-    pub(super) fn select(self: &Arc<Self>, credential: Credential) -> Option<Selected> {
+    pub(super) fn select(self: &Arc<Self>, credential: AccountCredential) -> Option<Selected> {
         let credentials = match credential {
-            Credential::First => Some(&self.first),
-            Credential::Second => self.second.as_ref(),
+            AccountCredential::First => Some(&self.first),
+            AccountCredential::Second => self.second.as_ref(),
         };
         credentials.map(|credentials| Selected { account: self.clone(), credential, credentials: credentials.clone() })
     }
 
     /// Returns the credential that a request begins with, and the one that follows if it is refused.
     pub(super) fn order(self: &Arc<Self>, now: Instant) -> impl Iterator<Item = Selected> {
-        let begin = if self.has_second() { self.takeover().begin(now) } else { Credential::First };
+        let begin = if self.has_second() { self.takeover().begin(now) } else { AccountCredential::First };
         [begin, begin.other()].into_iter().filter_map(|credential| self.select(credential))
     }
 

@@ -27,16 +27,16 @@ impl MirrorState {
     }
 
     /// Notes that the mirror works.
-    pub(super) fn works(&self) {
-        if self.health().works() {
+    pub(super) fn note_success(&self) {
+        if self.health().note_success() {
             tracing::info!("the mirror {} of {} works again", self.name(), self.upstream());
         }
         self.skipped_gauge().set(0.0);
     }
 
     /// Notes that the mirror fails.
-    pub(super) fn fails(&self, error: &UpstreamError) {
-        if self.health().fails(Instant::now()) {
+    pub(super) fn note_failure(&self, error: &UpstreamError) {
+        if self.health().note_failure(Instant::now()) {
             tracing::warn!("the mirror {} of {} is skipped for a while: {error}", self.name(), self.upstream());
         }
         self.skipped_gauge().set(1.0);
@@ -55,7 +55,7 @@ impl MirrorState {
         }
     }
 
-    /// Counts a request.
+    /// Counts a request with this outcome.
     pub(super) fn count(&self, outcome: &'static str) {
         let [upstream, mirror] = self.labels.clone();
         let labels = [upstream, mirror, ("outcome", outcome.to_owned())];

@@ -30,7 +30,7 @@ use super::error::UpstreamError;
 use super::group_logins::GroupLogins;
 use super::mirror_state::Item;
 use super::options::{ConnectionOptions, SetupError, UpstreamOptions};
-use super::registry::{Login, RegistryClient};
+use super::registry::{LoginOutcome, RegistryClient};
 use crate::domain::digest::Digest;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::{LimitReport, PullBudget};
@@ -113,7 +113,7 @@ impl Registry {
     /// # Errors
     ///
     /// Fails if the account is refused or unknown, or if there is no response.
-    pub async fn log_in(&self, account: &Account) -> Result<Login, UpstreamError> {
+    pub async fn log_in(&self, account: &Account) -> Result<LoginOutcome, UpstreamError> {
         let deadline = self.deadline(self.header_timeout);
         by(deadline, self.by_own(Box::pin(self.own.try_account(account)))).await
     }

@@ -122,7 +122,7 @@ impl UpstreamOptions {
     /// Returns true if a client with these options behaves the same as one with the others. Always false if a
     /// `ca_file` is set, because its content may have changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        // What the client does not use may differ.
+        // Options that the client does not use may differ.
         let Self { name, url, mirrors, accounts, auth_hosts, redirect_hosts, connection, tag_freshness: _ } = self;
         let same_account = |(one, another): (&AccountOptions, &AccountOptions)| one.is_same(another);
         let same_accounts =
@@ -139,7 +139,8 @@ impl AccountOptions {
         [&self.password].into_iter().chain(self.second.as_ref().map(|second| &second.password))
     }
 
-    /// As [`UpstreamOptions::is_same`]. The groups and images are not the client's.
+    /// Returns true as [`UpstreamOptions::is_same`] does. Groups and images are not compared, because the client does
+    /// not use them.
     fn is_same(&self, other: &Self) -> bool {
         let second = |account: &Self| account.second.as_ref().map(|second| second.username.clone());
         let secrets = self.passwords().map(SecretString::expose_secret);
@@ -174,7 +175,8 @@ impl ConnectionOptions {
         }
     }
 
-    /// As [`UpstreamOptions::is_same`]. The limits are not the client's.
+    /// Returns true as [`UpstreamOptions::is_same`] does. The limits are not compared, because the client does not use
+    /// them.
     fn is_same(&self, other: &Self) -> bool {
         let Self { max_concurrent, max_waiting, rate_limit_wait, ca_file, .. } = self;
         let with_own_limits = Self {

@@ -10,7 +10,7 @@ use super::error::RateLimit;
 use crate::domain::pull_budget::LimitReport;
 
 /// Maximum wait that is accepted from a registry: one day. Longer ones are shortened to it.
-const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Maximum length of the name of the source, in bytes.
 const MAX_SOURCE_BYTES: usize = 100;
@@ -51,11 +51,11 @@ fn wait(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that does not fit in 64 bits is a long time, too.
-        return Some(value.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT));
+        return Some(value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs).min(MAX_RETRY_AFTER));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
     let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
-    Some(wait.min(MAX_WAIT))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
         let wait = |date| read_all(&[("retry-after", date)]).retry_after;
         assert_eq!(wait("Sun, 01 Nov 2026 12:01:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(wait("Sun, 01 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(wait("99999999"), Some(MAX_WAIT));
-        assert_eq!(wait("99999999999999999999999"), Some(MAX_WAIT));
+        assert_eq!(wait("99999999"), Some(MAX_RETRY_AFTER));
+        assert_eq!(wait("99999999999999999999999"), Some(MAX_RETRY_AFTER));
         assert_eq!(wait("+5"), None);
     }
 
@@ -138,7 +138,7 @@ mod tests {
             ];
             let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
             let read = read(&headers, "2026-11-01T12:00:00Z".parse().unwrap());
-            prop_assert!(read.retry_after.is_none_or(|wait| wait <= MAX_WAIT));
+            prop_assert!(read.retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
             let Some(report) = report(&headers) else { return Ok(()) };
             prop_assert!(report.limit > 0 && report.remaining <= report.limit);
             prop_assert_eq!((Some(report.limit), report.window), (read.limit, read.window));

@@ -9,7 +9,7 @@ use super::error::UpstreamError;
 use super::known_account::{KnownAccount, Selected};
 use crate::domain::origin::Account;
 use crate::domain::repository::UpstreamName;
-use crate::domain::takeover::Credential;
+use crate::domain::takeover::AccountCredential;
 
 /// Minimum time between two log lines about the same account.
 const LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -89,9 +89,9 @@ impl RefusedAccounts {
         };
         self.end(Refusal::Account, account);
         match sent.credential {
-            Credential::First => self.end(Refusal::FirstCredential, account),
-            Credential::Second if stands_in => self.report(Refusal::FirstCredential, &sent.account, now),
-            Credential::Second => {}
+            AccountCredential::First => self.end(Refusal::FirstCredential, account),
+            AccountCredential::Second if stands_in => self.report(Refusal::FirstCredential, &sent.account, now),
+            AccountCredential::Second => {}
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
     use crate::upstream::group_logins::GroupLogins;
     use crate::upstream::options::{AccountOptions, SecondCredential};
 
-    fn robot(credential: Credential) -> Selected {
+    fn robot(credential: AccountCredential) -> Selected {
         let second = Some(SecondCredential { username: "robot".into(), password: "two".to_owned().into() });
         let (groups, images) = (Vec::new(), Vec::new());
         let password = "one".to_owned().into();
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_refused_account_is_logged_once_an_hour_also_where_it_is_accepted_in_between() {
-        let (accounts, robot, start) = (accounts(), robot(Credential::First), Instant::now());
+        let (accounts, robot, start) = (accounts(), robot(AccountCredential::First), Instant::now());
         accounts.report(Refusal::Account, &robot.account, start);
         accounts.accepted(&robot, start);
         accounts.report(Refusal::Account, &robot.account, start + LOG_INTERVAL / 2);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_about_the_account_changes_nothing() {
-        let (accounts, robot) = (accounts(), robot(Credential::First));
+        let (accounts, robot) = (accounts(), robot(AccountCredential::First));
         accounts.learn(&robot, Some(&UpstreamError::TimedOut));
         accounts.learn(&robot, None);
         assert!(accounts.refused.lock().unwrap().is_empty());
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_refused_first_credential_counts_once_the_second_is_accepted_and_until_the_first_is() {
-        let (accounts, first) = (accounts(), robot(Credential::First));
+        let (accounts, first) = (accounts(), robot(AccountCredential::First));
         accounts.learn(&other(&first), None);
         accounts.learn(&first, Some(&refusal()));
         assert!(!present(&accounts, Refusal::FirstCredential), "the second is to be tried");

@@ -1,19 +1,19 @@
 //! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): sends requests,
-//! answers challenges and interprets responses. Verifies no digests.
+//! logs in after challenges and interprets responses. Verifies no digests.
 //!
 //! If a `HEAD` is inconclusive, a `GET` decides: for a blob in this module, by a request for its first byte; for a
 //! manifest in the caller, which needs the manifest anyway. A request that fails with 502, 503 or 504 is repeated
 //! once after a short delay, apart from downloads of blobs, which have their own retry schedule.
 
 mod blobs;
+mod content_request;
 mod credentials;
 mod lists;
 mod login;
 mod manifests;
 mod requests;
-mod wanted;
 
-pub use self::login::Login;
+pub use self::login::LoginOutcome;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -73,9 +73,9 @@ pub type ReplicaBytes = BoxStream<'static, Result<Bytes, String>>;
 const MAX_VERSION_BYTES: usize = 4096;
 /// Maximum length of a manifest in bytes, as of one from upstream.
 const MAX_MANIFEST_BYTES: usize = 16 << 20;
-/// Time without a byte after which a replica is asked whether it is alive.
-const QUIET: Duration = Duration::from_millis(1500);
-/// Time that it has to respond.
+/// Time without a byte after which a request checks that the replica is alive.
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time that the replica has to respond to it.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Pause before a failed request is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -96,8 +96,8 @@ impl ReplicaClient {
         Ok(Self { client, signing })
     }
 
-    /// Waits until the directory of the replica with this id, at this address, has a change, for at most this time.
-    /// Returns whether it has.
+    /// Waits until the directory of the replica with this id, at this address, has reached the state `wanted`, for at
+    /// most this time. Returns true if it has.
     pub async fn wait_for(&self, at: (ReplicaId, &str), wanted: &State, limit: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < limit {
@@ -109,7 +109,7 @@ impl ReplicaClient {
         false
     }
 
-    /// Returns whether the replica with this id, at this address, responds within this time.
+    /// Returns true if the replica with this id, at this address, responds within this time.
     pub async fn is_alive(&self, at: (ReplicaId, &str), limit: Duration) -> bool {
         let found = timeout(limit, self.version(at, &State::default(), Duration::ZERO)).await;
         found.is_ok_and(|found| found.is_some())
@@ -146,7 +146,7 @@ impl ReplicaClient {
     ) -> Option<T> {
         let mut waiting = pin!(waiting);
         loop {
-            if let Ok(done) = timeout(QUIET, &mut waiting).await {
+            if let Ok(done) = timeout(SILENCE_TIMEOUT, &mut waiting).await {
                 return Some(done);
             }
             if !self.is_alive((id, address), ALIVE_TIMEOUT).await {

@@ -180,7 +180,7 @@ fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
         | UpstreamError::ForbiddenAddress { .. }
         | UpstreamError::WrongRange
         | UpstreamError::Busy
-        | UpstreamError::Spared(_)
+        | UpstreamError::InBackoff(_)
         | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured

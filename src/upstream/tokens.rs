@@ -15,7 +15,7 @@ use super::hosts::Place;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::Repository;
-use crate::domain::takeover::Credential;
+use crate::domain::takeover::AccountCredential;
 
 /// Maximum number of stored tokens of one upstream.
 const MAX_TOKENS: usize = 4096;
@@ -32,7 +32,7 @@ pub(super) struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     account: Account,
-    credential: Credential,
+    credential: AccountCredential,
     repository: Repository,
     /// The registry to which upstream redirects, if the token is for that registry. Such a token is anonymous.
     place: Option<Place>,
@@ -71,13 +71,13 @@ impl Token {
 
 impl TokenKey {
     /// Returns the key of a token that upstream itself issues for this credential of the account.
-    pub(super) fn of(origin: &Origin, credential: Credential) -> Self {
+    pub(super) fn of(origin: &Origin, credential: AccountCredential) -> Self {
         Self { account: origin.account.clone(), credential, repository: origin.repository.clone(), place: None }
     }
 
     /// Returns the key of a token for a registry to which upstream redirects this account.
     pub(super) fn elsewhere(origin: &Origin, place: Place) -> Self {
-        Self { place: Some(place), ..Self::of(origin, Credential::First) }
+        Self { place: Some(place), ..Self::of(origin, AccountCredential::First) }
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
 
     fn key(repository: &str) -> TokenKey {
         let (account, repository) = (Account::Anonymous, repository.parse().unwrap());
-        TokenKey { account, credential: Credential::First, repository, place: None }
+        TokenKey { account, credential: AccountCredential::First, repository, place: None }
     }
 
     fn token(text: &'static str) -> Token {

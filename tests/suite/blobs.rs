@@ -103,7 +103,7 @@ async fn ranges_heads_and_late_comers_are_served_from_a_running_download() {
 
     let early = scene.client.send(scene.client.request("GET".parse().unwrap(), &path).header("range", "bytes=100-199"));
     let early = early.await;
-    assert_eq!((early.status, early.header("x-cache")), (206, "joined"));
+    assert_eq!((early.status, early.header("x-cache")), (206, "coalesced"));
     assert_eq!(early.header("content-range"), format!("bytes 100-199/{}", 2 * MIB));
     assert_eq!(early.body, bytes[100..200]);
 

@@ -107,7 +107,7 @@ async fn a_group_without_an_account_has_nothing_of_either() {
     for reference in ["latest", company.a.image.digest()] {
         let answer = company.c.manifest("c", "private/a", reference).await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "DENIED"));
-        assert!(answer.message().contains("(asked without credentials)"), "{}", answer.message());
+        assert!(answer.message().contains("(requested without credentials)"), "{}", answer.message());
     }
     assert_eq!(company.c.blob("c", "private/a", company.a.layer().digest()).await.status, 403);
     // Only the group's own name differs: the token of the other group does not open this group.

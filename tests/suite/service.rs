@@ -173,8 +173,8 @@ impl Drop for Service {
     }
 }
 
-/// Copies the log of the service of a failed test to a folder that stays, and prints its path. The log itself is so long
-/// that the reason of the failure would be hard to find in the output.
+/// Copies the log of the service of a failed test to a folder that stays, and prints its path. The log itself is so
+/// long that the reason of the failure would be hard to find in the output.
 fn keep(log: &Path, process: u32) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failed");
     let test = std::thread::current().name().unwrap_or("test").replace("::", ".");

@@ -235,7 +235,7 @@ impl Handler<ConfirmBlob> for BlobCache {
             }
             Join::Coalesced(confirmed) => confirmed,
             Join::Full => {
-                refused("blob_questions");
+                refused("blob_heads");
                 return Box::pin(ready(Err(UpstreamError::Busy)));
             }
         };

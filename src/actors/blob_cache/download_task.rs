@@ -125,8 +125,8 @@ impl<'a> DownloadTask<'a> {
         loop {
             self.publish();
             let event = match self.machine.next() {
-                Action::Ask { from, pause } => self.request(from, pause).await,
-                Action::AskLength => self.request_length().await,
+                Action::Request { from, pause } => self.request(from, pause).await,
+                Action::RequestLength => self.request_length().await,
                 Action::Receive => self.receive().await,
                 Action::Write => self.write().await?,
                 Action::Verify => {

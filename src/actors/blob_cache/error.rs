@@ -21,12 +21,12 @@ pub enum BlobError {
     #[error("upstream has not delivered the blob: {0}")]
     Unavailable(UpstreamError),
     /// Upstream's content has another length than expected.
-    #[error("upstream has {told} bytes instead of {expected}")]
+    #[error("upstream has {reported} bytes instead of {expected}")]
     WrongLength {
         /// Length in bytes by the manifest, or by upstream's first response.
         expected: u64,
         /// Length in bytes by upstream's present response.
-        told: u64,
+        reported: u64,
     },
     /// Upstream's content has another digest than requested. Nothing of it is stored.
     #[error("upstream's content does not have the requested digest")]
@@ -65,7 +65,7 @@ impl BlobError {
     pub(super) fn of(failure: Failure, upstream: Option<UpstreamError>) -> Self {
         match failure {
             Failure::Upstream => upstream.map_or(Self::Interrupted, Self::from),
-            Failure::WrongLength { expected, told } => Self::WrongLength { expected, told },
+            Failure::WrongLength { expected, reported } => Self::WrongLength { expected, reported },
             Failure::WrongDigest => Self::WrongDigest,
             Failure::OutOfOrder => Self::Interrupted,
         }

@@ -62,9 +62,9 @@ impl PassThroughStream {
         let mut mirrors = UsedMirrors::default();
         mirrors.add(mirror);
         let length = match (expected.verified, head.length) {
-            (Some(expected), Some(told)) if expected != told => {
+            (Some(expected), Some(reported)) if expected != reported => {
                 mirrors.report_wrong();
-                return Err(BlobError::WrongLength { expected, told });
+                return Err(BlobError::WrongLength { expected, reported });
             }
             (verified, reported) => verified.or(reported).or(expected.claimed).ok_or(BlobError::NoLength)?,
         };
@@ -169,8 +169,8 @@ impl PassThroughStream {
                 let Content { head, stream, mirror } =
                     self.shared.upstream.request(self.key.content(self.position)).await?;
                 self.mirrors.add(mirror);
-                if let Some(told) = head.length.filter(|told| *told != self.length) {
-                    return Err(BlobError::WrongLength { expected: self.length, told });
+                if let Some(reported) = head.length.filter(|reported| *reported != self.length) {
+                    return Err(BlobError::WrongLength { expected: self.length, reported });
                 }
                 none.insert(stream)
             }
@@ -187,7 +187,7 @@ impl PassThroughStream {
         self.position += bytes.len() as u64;
         self.hasher.update(bytes);
         if self.position > self.length {
-            return Err(BlobError::WrongLength { expected: self.length, told: self.position });
+            return Err(BlobError::WrongLength { expected: self.length, reported: self.position });
         }
         if self.position < self.length {
             return Ok(());

@@ -99,12 +99,12 @@ impl RangeStream {
         let range = self.requests.pop_front().ok_or(BlobError::Interrupted)?;
         // The old stream holds a permit of its upstream, which the next request may need.
         self.response.stream = stream::empty().boxed();
-        let (response, told) =
+        let (response, reported) =
             request(&self.shared, &self.key, (range, Urgency::Continuing)).await?.ok_or(UpstreamError::WrongRange)?;
-        if let (Some(expected), Some(told)) = (self.total_length, told)
-            && expected != told
+        if let (Some(expected), Some(reported)) = (self.total_length, reported)
+            && expected != reported
         {
-            return Err(BlobError::WrongLength { expected, told });
+            return Err(BlobError::WrongLength { expected, reported });
         }
         self.response = response;
         Ok(())

@@ -120,10 +120,10 @@ impl BlobReader {
     /// Returns these bytes as chunks, as soon as they arrive; the last byte of the blob only once the digest is
     /// verified. An error is the last item, and means that the rest will not come. Bytes that are not in a file are
     /// always copied. The stream must be polled in a tokio runtime.
-    pub fn chunks(self, range: Range<u64>, giving: Transfer) -> Chunks {
+    pub fn chunks(self, range: Range<u64>, transfer: Transfer) -> Chunks {
         match self.held {
             BlobSource::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
-                Ok(next_piece(&file, &range, giving).await?.map(|chunk| {
+                Ok(next_chunk(&file, &range, transfer).await?.map(|chunk| {
                     let rest = range.start + chunk.length()..range.end;
                     (chunk, (file, rest))
                 }))
@@ -133,7 +133,7 @@ impl BlobReader {
                 self.in_memory(&range).filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Chunk::Bytes(bytes))),
             )
             .boxed(),
-            BlobSource::Spool(follower) => follow(follower, range, giving),
+            BlobSource::Spool(follower) => follow(follower, range, transfer),
             BlobSource::PassThrough(stream) => stream.bytes(range).map_ok(Chunk::Bytes).boxed(),
             BlobSource::Ranges(stream) => stream.bytes(&[range]).map_ok(Chunk::Bytes).boxed(),
         }
@@ -173,10 +173,10 @@ enum Following {
 }
 
 /// Returns these bytes of a download as chunks.
-fn follow(follower: Follower, range: Range<u64>, giving: Transfer) -> Chunks {
+fn follow(follower: Follower, range: Range<u64>, transfer: Transfer) -> Chunks {
     stream::try_unfold(Following::Spool(follower, range), move |following| async move {
         match following {
-            Following::Spool(follower, range) => follower.next(range, giving).await,
+            Following::Spool(follower, range) => follower.next(range, transfer).await,
             Following::PassThrough(chunks) => next_passed_through(chunks).await,
         }
     })
@@ -195,7 +195,7 @@ impl Follower {
     }
 
     /// Waits for the next chunk of the range. Returns it with the state for the rest of the range.
-    async fn next(mut self, range: Range<u64>, giving: Transfer) -> Result<Option<(Chunk, Following)>, BlobError> {
+    async fn next(mut self, range: Range<u64>, transfer: Transfer) -> Result<Option<(Chunk, Following)>, BlobError> {
         if range.is_empty() {
             return Ok(None);
         }
@@ -204,7 +204,7 @@ impl Follower {
                 let progress = self.progress.borrow_and_update();
                 (progress.readable.min(range.end), progress.end.clone())
             };
-            if let Some(chunk) = next_piece(&self.file, &(range.start..readable), giving).await? {
+            if let Some(chunk) = next_chunk(&self.file, &(range.start..readable), transfer).await? {
                 let rest = range.start + chunk.length()..range.end;
                 return Ok(Some((chunk, Following::Spool(self, rest))));
             }
@@ -229,11 +229,11 @@ fn next_length(range: &Range<u64>) -> u64 {
 }
 
 /// Returns the first chunk of a range of a file, or `None` if the range is empty.
-async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Transfer) -> Result<Option<Chunk>, BlobError> {
+async fn next_chunk(file: &BlobFile, range: &Range<u64>, transfer: Transfer) -> Result<Option<Chunk>, BlobError> {
     if range.is_empty() {
         return Ok(None);
     }
-    Ok(Some(match giving {
+    Ok(Some(match transfer {
         Transfer::Copy => Chunk::Bytes(read(file, range.start..range.end.min(range.start + MAX_CHUNK_BYTES)).await?),
         Transfer::ZeroCopy => {
             let next = file_range(file, range.start..range.start + next_length(range)).await?;

@@ -20,7 +20,8 @@ const ENTRIES: usize = 4096;
 /// Maximum time in seconds between two deliveries that count as a repeat.
 const WINDOW_SECONDS: u32 = 600;
 
-/// Minimum time in seconds between two reports of the same repeat: many runners may share a credential.
+/// Minimum time in seconds between two reports of the same repeat, so a repeat is reported at most once in this time:
+/// many runners may share a credential.
 const REPORT_INTERVAL_SECONDS: u32 = 2;
 
 /// Flag of an entry whose last delivery was reported as a repeat.
@@ -33,29 +34,29 @@ impl Repeats {
 
     /// Records that this blob is sent to this client. Returns true for a repeat within [`WINDOW_SECONDS`] that was
     /// not reported in the last [`REPORT_INTERVAL_SECONDS`].
-    pub(super) fn again(&self, client: u64, digest: &Digest) -> bool {
-        self.again_at(client, digest, self.start.elapsed().as_secs() as u32)
+    pub(super) fn is_repeat(&self, client: u64, digest: &Digest) -> bool {
+        self.is_repeat_at(client, digest, self.start.elapsed().as_secs() as u32)
     }
 
-    fn again_at(&self, client: u64, digest: &Digest, seconds: u32) -> bool {
+    fn is_repeat_at(&self, client: u64, digest: &Digest, seconds: u32) -> bool {
         let hash = mix(client, digest);
         let entry = &self.entries[hash as usize % ENTRIES];
         let now = seconds & !REPORTED;
         let (known, time) = split(entry.load(Ordering::Relaxed));
         let age = now.wrapping_sub(time & !REPORTED) & !REPORTED;
-        let again = known == tag(hash) && age <= WINDOW_SECONDS;
-        if again && time & REPORTED != 0 && age < REPORT_INTERVAL_SECONDS {
+        let is_repeat = known == fingerprint(hash) && age <= WINDOW_SECONDS;
+        if is_repeat && time & REPORTED != 0 && age < REPORT_INTERVAL_SECONDS {
             return false;
         }
-        let time = if again { now | REPORTED } else { now };
+        let time = if is_repeat { now | REPORTED } else { now };
         // Two threads may overwrite each other's entry. A lost repeat only delays a verification.
-        entry.store(u64::from(tag(hash)) << 32 | u64::from(time), Ordering::Relaxed);
-        again
+        entry.store(u64::from(fingerprint(hash)) << 32 | u64::from(time), Ordering::Relaxed);
+        is_repeat
     }
 }
 
 /// Returns the upper half of an entry. Never 0, which marks an empty slot.
-fn tag(hash: u64) -> u32 {
+fn fingerprint(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }
 
@@ -79,20 +80,24 @@ mod tests {
     const OTHER: Digest = Digest::from_bytes([8; 32]);
 
     #[test]
-    fn a_client_that_is_given_a_blob_again_within_minutes_is_told_once_in_a_while() {
+    fn a_client_that_gets_a_blob_again_within_minutes_is_reported_at_intervals() {
         let repeats = Repeats::new();
-        assert!(!repeats.again_at(1, &BLOB, 0));
-        assert!(repeats.again_at(1, &BLOB, 0));
-        assert!(!repeats.again_at(1, &BLOB, 1), "it was reported");
-        assert!(repeats.again_at(1, &BLOB, 2));
-        assert!(repeats.again_at(1, &BLOB, 2 + WINDOW_SECONDS));
-        assert!(!repeats.again_at(1, &BLOB, 3 + 2 * WINDOW_SECONDS), "too late to be a second try");
-        assert!(repeats.again_at(1, &BLOB, 4 + 2 * WINDOW_SECONDS));
+        assert!(!repeats.is_repeat_at(1, &BLOB, 0));
+        assert!(repeats.is_repeat_at(1, &BLOB, 0));
+        assert!(!repeats.is_repeat_at(1, &BLOB, 1), "it was reported");
+        assert!(repeats.is_repeat_at(1, &BLOB, 2));
+        assert!(repeats.is_repeat_at(1, &BLOB, 2 + WINDOW_SECONDS));
+        assert!(!repeats.is_repeat_at(1, &BLOB, 3 + 2 * WINDOW_SECONDS), "too late to be a second try");
+        assert!(repeats.is_repeat_at(1, &BLOB, 4 + 2 * WINDOW_SECONDS));
     }
 
     #[test]
     fn other_clients_and_other_blobs_are_no_repeats() {
         let repeats = Repeats::new();
-        assert!(!repeats.again_at(1, &BLOB, 0) && !repeats.again_at(2, &BLOB, 0) && !repeats.again_at(1, &OTHER, 0));
+        assert!(
+            !repeats.is_repeat_at(1, &BLOB, 0)
+                && !repeats.is_repeat_at(2, &BLOB, 0)
+                && !repeats.is_repeat_at(1, &OTHER, 0)
+        );
     }
 }

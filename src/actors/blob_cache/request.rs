@@ -32,7 +32,7 @@ pub struct RunningDownload {
 }
 
 impl OpenBlob {
-    /// Returns the key under which downloads of the blob are shared: all groups of an account have the same.
+    /// Returns the key under which downloads of the blob are shared: it is the same for all groups of an account.
     pub(super) fn key(&self) -> BlobKey {
         BlobKey { origin: self.origin.clone(), digest: self.digest, granted: false }
     }

@@ -75,7 +75,7 @@ impl Verifier {
 
     /// Records that a stored blob is sent whole to this client. A repeat makes the blob suspected.
     pub(super) fn given(&self, client: u64, digest: &Digest) {
-        if self.repeats.again(client, digest) {
+        if self.repeats.is_repeat(client, digest) {
             self.suspect(digest);
         }
     }

@@ -1,7 +1,7 @@
-//! Replicas that are lost: not seen for longer than they may decide without the database. One that is only cut off
-//! must not be removed before it has stopped to decide, so that times are those of this machine, and the removal has
-//! two steps: a mark, by which the replica registers anew before it decides again, and the removal once its last look
-//! is over.
+//! Replicas that are lost: not seen for longer than they may decide without the database. A replica that is only cut
+//! off must not be removed before it has stopped deciding. Therefore times are those of this machine, and the removal
+//! has two steps: first a mark, after which the replica must register anew before it decides again, and then the
+//! removal, once its last lookup in the database is over.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub(super) struct Steps {
     pub(super) remove: Vec<ReplicaId>,
 }
 
-/// Time beyond that for which a replica may decide without the database.
-const MARGIN: Duration = Duration::from_secs(60);
+/// Additional time without a sign of a replica, beyond the time for which it may decide without the database.
+const ABSENCE_MARGIN: Duration = Duration::from_secs(60);
 
 impl Absences {
     /// Notes these signs of all replicas, and returns what to do. `longest_bound` is longer than the bound of any.
@@ -43,7 +43,7 @@ impl Absences {
                 (*known, *since) = (sign.clone(), now);
                 self.suspects.remove(&sign.id);
             }
-            if now < *since + sign.without_database + MARGIN {
+            if now < *since + sign.without_database + ABSENCE_MARGIN {
                 continue;
             }
             match self.suspects.get(&sign.id) {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_replica_without_a_new_sign_is_marked_and_then_removed() {
-        let (mut absences, long) = (Absences::default(), HOUR + MARGIN);
+        let (mut absences, long) = (Absences::default(), HOUR + ABSENCE_MARGIN);
         assert_eq!(absences.note(vec![sign("1")], at(BOUND), BOUND), Steps::default());
         assert_eq!(absences.note(vec![sign("1")], at(long), BOUND), Steps::default());
         let marked = absences.note(vec![sign("1")], at(BOUND + long), BOUND);
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_sign_of_life_whatever_its_time_begins_anew() {
-        let (mut absences, long) = (Absences::default(), HOUR + MARGIN);
+        let (mut absences, long) = (Absences::default(), HOUR + ABSENCE_MARGIN);
         absences.note(vec![sign("2")], at(Duration::ZERO), BOUND);
         assert_eq!(absences.note(vec![sign("2")], at(long), BOUND).suspect.len(), 1);
         // The clock of the database has gone back.

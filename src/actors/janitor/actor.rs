@@ -19,15 +19,15 @@ use crate::store::error::StoreError;
 pub struct Janitor {
     parts: Parts,
     /// The periodic run that is under way.
-    tidying: Option<JoinHandle<()>>,
+    periodic_run: Option<JoinHandle<()>>,
     /// The run that removes what is old.
-    expiring: Option<JoinHandle<()>>,
+    expiry_run: Option<JoinHandle<()>>,
     /// Time of the next such run.
     next_expiry: Timestamp,
-    /// The clock, as the last such run saw it.
+    /// The clock at the last such run.
     clock: Clock,
-    /// Earliest time at which such a run also removes what no image names.
-    next_sweep: Timestamp,
+    /// Earliest time at which such a run also removes links to content that no image names.
+    next_unnamed_removal: Timestamp,
     purges: Purges,
     removals: RemovalRun,
 }
@@ -38,7 +38,7 @@ enum RemovalRun {
     #[default]
     Idle,
     Running,
-    /// Others were recorded since the run began.
+    /// More removals were recorded since the run began.
     RunningAndMore,
 }
 
@@ -56,7 +56,8 @@ const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// of images, so that it also happens where the service is restarted every day.
 const UNNAMED_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
 
-/// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
+/// Interval of the sweep for deleted groups. It removes what a download leaves behind if its group was deleted before
+/// its end.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Janitor {
@@ -64,11 +65,11 @@ impl Janitor {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             parts,
-            tidying: None,
-            expiring: None,
+            periodic_run: None,
+            expiry_run: None,
             next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
             clock: Clock::new(Timestamp::now(), Instant::now()),
-            next_sweep: Timestamp::now(),
+            next_unnamed_removal: Timestamp::now(),
             purges: Purges::default(),
             removals: RemovalRun::default(),
         }
@@ -76,18 +77,17 @@ impl Janitor {
 
     /// Starts a periodic run, unless the one before is still under way.
     fn tidy(&mut self, _: &mut Context<Self>) {
-        if self.tidying.as_ref().is_none_or(JoinHandle::is_finished) {
+        if self.periodic_run.as_ref().is_none_or(JoinHandle::is_finished) {
             let parts = self.parts.clone();
-            self.tidying = Some(actix_rt::spawn(async move { parts.tidy().await }));
+            self.periodic_run = Some(actix_rt::spawn(async move { parts.tidy().await }));
         }
     }
 
-    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended. Leaves one out
-    /// if the clock has jumped forward, because everything would be old at once: then there is time to correct the
-    /// clock.
+    /// Starts a run that removes what nobody pulls, if it is time for it and the run before has ended. Skips one run if
+    /// the clock has jumped forward, because everything would be old at once: this leaves time to correct the clock.
     fn expire(&mut self, _: &mut Context<Self>) {
         let now = Timestamp::now();
-        if now < self.next_expiry || !self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+        if now < self.next_expiry || !self.expiry_run.as_ref().is_none_or(JoinHandle::is_finished) {
             return;
         }
         self.next_expiry = now + EXPIRY_INTERVAL;
@@ -100,17 +100,17 @@ impl Janitor {
             );
             return;
         }
-        let sweeps = now >= self.next_sweep;
-        if sweeps {
-            self.next_sweep = now + UNNAMED_INTERVAL;
+        let removes_unnamed = now >= self.next_unnamed_removal;
+        if removes_unnamed {
+            self.next_unnamed_removal = now + UNNAMED_INTERVAL;
         }
         let parts = self.parts.clone();
-        self.expiring = Some(actix_rt::spawn(async move {
+        self.expiry_run = Some(actix_rt::spawn(async move {
             report("the removal of old audit events", parts.audit.expire(now).await);
             report("the removal of old images", parts.expire(now).await);
             report("the end of old traffic", parts.forget_old_traffic(now).await);
             report("the end of old records of pulls", parts.forget_old_pullers(now).await);
-            if sweeps {
+            if removes_unnamed {
                 report("the removal of what no image names", parts.remove_unnamed(now).await);
             }
         }));
@@ -223,11 +223,11 @@ impl Handler<Finish> for Janitor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
-        let (parts, tidying) = (self.parts.clone(), self.tidying.take());
+        let (parts, periodic_run) = (self.parts.clone(), self.periodic_run.take());
         Box::pin(async move {
             // An older export that is written meanwhile must not replace the last one.
-            if let Some(tidying) = tidying {
-                drop(tidying.await);
+            if let Some(periodic_run) = periodic_run {
+                drop(periodic_run.await);
             }
             parts.finish().await;
         })

@@ -1,5 +1,5 @@
 //! Local manifest cache: memory first, then the store. Checks and grants links; makes no upstream requests. A failure
-//! of the store does not fail a pull that upstream has answered.
+//! of the store does not fail a pull to which upstream has responded.
 
 mod records;
 

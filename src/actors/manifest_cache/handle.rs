@@ -165,7 +165,7 @@ impl Inner {
         }
     }
 
-    /// Pulls a manifest that is not answered from memory.
+    /// Pulls a manifest that is not served from memory.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {
         let _permit = self.waiters.try_acquire(request.group).ok_or(Cause::Busy)?;
         let pull = Pull {

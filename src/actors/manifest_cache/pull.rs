@@ -1,4 +1,4 @@
-//! One pull of a manifest that is not answered from memory: served from the store if the group has a granted link and
+//! One pull of a manifest that is not in memory: served from the store if the group has a granted link and
 //! the tag is fresh, otherwise decided by upstream. Decides only; the `CachedManifests` and the [`ManifestCache`]
 //! store.
 
@@ -166,8 +166,8 @@ impl Pull<'_> {
         Ok(Some(leased))
     }
 
-    /// Answers a `HEAD` for a manifest that is not stored from upstream's `HEAD`, without fetching the manifest if
-    /// that response is complete.
+    /// Responds to a `HEAD` for a manifest that is not stored. Uses upstream's response to a `HEAD`, and fetches the
+    /// manifest only if that response is incomplete.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, coalesced) = self.request_head(false).await?;
         if let Some(manifest) = self.confirmed(head.confirmed(), None).await? {

@@ -1,5 +1,5 @@
-//! The confirmed changes: those without which no replica decides any more. A replica publishes changes before that, its
-//! own and those of others; a response that shows them waits until they are confirmed.
+//! The confirmed changes: a change is confirmed once no replica decides without it any more. A replica publishes its
+//! own changes and those of others before they are confirmed, and a response that shows them waits for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::domain::fleet::validity::MachineTime;
 #[derive(Clone, Debug)]
 pub(super) struct Confirmations(Arc<watch::Sender<Progress>>);
 
-/// The error where what a response would show is not confirmed.
+/// Error: what a response would show is not confirmed in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a change that this depends on is not confirmed by all replicas yet; try again shortly")]
 pub struct NotConfirmed;
@@ -27,9 +27,9 @@ struct Progress {
     shown: State,
     /// The last confirmed one; `None`: not known yet.
     confirmed: Option<State>,
-    /// The latest one that will be confirmed by the mere passing of time.
+    /// The latest one that will be confirmed by time alone.
     due: Option<State>,
-    /// Those that the other replicas are being asked for.
+    /// Those that the other replicas have not confirmed yet.
     pending: Vec<State>,
     /// Number of attempts that have failed.
     failures: u64,
@@ -64,7 +64,8 @@ impl Confirmations {
         Self(Arc::new(watch::Sender::new(progress)))
     }
 
-    /// Notes a directory that is about to be published: before, so that nobody takes what it shows for confirmed.
+    /// Notes a directory that is about to be published. Must be called before, so that nothing that it shows is taken
+    /// for confirmed.
     pub(super) fn about_to_show(&self, state: State) {
         self.0.send_modify(|progress| progress.shown = state);
     }
@@ -145,7 +146,7 @@ impl Confirmations {
 
     fn note(&self, state: State) {
         self.0.send_modify(|progress| {
-            // Of another history only if that is the present one.
+            // A state of another history is ignored.
             if !progress.is_confirmed(&state) && state.history == progress.shown.history {
                 progress.confirmed = Some(state);
             }

@@ -17,7 +17,7 @@ use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Committed, FleetIdentities, Replica};
 use crate::upstream::replicas::ReplicaClient;
 
-/// Logs changes and asks the other replicas for them. Cheap to clone.
+/// Logs changes, and finds out whether the other replicas have them. Cheap to clone.
 #[derive(Clone)]
 pub struct Confirmer {
     identities: FleetIdentities,
@@ -111,7 +111,7 @@ impl Confirmer {
     }
 }
 
-/// Returns whether the change was logged, once, and never after that.
+/// Waits until it is known whether the change was logged, and returns true if it was. A second call never ends.
 async fn outcome_of(logged: &mut Option<oneshot::Receiver<bool>>) -> bool {
     let outcome = match logged {
         Some(waiting) => Either::Left(waiting),

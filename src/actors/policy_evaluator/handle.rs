@@ -113,7 +113,7 @@ impl PolicyEvaluatorHandle {
         self.published.directory.load()
     }
 
-    /// Returns whether the directory may be used now. Requests are decided only while it may.
+    /// Returns true if the directory may be used now. Requests are decided only while it may.
     pub fn validity(&self) -> &Validity {
         &self.validity
     }

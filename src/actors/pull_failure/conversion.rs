@@ -36,7 +36,7 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::Reserved(others) => Self::Reserved(others),
             UpstreamError::Offline => Self::Offline,
             UpstreamError::Busy => Self::Busy,
-            UpstreamError::Spared(error) => Self::from(&*error),
+            UpstreamError::InBackoff(error) => Self::from(&*error),
             UpstreamError::UnreadableAccount => Self::AccountUnreadable,
             UpstreamError::NotConfigured | UpstreamError::Lost => Self::Internal,
         }

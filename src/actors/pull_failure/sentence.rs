@@ -104,7 +104,7 @@ impl PullFailure {
 
     fn no_repository(&self, reader: Reader) -> String {
         let Origin { upstream, account, repository } = &self.origin;
-        format!("{upstream} has no '{repository}', or it is private (asked {})", account_phrase(account, reader))
+        format!("{upstream} has no '{repository}', or it is private (requested {})", account_phrase(account, reader))
     }
 
     /// Returns upstream's message in quotes after a colon; nothing if there is none, or if it names the account to a
@@ -189,12 +189,12 @@ mod tests {
         );
         assert_eq!(
             failure("library/ngnix", "latest", Cause::Denied { message: None }),
-            "docker.io has no 'library/ngnix', or it is private (asked without credentials)"
+            "docker.io has no 'library/ngnix', or it is private (requested without credentials)"
         );
         let blocked = Cause::Denied { message: Some("blocked by policy 7".to_owned()) };
         assert_eq!(
             failure("library/ngnix", "latest", blocked),
-            "docker.io has no 'library/ngnix', or it is private (asked without credentials): \"blocked by policy 7\""
+            "docker.io has no 'library/ngnix', or it is private (requested without credentials): \"blocked by policy 7\""
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions of a process that is the only one. They are kept in memory: a restart ends all of them.
+//! Sessions of a service without other replicas. They are kept in memory: a restart ends all of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ struct Kept {
 }
 
 impl OwnSessions {
-    /// Returns no sessions yet, with these times.
+    /// Creates an empty set of sessions, with these times.
     pub(super) fn new(times: SessionTimes) -> Self {
         Self { by_secret: Arc::default(), times }
     }

@@ -1,5 +1,5 @@
-//! Sessions in the database that replicas share. Each request for a page reads its own from there, so that what one
-//! replica has ended is over at the next request of any.
+//! Sessions in the database that replicas share. Each request for a page reads its session from there. Therefore a
+//! session that one replica has ended is over at the next request to any replica.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use crate::telemetry::LineLimit;
 pub(super) struct SharedSessions {
     store: FleetSessions,
     times: SessionTimes,
-    /// The passwords of sessions that this replica has found, also of some that have ended: for limits alone.
+    /// The passwords of sessions that this replica has found, some of which may have ended. Used only for limits.
     presumed: Arc<Mutex<HashMap<Digest, CredentialId>>>,
 }
 

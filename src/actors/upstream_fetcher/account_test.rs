@@ -6,7 +6,7 @@ use crate::actors::pull_failure::{Cause, PullFailure};
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::upstream::{Login, RealmError, UpstreamError};
+use crate::upstream::{LoginOutcome, RealmError, UpstreamError};
 
 /// Result of the test of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +69,11 @@ impl UpstreamHandle {
         let outcome = self.send(TryAccount::new(upstream.clone(), account.clone(), group)).await;
         let username = account.username();
         match outcome {
-            Ok(Login::Accepted) => AccountTest {
+            Ok(LoginOutcome::Accepted) => AccountTest {
                 result: TestResult::Accepted,
                 sentence: format!("{upstream} accepts the account {username}"),
             },
-            Ok(Login::NotRequired) => AccountTest {
+            Ok(LoginOutcome::NotRequired) => AccountTest {
                 result: TestResult::NotRequired,
                 sentence: format!("{upstream} requires no login, so that the password was not sent"),
             },
@@ -90,7 +90,7 @@ fn result(error: &UpstreamError) -> TestResult {
         UpstreamError::Unreachable { .. }
         | UpstreamError::TimedOut
         | UpstreamError::TokenRealm(RealmError::Unreachable { .. }) => TestResult::Unreachable,
-        UpstreamError::Spared(error) => result(error),
+        UpstreamError::InBackoff(error) => result(error),
         UpstreamError::TokenRealm(RealmError::Untrusted { .. })
         | UpstreamError::Busy
         | UpstreamError::Reserved(_)
@@ -115,7 +115,7 @@ fn result(error: &UpstreamError) -> TestResult {
 /// Returns what went wrong as a sentence.
 fn sentence(upstream: UpstreamName, account: Account, error: &UpstreamError) -> String {
     let username = account.username();
-    if let UpstreamError::Spared(error) = error {
+    if let UpstreamError::InBackoff(error) = error {
         return format!("Not tried now. A short time ago: {}", sentence(upstream, account, error));
     }
     if let UpstreamError::TokenRealm(RealmError::Refused { status, message }) = error {

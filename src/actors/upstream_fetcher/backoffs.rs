@@ -35,10 +35,10 @@ const MAX_ENTRIES: usize = 10_000;
 impl Backoffs {
     /// Returns the last failure if no such request for this origin may be sent now. `None` admits the request, whose
     /// outcome has to be reported with [`Self::learn`].
-    pub(super) fn spares(&mut self, origin: &Origin, urgency: Urgency, now: Instant) -> Option<UpstreamError> {
+    pub(super) fn refuses(&mut self, origin: &Origin, urgency: Urgency, now: Instant) -> Option<UpstreamError> {
         match urgency {
-            Urgency::Optional => self.spares_optional(origin, now),
-            // A repository is not spared: a person who repeats a pull must see what upstream responds.
+            Urgency::Optional => self.refuses_optional(origin, now),
+            // Backoffs of repositories are not used here: a person who repeats a pull must see what upstream responds.
             Urgency::Awaited => [self.accounts.get(&account_of(origin)), self.upstreams.get(&origin.upstream)]
                 .into_iter()
                 .flatten()
@@ -48,18 +48,18 @@ impl Backoffs {
         }
     }
 
-    /// As [`Self::spares`], for one probe at a time.
-    fn spares_optional(&mut self, origin: &Origin, now: Instant) -> Option<UpstreamError> {
+    /// As [`Self::refuses`], for one probe at a time.
+    fn refuses_optional(&mut self, origin: &Origin, now: Instant) -> Option<UpstreamError> {
         // A level that has admitted the request is released if the next level refuses it. The refusing level itself
         // is not released, because another request may be under way there.
-        if let Some(error) = spares(self.repositories.get_mut(origin), now) {
+        if let Some(error) = refuses(self.repositories.get_mut(origin), now) {
             return Some(error);
         }
-        if let Some(error) = spares(self.accounts.get_mut(&account_of(origin)), now) {
+        if let Some(error) = refuses(self.accounts.get_mut(&account_of(origin)), now) {
             release(self.repositories.get_mut(origin));
             return Some(error);
         }
-        let error = spares(self.upstreams.get_mut(&origin.upstream), now)?;
+        let error = refuses(self.upstreams.get_mut(&origin.upstream), now)?;
         release(self.repositories.get_mut(origin));
         release(self.accounts.get_mut(&account_of(origin)));
         Some(error)
@@ -143,7 +143,7 @@ impl Backoffs {
     }
 }
 
-fn spares(failing: Option<&mut Failing>, now: Instant) -> Option<UpstreamError> {
+fn refuses(failing: Option<&mut Failing>, now: Instant) -> Option<UpstreamError> {
     let failing = failing?;
     (!failing.backoff.try_request(now)).then(|| failing.error.clone())
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn tries(backoffs: &mut Backoffs, origin: &Origin, now: Instant) -> bool {
-        backoffs.spares(origin, Urgency::Optional, now).is_none()
+        backoffs.refuses(origin, Urgency::Optional, now).is_none()
     }
 
     fn failed(error: UpstreamError) -> Verdict {
@@ -208,7 +208,7 @@ mod tests {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
         let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401, message: None });
         backoffs.learn(&robot("a"), &failed(refused.clone()), now);
-        assert_eq!(backoffs.spares(&robot("b"), Urgency::Optional, now), Some(refused), "with the error");
+        assert_eq!(backoffs.refuses(&robot("b"), Urgency::Optional, now), Some(refused), "with the error");
         assert!(!tries(&mut backoffs, &robot("b"), now) && tries(&mut backoffs, &origin("b"), now));
     }
 
@@ -258,20 +258,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_waits_for_is_spared_once_the_upstream_or_account_has_failed_several_times_in_a_row() {
+    fn what_a_client_waits_for_is_refused_once_the_upstream_or_account_has_failed_several_times_in_a_row() {
         let (mut backoffs, mut now) = (Backoffs::default(), Instant::now());
-        let spares = |backoffs: &mut Backoffs, urgency, now| backoffs.spares(&origin("a"), urgency, now).is_some();
-        for spared in [false, false, true] {
+        let refuses = |backoffs: &mut Backoffs, urgency, now| backoffs.refuses(&origin("a"), urgency, now).is_some();
+        for is_refused in [false, false, true] {
             backoffs.learn(&origin("b"), &failed(UpstreamError::TimedOut), now);
-            assert_eq!(spares(&mut backoffs, Urgency::Awaited, now), spared);
-            assert!(spares(&mut backoffs, Urgency::Optional, now) && !spares(&mut backoffs, Urgency::Continuing, now));
+            assert_eq!(refuses(&mut backoffs, Urgency::Awaited, now), is_refused);
+            assert!(
+                refuses(&mut backoffs, Urgency::Optional, now) && !refuses(&mut backoffs, Urgency::Continuing, now)
+            );
             now += Duration::from_secs(30);
         }
-        assert!(!spares(&mut backoffs, Urgency::Awaited, now), "after a while it is tried again");
+        assert!(!refuses(&mut backoffs, Urgency::Awaited, now), "after a while it is tried again");
         backoffs.learn(&origin("c"), &Verdict::Works, now);
         for _ in 0..5 {
             backoffs.learn(&origin("a"), &failed(UpstreamError::InvalidResponse { what: "a page" }), now);
-            assert!(!spares(&mut backoffs, Urgency::Awaited, now), "a repository alone is not spared");
+            assert!(!refuses(&mut backoffs, Urgency::Awaited, now), "failures of a repository alone refuse nothing");
             now += Duration::from_secs(30);
         }
     }

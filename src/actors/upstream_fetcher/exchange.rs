@@ -27,7 +27,7 @@ pub(super) struct ShareLimits(pub(super) UpstreamReports);
 struct Received(Result<Reports, (StoreError, Unwritten)>);
 
 /// Interval of the exchange.
-const INTERVAL: Duration = Duration::from_secs(1);
+const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl UpstreamFetcher {
     fn exchange_reports(&mut self, ctx: &mut Context<Self>) {
@@ -112,7 +112,7 @@ impl Handler<ShareLimits> for UpstreamFetcher {
     fn handle(&mut self, ShareLimits(reports): ShareLimits, ctx: &mut Context<Self>) {
         self.exchange = Some(Exchange { reports, unwritten: Unwritten::default(), is_running: false });
         self.exchange_reports(ctx);
-        ctx.run_interval(INTERVAL, Self::exchange_reports);
+        ctx.run_interval(EXCHANGE_INTERVAL, Self::exchange_reports);
     }
 }
 

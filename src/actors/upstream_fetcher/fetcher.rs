@@ -86,8 +86,8 @@ impl UpstreamFetcher {
         let (limits, registry) = self.serving(request)?;
         let (now, origin) = (Instant::now(), request.origin());
         self.check_budget(request, &registry, now)?;
-        match self.backoffs(R::KIND).spares(origin, request.urgency(), now) {
-            Some(error) => Err(UpstreamError::Spared(Box::new(error))),
+        match self.backoffs(R::KIND).refuses(origin, request.urgency(), now) {
+            Some(error) => Err(UpstreamError::InBackoff(Box::new(error))),
             None => {
                 let registry = Arc::new(registry.own_alone(times.sent));
                 Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin), times, trace })

@@ -34,12 +34,12 @@ struct State {
     waiting: FairQueue<Option<GroupId>, oneshot::Sender<Pass>>,
     /// The limit that the last 429 reported.
     limit: RateLimit,
-    /// The end of the pause that the last 429 has caused, until it was taken for other replicas.
+    /// End of the pause after the last 429; `None` once it was reported to the other replicas.
     pause: Option<Instant>,
     held: metrics::Gauge,
 }
 
-/// Permission to send one request. Its outcome is unknown unless it is reported.
+/// Permission to send one request. Dropped without [`Self::end`], its outcome counts as unknown.
 pub(super) struct Pass {
     gate: Gate,
     outcome: Outcome,
@@ -84,7 +84,7 @@ impl Gates {
         self.0.iter().filter_map(pause).collect()
     }
 
-    /// Closes a gate until then: upstream has sent a 429 to another replica.
+    /// Closes a gate until `until`, because upstream has sent a 429 to another replica.
     pub(super) fn hold(&mut self, key: GateKey, until: Instant) {
         let gate = self.0.entry(key).or_insert_with_key(|(_, upstream, _)| Gate::of(upstream));
         let closed = gate.0.borrow_mut().throttle.hold(until, Instant::now());
@@ -104,8 +104,13 @@ impl Gates {
 impl Gate {
     fn of(upstream: &UpstreamName) -> Self {
         let held = metrics::gauge!("dependency_proxy_upstream_held", "upstream" => upstream.to_string());
-        let (throttle, waiting, limit, pause) = Default::default();
-        Self(Rc::new(RefCell::new(State { throttle, waiting, limit, pause, held })))
+        Self(Rc::new(RefCell::new(State {
+            throttle: Throttle::default(),
+            waiting: FairQueue::default(),
+            limit: RateLimit::default(),
+            pause: None,
+            held,
+        })))
     }
 
     /// Returns the permission to send a request.
@@ -142,23 +147,17 @@ impl Gate {
         Pass { gate: self.clone(), outcome: Outcome::Unknown }
     }
 
-    /// Lets as many of those that wait pass as may.
+    /// Admits as many waiting requests as the throttle allows.
     fn admit_waiting(&self) {
         let now = Instant::now();
         self.0.borrow_mut().waiting.retain(|waiter| !waiter.is_closed());
-        loop {
-            let waiter = {
-                let mut state = self.0.borrow_mut();
-                if state.waiting.is_empty() || state.throttle.enter(now).is_err() {
-                    return;
-                }
-                state.waiting.pop()
-            };
-            let pass = self.pass();
-            if let Some(waiter) = waiter {
-                // Those that have left were removed above.
-                drop(waiter.send(pass));
-            }
+        let admitted = || {
+            let mut state = self.0.borrow_mut();
+            if state.waiting.is_empty() || state.throttle.enter(now).is_err() { None } else { state.waiting.pop() }
+        };
+        while let Some(waiter) = admitted() {
+            // Those that have left were removed above.
+            drop(waiter.send(self.pass()));
         }
     }
 

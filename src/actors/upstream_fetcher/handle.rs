@@ -96,8 +96,8 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails if upstream does not send a valid response, if the limit of concurrent requests is reached for too long
-    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), if it is not configured, or
-    /// if this service is offline.
+    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::InBackoff`]), if it is not configured,
+    /// or if this service is offline.
     pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
         let (reply, response) = oneshot::channel();
         self.actor.do_send(Dispatch { request, reply, trace: TraceParent::present() });

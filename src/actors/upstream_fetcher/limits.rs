@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::gates::Wait;
-use super::permits::{Permit, Permits, Pool, UpstreamPermit};
+use super::permits::{Permits, Pool, PoolPermit, UpstreamPermit};
 use super::request::UpstreamRequest;
 use crate::actors::admission::{Counted, refused};
 use crate::domain::id::GroupId;
@@ -97,7 +97,7 @@ impl UpstreamLimits {
         Ok(UpstreamPermit { _permit: permit, _counted: Counted::by(in_flight) })
     }
 
-    async fn permit_later(&self, pool: Pool, group: Option<GroupId>, limit: Duration) -> Option<Permit> {
+    async fn permit_later(&self, pool: Pool, group: Option<GroupId>, limit: Duration) -> Option<PoolPermit> {
         let waiting = self.permits.wait(pool, group)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
         let _counted = Counted::by(gauge);

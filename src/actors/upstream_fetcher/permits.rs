@@ -29,7 +29,7 @@ pub(super) struct Permits(Arc<Mutex<State>>);
 
 /// A permit for one request, counted in a gauge. Released when it is dropped.
 pub struct UpstreamPermit {
-    pub(super) _permit: Permit,
+    pub(super) _permit: PoolPermit,
     pub(super) _counted: Counted,
 }
 
@@ -45,7 +45,7 @@ struct State {
 }
 
 /// A permit, which is released when it is dropped.
-pub(super) struct Permit {
+pub(super) struct PoolPermit {
     permits: Permits,
     pool: Pool,
 }
@@ -95,11 +95,11 @@ impl Permits {
     }
 
     /// Returns a permit, if one is free.
-    pub(super) fn try_take(&self, pool: Pool) -> Option<Permit> {
+    pub(super) fn try_take(&self, pool: Pool) -> Option<PoolPermit> {
         let mut state = self.state();
         state.is_free(pool).then(|| {
             state.in_use[pool as usize] += 1;
-            Permit { permits: self.clone(), pool }
+            PoolPermit { permits: self.clone(), pool }
         })
     }
 
@@ -164,12 +164,12 @@ impl State {
 
 impl Waiting {
     /// Waits for the permit.
-    pub(super) async fn granted(mut self) -> Option<Permit> {
+    pub(super) async fn granted(mut self) -> Option<PoolPermit> {
         if let Some(granted) = &mut self.granted {
             granted.await.ok()?;
         }
         self.granted = None;
-        Some(Permit { permits: self.permits.clone(), pool: self.pool })
+        Some(PoolPermit { permits: self.permits.clone(), pool: self.pool })
     }
 }
 
@@ -183,7 +183,7 @@ impl Drop for Waiting {
     }
 }
 
-impl Drop for Permit {
+impl Drop for PoolPermit {
     fn drop(&mut self) {
         self.permits.release(self.pool);
     }
@@ -216,7 +216,7 @@ mod tests {
             let next = waiting.iter_mut().position(|one| one.as_mut().is_some_and(is_granted)).unwrap();
             order.push(next);
             waiting[next].take().unwrap().granted = None;
-            present = Some(Permit { permits: permits.clone(), pool: Pool::Short });
+            present = Some(PoolPermit { permits: permits.clone(), pool: Pool::Short });
         }
         assert_eq!(order, [0, 3, 4, 1, 2]);
         drop(present);

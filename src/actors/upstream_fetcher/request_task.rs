@@ -63,7 +63,7 @@ pub(super) async fn run<R: UpstreamRequest>(
         let pass = match entered {
             Ok(pass) => pass,
             Err(error) if was_sent => return Some(Err(error)),
-            Err(error) => return Some(Err(UpstreamError::Spared(Box::new(error)))),
+            Err(error) => return Some(Err(UpstreamError::InBackoff(Box::new(error)))),
         };
         let outcome = run_once(request.clone(), limits, registry.clone(), (&mut times.clone(), sent), reply).await?;
         sent.repeats += 1;

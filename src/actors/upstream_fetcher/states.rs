@@ -1,4 +1,5 @@
-//! States of upstreams, for people and metrics: which are spared after failures, and what is left of their pull limits.
+//! States of upstreams, for people and metrics: which get no requests after failures, and what is left of their pull
+//! limits.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub struct AccountState {
     pub account: Account,
     /// The mode of the service: online, or offline.
     pub mode: NetworkMode,
-    /// State of the kind of content that fails most: requests are sent, or spared.
+    /// State of the kind of content that fails most: whether requests are sent.
     pub circuit: Circuit,
     /// The last failure, as a sentence, if there was one since the last success.
     pub because: Option<String>,

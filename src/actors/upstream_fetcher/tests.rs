@@ -67,7 +67,7 @@ async fn a_request_after_a_failure_is_spared_where_something_stale_can_stand_in_
     let failure = UpstreamError::TimedOut;
     assert_eq!(upstream.send(fake(Some(Err(failure.clone())))).await, Err(failure.clone()));
     let optional = Fake { urgency: Urgency::Optional, ..fake(None) };
-    assert_eq!(upstream.send(optional).await, Err(UpstreamError::Spared(Box::new(failure))));
+    assert_eq!(upstream.send(optional).await, Err(UpstreamError::InBackoff(Box::new(failure))));
     assert_eq!(upstream.send(fake(Some(Ok(7)))).await, Ok(7));
     let optional = Fake { urgency: Urgency::Optional, ..fake(Some(Ok(8))) };
     assert_eq!(upstream.send(optional).await, Ok(8));

@@ -1,6 +1,6 @@
 //! The span of a request to a registry, or to its mirrors: from its permit until the response begins. Redirects and
-//! requests for tokens are parts of it. The registry gets no `traceparent`: it belongs to others, and must learn
-//! nothing about who pulls.
+//! requests for tokens are parts of it. The registry belongs to others and must learn nothing about who pulls, so it
+//! gets no `traceparent`.
 
 use super::request::UpstreamRequest;
 use crate::telemetry::{TraceParent, TraceSpan};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
-use super::job::{ImageState, Job, LayerProgress, WarmImage};
+use super::job::{Job, LayerProgress, WarmImage, WarmingState};
 use crate::actors::blob_cache::{BlobCacheHandle, OpenBlob, Transfer};
 use crate::actors::manifest_cache::{Leased, ManifestCacheHandle, PullManifest, PulledManifest};
 use crate::actors::pull_failure::{Cause, PullFailure, ReservedFor, image_name};
@@ -37,8 +37,9 @@ const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum time for which a manifest or blob waits for a pull limit. That of Docker Hub is for six hours.
 const MAX_LIMITED_TIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Maximum number of attempts after failures that may pass, and the pause before the next one.
+/// Maximum number of attempts after failures that may pass.
 const MAX_ATTEMPTS: u32 = 5;
+/// Pause before an image is pulled again, multiplied by the number of its failures.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Failed attempts to pull a manifest or blob.
@@ -53,10 +54,10 @@ struct Attempts {
 impl ImageTask<'_> {
     /// Pulls the image, and records how it goes.
     pub(super) async fn run(&self) {
-        self.job.set(self.number, ImageState::Running);
+        self.job.set(self.number, WarmingState::Running);
         let state = match self.pull().await {
-            Ok(()) => ImageState::Done,
-            Err(sentence) => ImageState::Failed(sentence),
+            Ok(()) => WarmingState::Done,
+            Err(sentence) => WarmingState::Failed(sentence),
         };
         self.job.set(self.number, state);
     }
@@ -178,9 +179,9 @@ impl ImageTask<'_> {
     /// Fails with a sentence if there is none: it will not pass, or has not passed after several attempts.
     async fn wait_after(&self, failure: &PullFailure, attempts: &mut Attempts) -> Result<(), String> {
         let time = attempts.pause_after(failure, Instant::now()).ok_or_else(|| failure.to_string())?;
-        self.job.set(self.number, ImageState::Held { because: failure.reason(), time });
+        self.job.set(self.number, WarmingState::Held { because: failure.reason(), time });
         sleep(time).await;
-        self.job.set(self.number, ImageState::Running);
+        self.job.set(self.number, WarmingState::Running);
         Ok(())
     }
 }

@@ -47,14 +47,14 @@ pub struct ImageProgress {
     /// The image as it was written.
     pub name: String,
     /// Its state.
-    pub state: ImageState,
+    pub state: WarmingState,
     /// Its blobs, as far as they are known. Those of several images may be the same.
     pub layers: Vec<LayerProgress>,
 }
 
 /// State of an image of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageState {
+pub enum WarmingState {
     /// It has not begun.
     Waiting,
     /// It is being pulled.
@@ -106,7 +106,7 @@ impl Job {
     pub(super) fn new(number: u64, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Self {
         let waiting = |image: &WarmImage| ImageProgress {
             name: image.name.clone(),
-            state: ImageState::Waiting,
+            state: WarmingState::Waiting,
             layers: Vec::new(),
         };
         let state = State { images: images.iter().map(waiting).collect(), ended: None, cancelled: false };
@@ -148,7 +148,7 @@ impl Job {
         (state.ended, state.cancelled) = (Some(now), cancelled);
     }
 
-    pub(super) fn set(&self, image: usize, state: ImageState) {
+    pub(super) fn set(&self, image: usize, state: WarmingState) {
         self.change(image, |image| image.state = state);
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::progress::Bar;
-use crate::admin::share::{Folders, Moved, Shared, share};
+use super::progress::ShareProgress;
+use crate::admin::share::{FoldersToShare, Moved, Shared, share};
 use crate::cli::engines::engines_of;
 use crate::cli::failure::Failure;
 use crate::cli::output::{bytes, number_of, print_line, print_list};
@@ -31,14 +31,14 @@ impl ShareArgs {
             let config = self.config.display();
             Failure::Input(format!("{config} has no section [fleet] with database_url, bucket_url and secret_file"))
         })?;
-        let folders = Folders {
+        let folders = FoldersToShare {
             account_keys: settings.auth.account_key_file_in(&settings.storage),
             data: settings.storage.data_dir,
             cache: settings.storage.cache_dir,
         };
-        let bar = Bar::new();
-        let done = share(&folders, &engines, &|progress| bar.show(progress)).await;
-        bar.clear();
+        let shown = ShareProgress::new();
+        let done = share(&folders, &engines, &|progress| shown.show(progress)).await;
+        shown.clear();
         let done = done?;
         if self.json {
             print_line(&format!("{:#}", as_json(&done)));
@@ -71,7 +71,7 @@ fn as_json(done: &Shared) -> Value {
     })
 }
 
-fn report(done: &Shared, folders: &Folders) {
+fn report(done: &Shared, folders: &FoldersToShare) {
     match &done.moved {
         Some(moved) => report_moved(moved),
         None => print_line("Users, groups, tokens and the index were moved before."),

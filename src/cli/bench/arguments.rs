@@ -87,7 +87,9 @@ struct Work {
     timeout: Duration,
 }
 
+/// Minimum of the options with a time.
 const MIN_TIME: Duration = Duration::from_millis(100);
+/// Maximum of the options with a time.
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Maximum number of connections per client and server: one for each concurrent blob.
 const CONNECTIONS_PER_CLIENT: u64 = 3;

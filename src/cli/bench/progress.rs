@@ -26,7 +26,9 @@ pub(super) struct Progress {
     started: Instant,
 }
 
+/// Interval at which the progress is shown on a terminal.
 const TERMINAL_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which a line is printed where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Live {

@@ -1,4 +1,4 @@
-//! Authentication of the clients for one repository of a server: a challenge is answered once for all clients, and
+//! Authentication of the clients for one repository of a server: a challenge is met once for all clients, and
 //! again when a token has expired. Credentials for a server with TLS are never sent unencrypted.
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Session {
         self.tokens.load(Ordering::Relaxed)
     }
 
-    /// Requests `path` below the repository. A 401 is answered once with a new authorization. Fails
+    /// Requests `path` below the repository. After a 401, the request is repeated once with a new authorization. Fails
     /// unless the status is 200.
     pub(super) async fn get(
         &self,

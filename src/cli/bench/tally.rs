@@ -56,7 +56,9 @@ pub(super) struct Errors {
     pub(super) example: String,
 }
 
+/// Maximum latency that is distinguished: one hour.
 const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
+/// Number of significant digits of latencies.
 const SIGNIFICANT_DIGITS: u8 = 3;
 /// Maximum number of kinds of errors that are counted separately: a server could send any number of error codes.
 const MAX_KINDS: usize = 32;

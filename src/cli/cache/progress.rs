@@ -16,7 +16,7 @@ const MAX_BARS: usize = 10;
 pub(super) struct Shown {
     terminal: Option<(MultiProgress, ProgressBar)>,
     blobs: HashMap<String, ProgressBar>,
-    told: HashMap<String, String>,
+    printed: HashMap<String, String>,
 }
 
 impl Shown {
@@ -27,7 +27,7 @@ impl Shown {
             let summary = all.add(ProgressBar::new(0).with_style(style("{pos} of {len} images {wide_msg}")));
             (all, summary)
         });
-        Self { terminal, blobs: HashMap::new(), told: HashMap::new() }
+        Self { terminal, blobs: HashMap::new(), printed: HashMap::new() }
     }
 
     /// Shows this state of the job.
@@ -66,10 +66,12 @@ impl Shown {
     fn tell(&mut self, image: &Value) {
         let text = |field: &str| image[field].as_str().unwrap_or_default();
         let (name, state) = (text("image"), text("state"));
-        if !matches!(state, "done" | "failed" | "held") || self.told.get(name).is_some_and(|told| told == state) {
+        if !matches!(state, "done" | "failed" | "held")
+            || self.printed.get(name).is_some_and(|printed| printed == state)
+        {
             return;
         }
-        self.told.insert(name.to_owned(), state.to_owned());
+        self.printed.insert(name.to_owned(), state.to_owned());
         let message = if text("message").is_empty() { String::new() } else { format!(": {}", text("message")) };
         let line = printable(&format!("{state} {name}{message}"));
         match &self.terminal {

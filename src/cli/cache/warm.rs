@@ -43,7 +43,7 @@ const IMAGES: Columns = &["image", "state", "message"];
 const IMAGES_PER_JOB: usize = 200;
 
 /// Time between two requests for the state of a job.
-const INTERVAL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 impl WarmArgs {
     /// Starts the jobs, one after the other, and waits for their ends. Where images failed, the result is printed here.
@@ -110,7 +110,7 @@ async fn wait(api: &Api, path: [&str; 4], number: &str) -> Result<Value, Failure
             return Ok(job);
         }
         tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             _ = tokio::signal::ctrl_c() => {
                 shown.clear();
                 api.delete(&path).await?;

@@ -94,18 +94,23 @@ impl ChangeBuilder {
     /// is deleted with its bot, and a deploy token alone; both leave tombstones.
     pub(super) fn end(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
         let makers = self.end_alone(directory, token, now);
-        self.end_made_by(directory, makers, now);
+        self.end_tokens_created_by(directory, makers, now);
     }
 
     /// Deletes a user with all memberships and all tokens that act as the user, which leave tombstones. What the
     /// tokens made ends with them.
     pub(super) fn delete_user(&mut self, directory: &Directory, user: UserId, now: Timestamp) {
         let makers = self.delete_user_alone(directory, user, now);
-        self.end_made_by(directory, makers, now);
+        self.end_tokens_created_by(directory, makers, now);
     }
 
     /// Ends everything that these tokens made, directly or indirectly, as [`maker`] describes.
-    pub(super) fn end_made_by(&mut self, directory: &Directory, mut makers: HashSet<TokenId>, now: Timestamp) {
+    pub(super) fn end_tokens_created_by(
+        &mut self,
+        directory: &Directory,
+        mut makers: HashSet<TokenId>,
+        now: Timestamp,
+    ) {
         while !makers.is_empty() {
             let made = |by: Option<TokenId>| by.is_some_and(|maker| makers.contains(&maker));
             for member in directory.memberships().filter(|member| made(member.made_by)) {

@@ -1,9 +1,8 @@
 //! Commands that create, change and delete groups, with everything below them.
 //!
-//! The settings reserve accounts at upstreams for groups by their paths. A path that gives a group, or a group below
-//! it, the use of an account that it could not use before can therefore be assigned by administrators only: whether
-//! the group is created there, is renamed, or moves with a group above it. Below a group that has the account its
-//! owners are free, because they gain nothing.
+//! Accounts at upstreams are reserved by group path. Only an administrator may therefore give a group, or one below it,
+//! a path that brings a new account. This holds for creation, renaming and moving. Owners may choose any path below a
+//! group that has the account already: it brings no other.
 //!
 //! A path is reserved whether or not a group exists there, so it stays reserved after a deletion. Accounts are not tied
 //! to the numbers of groups, because an administrator who deletes a group and creates it again, as provisioning does,
@@ -168,20 +167,20 @@ pub fn update(
 pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> CommandResult<Vec<GroupId>> {
     let top = find(directory, id)?;
     let groups: Vec<GroupId> = within(directory, &top.path).map(|group| group.id).collect();
-    let goes = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
+    let is_deleted = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
     let mut builder = ChangeBuilder::of(directory);
     let mut tokens = HashSet::new();
-    for token in directory.tokens().filter(|token| goes(token.group())) {
+    for token in directory.tokens().filter(|token| is_deleted(token.group())) {
         builder.delete_token(directory, token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
         builder.remove(RecordKey::Membership(member.group, member.user));
     }
-    for bot in directory.users().filter(|user| goes(user.bot_of)) {
+    for bot in directory.users().filter(|user| is_deleted(user.bot_of)) {
         builder.delete_user(directory, bot.id, now);
     }
-    builder.end_made_by(directory, tokens, now);
+    builder.end_tokens_created_by(directory, tokens, now);
     for group in &groups {
         builder.remove(RecordKey::Group(*group));
     }

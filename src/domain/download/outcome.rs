@@ -54,7 +54,7 @@ pub enum Failure {
         /// The expected length, from a manifest or from upstream's first response.
         expected: u64,
         /// The length that upstream reported or delivered.
-        told: u64,
+        reported: u64,
     },
     /// The digest of the content does not match.
     WrongDigest,

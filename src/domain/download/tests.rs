@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::retries::MAX_FRUITLESS_REQUESTS;
 
-const ROOMY: Limits = Limits { max_length: None, group_quota: None, free_space: u64::MAX };
+const UNLIMITED: Limits = Limits { max_length: None, group_quota: None, free_space: u64::MAX };
 
 fn run(length: Option<u64>, limits: Limits, events: &[Event]) -> Download {
     let mut download = Download::new(Expected { verified: length, claimed: None }, limits);
@@ -22,25 +22,25 @@ fn of(length: u64) -> Expected {
 }
 
 fn claiming(length: u64) -> Download {
-    Download::new(Expected { verified: None, claimed: Some(length) }, ROOMY)
+    Download::new(Expected { verified: None, claimed: Some(length) }, UNLIMITED)
 }
 
 #[test]
 fn a_claimed_length_counts_where_upstream_reports_none() {
     let mut download = claiming(10);
-    assert_eq!(download.on(Event::Answered(Some(12))), Action::Receive);
+    assert_eq!(download.on(Event::Responded(Some(12))), Action::Receive);
     assert_eq!((download.announced(), download.relies_on_claim()), (Some(12), false));
     let mut download = claiming(10);
-    assert_eq!(download.on(Event::Answered(None)), Action::Receive);
+    assert_eq!(download.on(Event::Responded(None)), Action::Receive);
     assert_eq!((download.announced(), download.relies_on_claim()), (Some(10), true));
     download.on(Event::Received(11));
-    assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, told: 11 }));
-    let small = Limits { max_length: Some(5), ..ROOMY };
+    assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, reported: 11 }));
+    let small = Limits { max_length: Some(5), ..UNLIMITED };
     let long = Download::new(Expected { verified: None, claimed: Some(6) }, small);
     assert_eq!(long.next(), Action::End(Outcome::Unstored(Unstored::TooLong)));
-    let mut over_quota = Download::new(Expected::default(), Limits { group_quota: Some(5), ..ROOMY });
+    let mut over_quota = Download::new(Expected::default(), Limits { group_quota: Some(5), ..UNLIMITED });
     over_quota.next();
-    over_quota.on(Event::Answered(Some(6)));
+    over_quota.on(Event::Responded(Some(6)));
     assert_eq!(over_quota.next(), Action::End(Outcome::Unstored(Unstored::OverGroupQuota)));
 }
 
@@ -50,9 +50,9 @@ fn arrived(bytes: u64) -> [Event; 2] {
 
 #[test]
 fn a_download_holds_its_last_byte_until_the_digest_holds() {
-    let mut download = Download::new(of(10), ROOMY);
+    let mut download = Download::new(of(10), UNLIMITED);
     assert_eq!(download.announced(), None);
-    assert_eq!(download.on(Event::Answered(Some(10))), Action::Receive);
+    assert_eq!(download.on(Event::Responded(Some(10))), Action::Receive);
     assert_eq!(download.announced(), Some(10));
     assert_eq!(download.on(Event::Received(10)), Action::Write);
     assert_eq!(download.on(Event::Written(10)), Action::Verify);
@@ -65,25 +65,25 @@ fn a_download_holds_its_last_byte_until_the_digest_holds() {
 #[test]
 fn a_wrong_digest_never_releases_the_last_byte() {
     let download =
-        run(Some(2), ROOMY, &[&[Event::Answered(None)], &arrived(2)[..], &[Event::Verified(false)]].concat());
+        run(Some(2), UNLIMITED, &[&[Event::Responded(None)], &arrived(2)[..], &[Event::Verified(false)]].concat());
     assert_eq!(download.next(), fail(Failure::WrongDigest));
     assert_eq!(download.readable(), 1);
 }
 
 #[test]
 fn an_upstream_length_that_differs_is_refused_before_anything_is_announced() {
-    let download = run(Some(10), ROOMY, &[Event::Answered(Some(9))]);
-    assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, told: 9 }));
+    let download = run(Some(10), UNLIMITED, &[Event::Responded(Some(9))]);
+    assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, reported: 9 }));
     assert_eq!((download.announced(), download.readable()), (None, 0));
 }
 
 #[test]
 fn an_interrupted_download_goes_on_from_where_it_was() {
     let cut = Event::Interrupted { retryable: true };
-    let mut download = run(Some(10), ROOMY, &[&[Event::Answered(Some(10))], &arrived(4)[..]].concat());
-    assert_eq!(download.on(cut), Action::Ask { from: 4, pause: Duration::from_millis(100) });
-    assert_eq!(download.on(Event::Answered(Some(10))), Action::Receive);
-    assert_eq!(download.on(Event::Ended), Action::Ask { from: 4, pause: Duration::from_millis(200) });
+    let mut download = run(Some(10), UNLIMITED, &[&[Event::Responded(Some(10))], &arrived(4)[..]].concat());
+    assert_eq!(download.on(cut), Action::Request { from: 4, pause: Duration::from_millis(100) });
+    assert_eq!(download.on(Event::Responded(Some(10))), Action::Receive);
+    assert_eq!(download.on(Event::Ended), Action::Request { from: 4, pause: Duration::from_millis(200) });
     for _ in 2..MAX_FRUITLESS_REQUESTS {
         download.on(cut);
     }
@@ -92,10 +92,10 @@ fn an_interrupted_download_goes_on_from_where_it_was() {
 
 #[test]
 fn without_any_length_nothing_is_announced_before_the_end() {
-    let started = run(None, ROOMY, &[Event::Answered(None)]);
-    assert_eq!(started.next(), Action::AskLength);
-    let events = [&[Event::Answered(None), Event::LengthTold(None)], &arrived(3)[..]].concat();
-    let mut download = run(None, ROOMY, &events);
+    let started = run(None, UNLIMITED, &[Event::Responded(None)]);
+    assert_eq!(started.next(), Action::RequestLength);
+    let events = [&[Event::Responded(None), Event::LengthReported(None)], &arrived(3)[..]].concat();
+    let mut download = run(None, UNLIMITED, &events);
     assert_eq!((download.announced(), download.readable()), (None, 0));
     assert_eq!(download.on(Event::Ended), Action::Verify);
     download.on(Event::Verified(true));
@@ -104,28 +104,28 @@ fn without_any_length_nothing_is_announced_before_the_end() {
 
 #[test]
 fn what_is_too_long_or_has_no_room_is_not_stored() {
-    let small = Limits { max_length: Some(5), free_space: 3, ..ROOMY };
+    let small = Limits { max_length: Some(5), free_space: 3, ..UNLIMITED };
     let long = Action::End(Outcome::Unstored(Unstored::TooLong));
     let no_room = Action::End(Outcome::Unstored(Unstored::NoSpace));
     assert_eq!(run(Some(6), small, &[]).next(), long);
-    assert_eq!(run(None, small, &[Event::Answered(Some(6))]).next(), long);
-    assert_eq!(run(None, small, &[Event::Answered(Some(4))]).next(), no_room);
-    assert_eq!(run(None, Limits { free_space: 0, ..ROOMY }, &[]).next(), no_room);
-    let endless = [Event::Answered(None), Event::LengthTold(None), Event::Received(6)];
+    assert_eq!(run(None, small, &[Event::Responded(Some(6))]).next(), long);
+    assert_eq!(run(None, small, &[Event::Responded(Some(4))]).next(), no_room);
+    assert_eq!(run(None, Limits { free_space: 0, ..UNLIMITED }, &[]).next(), no_room);
+    let endless = [Event::Responded(None), Event::LengthReported(None), Event::Received(6)];
     assert_eq!(run(None, small, &endless).next(), long);
 }
 
 #[test]
 fn a_full_disk_reports_where_readers_continue() {
-    let full = [&[Event::Answered(Some(10))], &arrived(4)[..], &[Event::Received(4), Event::WriteFailed]].concat();
-    assert_eq!(run(Some(10), ROOMY, &full).next(), Action::End(Outcome::Spilled { at: 4 }));
+    let full = [&[Event::Responded(Some(10))], &arrived(4)[..], &[Event::Received(4), Event::WriteFailed]].concat();
+    assert_eq!(run(Some(10), UNLIMITED, &full).next(), Action::End(Outcome::Spilled { at: 4 }));
 }
 
 fn events() -> impl Strategy<Value = Event> {
     let small = 0..6_u64;
     prop_oneof![
-        proptest::option::of(small.clone()).prop_map(Event::Answered),
-        proptest::option::of(small.clone()).prop_map(Event::LengthTold),
+        proptest::option::of(small.clone()).prop_map(Event::Responded),
+        proptest::option::of(small.clone()).prop_map(Event::LengthReported),
         small.clone().prop_map(Event::Received),
         small.prop_map(Event::Written),
         Just(Event::Ended),
@@ -140,10 +140,10 @@ fn events() -> impl Strategy<Value = Event> {
 /// Returns an event that belongs to this action, picked by `event` where there is a choice.
 fn matching_event(action: Action, event: Event, length: Option<u64>) -> Event {
     match (action, event) {
-        (Action::Ask { .. }, Event::Received(_) | Event::Written(_)) => Event::Answered(length),
-        (Action::AskLength, _) => Event::LengthTold(length),
-        (Action::Receive, Event::Answered(_) | Event::Verified(_)) => Event::Received(1),
-        (Action::Write, Event::Answered(_) | Event::Received(_)) => Event::Written(1),
+        (Action::Request { .. }, Event::Received(_) | Event::Written(_)) => Event::Responded(length),
+        (Action::RequestLength, _) => Event::LengthReported(length),
+        (Action::Receive, Event::Responded(_) | Event::Verified(_)) => Event::Received(1),
+        (Action::Write, Event::Responded(_) | Event::Received(_)) => Event::Written(1),
         (Action::Verify, Event::Received(_)) => Event::Verified(true),
         (Action::Verify, Event::Ended) => Event::Verified(false),
         (_, event) => event,
@@ -156,7 +156,7 @@ proptest! {
         length in proptest::option::of(0..6_u64),
         script in proptest::collection::vec((events(), any::<bool>()), 0..60),
     ) {
-        let mut download = Download::new(Expected { verified: length, claimed: None }, ROOMY);
+        let mut download = Download::new(Expected { verified: length, claimed: None }, UNLIMITED);
         let (mut written, mut verified) = (0, false);
         for (event, honest) in script {
             let before = download.next();
@@ -182,10 +182,10 @@ proptest! {
 
     #[test]
     fn every_download_ends_when_upstream_brings_nothing(cuts in proptest::collection::vec(any::<bool>(), 20..40)) {
-        let mut download = Download::new(of(5), ROOMY);
+        let mut download = Download::new(of(5), UNLIMITED);
         for responds in cuts {
             if responds {
-                download.on(Event::Answered(Some(5)));
+                download.on(Event::Responded(Some(5)));
             }
             download.on(Event::Interrupted { retryable: true });
         }

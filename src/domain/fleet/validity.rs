@@ -13,9 +13,9 @@ pub struct MachineTime(pub Duration);
 pub struct Bound(pub Duration);
 
 impl Bound {
-    /// Returns the time up to which a replica may decide by what a look at the store has shown that began at `asked`.
-    pub fn valid_until(self, asked: MachineTime) -> MachineTime {
-        asked + self.0
+    /// Returns the time up to which a replica may decide by what a lookup in the store has shown that began at `begun`.
+    pub fn valid_until(self, begun: MachineTime) -> MachineTime {
+        begun + self.0
     }
 
     /// Returns the time after which no replica decides without a change that was logged at `logged`.

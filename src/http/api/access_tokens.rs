@@ -12,10 +12,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::answer::{Day, Time};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::params::Params;
+use super::response::{Day, Time};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
@@ -233,7 +233,7 @@ impl Filter {
         Ok(Self { active, revoked: params.flag("revoked")?, search })
     }
 
-    /// Returns whether a token matches the filters.
+    /// Returns true if a token matches the filters.
     pub(super) fn fits(&self, token: &Token, now: Timestamp) -> bool {
         self.active.is_none_or(|active| active == token.is_active(now))
             && self.revoked.is_none_or(|revoked| revoked == token.revoked_at.is_some())

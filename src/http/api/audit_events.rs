@@ -11,11 +11,11 @@ mod view;
 use actix_web::web;
 
 use self::view::EventView;
-use super::answer::{Body, Found, KeysetPage};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::pagination::keyset::Part;
 use super::params::{Params, number};
+use super::response::{Body, Found, KeysetPage};
 use crate::domain::audit::Event;
 use crate::domain::audit::json::{SERVICE, SERVICE_ID};
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventQuery};

@@ -10,12 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::access_tokens::{self, LastUseView, WithSecret, new_secret, old_secret_end};
-use super::answer::{Body, Created, Found, ListPage, NoContent, Time};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
+use super::response::{Body, Created, Found, ListPage, NoContent, Time};
 use super::rotations::{Changed, Rotated, extended, instead_of, rotated_deploy_token};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};

@@ -12,10 +12,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::answer::{AnswerDescription, Pages};
 use super::endpoint::parameter::Parameter;
 use super::endpoint::{Access, Endpoint};
 use super::endpoints;
+use super::response::{Pages, ResponseDescription};
 
 /// Statuses of the refusals that every request can get: of its parameters, and of a body that is too slow, too large,
 /// or compressed.
@@ -152,8 +152,8 @@ fn body(parameters: &[Parameter]) -> Value {
     json!({"required": !required.is_empty(), "content": content})
 }
 
-fn responses(endpoint: &Endpoint, success: AnswerDescription) -> Value {
-    let AnswerDescription { status, body, pages } = success;
+fn responses(endpoint: &Endpoint, success: ResponseDescription) -> Value {
+    let ResponseDescription { status, body, pages } = success;
     let mut response = json!({"description": status.canonical_reason()});
     if let Some(schema) = body {
         response["content"] = json!({"application/json": {"schema": Schema::to_value(schema)}});

@@ -8,12 +8,12 @@ use actix_web::{FromRequest, Handler, Route, web};
 use schemars::SchemaGenerator;
 
 use self::parameter::Parameter;
-use super::answer::{Answer, AnswerDescription};
 use super::error::ApiError;
+use super::response::{DescribedResponse, ResponseDescription};
 
 /// A method on a path with its handler and its description.
 pub(in crate::http::api) struct Endpoint {
-    /// The method. `GET` answers `HEAD` as well.
+    /// The method. `GET` also serves `HEAD`.
     pub(in crate::http::api) method: Method,
     /// The path below `/api/v4`, as actix-web matches it.
     pub(in crate::http::api) path: &'static str,
@@ -26,7 +26,7 @@ pub(in crate::http::api) struct Endpoint {
     /// The refusals that not every endpoint has.
     pub(in crate::http::api) refusals: Vec<u16>,
     /// The response of success.
-    pub(in crate::http::api) success: fn(&mut SchemaGenerator) -> AnswerDescription,
+    pub(in crate::http::api) success: fn(&mut SchemaGenerator) -> ResponseDescription,
     /// The handler.
     pub(in crate::http::api) route: Route,
 }
@@ -62,33 +62,33 @@ pub(in crate::http::api) enum Access {
 
 impl Endpoint {
     /// Describes `GET` of a path.
-    pub(in crate::http::api) fn get<A: Answer + 'static, Args: FromRequest + 'static>(
+    pub(in crate::http::api) fn get<R: DescribedResponse + 'static, Args: FromRequest + 'static>(
         path: &'static str,
-        handler: impl Handler<Args, Output = Result<A, ApiError>>,
+        handler: impl Handler<Args, Output = Result<R, ApiError>>,
     ) -> Self {
         Self::of(Method::GET, path, handler, crate::http::get())
     }
 
     /// Describes `POST` to a path.
-    pub(in crate::http::api) fn post<A: Answer + 'static, Args: FromRequest + 'static>(
+    pub(in crate::http::api) fn post<R: DescribedResponse + 'static, Args: FromRequest + 'static>(
         path: &'static str,
-        handler: impl Handler<Args, Output = Result<A, ApiError>>,
+        handler: impl Handler<Args, Output = Result<R, ApiError>>,
     ) -> Self {
         Self::of(Method::POST, path, handler, web::post())
     }
 
     /// Describes `PUT` to a path.
-    pub(in crate::http::api) fn put<A: Answer + 'static, Args: FromRequest + 'static>(
+    pub(in crate::http::api) fn put<R: DescribedResponse + 'static, Args: FromRequest + 'static>(
         path: &'static str,
-        handler: impl Handler<Args, Output = Result<A, ApiError>>,
+        handler: impl Handler<Args, Output = Result<R, ApiError>>,
     ) -> Self {
         Self::of(Method::PUT, path, handler, web::put())
     }
 
     /// Describes `DELETE` of a path.
-    pub(in crate::http::api) fn delete<A: Answer + 'static, Args: FromRequest + 'static>(
+    pub(in crate::http::api) fn delete<R: DescribedResponse + 'static, Args: FromRequest + 'static>(
         path: &'static str,
-        handler: impl Handler<Args, Output = Result<A, ApiError>>,
+        handler: impl Handler<Args, Output = Result<R, ApiError>>,
     ) -> Self {
         Self::of(Method::DELETE, path, handler, web::delete())
     }
@@ -114,10 +114,10 @@ impl Endpoint {
         self
     }
 
-    fn of<A: Answer + 'static, Args: FromRequest + 'static>(
+    fn of<R: DescribedResponse + 'static, Args: FromRequest + 'static>(
         method: Method,
         path: &'static str,
-        handler: impl Handler<Args, Output = Result<A, ApiError>>,
+        handler: impl Handler<Args, Output = Result<R, ApiError>>,
         route: Route,
     ) -> Self {
         Self {
@@ -127,7 +127,7 @@ impl Endpoint {
             access: Access::SignedIn,
             parameters: &[],
             refusals: Vec::new(),
-            success: A::description,
+            success: R::description,
             route: route.to(handler),
         }
     }

@@ -69,8 +69,8 @@ pub(in crate::http::api) fn scope() -> impl HttpServiceFactory {
     scope.wrap(from_fn(with_valid_identities))
 }
 
-/// Handles a request on identities that are not too old, and responds once what the response shows is confirmed:
-/// middleware for all endpoints.
+/// Middleware of all endpoints: waits until the directory may be used, and delays the response until what it shows is
+/// confirmed.
 async fn with_valid_identities(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -91,8 +91,8 @@ async fn with_valid_identities(
     Ok(response)
 }
 
-/// Returns true for a response that was made of the identities as they were read. That of a change which was made waits
-/// for its confirmation already.
+/// Returns true if the response shows identities that were only read. The response to a change has waited for its
+/// confirmation already.
 pub(in crate::http) fn shows_identities(method: &Method, status: StatusCode) -> bool {
     method.is_safe() || status.is_client_error()
 }

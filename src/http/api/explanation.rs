@@ -5,12 +5,12 @@ use actix_web::web;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
 use super::image_view::{self as view, ImageView};
 use super::params::Params;
+use super::response::{Body, Found};
 use crate::actors::images::ShownImage;
 use crate::domain::access::AccessLevel;
 use crate::domain::explanation::{self, Puller, ServiceRules, Step, explain, one_of_several};

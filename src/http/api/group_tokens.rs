@@ -7,12 +7,12 @@ use std::sync::Arc;
 use actix_web::web;
 
 use super::access_tokens::{self, AccessTokenView, Filter, WithSecret, described, view};
-use super::answer::{Body, Created, Found, ListPage, NoContent};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
+use super::response::{Body, Created, Found, ListPage, NoContent};
 use super::rotations::{Changed, Rotated, extended, instead_of, rotated};
 use crate::auth::secret::Kind;
 use crate::domain::access::AccessLevel;

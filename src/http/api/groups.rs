@@ -13,11 +13,11 @@ use actix_web::web;
 
 pub(super) use self::lists::{descendants, list, subgroups};
 use self::view::{GroupView, view};
-use super::answer::{Accepted, Body, Created, Found, Message};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
 use super::params::Params;
+use super::response::{Accepted, Body, Created, Found, Message};
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::CommandResult;
 use crate::domain::commands::group::{self as edit, GroupChange, NewGroup};

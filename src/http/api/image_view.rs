@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::Time;
+use super::response::Time;
 use crate::actors::images::{Earlier, GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
@@ -118,7 +118,7 @@ pub(super) struct TrafficView {
     /// Pulls from the cache, also stale ones, and those after the registry had confirmed the manifest.
     hits: u64,
     /// Pulls that waited for the upstream request of another pull.
-    joined: u64,
+    coalesced: u64,
     /// Pulls that needed the registry themselves.
     fetched: u64,
     /// The share of `hits` in `pulls`, from 0 to 1; `null` without pulls.
@@ -185,7 +185,7 @@ pub(super) fn traffic(traffic: &Traffic) -> TrafficView {
     TrafficView {
         pulls: traffic.pulls(),
         hits: traffic.hits,
-        joined: traffic.joined,
+        coalesced: traffic.coalesced,
         fetched: traffic.fetched,
         hit_ratio: traffic.hit_ratio(),
         saved_pulls: traffic.saved_pulls,

@@ -3,13 +3,13 @@
 
 use actix_web::web;
 
-use super::answer::{Body, Found, ListPage, NoContent};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_changes as changes;
 use super::image_view::{self as view, ImageView, ImageWithHistory};
 use super::pagination::Page;
 use super::params::Params;
+use super::response::{Body, Found, ListPage, NoContent};
 use crate::actors::images::{ImageOrder, ImageQuery, ShownImage, StateFilter, going_before};
 use crate::domain::id::GroupId;
 use crate::domain::policy;

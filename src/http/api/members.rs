@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Created, Day, Found, ListPage, NoContent, Time};
 use super::caller::{Authority, Caller, Right};
 use super::endpoint::parameter::access_levels;
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
+use super::response::{Body, Created, Day, Found, ListPage, NoContent, Time};
 use super::users::{self, BasicUserView};
 use crate::domain::access::Membership;
 use crate::domain::commands::member::{self as edit, MemberChange, NewMember};

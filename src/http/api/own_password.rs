@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use actix_web::{HttpRequest, web};
 use secrecy::SecretString;
 
-use super::answer::{Body, Found};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::own_token;
 use super::params::Params;
+use super::response::{Body, Found};
 use super::state::ApiState;
 use super::user_changes::hashed;
 use super::users::{UserView, full};

@@ -6,10 +6,10 @@
 use actix_web::{HttpRequest, web};
 
 use super::access_tokens::{AccessTokenView, WithSecret, described, view};
-use super::answer::{Body, Created};
 use super::caller::{Authority, Caller, Needed};
 use super::error::ApiError;
 use super::params::Params;
+use super::response::{Body, Created};
 use super::state::ApiState;
 use crate::auth::secret::Kind;
 use crate::domain::commands::token as edit;

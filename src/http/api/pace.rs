@@ -1,6 +1,6 @@
-//! Rate limit of changes. Each change costs a write that is forced to disk, memory for as long as its object exists, and
-//! space for its records and audit events. A caller who makes changes in a loop must not take these from the others. A
-//! change of several objects counts as many: afterwards, because their number is known only then.
+//! Rate limit of changes. Each change costs a write that is forced to disk, memory for as long as its object exists,
+//! and space for its records and audit events. A caller who makes changes in a loop must not take these from the
+//! others. A change of several objects counts as many: afterwards, because their number is known only then.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

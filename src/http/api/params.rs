@@ -42,12 +42,12 @@ impl Params {
         if missing.is_empty() { Ok(()) } else { Err(ApiError::Parameter(missing.join(", "))) }
     }
 
-    /// Returns whether this parameter exists and is `null` or empty.
+    /// Returns true if this parameter exists and is `null` or empty.
     pub(super) fn is_blank(&self, name: &str) -> bool {
         self.value(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
     }
 
-    /// Returns whether this parameter exists and is JSON's `null`.
+    /// Returns true if this parameter exists and is JSON's `null`.
     pub(super) fn is_null(&self, name: &str) -> bool {
         self.value(name).is_some_and(Value::is_null)
     }
@@ -96,7 +96,7 @@ impl Params {
         self.filled("overlap")?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
-    /// Returns whether a list is wanted in descending order, by `sort`; `default` without it.
+    /// Returns true if a list is wanted in descending order, by `sort`; `default` without it.
     pub(super) fn is_descending(&self, default: bool) -> Result<bool, ApiError> {
         match self.filled("sort")?.as_deref() {
             None => Ok(default),
@@ -106,7 +106,7 @@ impl Params {
         }
     }
 
-    /// Returns whether this parameter exists and is true.
+    /// Returns true if this parameter exists and is true.
     pub(super) fn is_true(&self, name: &str) -> Result<bool, ApiError> {
         Ok(self.flag(name)? == Some(true))
     }

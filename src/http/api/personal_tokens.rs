@@ -7,11 +7,11 @@ use std::sync::Arc;
 use actix_web::web;
 
 use super::access_tokens::{AccessTokenView, Filter, WithSecret, described, view};
-use super::answer::{Body, Created, Found, ListPage, NoContent};
 use super::caller::{AnyScope, Authority, Caller, Permission};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
+use super::response::{Body, Created, Found, ListPage, NoContent};
 use super::rotations::{Changed, Rotated, extended, rotated};
 use super::users;
 use crate::auth::secret::Kind;

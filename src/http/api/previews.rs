@@ -6,11 +6,11 @@ use actix_web::web;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::losses::{self, Lost};
 use super::params::Params;
+use super::response::{Body, Found};
 use super::{group_tokens, personal_tokens, users};
 use crate::actors::janitor::Holdings;
 use crate::domain::commands::group;

@@ -9,11 +9,11 @@ use actix_web::web;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{self, ListPage, Time};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::image_changes;
 use super::pagination::Page;
+use super::response::{self, ListPage, Time};
 use crate::actors::images::{ImagePulls, PullsQuery};
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::image_path::ImageName;
@@ -25,7 +25,7 @@ use crate::domain::pull_record::{Day, PullRecord};
 #[schemars(rename = "PullRecord")]
 pub(super) struct PullRecordView {
     /// The day in UTC.
-    date: answer::Day,
+    date: response::Day,
     /// The number of pulls. Those from one address within a minute count as one.
     pulls: u64,
     last_pulled_at: Time,
@@ -89,7 +89,7 @@ pub(in crate::http) fn is_valid(caller: &Caller, credential: CredentialId) -> bo
 fn view(caller: &Caller, day: Day, credential: Option<CredentialId>, record: &PullRecord) -> PullRecordView {
     let PullRecord { puller, count, last, addresses, more_addresses } = record;
     PullRecordView {
-        date: answer::Day(day.start()),
+        date: response::Day(day.start()),
         pulls: *count,
         last_pulled_at: Time(*last),
         user_id: puller.user.map(|user| user.0),

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use schemars::SchemaGenerator;
 
-use super::answer::Pages;
 use super::description::plain_path;
 use super::endpoint::Endpoint;
 use super::endpoint::parameter::Parameter;
 use super::endpoints;
+use super::response::Pages;
 
 /// The endpoints of one subject.
 pub(in crate::http) struct ListedSection {

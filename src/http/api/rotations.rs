@@ -9,11 +9,11 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::access_tokens::{AccessTokenView, WithSecret, new_secret, view};
-use super::answer::{Body, Found};
 use super::caller::{Authority, Caller, Permission, Right};
 use super::error::ApiError;
 use super::losses::Lost;
 use super::params::Params;
+use super::response::{Body, Found};
 use super::tokens;
 use crate::auth::secret::Kind;
 use crate::domain::commands::loss::Loss;

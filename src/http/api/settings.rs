@@ -4,10 +4,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::params::Params;
+use super::response::{Body, Found};
 use crate::domain::commands::service as edit;
 
 /// The settings that the API can change.

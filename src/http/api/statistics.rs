@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found, ListPage, Time};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::image_view::{self as view, SizesView, TrafficView};
 use super::images::of_member;
 use super::pagination::Page;
+use super::response::{Body, Found, ListPage, Time};
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::access_tokens::{self, Filter, LastUseView, old_secret_end};
-use super::answer::{Body, Found, ListPage, Time};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
+use super::response::{Body, Found, ListPage, Time};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
 use crate::domain::id::{TokenId, UserId};
@@ -93,7 +93,7 @@ pub(super) fn deleted(directory: &Directory, id: TokenId) -> Option<Arc<Token>> 
     directory.deleted_tokens(|_, number| number == id).pop()
 }
 
-/// Returns whether the caller may know of a token: administrators may know of all, users of their own, and owners
+/// Returns true if the caller may know of a token: administrators may know of all, users of their own, and owners
 /// of those of their groups.
 fn sees(caller: &Authority<'_>, token: &Token) -> bool {
     let owns = |group| caller.level(group) >= Some(AccessLevel::Owner);

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::answer::{Body, Found, NoContent, Time};
 use super::caller::{Authority, Caller, Right, owner_of};
 use super::error::ApiError;
 use super::params::Params;
+use super::response::{Body, Found, NoContent, Time};
 use crate::actors::upstream_fetcher::{AccountTest, TestResult};
 use crate::domain::audit::{Entity, Event, FieldChange, Target};
 use crate::domain::commands::CommandError;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
 use super::caller::Caller;
 use super::error::ApiError;
+use super::response::{Body, Found};
 use crate::actors::upstream_fetcher::{AccountHealth, AccountState};
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;

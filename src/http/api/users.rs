@@ -7,11 +7,11 @@ use actix_web::web;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Created, Found, ListPage, NoContent, Time};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::pagination::Page;
 use super::params::{Params, number};
+use super::response::{Body, Created, Found, ListPage, NoContent, Time};
 use super::user_changes::{self, administered, hashed};
 use crate::domain::commands::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;

@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Body, Found};
 use super::caller::AnyScope;
 use super::error::ApiError;
+use super::response::{Body, Found};
 
 /// The version of GitLab whose calls this API follows. GitLab's own versions end in `-ee` or `-ce` here.
 const GITLAB_VERSION: &str = "18.0.0-dependency-proxy";
@@ -20,7 +20,7 @@ pub(super) struct VersionView {
     revision: &'static str,
 }
 
-/// The version with the parts of GitLab that are not there.
+/// The version, with the parts of GitLab that this service does not have.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Metadata")]
 pub(super) struct MetadataView {

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answer::{Accepted, Body, Found, NoContent, Time};
 use super::caller::{CacheChange, Caller, Right};
 use super::error::ApiError;
 use super::image_changes::check_switched_on;
 use super::images::of_member;
 use super::params::{Params, number};
-use crate::actors::warming::{ImageProgress, ImageState, JobProgress, LayerProgress, MAX_IMAGES, WarmImage};
+use super::response::{Accepted, Body, Found, NoContent, Time};
+use crate::actors::warming::{ImageProgress, JobProgress, LayerProgress, MAX_IMAGES, WarmImage, WarmingState};
 use crate::domain::group::Group;
 use crate::domain::image_path::{ImageName, check_upstream};
 use crate::domain::platform::Platform;
@@ -167,13 +167,13 @@ fn view(job: JobProgress) -> JobView {
 
 fn image_view(image: ImageProgress) -> JobImageView {
     let (state, message) = match image.state {
-        ImageState::Waiting => (JobImageState::Waiting, None),
-        ImageState::Running => (JobImageState::Running, None),
-        ImageState::Held { because, time } => {
+        WarmingState::Waiting => (JobImageState::Waiting, None),
+        WarmingState::Running => (JobImageState::Running, None),
+        WarmingState::Held { because, time } => {
             (JobImageState::Held, Some(format!("{because}; tried again after {} s", time.as_secs())))
         }
-        ImageState::Done => (JobImageState::Done, None),
-        ImageState::Failed(sentence) => (JobImageState::Failed, Some(sentence)),
+        WarmingState::Done => (JobImageState::Done, None),
+        WarmingState::Failed(sentence) => (JobImageState::Failed, Some(sentence)),
     };
     JobImageView { image: image.name, state, message, layers: image.layers.iter().map(layer_view).collect() }
 }

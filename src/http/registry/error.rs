@@ -1,8 +1,8 @@
 //! Errors of the registry's routes: the only place that maps them to status, code and sentence (OCI distribution
 //! specification, "Error Codes"). The REST API has errors of its own.
 
-mod answer;
 mod reason;
+mod response;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -62,7 +62,7 @@ pub(in crate::http) enum RegistryError {
     #[error("Only grant_type=password is supported")]
     UnsupportedGrant,
     /// A method that the token endpoint does not support.
-    #[error("Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password")]
+    #[error("Request a token with GET and HTTP Basic, or POST a form with grant_type=password")]
     NoSuchLogin,
     /// The form sent to the token endpoint is larger than any login.
     #[error("The form is larger than any login needs")]
@@ -102,7 +102,7 @@ pub(in crate::http) enum RegistryError {
     #[error("The range is malformed; one of this form is bytes=0-99")]
     MalformedRange,
     /// More ranges than one response may have.
-    #[error("More than {MAX_RANGES} ranges in one request. Ask for fewer and larger ones")]
+    #[error("More than {MAX_RANGES} ranges in one request. Request fewer and larger ones")]
     TooManyRanges,
     /// The range begins after the end of the content.
     #[error("The range begins beyond the end: there are {length} bytes")]
@@ -141,15 +141,15 @@ impl RegistryError {
 
     /// Returns the response to this request.
     pub(in crate::http) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
-        let answer = self.answer();
-        let mut response = HttpResponse::build(answer.status);
-        if answer.status == StatusCode::UNAUTHORIZED && !matches!(self, Self::NotIssued { .. }) {
+        let error = self.response();
+        let mut response = HttpResponse::build(error.status);
+        if error.status == StatusCode::UNAUTHORIZED && !matches!(self, Self::NotIssued { .. }) {
             response.insert_header((WWW_AUTHENTICATE, self.challenge(state, request)));
         }
-        if let Some(wait) = answer.retry_after {
+        if let Some(wait) = error.retry_after {
             response.insert_header((RETRY_AFTER, wait.as_secs().max(1)));
         }
-        if let Some(reason) = answer.reason {
+        if let Some(reason) = error.reason {
             response.reason(reason);
         }
         // The rest of the body is not read.
@@ -162,13 +162,13 @@ impl RegistryError {
         if let Self::Unsatisfiable { length } = self {
             response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
         }
-        let message = self.message(answer.status, &state.public_url.host(request));
-        let code = answer.passed_code.as_deref().unwrap_or(answer.code);
+        let message = self.message(error.status, &state.public_url.host(request));
+        let code = error.passed_code.as_deref().unwrap_or(error.code);
         let body = error_body(code, &message);
         let mut response = response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body);
         // Operators read the name of the account also where the caller does not.
         let logged =
-            if let Self::Failed { failure, .. } = self { with_id(answer.status, failure.to_string()) } else { message };
+            if let Self::Failed { failure, .. } = self { with_id(error.status, failure.to_string()) } else { message };
         self.refused(logged).attach(&mut response);
         response
     }

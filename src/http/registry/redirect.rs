@@ -1,5 +1,5 @@
-//! Redirects of clients to the object store of a fleet: a `GET` of a blob that is there is answered with a URL that the
-//! store accepts for a minute, so that the bytes do not pass through a replica.
+//! Redirects of clients to the object store of a fleet: the response to a `GET` of a blob that is there is a URL that
+//! the store accepts for a minute, so that the bytes do not pass through a replica.
 
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};

@@ -75,7 +75,7 @@ pub(crate) struct RegistryOptions {
 }
 
 impl RegistryState {
-    /// Returns whether the proxy as a whole is switched on.
+    /// Returns true if the proxy as a whole is switched on.
     pub(crate) fn proxy_enabled(&self) -> bool {
         self.policy.at_present().service().proxy_enabled.unwrap_or(self.options.proxy_enabled)
     }

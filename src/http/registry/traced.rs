@@ -61,7 +61,6 @@ fn outcome(response: &HttpResponse) -> &'static str {
     let word = response.headers().get(&X_CACHE).and_then(|value| value.to_str().ok());
     let known = word.and_then(|word| CacheStatus::LABELS.into_iter().find(|label| *label == word));
     match (known, response.status()) {
-        (Some("joined"), _) => "coalesced",
         (Some(word), _) => word,
         (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => "refused",
         (None, _) => "failed",

@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::fault::Fault;
+use super::formatting::number;
 use super::page;
 use super::pages::{PER_PAGE, links, query_of};
 use super::parts::{admin_tabs, top};
 use super::problem::Problem;
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use super::words::number;
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
 use crate::domain::audit::{Author, Event, FieldChange, Who};
 use crate::domain::id::{EventId, TokenId};

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::words::{number, number_of, percent, size};
+use super::formatting::{number, number_of, percent, size};
 use crate::domain::traffic::{Hour, Traffic};
 
 /// Number of hours in the chart.
@@ -124,7 +124,7 @@ fn description(hours: &[(Hour, Traffic)]) -> String {
     };
     let pulls = number(sum.pulls());
     format!(
-        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were answered from the cache. The lowest hour \
+        "Pulls by hour in the last {HOURS} hours: {pulls}, of which {} were served from the cache. The lowest hour \
          was {} with {}.",
         percent(ratio),
         clock(hour),
@@ -150,7 +150,7 @@ mod tests {
         let now: Timestamp = "2026-11-28T14:30:00Z".parse().unwrap();
         let present = Hour::of(now);
         let hits = Traffic { hits: 90, ..Traffic::default() };
-        let mixed = Traffic { hits: 45, joined: 4, fetched: 6, ..Traffic::default() };
+        let mixed = Traffic { hits: 45, coalesced: 4, fetched: 6, ..Traffic::default() };
         let hours = last_hours(&[(present.before(30), hits), (present.before(1), hits), (present, mixed)], now);
         assert_eq!((hours.len(), hours[23].1, hours[0].1), (24, mixed, Traffic::default()));
         let page = show(&hours).into_string();
@@ -160,7 +160,7 @@ mod tests {
             r#"y="43.9%" width="3.17%" height="41.9%""#,
             r#"y="88.7%" width="3.17%" height="9.3%""#,
             "13:00: 90 pulls, 100 % from the cache",
-            "145, of which 93.1 % were answered from the cache. The lowest hour was 14:00 with 81.8 %.",
+            "145, of which 93.1 % were served from the cache. The lowest hour was 14:00 with 81.8 %.",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }

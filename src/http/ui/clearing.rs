@@ -8,11 +8,11 @@ use super::address;
 use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
+use super::formatting::{number_of, size};
 use super::page;
 use super::parts::{crumbs, token_field};
 use super::problem::Problem;
 use super::visitor::Visitor;
-use super::words::{number_of, size};
 use crate::domain::group::Group;
 use crate::http::api::image_changes;
 

@@ -8,11 +8,11 @@ use maud::html;
 use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::formatting::{number_of, size};
 use super::image;
 use super::page;
 use super::parts::{crumbs, token_field};
 use super::visitor::Visitor;
-use super::words::{number_of, size};
 use crate::http::api::image_changes;
 
 /// Maximum number of images that are deleted at once: as many as a page of the list has.

@@ -106,17 +106,17 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                         None => { @if !account.is_empty() { ", an account of the service" } }
                     }
                 }
-                dt { "Asked again" }
+                dt { "Confirmed by the registry" }
                 dd {
                     @match image.revalidation {
-                        Revalidation::Offline => "never: the service is offline",
+                        Revalidation::Offline => "never again: the service is offline",
                         Revalidation::After(seconds) => {
-                            "whether the tag has moved, by "
+                            "again at "
                             @if seconds == 0 { "every pull" }
-                            @else { "the first pull that is " (seconds) " s after the last answer" }
+                            @else { "the first pull that is " (seconds) " s after the last confirmation" }
                             @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
                         },
-                        Revalidation::Needless => "never: a digest stands for the same content for ever",
+                        Revalidation::Needless => "never again: a digest always refers to the same content",
                     }
                 }
                 dt { "Cached" }

@@ -1,5 +1,5 @@
-//! Failures of the console, as pages that state what is wrong and what to do. The console's only place that maps
-//! failures to status codes.
+//! Failures of the console, as pages that state what is wrong and what to do, with their status codes. A page that
+//! shows its form again, the sign-in and the limits choose the status code themselves.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::{Markup, html};
 
 use super::address::{self, Why};
+use super::formatting::first_upper;
 use super::page::{self, Frame};
 use super::see;
-use super::words::first_upper;
 use crate::actors::policy_evaluator::{ChangeError, FleetError};
 use crate::actors::sessions::SessionError;
 use crate::http::api::ApiError;

@@ -160,13 +160,13 @@ fn states() -> Markup {
             "good",
             "fresh",
             "Fresh",
-            "The registry confirmed this image when it was last asked; also all that was pulled by digest.",
+            "The registry confirmed this image at the last request; also all that was pulled by digest.",
         ),
         (
             "warn",
             "stale",
             "Stale",
-            "The registry could not be asked, so pulls get the image that is here. It may have moved on since.",
+            "The registry could not confirm this image, so pulls get what is here. The tag may have moved since.",
         ),
         (
             "",

@@ -7,13 +7,13 @@ use maud::{Markup, html};
 
 use super::address;
 use super::fault::Fault;
+use super::formatting::number;
 use super::new_group;
 use super::page;
 use super::pages::Part;
 use super::parts::{path_words, stored};
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use super::words::number;
 use crate::actors::images::KnownTotals;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;

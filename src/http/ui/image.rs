@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::formatting::{minute, number, size, time};
 use super::image_parts;
 use super::image_pulls;
 use super::image_row::{changes, delete_address, pinned, state};
@@ -15,7 +16,6 @@ use super::page;
 use super::parts::{code, copy_button, crumbs, image_prefix, image_words, short};
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use super::words::{minute, number, size, time};
 use crate::actors::images::{CachedImage, Earlier, ImageParts, ShownImage};
 use crate::domain::digest::Digest;
 use crate::domain::group::Group;
@@ -150,7 +150,7 @@ fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage], parts: &ImagePa
     }
 }
 
-/// Returns whether it is one image or an index, and for which platforms.
+/// Returns the kind, an image or an index, with the platforms.
 fn kind(image: &CachedImage, parts: &ImageParts) -> String {
     let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     let is_index = parts.platforms.first().is_none_or(|part| part.digest != image.digest);

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::formatting::{number_of, share, size};
 use super::parts::{copy_button, short};
 use super::table::{self, Column};
-use super::words::{number_of, share, size};
 use crate::actors::images::{ImageParts, LayerPart, PlatformPart};
 
 /// Shows the parts. `prefix` is what stands before a digest in the name of an image, and `wanted` the digest of the

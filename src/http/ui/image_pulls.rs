@@ -7,9 +7,9 @@ use maud::{Markup, html};
 
 use super::audit::deploy_token;
 use super::fault::Fault;
+use super::formatting::{day, number, number_of, time};
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use super::words::{day, number, number_of, time};
 use crate::actors::images::ImagePulls;
 use crate::domain::group::Group;
 use crate::domain::id::CredentialId;
@@ -32,7 +32,7 @@ pub(super) async fn show(visitor: &Visitor, group: &Group, name: &str) -> Result
             h2 #pullers { "Who pulled it" }
             p.soft {
                 "In the last " (number_of(u64::from(days), "day")) ", by this name: a line for each credential and day, in UTC. "
-                "Only owners see this. A client that asks for the digest after the tag is listed under the digest, too."
+                "Only owners see this. A client that requests the digest after the tag is listed under the digest, too."
             }
             @if found.records.is_empty() { p { "Nobody." } } @else { (table(visitor, &found)) }
             (rest(group, name, &found))

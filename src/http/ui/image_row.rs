@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::address;
+use super::formatting::{number, size, time};
 use super::icons::icon;
 use super::parts::{copy_button, image_prefix, image_words, short, token_field};
 use super::visitor::Visitor;
-use super::words::{number, size, time};
 use crate::actors::images::{ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::platform::Platform;

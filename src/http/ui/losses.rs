@@ -3,10 +3,10 @@
 
 use maud::{Markup, html};
 
-use super::words::number_of;
+use super::formatting::number_of;
 use crate::http::api::losses::{Lost, Names};
 
-/// Name of the field that stands for what was shown.
+/// Name of the hidden form field that confirms the objects that were shown.
 pub(super) const FIELD: &str = "goes";
 
 /// Returns the hidden field that confirms what is shown.

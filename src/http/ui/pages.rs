@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::number;
+use super::formatting::number;
 use crate::http::query::value_in;
 
 /// Number of things on a page.

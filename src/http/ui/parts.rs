@@ -4,10 +4,10 @@
 use maud::{Markup, html};
 
 use super::address::{self, ADMIN};
+use super::formatting::{number, share, size};
 use super::icons::icon;
 use super::page::TOKEN_FIELD;
 use super::visitor::Visitor;
-use super::words::{number, share, size};
 use crate::domain::digest::Digest;
 use crate::domain::group::{Group, Visibility};
 use crate::domain::origin::Origin;

@@ -8,11 +8,11 @@ use maud::{Markup, html};
 
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::formatting::{minute, time};
 use super::parts::token_field;
 use super::table::{self, Column};
 use super::user_agent;
 use super::visitor::Visitor;
-use super::words::{minute, time};
 use crate::actors::sessions::SessionError;
 use crate::domain::session::ListedSession;
 use crate::domain::user::User;

@@ -29,7 +29,7 @@ use crate::domain::commands::group::{self as edit, GroupChange};
 use crate::domain::group::Group;
 use crate::http::api::{Authority, owner_of};
 
-/// What the page shows beside the group.
+/// Content of the page beside the group.
 struct Shown {
     limits: limits::Typed,
     /// The time for which tags are fresh, as it was typed.
@@ -41,7 +41,7 @@ struct Shown {
 
 /// A note on top of the page.
 struct Note {
-    good: bool,
+    is_success: bool,
     sentence: String,
 }
 
@@ -125,11 +125,11 @@ impl Shown {
 
 impl Note {
     fn good(sentence: &str) -> Self {
-        Self { good: true, sentence: sentence.to_owned() }
+        Self { is_success: true, sentence: sentence.to_owned() }
     }
 
     fn show(&self) -> Markup {
-        let (class, shape, role) = if self.good { ("good", "fresh", "status") } else { ("bad", "bad", "alert") };
+        let (class, shape, role) = if self.is_success { ("good", "fresh", "status") } else { ("bad", "bad", "alert") };
         html! { div class={ "note " (class) } role=(role) { (icon(shape)) div { p { b { (self.sentence) } } } } }
     }
 }

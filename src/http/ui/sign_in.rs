@@ -29,7 +29,7 @@ use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
 /// Maximum length of an address that is returned to, in bytes.
 const MAX_ADDRESS_BYTES: usize = 2048;
 
-/// Name and password in a form that is not of a session yet.
+/// Name and password of the form for signing in, which belongs to no session yet.
 pub(super) struct Login {
     username: String,
     password: SecretString,
@@ -138,7 +138,7 @@ pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: 
     Ok(response)
 }
 
-/// Leads to an address of this site, and else to the first page.
+/// Redirects to `back` if it is an address of this site, else to the first page.
 fn see(back: &str) -> HttpResponse {
     // Browsers leave out tabs and line breaks, so that what remains could begin with two slashes.
     let is_plain = back.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

@@ -17,10 +17,10 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{Fault, Kind, NOT_NOW};
+use super::formatting::first_upper;
 use super::limits::{Admitted, Limits};
 use super::page::Frame;
 use super::passed::{PassedRequest, PassedResponse, SentBody};
-use super::words::first_upper;
 use crate::actors::policy_evaluator::{NotConfirmed, TooOld};
 use crate::http::api::{ApiState, shows_identities};
 use crate::http::form_body;

@@ -19,9 +19,10 @@ pub(super) async fn follow_accounts(
     policy: &PolicyEvaluatorHandle,
     keys: SealingKeys,
     upstream: UpstreamHandle,
-    world: CurrentUpstreams,
+    current_upstreams: CurrentUpstreams,
 ) -> Result<GroupAccounts, StartError> {
-    let accounts = GroupAccounts::new(keys, Box::new(move |logins| upstream.change_group_logins(logins)), world);
+    let accounts =
+        GroupAccounts::new(keys, Box::new(move |logins| upstream.change_group_logins(logins)), current_upstreams);
     let (followed, resealing) = (accounts.clone(), accounts.clone());
     policy.observe(move |directory| followed.follow(directory));
     let is_of_older_key = |group: &Arc<Group>| {

@@ -21,7 +21,7 @@ impl Handles {
         let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls().is_some());
-        let upstreams = self.world.clone();
+        let upstreams = self.current_upstreams.clone();
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),
@@ -40,7 +40,7 @@ impl Handles {
             tokens: self.tokens.clone(),
             audit: self.audit.clone(),
             last_used: self.last_used.clone(),
-            purge: Arc::new(self.tidying.clone()),
+            purge: Arc::new(self.janitor.clone()),
             images: Arc::new(self.images.clone()),
             warming: Arc::new(self.warmer.clone()),
             upstream: Arc::new(self.upstream.clone()),

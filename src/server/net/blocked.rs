@@ -37,7 +37,7 @@ const WINDOW_DIVISOR: u64 = 16;
 /// Minimum rate at which a client reads, in bytes per second.
 const MIN_BYTES_PER_SECOND: u64 = 1000;
 /// Maximum wait for a client with a large receive buffer, unless the configured time is longer.
-const MAX_WAIT: Duration = Duration::from_secs(600);
+const MAX_WINDOW_WAIT: Duration = Duration::from_secs(600);
 
 impl Blocked {
     /// Creates the timeout. `limit` is the maximum time without an acknowledgement.
@@ -62,7 +62,7 @@ impl Blocked {
         wait_for_window(self.limit, self.longest_burst.max(self.burst).saturating_sub(unacknowledged))
     }
 
-    /// Returns whether a wait has begun.
+    /// Returns true if a wait has begun.
     pub(super) fn is_waiting(&self) -> bool {
         self.since.is_some()
     }
@@ -102,7 +102,7 @@ impl Blocked {
 /// Returns the maximum wait for a client that accepts this number of bytes at a time: the configured time, or
 /// longer if it first has to read that much slowly.
 fn wait_for_window(limit: Duration, window: u64) -> Duration {
-    limit.max(Duration::from_secs(window / WINDOW_DIVISOR / MIN_BYTES_PER_SECOND).min(MAX_WAIT))
+    limit.max(Duration::from_secs(window / WINDOW_DIVISOR / MIN_BYTES_PER_SECOND).min(MAX_WINDOW_WAIT))
 }
 
 #[cfg(test)]
@@ -115,6 +115,6 @@ mod tests {
         for (window, seconds) in [(0, 60), (500_000, 60), (1_600_000, 100), (6_291_456, 393), (u64::MAX, 600)] {
             assert_eq!(wait_for_window(limit, window).as_secs(), seconds, "{window} bytes");
         }
-        assert_eq!(wait_for_window(2 * MAX_WAIT, u64::MAX), 2 * MAX_WAIT);
+        assert_eq!(wait_for_window(2 * MAX_WINDOW_WAIT, u64::MAX), 2 * MAX_WINDOW_WAIT);
     }
 }

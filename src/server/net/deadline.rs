@@ -33,7 +33,7 @@ impl Deadline {
         self.since = None;
     }
 
-    /// Returns whether a wait has begun.
+    /// Returns true if a wait has begun.
     pub(super) fn is_waiting(&self) -> bool {
         self.since.is_some()
     }

@@ -80,12 +80,12 @@ impl Framing {
         taken
     }
 
-    /// Returns whether the present request has ended.
+    /// Returns true if the present request has ended.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Returns whether the connection closes after the response to the present request, according to the part of
+    /// Returns true if the connection closes after the response to the present request, according to the part of
     /// its head that was seen.
     pub(super) fn is_last(&self) -> bool {
         self.head.is_last()
@@ -101,7 +101,7 @@ impl Framing {
         &self.start
     }
 
-    /// Returns whether the present request has begun and not ended.
+    /// Returns true if the present request has begun and not ended.
     pub(super) fn is_partial(&self) -> bool {
         !self.complete && self.state != State::Start
     }
@@ -150,7 +150,7 @@ impl Framing {
         }
     }
 
-    /// Returns whether the line of a chunk size or a trailer, as far as it has arrived, has the form that the
+    /// Returns true if the line of a chunk size or a trailer, as far as it has arrived, has the form that the
     /// parser accepts.
     fn has_sound_line(&mut self, bytes: &[u8]) -> bool {
         let end = memchr(b'\n', bytes);

@@ -91,7 +91,7 @@ impl Member {
         self.idle.must_close.set(false);
     }
 
-    /// Returns whether the connection was selected to close and has not been in use since.
+    /// Returns true if the connection was selected to close and has not been in use since.
     pub(super) fn must_close(&self) -> bool {
         self.idle.must_close.get()
     }

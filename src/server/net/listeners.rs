@@ -30,7 +30,7 @@ pub(in crate::server) type Bound = (SocketAddr, TcpListener);
 /// Serves clients on this port, over TLS if `tls` is given.
 ///
 /// # Errors
-/// A listener cannot be used.
+/// Fails if a listener cannot be used.
 pub(in crate::server) fn serve_clients(
     state: Data<RegistryState>,
     (api, console): (Data<ApiState>, Data<Console>),
@@ -70,7 +70,7 @@ fn bounds(settings: &Settings) -> Bounds {
 /// Serves the metrics on this port. A background task bounds the memory of the histograms while nobody reads them.
 ///
 /// # Errors
-/// The listener cannot be used.
+/// Fails if the listener cannot be used.
 pub(in crate::server) fn serve_metrics(
     (address, listener): Bound,
     metrics: Metrics,
@@ -97,13 +97,13 @@ pub(in crate::server) fn serve_metrics(
 /// Serves the other replicas of a fleet on this port.
 ///
 /// # Errors
-/// The listener cannot be used.
+/// Fails if the listener cannot be used.
 pub(in crate::server) fn serve_replicas(
     (address, listener): Bound,
     state: Data<ReplicaState>,
 ) -> Result<ServerHandle, StartError> {
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(http::configure_replicas));
-    // Anybody who can connect takes files of this process.
+    // Each connection takes an open file of this process, also one of a client that is no replica.
     let server = server.workers(1).max_connections(MAX_REPLICA_CONNECTIONS).disable_signals().listen(listener);
     let server = server.map_err(|error| StartError::Listen { address, error })?.run();
     let handle = server.handle();
@@ -125,7 +125,7 @@ const BACKLOG: u32 = 4096;
 /// among them and wakes one thread for each.
 ///
 /// # Errors
-/// The address cannot be bound.
+/// Fails if the address cannot be bound.
 pub(in crate::server) fn listen_each(
     address: SocketAddr,
     threads: usize,
@@ -143,7 +143,7 @@ pub(in crate::server) fn listen_each(
 /// Sets the TCP congestion control of the connections that these listeners accept (tcp(7), `TCP_CONGESTION`).
 ///
 /// # Errors
-/// The kernel does not have it, or does not allow it to this process.
+/// Fails if the kernel does not have it, or does not allow it to this process.
 pub(in crate::server) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), CongestionError> {
     let set = listeners.iter().try_for_each(|listener| set_tcp_congestion(listener, name));
     set.map_err(|error| CongestionError { name: name.to_owned(), error: error.into() })
@@ -152,7 +152,7 @@ pub(in crate::server) fn control_congestion(listeners: &[TcpListener], name: &st
 /// Tries [`control_congestion`] on a socket of its own, which is closed at once.
 ///
 /// # Errors
-/// The same, or no socket can be opened.
+/// Fails as [`control_congestion`] does, and if no socket can be opened.
 pub(in crate::server) fn try_congestion(address: SocketAddr, name: &str) -> Result<(), CongestionError> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let set = socket.and_then(|socket| Ok(set_tcp_congestion(&socket, name)?));
@@ -162,7 +162,7 @@ pub(in crate::server) fn try_congestion(address: SocketAddr, name: &str) -> Resu
 /// Binds this address. Clients that connect wait in the listen queue until it is served.
 ///
 /// # Errors
-/// The address cannot be bound.
+/// Fails if the address cannot be bound.
 pub(in crate::server) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
     let bound = bind(address, false).and_then(|listener| Ok((listener.local_addr()?, listener)));
     bound.map_err(|error| StartError::Listen { address, error })
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn connections_send_as_fast_as_their_listener_was_told_to() {
+    async fn accepted_connections_have_the_congestion_control_of_their_listener() {
         let (address, listeners) = listen_each("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         // Every Linux kernel has it.
         control_congestion(&listeners, "reno").unwrap();

@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 const MAX_REFUSAL_BYTES: usize = 256;
 
 impl Refusal {
-    /// Returns whether there is such a response.
+    /// Returns true if there is such a response.
     pub(super) fn is_begun(&self) -> bool {
         !self.response.is_empty()
     }

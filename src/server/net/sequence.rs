@@ -101,7 +101,7 @@ impl<T> Sequence<T> {
         self.queue.clone()
     }
 
-    /// Returns whether the present request is complete, and its response has not begun.
+    /// Returns true if the present request is complete, and its response has not begun.
     fn is_waiting(&self) -> bool {
         self.framing.is_complete() && self.queue.begun() < self.complete_requests
     }
@@ -131,7 +131,7 @@ impl<T> Sequence<T> {
         self.held.len() + present_bytes.max(self.longest.min(MAX_PERSISTENT_REQUEST_BYTES))
     }
 
-    /// Returns whether no request may follow the present one.
+    /// Returns true if no request may follow the present one.
     fn is_last(&self) -> bool {
         self.framing.is_last() || self.present_bytes > MAX_PERSISTENT_REQUEST_BYTES
     }
@@ -258,7 +258,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Sequence<T> {
-    /// Returns whether the parser has got a request that no route has got: it may have refused it.
+    /// Returns true if the parser has got a request that no route has got: it may have refused it.
     fn has_unrouted_request(&self) -> bool {
         self.complete_requests + u64::from(self.framing.is_partial()) > self.queue.requested()
     }

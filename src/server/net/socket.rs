@@ -115,7 +115,7 @@ impl Socket {
         sent.map_ok(|sent| self.turns.sent(usize::try_from(sent).unwrap_or(usize::MAX)))
     }
 
-    /// Returns whether the connection has sent as much as it may in this turn. If so, it is woken for the next one.
+    /// Returns true if the connection has sent as much as it may in this turn. If so, it is woken for the next one.
     fn is_turn_over(&self, cx: &Context<'_>) -> bool {
         let is_over = self.turns.left() == 0;
         if is_over {
@@ -154,7 +154,7 @@ impl Socket {
         written
     }
 
-    /// Returns whether the connection has been idle for too long. If it is idle, the task is woken when that is so.
+    /// Returns true if the connection has been idle for too long. If it is idle, the task is woken when that is so.
     /// An unfinished request counts as idle only when the maximum number of connections is reached; otherwise it
     /// has a timeout of its own.
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {

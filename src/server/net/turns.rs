@@ -66,7 +66,7 @@ const UNKNOWN_COST: Duration = Duration::from_nanos(12_500);
 const MAX_BYTES: usize = 256 << 10;
 /// Time for which a thread counts as shared after the last request of another group. It is long, because a group that
 /// pulls seldom would otherwise wait for one turn of each connection at every pull.
-const SHARED_TIME: Duration = Duration::from_secs(10);
+const SHARED_TIMEOUT: Duration = Duration::from_secs(10);
 
 static WAITING: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("dependency_proxy_connections_waiting_for_turn"));
 
@@ -114,7 +114,7 @@ impl Turns {
             }
         }
         let Some(at) = shared_at.get() else { return false };
-        if at.elapsed() < SHARED_TIME {
+        if at.elapsed() < SHARED_TIMEOUT {
             return true;
         }
         shared_at.set(None);

@@ -261,7 +261,7 @@ impl Drop for ActiveConnection {
     }
 }
 
-/// Returns whether the error concerns only the connection that was to be accepted (accept(2), "Error handling").
+/// Returns true if the error concerns only the connection that was to be accepted (accept(2), "Error handling").
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)

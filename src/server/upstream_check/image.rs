@@ -14,7 +14,7 @@ pub(super) fn resolved(
     reference: &Reference,
 ) -> Result<(Repository, Reference), UpstreamCheckError> {
     let path = format!("any/dependency_proxy/containers/{path}/manifests/{reference}");
-    let path = ImagePath::parse(&path, Some(name), &settings.world());
+    let path = ImagePath::parse(&path, Some(name), &settings.pull_rules());
     match path.map_err(|error| UpstreamCheckError::Image(error.to_string()))? {
         ImagePath { repository, target: Target::Manifest(reference), .. } => Ok((repository, reference)),
         ImagePath { .. } => Err(UpstreamCheckError::Image("the image names no manifest".to_owned())),

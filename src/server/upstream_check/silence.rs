@@ -42,7 +42,7 @@ fn late(host: &str, port: u16, what: &str, limit: Duration) -> String {
     format!("{host}:{port} {what} within {} s", limit.as_secs_f32())
 }
 
-/// Returns whether the peer responds to the beginning of a TLS handshake. No certificate is trusted: a refused one is a
+/// Returns true if the peer responds to the beginning of a TLS handshake. No certificate is trusted: a refused one is a
 /// response, too.
 async fn speaks_tls(tcp: TcpStream, host: &str, limit: Duration) -> bool {
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return true };

@@ -125,9 +125,9 @@ fn the_first_account_that_fits_is_used_in_the_order_of_the_file_and_the_short_fo
                 accounts.z = { username = 'first', password = 'x', groups = ['Team'] }\n\
                 accounts.a = { username = 'second', password = 'x', images = ['acme/*'] }\n";
     let settings = load(text, &[]).unwrap();
-    let world = settings.world();
+    let upstreams = settings.pull_rules();
     let used = |group: &str, image: &str| {
-        world.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
+        upstreams.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
     };
     assert_eq!(used("team/ci", "acme/app"), Account::Username("first".into()));
     assert_eq!(used("other", "acme/app"), Account::Username("second".into()));
@@ -140,7 +140,7 @@ fn the_first_account_that_fits_is_used_in_the_order_of_the_file_and_the_short_fo
 fn an_upstream_that_is_switched_off_does_not_exist() {
     let settings = load("[upstreams.'quay.io']\nenabled = false\n", &[]).unwrap();
     assert!(settings.upstreams.iter().all(|upstream| upstream.name.as_str() != "quay.io"));
-    assert!(settings.world().named("quay.io").is_none());
+    assert!(settings.pull_rules().named("quay.io").is_none());
 }
 
 #[test]

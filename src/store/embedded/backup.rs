@@ -53,7 +53,7 @@ use crate::store::error::StoreError;
 
 /// The identities of a data folder after one change.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct FolderSnapshot {
     position: Position,
     records: Records,
     /// All identities.
@@ -66,9 +66,9 @@ pub struct Snapshot {
 pub(super) const FORMAT: &str = "dependency-proxy backup";
 const VERSION: u32 = 1;
 
-/// Number of times that a journal which cannot be read completely is read: a running service appends to it, and
+/// Maximum number of times that a journal is read until it can be read completely: a running service appends to it, and
 /// rewrites one that is damaged.
-const ATTEMPTS: usize = 5;
+const MAX_JOURNAL_READS: usize = 5;
 /// Interval between these.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -136,7 +136,7 @@ struct AccountKeysLine<'a> {
     account_keys: &'a KeySet,
 }
 
-impl Snapshot {
+impl FolderSnapshot {
     /// Reads the identities below a data folder, beside the service that may be running on it. Every change that was
     /// acknowledged before is in it. `None` if there are none. Blocks.
     ///
@@ -158,7 +158,7 @@ impl Snapshot {
                 Err(StoreError::Damaged(_)) => true,
                 Err(StoreError::Full | StoreError::Io(_) | StoreError::Closed | StoreError::Fleet(_)) => false,
             };
-            if !again || attempts == ATTEMPTS {
+            if !again || attempts == MAX_JOURNAL_READS {
                 break read?;
             }
             thread::sleep(RETRY_INTERVAL);

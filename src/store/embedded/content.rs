@@ -96,8 +96,8 @@ impl EmbeddedContent {
         }
     }
 
-    /// Returns true if a digest that a group pulls becomes an image: one that a manifest of the group names is a part of
-    /// that image.
+    /// Returns true if a digest that a group pulls becomes an image: one that a manifest of the group names is a part
+    /// of that image.
     pub(in crate::store) fn makes_image(&self, grant: &Grant) -> Result<bool, StoreError> {
         match &grant.pulled {
             Pulled::Digest(entry) => Ok(self.index.link(grant.group, &grant.origin, &entry.digest)?.is_none()),

@@ -61,7 +61,7 @@ impl Export {
     }
 
     /// Writes the content of the journal, unless the export has it already or the next export is not due yet.
-    /// Returns whether it was written. Fails as [`Self::write_now`] does.
+    /// Returns true if it was written. Fails as [`Self::write_now`] does.
     pub(super) fn write_if_due(&self, journal: &Journal) -> Result<bool, StoreError> {
         let mut pace = self.lock()?;
         if pace.next.is_some_and(|next| Instant::now() < next) {
@@ -70,7 +70,7 @@ impl Export {
         self.write(journal, &mut pace)
     }
 
-    /// Writes the content of the journal, unless the export has it already. Returns whether it was written. Fails
+    /// Writes the content of the journal, unless the export has it already. Returns true if it was written. Fails
     /// if the journal cannot be read back, the export cannot be written, or if the present export has more changes.
     pub(super) fn write_now(&self, journal: &Journal) -> Result<bool, StoreError> {
         self.write(journal, &mut *self.lock()?)

@@ -46,7 +46,7 @@ pub use self::image_record::ImageRecord;
 use self::links::UsedLinks;
 pub(in crate::store) use self::moving::ImageToMove;
 pub(super) use self::opening::{set_aside, was_interrupted};
-pub use self::removal::{PreparedRemoval, RemovedLinks};
+pub use self::removal::{LinkRemoval, PreparedRemoval};
 pub use self::summaries::Summary;
 use self::totals::Totals;
 pub use self::trimming::LinksToRemove;

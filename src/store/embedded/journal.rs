@@ -146,7 +146,7 @@ impl Journal {
         Ok(history)
     }
 
-    /// Compacts the file if its changes have outgrown the snapshot. Returns whether that was done.
+    /// Compacts the file if its changes have outgrown the snapshot. Returns true if that was done.
     ///
     /// # Errors
     ///

@@ -57,7 +57,7 @@ pub(super) enum Upload {
 
 /// Time to connect to the store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time until the first byte of an object. After it upstream is asked.
+/// Time until the first byte of an object. After it the content is requested from upstream.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time without a byte after which an object counts as interrupted.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -230,8 +230,8 @@ impl Bucket {
         .await
     }
 
-    /// Returns true if the objects belong to the fleet with this id, which is recorded beside them by the first that
-    /// asks.
+    /// Returns true if the objects belong to the fleet with this id. The first call for a bucket records the id beside
+    /// them.
     ///
     /// # Errors
     ///

@@ -58,8 +58,8 @@ const COMPLETE: &str = "UPDATE claim SET complete = true, at = now() WHERE key =
 const RELEASE: &str = "DELETE FROM claim WHERE key = $1 AND replica = $2 AND epoch = $3";
 const FORGET: &str = "DELETE FROM claim WHERE at < now() - interval '1 day'";
 
-/// Number of attempts where a row goes between two statements.
-const ATTEMPTS: usize = 3;
+/// Maximum number of attempts, if a row is deleted between two statements.
+const MAX_CLAIM_ATTEMPTS: usize = 3;
 
 impl Claims {
     /// Returns the shared downloads in this database for this replica.
@@ -72,19 +72,19 @@ impl Claims {
     /// done so. Returns `None` if the database does not respond within 500 ms: the replica requests it for itself.
     pub async fn claim(&self, key: &Digest, failed: Option<i64>) -> Option<Claim> {
         let (claims, key) = (self.clone(), *key);
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         self.database.runtime().spawn(async move {
             let claimed = claims.claim_or_error(&key, failed).await.ok();
-            // Nobody waits any more: others would follow a replica that does not lead.
-            if let Err(Some(Claim::Lead { epoch })) = answer.send(claimed) {
+            // The caller has left: without a release, others would follow a replica that does not lead.
+            if let Err(Some(Claim::Lead { epoch })) = sender.send(claimed) {
                 claims.release(&key, epoch).await.ok();
             }
         });
-        timeout(deadlines::CLAIM, answered).await.ok()?.ok()?
+        timeout(deadlines::CLAIM, receiver).await.ok()?.ok()?
     }
 
     async fn claim_or_error(&self, key: &Digest, failed: Option<i64>) -> Result<Claim, StoreError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_CLAIM_ATTEMPTS {
             if let Some(epoch) = self.lead(key, failed.unwrap_or(-1)).await? {
                 return Ok(Claim::Lead { epoch });
             }

@@ -110,8 +110,8 @@ impl FleetContent {
         }
     }
 
-    /// Returns what each group has cached at all replicas together, as it was counted last: some seconds ago, in a large
-    /// fleet minutes, and longer while the database does not respond; `None` if it has not responded yet.
+    /// Returns what each group has cached at all replicas together, as it was counted last: some seconds ago, in a
+    /// large fleet minutes, and longer while the database does not respond; `None` if it has not responded yet.
     pub async fn totals(&self) -> Option<HashMap<GroupId, GroupTotals>> {
         let mut known = self.totals.lock().await;
         if !self.database_pause.is_on() && known.as_ref().is_none_or(|(at, _)| at.elapsed() > TOTALS_AGE) {
@@ -123,8 +123,8 @@ impl FleetContent {
         known.as_ref().map(|(_, totals)| totals.clone())
     }
 
-    /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted. `is_image`:
-    /// a digest counts as an image of its own.
+    /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted.
+    /// `is_image`: a digest counts as an image of its own.
     pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool, seen: i64) {
         self.changes.add(grant, is_image, seen);
     }
@@ -145,14 +145,14 @@ impl FleetContent {
     }
 
     /// Hands over what this replica has and the others do not, at its stop: the changes of the index, the uploads, and
-    /// the care of the object store. Waits for at most this time, and for an engine that does not respond for at most the
-    /// time of `patience`.
+    /// the care of the object store. Waits for at most this time, and for an engine that does not respond for at most
+    /// the time of `patience`.
     pub async fn hand_over(&self, limit: Duration, patience: Duration) {
         let released = timeout(patience, self.release_keeping());
         let flushed = timeout(limit.min(patience), self.changes.flush());
         let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("the last links and tags are not shared: other replicas ask upstream for them");
+            tracing::warn!("the last links and tags are not shared: other replicas request them from upstream");
         }
         if left > 0 {
             tracing::warn!(left, "some content is not uploaded yet: the next start goes on with it");

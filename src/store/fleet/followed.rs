@@ -18,7 +18,7 @@ pub struct FollowedContent {
 
 impl FollowedContent {
     /// Name of the file in the cache folder.
-    pub const FILE: &str = "fleet-content";
+    pub const FILE_NAME: &str = "fleet-content";
 
     /// Reads the file; `None` if there is none, or none that can be understood.
     ///

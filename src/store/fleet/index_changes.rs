@@ -1,5 +1,5 @@
-//! Changes of the index of a fleet that are carried out in the background, in the order in which this replica makes them.
-//! While the database is away they wait.
+//! Changes of the index of a fleet that are carried out in the background, in the order in which this replica makes
+//! them. While the database is away they wait.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ enum Change {
     Add(Box<Additions>),
     Deny(Origin, Tag),
     Drop(Origin, Tag),
-    /// Answers once all changes before it are carried out.
+    /// Sends its signal once all changes before it are carried out.
     Flush(oneshot::Sender<()>),
 }
 
 /// Maximum number of changes that wait while the database is away. Further ones are lost for the other replicas, which
-/// then ask upstream.
+/// then send requests to upstream.
 const MAX_CHANGES: usize = 10_000;
 /// Maximum number of changes that are carried out in one transaction.
 const CHANGES_AT_ONCE: usize = 500;

@@ -4,8 +4,8 @@
 //! An object goes in two steps. It is doomed first: from then on no lookup finds it, and a replica that needs its
 //! content again uploads it under another name. It is deleted ten minutes later, when nobody reads it any more.
 //!
-//! The choice of what goes comes first, by statements that may read whole tables and lock nothing. It is removed in small steps, in
-//! the turn to change the index, each of which examines again whether it may go.
+//! The choice of what goes comes first, by statements that may read whole tables and lock nothing. It is removed in
+//! small steps, in the turn to change the index, each of which examines again whether it may go.
 
 mod expiry;
 mod group_totals;
@@ -59,7 +59,7 @@ const UNLINKED: &str = "SELECT digest, doomed_at IS NULL AND stored_at < now() -
     ORDER BY digest";
 const DOOM_UNLINKED: &str = "UPDATE object SET doomed_at = now() WHERE digest = ANY($1) AND doomed_at IS NULL \
     AND NOT EXISTS (SELECT FROM link WHERE link.digest = object.digest)";
-const BYTES: &str = "SELECT coalesce(sum(size), 0)::bigint FROM object WHERE doomed_at IS NULL";
+const SUM_OF_SIZES: &str = "SELECT coalesce(sum(size), 0)::bigint FROM object WHERE doomed_at IS NULL";
 // Blobs before manifests, which are small and name the blobs; then what was not read for the longest time; of that the
 // largest, so that few have to be fetched again. What pinned images name stays.
 const SURPLUS: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM image WHERE pinned \
@@ -127,8 +127,8 @@ impl FleetContent {
         self.steps(lease, DOOM_SURPLUS, rows.iter().map(|row| row.get(0)).collect(), &[]).await
     }
 
-    /// Runs a statement for all of these digests, in steps, as long as the lease holds. The digests are its first value.
-    /// Returns the number of its rows.
+    /// Runs a statement for all of these digests, in steps, as long as the lease holds. The digests are its first
+    /// value. Returns the number of its rows.
     async fn steps(
         &self,
         lease: &Lease,
@@ -165,7 +165,7 @@ impl FleetContent {
     }
 
     async fn stored_bytes(&self) -> Result<u64, StoreError> {
-        let read = work(|client| Box::pin(async move { client.query_typed_one(BYTES, &[]).await }));
+        let read = work(|client| Box::pin(async move { client.query_typed_one(SUM_OF_SIZES, &[]).await }));
         Ok(self.index.database().run_slowly(read).await?.get::<_, i64>(0).cast_unsigned())
     }
 
@@ -185,7 +185,8 @@ impl FleetContent {
         Ok(deleted)
     }
 
-    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their number.
+    /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their
+    /// number.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! The move of identities, and of an index, from another kind of store into an empty database: one transaction, so
-//! that all of it is there or nothing.
+//! The move of identities, and of an index, from another kind of store into an empty database. It is one transaction,
+//! so that either all of it is moved or nothing.
 //!
-//! It is no change of the change log, which would be too large for an object: another history begins after it. A
-//! replica that has read the database before reads everything again.
+//! The move is not written to the change log, because it would be too large for one object: a new history begins after
+//! it. A replica that has read the database before reads everything again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Moving {
 pub struct FoundState {
     /// True if it has users, groups or tokens.
     pub has_identities: bool,
-    /// The identities with which it began, if they were moved into it.
+    /// The identities that were moved into it when it was empty; `None` if none were.
     pub moved_in: Option<MovedIn>,
     /// Number of the replicas that may use it now.
     pub replicas: u64,
@@ -125,7 +125,7 @@ impl Moving {
         Ok(Self { database: database.clone(), connection: Some(connection), found, version, last_event })
     }
 
-    /// Returns what the database had before.
+    /// Returns the state of the database before the move.
     pub fn found(&self) -> &FoundState {
         &self.found
     }
@@ -245,7 +245,7 @@ impl Moving {
     ///
     /// # Errors
     ///
-    /// Fails if the database cannot be reached. [`FleetError::Unknown`]: it may be done.
+    /// Fails if the database cannot be reached. With [`FleetError::Unknown`], the move may have been committed.
     pub async fn commit(mut self, source: String) -> Result<MovedIn, StoreError> {
         let (version, event, history) = (self.version, self.last_event, hex::encode(random::bytes::<16>()));
         let moved = MovedIn { source, version: version.cast_unsigned(), content_event: self.found.content_event };
@@ -265,7 +265,7 @@ impl Moving {
         Ok(moved)
     }
 
-    /// Ends the transaction without a change.
+    /// Ends the transaction without a change of the database.
     ///
     /// # Errors
     ///

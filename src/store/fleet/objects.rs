@@ -104,7 +104,7 @@ impl Objects {
         self.database.run(add).await
     }
 
-    /// Drops an object whose content is wrong, or that is gone: upstream is asked for the content from now on.
+    /// Drops an object whose content is wrong, or that is gone: from now on its content is requested from upstream.
     ///
     /// # Errors
     ///

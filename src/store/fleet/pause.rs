@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time after a failure of an engine in which pulls do not ask it, so that they do not all wait for it.
+/// Time after a failure of an engine in which pulls do not use it, so that they do not all wait for it.
 pub(super) struct Pause {
     began: Instant,
     /// Milliseconds since `began` until which it lasts.

@@ -37,7 +37,8 @@ const PIN: &str = "UPDATE image SET pinned = $4 FROM origin \
     WHERE image.group_id = $1 AND image.origin = origin.id AND origin.origin = $2 AND image.reference = $3 AND image.pinned <> $4";
 
 impl FleetContent {
-    /// Removes images of a group for all replicas, with the links to what only they name. Returns the number of the event.
+    /// Removes images of a group for all replicas, with the links to what only they name. Returns the number of the
+    /// event.
     ///
     /// # Errors
     ///

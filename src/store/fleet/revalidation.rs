@@ -1,4 +1,5 @@
-//! Revalidation of tags, once for all replicas: the first that needs one records it, and the others wait for its result.
+//! Revalidation of tags, once for all replicas: the first that needs one records it, and the others wait for its
+//! result.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::link::TagEntry;
 
 /// Interval at which a replica looks whether another has finished.
-const INTERVAL: Duration = Duration::from_millis(40);
+const LOOK_INTERVAL: Duration = Duration::from_millis(40);
 
 // A replica that has begun and does not finish within three seconds is replaced.
 const BEGIN: &str = "UPDATE tag SET asked_at = now() FROM origin WHERE tag.origin = origin.id AND origin.origin = $1 AND tag.tag = $2 \
@@ -40,7 +41,7 @@ impl FleetContent {
     pub async fn revalidated(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<TagEntry> {
         let began = Instant::now();
         while began.elapsed() < limit {
-            sleep(INTERVAL).await;
+            sleep(LOOK_INTERVAL).await;
             if self.count_of(IS_BEING_REVALIDATED, origin, tag).await.ok()? == 0 {
                 // No group has this number: only the tag is wanted.
                 let found = self.look_up(GroupId(0), origin, &Reference::Tag(tag.clone())).await?;

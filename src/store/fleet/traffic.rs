@@ -50,7 +50,7 @@ impl FleetTraffic {
         let columns = [
             column(|(group, _)| group.0),
             column(|(_, traffic)| traffic.hits),
-            column(|(_, traffic)| traffic.joined),
+            column(|(_, traffic)| traffic.coalesced),
             column(|(_, traffic)| traffic.fetched),
             column(|(_, traffic)| traffic.saved_pulls),
             column(|(_, traffic)| traffic.served_bytes),
@@ -96,7 +96,7 @@ fn traffic_of(row: &Row) -> (Hour, Traffic) {
     let number = |column: usize| row.get::<_, i64>(column).unsigned_abs();
     let traffic = Traffic {
         hits: number(1),
-        joined: number(2),
+        coalesced: number(2),
         fetched: number(3),
         saved_pulls: number(4),
         served_bytes: number(5),

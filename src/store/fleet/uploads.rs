@@ -62,10 +62,10 @@ const WORKERS: usize = 2;
 const MAX_WAITING: usize = 65_536;
 /// Pauses after a failure of an engine: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// Time after which content is looked at again that another replica uploads.
-const AGAIN: Duration = Duration::from_secs(3);
-/// Number of attempts to upload one content before others go first.
-const ATTEMPTS: usize = 4;
+/// Interval at which content that another replica uploads is checked again.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// Maximum number of attempts to upload one content before other content is uploaded first.
+const MAX_CONSECUTIVE_ATTEMPTS: usize = 4;
 /// Interval at which the end of all uploads is looked for.
 const FINISH_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of digests that are compared with the table at once.
@@ -101,8 +101,8 @@ impl Uploads {
         self.report();
     }
 
-    /// Waits until all that was queued is uploaded, for at most this time; if an engine does not respond, for at most the
-    /// time of `patience`. Returns the number of uploads that are left: the next start goes on with them.
+    /// Waits until all that was queued is uploaded, for at most this time; if an engine does not respond, for at most
+    /// the time of `patience`. Returns the number of uploads that are left: the next start goes on with them.
     pub(super) async fn finished(&self, limit: Duration, patience: Duration) -> usize {
         let began = Instant::now();
         loop {
@@ -184,7 +184,7 @@ impl Uploader {
                     failing.get_or_insert_with(|| Failing::new(&again.under_way));
                     tracing::debug!(%digest, %error, "an upload is repeated");
                     count("repeated");
-                    if attempt == ATTEMPTS {
+                    if attempt == MAX_CONSECUTIVE_ATTEMPTS {
                         // The store may refuse this one alone: others go first.
                         again_later(again, digest);
                         return;
@@ -293,7 +293,7 @@ impl Uploader {
 fn again_later(again: &Uploads, digest: Digest) {
     let again = again.clone();
     tokio::spawn(async move {
-        sleep(AGAIN).await;
+        sleep(RECHECK_INTERVAL).await;
         again.add(digest);
     });
 }

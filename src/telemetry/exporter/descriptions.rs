@@ -75,7 +75,8 @@ fn describe_shared_content() {
 fn describe_pulls() {
     describe_counter!("dependency_proxy_http_requests_total", "HTTP responses, by route and status");
     describe_histogram!("dependency_proxy_http_first_byte_seconds", "Seconds until the response began, by route");
-    let outcomes = "hit, revalidated, revalidating, stale, miss or joined (coalesced with another request)";
+    let outcomes = "hit, revalidated, revalidating (from the cache, while upstream confirms it in the background), \
+                    stale, miss, coalesced (from the request of another pull, which was under way already)";
     describe_counter!(
         "dependency_proxy_manifest_pulls_total",
         format!(
@@ -134,7 +135,7 @@ fn describe_upstreams() {
     describe_gauge!(
         "dependency_proxy_upstream_circuit",
         "0 while requests to an upstream with an account are sent, 1 if the next one tries whether it works again, 2 while they \
-         are spared after failures"
+         are not sent after failures"
     );
     describe_gauge!(
         "dependency_proxy_upstream_pull_limit",

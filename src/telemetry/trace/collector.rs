@@ -21,8 +21,9 @@ struct Reported {
     failing: AtomicBool,
 }
 
-/// Maximum number of spans that wait, and of those in one request.
+/// Maximum number of spans that wait.
 const MAX_WAITING: usize = 4096;
+/// Maximum number of spans in one request.
 const MAX_BATCH: usize = 512;
 
 /// Time for which spans wait for others to be sent with.

@@ -52,14 +52,14 @@ impl Health {
     }
 
     /// Records that the mirror works. Returns true if that is to be logged.
-    pub(in crate::upstream) fn works(&mut self) -> bool {
+    pub(in crate::upstream) fn note_success(&mut self) -> bool {
         self.backoff = Backoff::default();
         self.is_failing = false;
         std::mem::take(&mut self.is_logged)
     }
 
     /// Records that the mirror fails. Returns true if that is to be logged.
-    pub(in crate::upstream) fn fails(&mut self, now: Instant) -> bool {
+    pub(in crate::upstream) fn note_failure(&mut self, now: Instant) -> bool {
         self.backoff.failed(now, None);
         let begins = !std::mem::replace(&mut self.is_failing, true);
         let is_due = begins && is_due(&mut self.failure_logged_at, now);
@@ -97,7 +97,7 @@ pub(in crate::upstream) fn finding(error: &UpstreamError) -> Finding {
         | UpstreamError::ForbiddenAddress { .. }
         | UpstreamError::Interrupted { .. } => Finding::Fails,
         UpstreamError::Busy
-        | UpstreamError::Spared(_)
+        | UpstreamError::InBackoff(_)
         | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured
@@ -125,23 +125,23 @@ mod tests {
     #[test]
     fn a_mirror_that_fails_is_skipped_and_then_tried_by_one_request_at_a_time() {
         let (mut health, now) = (Health::default(), Instant::now());
-        assert!(health.fails(now) && !health.fails(now), "told once");
+        assert!(health.note_failure(now) && !health.note_failure(now), "logged once");
         assert!(!health.admits(&tag("a:1"), now));
         let later = now + Duration::from_secs(1);
         assert!(health.admits(&tag("a:1"), later) && !health.admits(&tag("b:1"), later));
-        assert!(health.works() && !health.works(), "told once");
+        assert!(health.note_success() && !health.note_success(), "logged once");
         assert!(health.admits(&tag("a:1"), later) && health.admits(&tag("b:1"), later));
     }
 
     #[test]
     fn a_mirror_that_fails_again_and_again_is_logged_once_a_minute() {
         let (mut health, now) = (Health::default(), Instant::now());
-        let told = (0..120).filter(|second| {
-            let told = health.fails(now + Duration::from_secs(*second));
-            health.works();
-            told
+        let is_logged = (0..120).filter(|second| {
+            let is_logged = health.note_failure(now + Duration::from_secs(*second));
+            health.note_success();
+            is_logged
         });
-        assert_eq!(told.count(), 2);
+        assert_eq!(is_logged.count(), 2);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Mirror {
         });
         let head = head.await?;
         if head.confirmed().is_some() {
-            self.state.works();
+            self.state.note_success();
         }
         Some(head)
     }
@@ -108,7 +108,7 @@ impl Mirror {
         send: impl AsyncFnOnce(&RegistryClient, &Origin) -> Result<T, UpstreamError>,
     ) -> Option<T> {
         let response = self.attempt(origin, item, send).await?;
-        self.state.works();
+        self.state.note_success();
         Some(response)
     }
 
@@ -142,11 +142,11 @@ impl Mirror {
         };
         pending.outcome = match finding(&error) {
             Finding::Works => {
-                self.state.works();
+                self.state.note_success();
                 if error == UpstreamError::NotFound { "not_found" } else { "refused" }
             }
             Finding::Fails => {
-                self.state.fails(&error);
+                self.state.note_failure(&error);
                 "failed"
             }
             Finding::Nothing => "failed",
@@ -173,11 +173,12 @@ impl Mirror {
                 let next = stream.next().await;
                 match &next {
                     Some(Ok(bytes)) => received += bytes.len() as u64,
-                    Some(Err(error)) => mirror.fails(error),
+                    Some(Err(error)) => mirror.note_failure(error),
                     None if length.is_some_and(|length| received < length) => {
-                        mirror.fails(&UpstreamError::Interrupted { reason: "the content ended early".to_owned() });
+                        mirror
+                            .note_failure(&UpstreamError::Interrupted { reason: "the content ended early".to_owned() });
                     }
-                    None => mirror.works(),
+                    None => mirror.note_success(),
                 }
                 Some((next?, (stream, mirror, received)))
             });

@@ -9,8 +9,8 @@ use super::super::error::UpstreamError;
 use super::super::head_support::Outlook;
 use super::super::response::{self, Refusal};
 use super::RegistryClient;
+use super::content_request::ContentRequest;
 use super::requests::{content_of, with_timeout};
-use super::wanted::Wanted;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 
@@ -28,16 +28,16 @@ impl RegistryClient {
         if self.blob_heads.outlook(origin) != Outlook::Likely {
             return self.first_byte_of_blob(origin, digest).await;
         }
-        let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
+        let wanted = ContentRequest::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
         let pending = self.blob_heads.begin(origin);
         let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfStorage)).await;
         if let Ok(head) = head {
             pending.ended();
             match head.map(|response| response::affirmed_blob(response.headers(), digest)) {
                 Ok(Some(head)) => return Ok(head),
-                Err(error) if !error.leaves_get_open() => return Err(error),
+                Err(error) if !error.may_succeed_by_get() => return Err(error),
                 Err(error) if !error.refuses_method() => {}
-                Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
+                Ok(None) | Err(_) => self.blob_heads.inconclusive(origin, &digest.to_string()),
             }
         }
         let head = self.first_byte_of_blob(origin, digest).await;
@@ -47,7 +47,8 @@ impl RegistryClient {
 
     /// Requests the first byte of a blob. The headers state the length of the whole blob.
     async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
+        let first =
+            ContentRequest::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
         match self.request_twice(origin, first, Refusal::OfStorage).await {
             Ok(response) => response::first_byte_head(is_partial(&response), response.headers()),
             Err(UpstreamError::WrongRange) if response::is_empty(digest) => {
@@ -64,7 +65,7 @@ impl RegistryClient {
     ///
     /// Fails if upstream does not send it.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
+        let whole = ContentRequest::new("blob", Method::GET, format!("blobs/{digest}"));
         let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
         let response = self.request(origin, wanted, Refusal::OfStorage).await?;
         let (head, skip) = response::blob_head(is_partial(&response), response.headers(), from)?;
@@ -87,7 +88,7 @@ impl RegistryClient {
             return Ok(None);
         }
         let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let wanted = Wanted::new("blob_range", Method::GET, format!("blobs/{digest}")).in_range(header);
+        let wanted = ContentRequest::new("blob_range", Method::GET, format!("blobs/{digest}")).in_range(header);
         let response = self.request_twice(origin, wanted, Refusal::OfStorage).await?;
         if !is_partial(&response) {
             self.ignored_ranges.refused(origin);

@@ -6,11 +6,11 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::RegistryClient;
-use super::wanted::Wanted;
+use super::content_request::ContentRequest;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Origin;
-use crate::domain::takeover::Credential;
-use crate::upstream::authorization::{Login, Renewal};
+use crate::domain::takeover::AccountCredential;
+use crate::upstream::authorization::{Authorization, Renewal};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::hosts::Place;
 use crate::upstream::known_account::Selected;
@@ -26,7 +26,7 @@ impl RegistryClient {
     pub(super) async fn send_authorized(
         &self,
         origin: &Origin,
-        wanted: &Wanted<'_>,
+        wanted: &ContentRequest<'_>,
     ) -> Result<FinalResponse, UpstreamError> {
         let Some(account) = self.accounts.of(&origin.account)? else {
             return self.send_as(None, origin, wanted).await;
@@ -50,15 +50,15 @@ impl RegistryClient {
         &self,
         selected: Option<&Selected>,
         origin: &Origin,
-        wanted: &Wanted<'_>,
+        wanted: &ContentRequest<'_>,
     ) -> Result<FinalResponse, UpstreamError> {
-        let credential = selected.map_or(Credential::First, |selected| selected.credential);
-        let mut own = Login::new(TokenKey::of(origin, credential), &self.tokens);
-        // Logins at the registries to which redirects have led during this request.
-        let mut others: HashMap<Place, Login> = HashMap::new();
+        let credential = selected.map_or(AccountCredential::First, |selected| selected.credential);
+        let mut own = Authorization::new(TokenKey::of(origin, credential), &self.tokens);
+        // Authorizations at the registries to which redirects have led during this request.
+        let mut others: HashMap<Place, Authorization> = HashMap::new();
         loop {
             let elsewhere = |place: &Place| {
-                let met = others.get(place).map(|login| login.token.clone());
+                let met = others.get(place).map(|authorization| authorization.token.clone());
                 let token = met.unwrap_or_else(|| self.tokens.ready(&TokenKey::elsewhere(origin, place.clone())));
                 token.map(|token| token.header())
             };
@@ -68,21 +68,22 @@ impl RegistryClient {
             if let Some(budgets) = self.budgets.as_ref().filter(|_| !received.redirected) {
                 budgets.learn(&origin.account, received.response.headers());
             }
-            let login = if received.redirected {
+            let authorization = if received.redirected {
                 let place = Place::of(&received.url);
                 let key = TokenKey::elsewhere(origin, place.clone());
-                others.entry(place).or_insert_with(|| Login::new(key, &self.tokens))
+                others.entry(place).or_insert_with(|| Authorization::new(key, &self.tokens))
             } else {
                 &mut own
             };
-            let Some(renewal) = login.renewal(&received, origin) else {
-                return self.final_response(login, received, selected).await;
+            let Some(renewal) = authorization.renewal(&received, origin) else {
+                return self.final_response(authorization, received, selected).await;
             };
             // A registry to which upstream redirects never sees the account.
             let shown = selected.filter(|_| !received.redirected).cloned();
             transport::discard(received.response).await;
             let fetch = self.meet(renewal, shown);
-            login.token = Some(self.tokens.fresh(login.key.clone(), login.token.as_ref(), fetch).await?);
+            authorization.token =
+                Some(self.tokens.fresh(authorization.key.clone(), authorization.token.as_ref(), fetch).await?);
         }
     }
 
@@ -90,17 +91,17 @@ impl RegistryClient {
     /// may decide differently then.
     async fn final_response(
         &self,
-        login: &Login,
+        authorization: &Authorization,
         received: FinalResponse,
         selected: Option<&Selected>,
     ) -> Result<FinalResponse, UpstreamError> {
         let status = received.response.status().as_u16();
-        let Some(token) = login.token.as_ref().filter(|_| received.authorization.is_some()) else {
+        let Some(token) = authorization.token.as_ref().filter(|_| received.authorization.is_some()) else {
             return Ok(received);
         };
         let is_refused = matches!(status, 401 | 403);
         if is_refused {
-            self.tokens.forget(&login.key, token);
+            self.tokens.forget(&authorization.key, token);
         }
         let Some(selected) = selected.filter(|_| token.challenge == Challenge::Basic && !received.redirected) else {
             return Ok(received);

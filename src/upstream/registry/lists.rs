@@ -7,8 +7,8 @@ use super::super::error::UpstreamError;
 use super::super::list::{ListKind, ListPage, MAX_LIST_BYTES};
 use super::super::response::Refusal;
 use super::RegistryClient;
+use super::content_request::ContentRequest;
 use super::requests::{content_of, with_timeout};
-use super::wanted::Wanted;
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
@@ -22,7 +22,7 @@ impl RegistryClient {
     ///
     /// Fails if upstream does not send one.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted::new("list", Method::GET, "tags/list".to_owned());
+        let wanted = ContentRequest::new("list", Method::GET, "tags/list".to_owned());
         self.list(origin, ListKind::Tags, wanted, query).await
     }
 
@@ -37,7 +37,7 @@ impl RegistryClient {
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted::new("list", Method::GET, format!("referrers/{digest}")).accepting(&ACCEPTED[..1]);
+        let wanted = ContentRequest::new("list", Method::GET, format!("referrers/{digest}")).accepting(&ACCEPTED[..1]);
         self.list(origin, ListKind::Referrers, wanted, query).await
     }
 
@@ -45,10 +45,10 @@ impl RegistryClient {
         &self,
         origin: &Origin,
         kind: ListKind,
-        wanted: Wanted<'_>,
+        wanted: ContentRequest<'_>,
         query: &ListQuery,
     ) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted { query: query.as_str(), ..wanted };
+        let wanted = ContentRequest { query: query.as_str(), ..wanted };
         let page = async {
             let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
             let headers = response.headers().clone();

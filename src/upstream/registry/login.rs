@@ -27,14 +27,14 @@ use super::RegistryClient;
 use super::requests::with_timeout;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
-use crate::domain::takeover::Credential;
+use crate::domain::takeover::AccountCredential;
 use crate::upstream::known_account::Credentials;
 use crate::upstream::response::{self, Refusal};
 use crate::upstream::token_realm;
 
 /// Result of a login that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Login {
+pub enum LoginOutcome {
     /// Upstream accepts the account.
     Accepted,
     /// Upstream requires no login, so the account was not sent.
@@ -68,11 +68,13 @@ impl RegistryClient {
     /// # Errors
     ///
     /// Fails as [`Self::challenge`] and [`Self::log_in`] do.
-    pub(in crate::upstream) async fn try_account(&self, account: &Account) -> Result<Login, UpstreamError> {
+    pub(in crate::upstream) async fn try_account(&self, account: &Account) -> Result<LoginOutcome, UpstreamError> {
         self.accounts.of(account)?;
         match self.challenge().await? {
-            Some(challenge) => self.log_in(account, Credential::First, challenge).await.map(|()| Login::Accepted),
-            None => Ok(Login::NotRequired),
+            Some(challenge) => {
+                self.log_in(account, AccountCredential::First, challenge).await.map(|()| LoginOutcome::Accepted)
+            }
+            None => Ok(LoginOutcome::NotRequired),
         }
     }
 
@@ -84,7 +86,7 @@ impl RegistryClient {
     pub async fn log_in(
         &self,
         account: &Account,
-        credential: Credential,
+        credential: AccountCredential,
         challenge: Challenge,
     ) -> Result<(), UpstreamError> {
         let selected = match self.accounts.of(account)? {

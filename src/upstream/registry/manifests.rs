@@ -7,14 +7,15 @@ use super::super::error::UpstreamError;
 use super::super::head_support::Outlook;
 use super::super::response::{self, Refusal};
 use super::RegistryClient;
+use super::content_request::ContentRequest;
 use super::requests::content_of;
-use super::wanted::Wanted;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 
 impl RegistryClient {
-    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a claim.
+    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is not
+    /// verified.
     ///
     /// # Errors
     ///
@@ -25,7 +26,8 @@ impl RegistryClient {
             Outlook::Unsupported => return Ok(ManifestHead::NotRequested),
             Outlook::Slow => return Ok(ManifestHead::KnownSlow),
         }
-        let wanted = Wanted::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
+        let wanted =
+            ContentRequest::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
         let pending = self.manifest_heads.begin(origin);
         let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfRegistry)).await;
         let Ok(head) = head else { return Ok(ManifestHead::TooSlow) };
@@ -35,10 +37,10 @@ impl RegistryClient {
             Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
                 Ok(ManifestHead::Confirmed(head))
             }
-            Err(error) if !error.leaves_get_open() => Err(error),
+            Err(error) if !error.may_succeed_by_get() => Err(error),
             outcome => {
                 if outcome.err().is_none_or(|error| error.refuses_method()) {
-                    self.manifest_heads.left_open(origin, &reference.to_string());
+                    self.manifest_heads.inconclusive(origin, &reference.to_string());
                 }
                 Ok(ManifestHead::Open)
             }
@@ -52,7 +54,8 @@ impl RegistryClient {
     ///
     /// Fails if upstream does not send it.
     pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
-        let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
+        let wanted =
+            ContentRequest::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
         let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await;
         self.manifest_heads.get_ended(origin, &reference.to_string(), response.is_ok());
         let response = response?;

@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::HeaderValue;
 
 use super::RegistryClient;
-use super::wanted::Wanted;
+use super::content_request::ContentRequest;
 use crate::domain::origin::Origin;
 use crate::domain::retries::jittered;
 use crate::upstream::connection_error::innermost;
@@ -29,7 +29,7 @@ impl RegistryClient {
     pub(super) async fn request_twice(
         &self,
         origin: &Origin,
-        wanted: Wanted<'_>,
+        wanted: ContentRequest<'_>,
         refusal: Refusal,
     ) -> Result<Response, UpstreamError> {
         let both = async {
@@ -49,7 +49,7 @@ impl RegistryClient {
     pub(super) async fn request(
         &self,
         origin: &Origin,
-        wanted: Wanted<'_>,
+        wanted: ContentRequest<'_>,
         refusal: Refusal,
     ) -> Result<Response, UpstreamError> {
         let successful = async {
@@ -62,7 +62,7 @@ impl RegistryClient {
     pub(super) fn request_for<'a>(
         &self,
         origin: &Origin,
-        wanted: &Wanted<'_>,
+        wanted: &ContentRequest<'_>,
         own: Option<&Token>,
         elsewhere: &'a (dyn Fn(&Place) -> Option<HeaderValue> + Sync),
     ) -> Result<Request<'a>, UpstreamError> {

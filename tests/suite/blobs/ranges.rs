@@ -72,7 +72,7 @@ async fn the_end_of_a_large_layer_is_there_while_its_download_is_held() {
     scene.gives("50000000-50000999", 50_000_000..50_001_000, "miss").await;
     scene.gives_parts("60000000-60000009,-5", &[60_000_000..60_000_010, 64 * MIB - 5..64 * MIB], "miss").await;
     scene.gives("67108000-", 67_108_000..64 * MIB, "miss").await;
-    scene.gives("100-199", 100..200, "joined").await;
+    scene.gives("100-199", 100..200, "coalesced").await;
     let ranges = [
         None,
         some("67108792-67108863"),
@@ -169,7 +169,7 @@ async fn too_many_ranges_and_too_many_bytes_are_not_given_as_parts() {
         scene.gives_parts(&ranges.join(", ,"), &wanted, source).await;
         let refused = scene.ranges(&format!("{},-1", ranges.join(","))).await;
         assert_eq!((refused.status, refused.code().as_str()), (400, "RANGE_INVALID"));
-        assert_eq!(refused.message(), "More than 1024 ranges in one request. Ask for fewer and larger ones");
+        assert_eq!(refused.message(), "More than 1024 ranges in one request. Request fewer and larger ones");
         let beyond = scene.ranges("2097152-,3000000-4000000,-0").await;
         assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */2097152"));
         if source == "miss" {
@@ -202,7 +202,7 @@ async fn more_range_streams_than_the_limit_are_refused() {
     // The client waits for a running download of the whole blob.
     let mut whole = scene.client.connect().await;
     assert_eq!(whole.get(&scene.path(), "").await.unwrap().status, 200);
-    scene.gives("2000000-2000009", 2_000_000..2_000_010, "joined").await;
+    scene.gives("2000000-2000009", 2_000_000..2_000_010, "coalesced").await;
     scene.hub.release();
     while held.left > 0 {
         held.read(&mut [0; 100]).await.unwrap();

@@ -128,7 +128,7 @@ async fn figures_states_and_quotas_are_shown() {
     let is_counted = async || alice.get(TEAM).await.text.contains(r#"class="num" role="cell" data-label="Pulls">1<"#);
     eventually("the pulls are counted", is_counted).await;
     let page = alice.get(TEAM).await;
-    page.shows(&["Pulls by hour in the last 24 hours: 2, of which 0.0 % were answered from the cache."]);
+    page.shows(&["Pulls by hour in the last 24 hours: 2, of which 0.0 % were served from the cache."]);
     page.shows(&["% of the quota of 10.0 kB", "Fresh", "Incomplete", "a pull fetches the rest from docker.io"]);
     page.shows(&["&lt;b&gt;Jobs&lt;/b&gt; &amp; &quot;runners&quot;"]);
     alice.get("/").await.shows(&["Owner", "of 10.0 kB", &format!(r#"href="{TEAM}""#)]);

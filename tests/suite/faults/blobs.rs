@@ -78,7 +78,7 @@ async fn upstream_does_not_have_it() {
 
 #[actix_rt::test]
 async fn upstream_refuses_the_repository() {
-    let sentence = "docker.io has no 'library/new', or it is private (asked as robot): \"as the test commanded\"";
+    let sentence = "docker.io has no 'library/new', or it is private (requested as robot): \"as the test commanded\"";
     for status in [401, 403] {
         gives(Kind::BlobRedirect, |rule| rule.status(status), 403, "DENIED", sentence).await;
     }

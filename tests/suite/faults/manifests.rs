@@ -105,7 +105,7 @@ async fn upstream_refuses_the_repository() {
         }
         let seen = scene.pull_new().await;
         assert_eq!((seen.status, seen.answer.code().as_str()), (403, "DENIED"));
-        seen.says("docker.io has no 'library/new', or it is private (asked as robot): \"as the test commanded\"");
+        seen.says("docker.io has no 'library/new', or it is private (requested as robot): \"as the test commanded\"");
         let by_tag = scene.client.manifest("team", "cached", "latest").await;
         assert_eq!((by_tag.status, by_tag.code().as_str()), (403, "DENIED"));
         scene.cached_is_there().await;

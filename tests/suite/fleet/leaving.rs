@@ -1,5 +1,5 @@
-//! A replica that is stopped in an orderly way: others go on with what it was receiving, and get what it has stored. And
-//! what a replica says of engines that do not respond.
+//! A replica that is stopped in an orderly way: others go on with what it was receiving, and get what it has stored.
+//! And what a replica says of engines that do not respond.
 
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,7 @@ async fn each_group_pulls_with_its_own_account_and_sees_nothing_of_the_other() {
             assert_eq!(one.stored_blob(group, own, layer.digest()).await.body.as_ref(), layer.bytes().as_slice());
             let denied = one.manifest(group, other, "1").await;
             assert_eq!((denied.status, denied.code().as_str()), (403, "DENIED"), "{}", denied.text());
-            assert!(denied.message().contains(&format!("(asked as robot-{group})")), "{}", denied.message());
+            assert!(denied.message().contains(&format!("(requested as robot-{group})")), "{}", denied.message());
         }
         let (foreign, layer) = (image_b.digest(), image_b.layers()[0].digest());
         assert_eq!(a.manifest("a", "private/b", foreign).await.status, 403, "by its digest");
@@ -55,7 +55,7 @@ async fn strangers_do_not_learn_the_names_of_accounts_and_the_log_has_them() {
             let path = if tags { "tags/list" } else { "manifests/1" };
             let denied = client.get(&format!("/v2/a/dependency_proxy/containers/private/b/{path}")).await;
             assert_eq!(denied.status, 403, "{}", denied.text());
-            assert!(denied.message().contains(&format!("(asked {asked})")), "{}", denied.message());
+            assert!(denied.message().contains(&format!("(requested {asked})")), "{}", denied.message());
         }
     }
     scene.hub.expire_tokens();

@@ -28,7 +28,7 @@ async fn pulls_and_bytes_are_counted_by_group_and_survive_a_restart() {
     assert_eq!(client.manifest("team", "app", "none").await.status, 404);
     let traffic = traffic_with(&service, "team", 3).await;
     let numbers = |fields: &[&str]| fields.iter().map(|field| traffic[field].as_u64().unwrap()).collect::<Vec<_>>();
-    assert_eq!(numbers(&["hits", "joined", "fetched", "saved_pulls"]), [2, 0, 1, 1], "{traffic}");
+    assert_eq!(numbers(&["hits", "coalesced", "fetched", "saved_pulls"]), [2, 0, 1, 1], "{traffic}");
     // Two times the manifest and at least two times the layer; the first of each was fetched.
     let [served, saved] = numbers(&["served_bytes", "saved_bytes"])[..] else { panic!("two numbers") };
     assert_eq!(served - saved, app.size() + 100_000, "{traffic}");

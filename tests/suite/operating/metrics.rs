@@ -13,7 +13,7 @@ use crate::service::{Config, Service, eventually};
 /// All values of labels. Statuses and the bounds of histograms are numbers.
 const LABELS: [(&str, &[&str]); 10] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
-    ("cache", &["hit", "revalidated", "revalidating", "stale", "miss", "joined", "failed", "passed_through"]),
+    ("cache", &["hit", "revalidated", "revalidating", "stale", "miss", "coalesced", "failed", "passed_through"]),
     (
         "upstream",
         &[
@@ -54,7 +54,7 @@ const LABELS: [(&str, &[&str]); 10] = [
             "manifest_waiters",
             "downloads",
             "blob_waiters",
-            "blob_questions",
+            "blob_heads",
             "unstored_streams",
             "range_streams",
             "upstream",

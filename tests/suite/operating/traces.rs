@@ -107,7 +107,7 @@ async fn a_miss_has_its_upstream_request_as_a_part_and_a_hit_and_a_coalesced_pul
     let (first, second) = tokio::join!(client.manifest("team", "app", "1"), client.manifest("team", "app", "1"));
     let mut words = [first.header("x-cache"), second.header("x-cache")];
     words.sort_unstable();
-    assert_eq!(words, ["joined", "miss"]);
+    assert_eq!(words, ["coalesced", "miss"]);
     assert_eq!(client.manifest("team", "app", "1").await.header("x-cache"), "hit");
     assert_eq!(client.manifest("team", "app", "none").await.status, 404);
     assert_eq!(service.stranger().manifest("team", "app", "1").await.status, 401);

@@ -92,7 +92,7 @@ async fn lists_are_for_those_who_may_pull() {
     }
     assert_eq!(house.hub.requests().total(), 0);
     let misspelt = client.get("/v2/team/dependency_proxy/containers/ngnix/tags/list").await;
-    let sentence = "docker.io has no 'library/ngnix', or it is private (asked without credentials)";
+    let sentence = "docker.io has no 'library/ngnix', or it is private (requested without credentials)";
     assert_eq!(said(&misspelt), denied(sentence));
     house.hub.require_auth(false);
     let misspelt = client.get("/v2/team/dependency_proxy/containers/ngnix/tags/list").await;

@@ -124,7 +124,7 @@ async fn questions_that_are_none_are_refused_with_what_to_do() {
     assert_eq!(said(&post(service, &[("grant_type", "password"), ("username", user)]).await), nothing);
     for method in [Method::PUT, Method::DELETE] {
         let answer = client.send(client.request(method, "/jwt/auth")).await;
-        let sentence = "Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password";
+        let sentence = "Request a token with GET and HTTP Basic, or POST a form with grant_type=password";
         assert_eq!(said(&answer), refusal(405, "UNSUPPORTED", sentence));
         assert_eq!(answer.header("allow"), "GET, POST");
     }

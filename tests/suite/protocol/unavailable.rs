@@ -30,7 +30,7 @@ async fn is_unavailable(house: &House, path: &str, sentence: &str, reason: &'sta
 async fn a_misspelt_or_private_image_is_named() {
     let house = House::new().await;
     let client = house.client.clone();
-    let sentence = "docker.io has no 'library/ngnix', or it is private (asked without credentials)";
+    let sentence = "docker.io has no 'library/ngnix', or it is private (requested without credentials)";
     let missing = format!("{HOME}/ngnix/blobs/{}", house.image.layers()[0].digest());
     assert_eq!(said(&client.manifest("team", "ngnix", "latest").await), denied(sentence));
     assert_eq!(said(&client.get(&missing).await), denied(sentence));
@@ -53,7 +53,7 @@ async fn a_private_image_is_named_with_the_account_that_was_used() {
     house.hub.add_account("owner", "x", &["acme/app"]);
     house.hub.push_image("acme/app", "latest", &house.image);
     let answer = house.client.clone().manifest("team", "acme/app", "latest").await;
-    assert_eq!(said(&answer), denied("docker.io has no 'acme/app', or it is private (asked as robot)"));
+    assert_eq!(said(&answer), denied("docker.io has no 'acme/app', or it is private (requested as robot)"));
 }
 
 #[actix_rt::test]

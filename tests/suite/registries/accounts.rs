@@ -104,7 +104,7 @@ async fn without_a_grace_a_refused_account_is_refused_at_once() {
 async fn a_realm_that_refuses_the_image_and_accepts_the_account_denies_the_image_at_once() {
     let (scene, _) = pulled("").await;
     scene.hub.refuse_scopes(true);
-    let denied = "docker.io has no 'acme/app', or it is private (asked as robot)";
+    let denied = "docker.io has no 'acme/app', or it is private (requested as robot)";
     let answer = scene.pull("acme/app").await;
     assert_eq!(answer.status, 403, "{}", answer.text());
     assert!(answer.message().starts_with(denied), "{}", answer.message());

@@ -39,7 +39,7 @@ impl Client {
         let mut last = None;
         eventually("the download has ended", async || {
             let answer = self.blob(group, image, digest).await;
-            let settled = !["joined", "revalidated"].contains(&answer.header("x-cache"));
+            let settled = !["coalesced", "revalidated"].contains(&answer.header("x-cache"));
             last = Some(answer);
             settled
         })

@@ -155,7 +155,7 @@ async fn each_mirror_is_checked_before_the_registry_itself_without_an_account_wh
 async fn an_image_that_is_not_there_fails_at_the_manifest_for_the_account_that_may_not_have_it() {
     let hub = stocked();
     let output = check(&(lines(&hub) + &robot(PASSWORD)), &["--image", "acme/other:1"]);
-    fails_at(&output, "manifest", "has no 'acme/other', or it is private (asked as robot)");
+    fails_at(&output, "manifest", "has no 'acme/other', or it is private (requested as robot)");
     hub.add_account("second", "another-password", &[]);
     let second = "\n[upstreams.\"up.test\".accounts.second]\nusername = \"second\"\npassword = \"another-password\"\n\
                   groups = [\"crew\"]";

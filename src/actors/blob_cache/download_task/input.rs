@@ -33,7 +33,7 @@ impl DownloadTask<'_> {
                 self.stream = Some(stream);
                 self.mirrors.add(mirror);
                 self.refusal = None;
-                Event::Answered(head.length)
+                Event::Responded(head.length)
             }
             Err(error) => self.interrupted(error),
         }
@@ -48,7 +48,7 @@ impl DownloadTask<'_> {
     pub(super) async fn request_length(&self) -> Event {
         // A refused `HEAD` does not end the download: upstream is already sending the content.
         let head = self.shared.upstream.request(self.order.key.head(None)).await;
-        Event::LengthTold(head.ok().and_then(|head| head.length))
+        Event::LengthReported(head.ok().and_then(|head| head.length))
     }
 
     /// Waits until a batch is to be written, or for the event that the stream ends with.

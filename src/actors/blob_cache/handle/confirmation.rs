@@ -41,7 +41,7 @@ impl BlobCacheHandle {
         let head = content.map(|content| content.head).unwrap_or_default();
         match head.length {
             _ if head.affirms(&key.digest, length) => Ok(()),
-            Some(told) => Err(BlobError::WrongLength { expected: length, told }),
+            Some(reported) => Err(BlobError::WrongLength { expected: length, reported }),
             None => {
                 Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
             }

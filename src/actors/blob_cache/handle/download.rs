@@ -59,7 +59,7 @@ impl BlobCacheHandle {
             }
             (_, Some(Accepted { length, file })) => {
                 if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
-                    return Err(BlobError::WrongLength { expected, told: length });
+                    return Err(BlobError::WrongLength { expected, reported: length });
                 }
                 let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
                 Ok(Some(BlobReader::new(length, source, BlobSource::Spool(follower))))

@@ -60,8 +60,8 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None` if
-    /// it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it.
+    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None`
+    /// if it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it.
     pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64) -> Option<Url> {
         let shared = self.shared.content.shared()?;
         let digest = wanted.digest;

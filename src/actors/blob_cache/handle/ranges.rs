@@ -208,7 +208,7 @@ impl BlobCacheHandle {
                 (Ok(Requested::Nothing), Length::Known(_)) => {
                     return Ok(Way::Opened(BlobReader::without_parts(bytes).into()));
                 }
-                (Err(BlobError::WrongLength { told, .. }), Length::Claimed(_)) => length = Length::Known(told),
+                (Err(BlobError::WrongLength { reported, .. }), Length::Claimed(_)) => length = Length::Known(reported),
                 (
                     Ok(Requested::Nothing) | Err(BlobError::Unavailable(UpstreamError::WrongRange)),
                     Length::Claimed(_),
@@ -232,7 +232,7 @@ impl BlobCacheHandle {
         }
         match RangeStream::begin(&self.shared, key.clone(), parts).await? {
             None => Ok(Requested::Ignored),
-            Some((_, Some(told))) if told != expected => Err(BlobError::WrongLength { expected, told }),
+            Some((_, Some(reported))) if reported != expected => Err(BlobError::WrongLength { expected, reported }),
             Some((stream, _)) => Ok(Requested::Stream(stream.into())),
         }
     }

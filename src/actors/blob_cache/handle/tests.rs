@@ -4,9 +4,9 @@
 
 mod download;
 mod fake_upstream;
+mod file_ranges;
 mod head;
 mod interleavings;
-mod lending;
 mod ranges;
 mod scene;
 mod stored;
@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use self::fake_upstream::{FakeUpstream, Reply};
 use self::scene::{
-    DEADLINE, LIMITS, ROOMY, Scene, collect, elsewhere, full_at_70_000, most, read, read_range, send_range, stocked,
+    DEADLINE, LIMITS, OPTIONS, Scene, collect, elsewhere, full_at_70_000, most, read, read_range, send_range, stocked,
     taken,
 };
 use super::*;

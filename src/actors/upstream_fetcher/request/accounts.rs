@@ -9,10 +9,10 @@ use crate::domain::deadlines;
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::upstream::{Login, Registry, UpstreamError};
+use crate::upstream::{LoginOutcome, Registry, UpstreamError};
 
 /// Logs in at upstream with an account, for no repository. No mirror gets the request. Its outcome counts as that of a
-/// manifest: a refused account is spared, and one that is accepted again is used at once.
+/// manifest: after a refusal the account is in backoff, and one that is accepted again is used at once.
 #[derive(Clone, Debug)]
 pub struct TryAccount {
     /// The upstream and the account. The repository is not requested.
@@ -28,7 +28,7 @@ impl TryAccount {
 }
 
 impl UpstreamRequest for TryAccount {
-    type Response = Login;
+    type Response = LoginOutcome;
     const NAME: &'static str = "log in";
     const POOL: Pool = Pool::Short;
     const KIND: ContentKind = ContentKind::Manifests;
@@ -46,11 +46,11 @@ impl UpstreamRequest for TryAccount {
         false
     }
 
-    async fn send(self, registry: Arc<Registry>) -> Result<Login, UpstreamError> {
+    async fn send(self, registry: Arc<Registry>) -> Result<LoginOutcome, UpstreamError> {
         registry.log_in(&self.origin.account).await
     }
 
-    fn timeout(&self) -> Option<(Duration, Result<Login, UpstreamError>)> {
+    fn timeout(&self) -> Option<(Duration, Result<LoginOutcome, UpstreamError>)> {
         Some((deadlines::HEAD, Err(UpstreamError::TimedOut)))
     }
 }

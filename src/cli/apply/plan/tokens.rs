@@ -15,20 +15,20 @@ use crate::domain::scope::Scopes;
 use crate::domain::token::check_deploy_username;
 use crate::settings::state::{End, Level, TokenEntry};
 
-/// A token of the file: its name, and a field that only its kind has, in the words of the API.
-pub(super) type Wanted<'a> = (&'a str, &'a TokenEntry, Option<(&'static str, Value)>);
+/// A token of the file: its name, and a field that only its kind has, named as in the API.
+pub(super) type DesiredToken<'a> = (&'a str, &'a TokenEntry, Option<(&'static str, Value)>);
 
 impl Plan<'_> {
     /// Adds the changes of the tokens of one kind and owner.
-    pub(super) fn add_tokens(&mut self, owner: &Owner, wanted: Vec<Wanted<'_>>, tokens: &[Value]) {
+    pub(super) fn add_tokens(&mut self, owner: &Owner, desired: Vec<DesiredToken<'_>>, tokens: &[Value]) {
         let newest = newest_by_name(tokens);
-        for (name, entry, own) in &wanted {
+        for (name, entry, own) in &desired {
             match newest.get(name) {
                 Some(token) => self.change_token(owner, name, entry, own.as_ref(), token),
                 None => self.create_token(owner, name, entry, own.as_ref()),
             }
         }
-        let is_named = |token: &&Value| wanted.iter().any(|(name, ..)| token["name"] == *name);
+        let is_named = |token: &&Value| desired.iter().any(|(name, ..)| token["name"] == *name);
         if !self.prune || matches!(owner, Owner::User(_)) {
             return;
         }
@@ -80,7 +80,7 @@ impl Plan<'_> {
             fields.push(Field::new(field, written(field, value)));
         }
         let note = Some(format!("its secret is written to {}", file.display()));
-        // The others would get a default end.
+        // Without an end in the request, personal and group tokens would get the default one.
         let is_endless = end == End(None) && !matches!(owner, Owner::Deploy(_));
         let step = Step::CreateToken { owner: owner.clone(), body: object(body), file, is_endless };
         self.tokens.push(Change { action: Action::Create, what: owner.token(name), fields, note, step });
@@ -102,7 +102,8 @@ impl Plan<'_> {
             if token[field] != *value {
                 let is = (written(field, &token[field]), written(field, value));
                 let problem = format!(
-                    "the token has {}, not {}, which cannot be changed: revoke it (number {id}), or name another one",
+                    "the token has {}, not {}, which cannot be changed: revoke it (number {id}), or use another token \
+                     name",
                     is.0, is.1
                 );
                 self.refuse(&[&path[..], &[field]].concat(), problem);
@@ -121,7 +122,7 @@ impl Plan<'_> {
         if let Some(file) = file.filter(|file| present(file) == Present::Reserved) {
             let note = format!("a new secret, because the first was never written to {}", file.display());
             let mut body = Map::from_iter([("overlap".to_owned(), json!("0"))]);
-            // The end that the change before has given: a rotation sets an end, too.
+            // A rotation sets an end: pass the one that the file wants, so that it is not replaced by the default.
             let end = entry.expires_at.map_or(before, |end| json!(end.0));
             if !end.is_null() {
                 body.insert("expires_at".to_owned(), end);

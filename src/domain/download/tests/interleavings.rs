@@ -65,7 +65,7 @@ impl Model {
             let limits = Limits {
                 max_length: self.random.one_in(10).then_some(3),
                 free_space: if self.random.one_in(10) { 2 } else { u64::MAX },
-                ..ROOMY
+                ..UNLIMITED
             };
             (self.file, self.batch, self.is_requested) = Default::default();
             self.download = Some(Download::new(expected, limits));
@@ -79,17 +79,17 @@ impl Model {
         let (action, random, length) = (download.next(), &mut self.random, self.length);
         let event = match action {
             Action::End(outcome) => return self.end(outcome),
-            Action::Ask { from, .. } => {
+            Action::Request { from, .. } => {
                 assert_eq!(from, self.file.len() as u64, "resumed at another offset than that of the next byte");
                 // The driver drops the old response before it requests again.
                 self.is_requested = !random.one_in(4);
                 if self.is_requested {
-                    Event::Answered(told(random, length))
+                    Event::Responded(reported(random, length))
                 } else {
                     Event::Interrupted { retryable: !random.one_in(6) }
                 }
             }
-            Action::AskLength => Event::LengthTold(told(random, length)),
+            Action::RequestLength => Event::LengthReported(reported(random, length)),
             Action::Receive => {
                 assert!(self.is_requested && self.batch.is_empty());
                 let left = length.saturating_sub(self.file.len() as u64);
@@ -165,7 +165,7 @@ impl Model {
 }
 
 /// Returns a length as upstream reports it: the right one, none, or a wrong one.
-fn told(random: &mut Random, length: u64) -> Option<u64> {
+fn reported(random: &mut Random, length: u64) -> Option<u64> {
     match random.below(8) {
         0 | 1 => None,
         2 => Some(random.below(9)),

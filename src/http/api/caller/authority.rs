@@ -134,7 +134,7 @@ impl<'a> Authority<'a> {
         Ok(group.clone())
     }
 
-    /// Returns whether the caller may know of this group.
+    /// Returns true if the caller may know of this group.
     pub(in crate::http) fn sees(&self, group: &Group) -> bool {
         let open = group.visibility == Visibility::Public && self.state.public_groups != PublicGroups::Members;
         open || self.level(group.id).is_some()

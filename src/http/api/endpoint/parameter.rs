@@ -83,7 +83,7 @@ impl Parameter {
         Self::of(name, meaning, Kind::AccessLevel)
     }
 
-    /// Scopes of a token.
+    /// Describes the scopes of a token.
     pub(in crate::http::api) const fn scopes(meaning: &'static str) -> Self {
         Self::of("scopes", meaning, Kind::Scopes)
     }

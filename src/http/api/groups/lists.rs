@@ -8,11 +8,11 @@ use super::view::{GroupView, view};
 use super::visibility;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
-use crate::http::api::answer::ListPage;
 use crate::http::api::caller::{Caller, Right};
 use crate::http::api::error::ApiError;
 use crate::http::api::pagination::Page;
 use crate::http::api::params::Params;
+use crate::http::api::response::ListPage;
 
 /// Handles `GET /groups`.
 pub(in crate::http::api) async fn list(

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::group::Group;
-use crate::http::api::answer::Time;
 use crate::http::api::caller::Caller;
+use crate::http::api::response::Time;
 
 /// A group in GitLab's representation. A setting that is `null` is inherited from the group above or from the service.
 #[derive(Serialize, JsonSchema)]

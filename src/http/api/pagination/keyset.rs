@@ -8,8 +8,8 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::{Page, read, url};
-use crate::http::api::answer::KeysetPage;
 use crate::http::api::error::ApiError;
+use crate::http::api::response::KeysetPage;
 
 /// The requested part of a list whose items have ascending numbers.
 pub(crate) struct Part {

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use crate::actors::images::RunningDownload;
 use crate::domain::speed::time_left;
 use crate::http::ui::address::ADMIN;
+use crate::http::ui::formatting::{duration, number, size};
 use crate::http::ui::parts::short;
 use crate::http::ui::table::{self, Column};
-use crate::http::ui::words::{duration, number, size};
 
 /// Maximum number of downloads that are shown: the largest remainders.
 const MAX_SHOWN: usize = 50;

@@ -11,11 +11,11 @@ use crate::domain::group::Group;
 use crate::domain::traffic::Traffic;
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
+use crate::http::ui::formatting::{number, percent};
 use crate::http::ui::pages::{Part, search_form};
 use crate::http::ui::parts::{admin_tabs, path_words, stored};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, percent};
 use crate::http::ui::{address, chart, page};
 
 /// Address of the page.

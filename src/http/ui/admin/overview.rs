@@ -13,11 +13,11 @@ use crate::http::query::value_in;
 use crate::http::ui::address::RELOAD;
 use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::fault::Fault;
+use crate::http::ui::formatting::{first_upper, number, share, size};
 use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::parts::admin_tabs;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{first_upper, number, share, size};
 
 /// Seconds between two loads of a page that reloads itself.
 const RELOAD_SECONDS: &str = "5";

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 
 use crate::actors::upstream_fetcher::UpstreamQueue;
+use crate::http::ui::formatting::{number, number_of, share};
 use crate::http::ui::table::{self, Column};
-use crate::http::ui::words::{number, number_of, share};
 
-/// Part of a queue, in percent, from which on it is shown as nearly full.
-const NEARLY_FULL: f64 = 75.0;
+/// Share of a queue, in percent, from which on it is shown as nearly full.
+const NEARLY_FULL_PERCENT: f64 = 75.0;
 
 /// Shows the section: the registries with requests at present.
 pub(super) fn section(queues: &[UpstreamQueue]) -> Markup {
@@ -22,7 +22,7 @@ pub(super) fn section(queues: &[UpstreamQueue]) -> Markup {
                 (table(&busy))
                 p.hint {
                     "At most as many requests of each kind are under way as the setting max_concurrent says. Where more
-                    wait, groups take turns, so that many of one group delay those of another by one."
+                    wait, groups take turns, so that many requests of one group delay a request of another by only one."
                 }
             }
         }
@@ -57,7 +57,7 @@ fn row(queue: &UpstreamQueue) -> Markup {
                 @if *waiting > 0 {
                     ", in turns of " (number_of(*groups as u64, "group"))
                     svg.share aria-hidden="true" {
-                        rect.warn[full >= NEARLY_FULL] x="0%" width={ (full) "%" } height="100%" {}
+                        rect.warn[full >= NEARLY_FULL_PERCENT] x="0%" width={ (full) "%" } height="100%" {}
                     }
                 }
             }

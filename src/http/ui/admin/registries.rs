@@ -10,9 +10,9 @@ use crate::domain::directory::Directory;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::http::api::{Caller, upstreams};
+use crate::http::ui::formatting::{number, share};
 use crate::http::ui::icons::icon;
 use crate::http::ui::table::{self, Column};
-use crate::http::ui::words::{number, share};
 
 /// Part of a pull limit, in percent, below which what is left is shown as scarce.
 const SCARCE: f64 = 50.0;

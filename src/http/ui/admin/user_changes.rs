@@ -18,13 +18,13 @@ use crate::http::ui::address::{self, ADMIN};
 use crate::http::ui::fault::{Fault, Kind};
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::formatting::number_of;
 use crate::http::ui::losses as shown;
 use crate::http::ui::page;
 use crate::http::ui::parts::{admin_tabs, token_field};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::session_list;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::number_of;
 
 /// The fields of the form for a new user, as they were typed, without the password.
 #[derive(Default)]

@@ -9,13 +9,13 @@ use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::User;
 use crate::http::api::last_use;
 use crate::http::query::value_in;
+use crate::http::ui::formatting::{day, number, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::pages::{Part, search_form};
 use crate::http::ui::parts::{admin_tabs, token_field};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day, number, time};
 
 /// The users that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

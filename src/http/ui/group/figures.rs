@@ -6,8 +6,8 @@ use crate::actors::images::{GroupTotals, KnownTotals};
 use crate::domain::group::Group;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::ui::chart::{hit_ratio, saved};
+use crate::http::ui::formatting::{number, number_of, share, size};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{number, number_of, share, size};
 
 /// The known figures of a group.
 pub(super) struct Figures {

@@ -59,7 +59,7 @@ impl Filter {
     pub(super) fn empty(self) -> &'static str {
         match self {
             Self::All => "There is none.",
-            Self::Stale => "No image is stale: registries could be asked about all that was pulled.",
+            Self::Stale => "No image is stale: registries could confirm all that was pulled.",
             Self::Going => "No image is removed within 7 days.",
             Self::Pinned => "No image is pinned.",
             Self::Arriving => "No image is being downloaded.",
@@ -94,7 +94,7 @@ async fn count(visitor: &Visitor, group: &Group, query: ImageQuery) -> Result<us
     found.map(|page| page.total).map_err(|error| visitor.refused(&error.into()))
 }
 
-/// Returns the state that selects the images of a filter; `None`: the filter is not one by state.
+/// Returns the state that selects the images of a filter; `None` for a filter that does not select by state.
 pub(super) async fn only(visitor: &Visitor, group: &Group, filter: Filter) -> Option<Only> {
     let caller = &visitor.caller;
     let days = policy::unpulled_days(&caller.directory, group.id, caller.state.unpulled_days);

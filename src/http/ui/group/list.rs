@@ -8,21 +8,21 @@ use crate::domain::group::Group;
 use crate::http::query::value_in;
 use crate::http::ui::address;
 use crate::http::ui::fault::Fault;
+use crate::http::ui::formatting::number;
 use crate::http::ui::image_row;
 use crate::http::ui::pages::{self, Numbered, PER_PAGE, page_in};
 use crate::http::ui::table;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::number;
 
-/// A part of the list, with the wishes that led to it.
+/// A page of the list, with the options that led to it.
 pub(super) struct List {
-    wanted: Wanted,
+    options: ListOptions,
     found: ShownPage,
 }
 
-/// The wishes in an address: search, order and page.
+/// The options of a list in its address: search, order and page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Wanted {
+struct ListOptions {
     search: String,
     filter: Filter,
     column: Column,
@@ -45,16 +45,16 @@ enum Column {
 impl List {
     /// Reads the part of the list that the query of the address requests.
     pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
-        let wanted = Wanted::of(query);
-        let query = ImageQuery { only: only(visitor, group, wanted.filter).await, ..wanted.query() };
+        let options = ListOptions::of(query);
+        let query = ImageQuery { only: only(visitor, group, options.filter).await, ..options.query() };
         let found = visitor.caller.state.images.list(group.id, query).await;
         let found = found.map_err(|error| visitor.refused(&error.into()))?;
-        Ok(Self { wanted, found })
+        Ok(Self { options, found })
     }
 
     /// Returns true if nothing was searched for.
     pub(super) fn is_of_all(&self) -> bool {
-        self.wanted.search.is_empty() && self.wanted.filter == Filter::All
+        self.options.search.is_empty() && self.options.filter == Filter::All
     }
 
     /// Returns true if there is no such image.
@@ -69,11 +69,11 @@ impl List {
             (self.tools(&base, counts))
             @if self.is_empty() {
                 p {
-                    @if self.wanted.search.is_empty() {
-                        (self.wanted.filter.empty()) " "
+                    @if self.options.search.is_empty() {
+                        (self.options.filter.empty()) " "
                     } @else {
-                        "No " @if self.wanted.filter != Filter::All { (self.wanted.filter.word()) " " } "image has "
-                        b { (self.wanted.search) } " in its name, tag or digest. "
+                        "No " @if self.options.filter != Filter::All { (self.options.filter.word()) " " } "image has "
+                        b { (self.options.search) } " in its name, tag or digest. "
                     }
                     a href=(base) { "Show all images" }
                 }
@@ -91,17 +91,17 @@ impl List {
     }
 
     fn tools(&self, base: &str, counts: Counts) -> Markup {
-        let hidden = Wanted { search: String::new(), page: 0, ..self.wanted.clone() }.pairs();
+        let hidden = ListOptions { search: String::new(), page: 0, ..self.options.clone() }.pairs();
         let hidden = hidden.each_ref().map(|(name, value)| (*name, value.as_str()));
         html! {
             div.tools {
-                (pages::search_form(base, "Name, tag or digest", &self.wanted.search, &hidden))
+                (pages::search_form(base, "Name, tag or digest", &self.options.search, &hidden))
                 ul.filters aria-label="Show" {
                     @for (filter, _, label) in FILTERS {
-                        @let filtered = Wanted { filter, page: 0, ..self.wanted.clone() };
+                        @let filtered = ListOptions { filter, page: 0, ..self.options.clone() };
                         li {
                             a href={ (base) (filtered.address()) }
-                                aria-current=[(filter == self.wanted.filter).then_some("true")] {
+                                aria-current=[(filter == self.options.filter).then_some("true")] {
                                 (label)
                                 @if let Some(count) = counts.of(filter) { " " span.count { (number(count as u64)) } }
                             }
@@ -127,22 +127,22 @@ impl List {
 
     /// Returns a column whose label is a link that sorts by it, and that reverses the order if it is sorted already.
     fn sortable(&self, base: &str, column: Column, shown: table::Column<'static>) -> table::Column<'static> {
-        let is_sorted = self.wanted.column == column;
-        let direction = if self.wanted.descending { "descending" } else { "ascending" };
+        let is_sorted = self.options.column == column;
+        let direction = if self.options.descending { "descending" } else { "ascending" };
         // Numbers and times begin with the largest, which are of most interest.
-        let descending = if is_sorted { !self.wanted.descending } else { column != Column::Name };
-        let sorted = Wanted { column, descending, page: 0, ..self.wanted.clone() };
+        let descending = if is_sorted { !self.options.descending } else { column != Column::Name };
+        let sorted = ListOptions { column, descending, page: 0, ..self.options.clone() };
         shown.sorted(is_sorted.then_some(direction)).link(format!("{base}{}", sorted.address()))
     }
 
     fn pages(&self, base: &str) -> Markup {
-        let Wanted { page, .. } = self.wanted;
-        let to = |page| format!("{base}{}", Wanted { page, ..self.wanted.clone() }.address());
+        let ListOptions { page, .. } = self.options;
+        let to = |page| format!("{base}{}", ListOptions { page, ..self.options.clone() }.address());
         Numbered { page, total: self.found.total, things: "images" }.show(to)
     }
 }
 
-impl Wanted {
+impl ListOptions {
     fn of(query: &str) -> Self {
         let value = |name: &str| value_in(query, name).unwrap_or_default();
         let column = match value("sort").as_str() {
@@ -211,19 +211,19 @@ mod tests {
 
     #[test]
     fn an_address_and_what_it_asks_for_are_the_same() {
-        let all = Wanted::default();
-        assert_eq!((all.address(), Wanted::of("")), (String::new(), all));
-        let wanted = Wanted {
+        let all = ListOptions::default();
+        assert_eq!((all.address(), ListOptions::of("")), (String::new(), all));
+        let options = ListOptions {
             search: "a b&c".to_owned(),
             filter: Filter::Going,
             column: Column::LastPulled,
             descending: true,
             page: 3,
         };
-        assert_eq!(wanted.address(), "?q=a+b%26c&show=going&sort=last_pulled&order=desc&page=4");
-        assert_eq!(Wanted::of(&wanted.address()[1..]), wanted);
+        assert_eq!(options.address(), "?q=a+b%26c&show=going&sort=last_pulled&order=desc&page=4");
+        assert_eq!(ListOptions::of(&options.address()[1..]), options);
         for query in ["page=0", "page=x", "page=18446744073709551616", "sort=other&order=up&show=none"] {
-            assert_eq!(Wanted::of(query), Wanted::default(), "{query}");
+            assert_eq!(ListOptions::of(query), ListOptions::default(), "{query}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::address;
 use crate::http::ui::fields::{Field, FieldKind};
+use crate::http::ui::formatting::day;
 use crate::http::ui::icons::icon;
 use crate::http::ui::pages::Part;
 use crate::http::ui::parts::{token_field, top};
@@ -18,7 +19,6 @@ use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::day;
 
 /// Shows the list, for owners with the form for a new member.
 pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed, problem: Option<&Problem>) -> Markup {

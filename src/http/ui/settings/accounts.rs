@@ -64,14 +64,14 @@ pub(super) async fn change(form: &Form, group: &Group, section: &str) -> Result<
 
 async fn test(visitor: &Visitor, group: &Group, upstream: &str) -> Result<Note, ApiError> {
     let test = accounts::test(&visitor.caller, group.id, upstream).await?;
-    let good = matches!(test.result, TestResult::Accepted | TestResult::NotRequired);
-    Ok(Note { good, sentence: format!("{}.", test.sentence.trim_end_matches('.')) })
+    let is_success = matches!(test.result, TestResult::Accepted | TestResult::NotRequired);
+    Ok(Note { is_success, sentence: format!("{}.", test.sentence.trim_end_matches('.')) })
 }
 
 fn problem(error: &ApiError) -> Option<Problem> {
     if let ApiError::NotFound(what) = error {
         return match *what {
-            "Upstream" => Some(Problem::at_field("upstream", "is none of this service")),
+            "Upstream" => Some(Problem::at_field("upstream", "is not a registry of this service")),
             "Account" => Some(Problem::of_form("The group has no account of its own there")),
             _ => None,
         };
@@ -89,7 +89,8 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: 
                 h2 { "Accounts at registries" }
                 p.soft {
                     "With an account of its own, such as one of Docker Hub, this group has pull limits and private images of its own.
-                    Groups below use it, too. What was cached with another account is asked for again before it is served."
+                    Groups below use it, too. What was cached with another account is confirmed by the registry again
+                    before it is served."
                 }
             }
             div.column.stack {
@@ -147,7 +148,8 @@ fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Proble
             }))
             (Field::new("identity", "User name there").kind(FieldKind::Identifier).value(&typed.identity).show(problem))
             (Field::new("secret", "Password or access token").kind(FieldKind::PasswordElsewhere)
-                .hint("It is encrypted, and never shown. Each new password has to prove again what it may pull")
+                .hint("It is encrypted, and never shown. After a change of the password, the registry confirms again \
+                       what the group may pull")
                 .show(problem))
             button { "Save the account" }
         }

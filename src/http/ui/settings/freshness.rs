@@ -34,15 +34,15 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &str, problem: Op
             div {
                 h2 { "Freshness of tags" }
                 p.soft {
-                    "After this time the next pull of a tag asks the registry whether it has moved. It holds for all tags
-                    that this group and the groups below it pull."
+                    "After this time the registry confirms a tag again when it is pulled. It holds for all tags that
+                    this group and the groups below it pull."
                 }
             }
             form.column.stack method="post" action=(action(group)) {
                 (token_field(visitor))
                 input type="hidden" name="section" value=(SECTION);
                 (Field::new("freshness", "Tags are fresh for this number of seconds").kind(FieldKind::Whole).short()
-                    .hint("Such as 600; 0: the registry is asked at every pull. Empty: as in the group above, or the service")
+                    .hint("Such as 600; 0: confirmed at every pull. Empty: as in the group above, or the service")
                     .value(typed).show(problem))
                 button { "Save freshness" }
             }

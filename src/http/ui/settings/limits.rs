@@ -8,10 +8,10 @@ use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::formatting::size;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::size;
 
 /// The form of this part of the page.
 pub(super) const SECTION: &str = "limits";

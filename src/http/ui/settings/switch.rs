@@ -53,6 +53,7 @@ pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
     }
 }
 
+/// Returns the change that the form describes.
 fn wanted(form: &Form) -> Result<GroupChange, Problem> {
     let unknown = || Problem::at_field("proxy", "is none of those that can be chosen");
     let proxy_enabled = match form.value("proxy") {

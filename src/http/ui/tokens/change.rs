@@ -20,13 +20,13 @@ use crate::http::api::{self, ApiError, Authority, rotations};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::formatting::{day_text, minute, parsed_day, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day_text, minute, parsed_day, time};
 
 /// The overlaps that the form offers: the value, and its meaning.
 const OVERLAPS: [(&str, &str); 4] =

@@ -15,12 +15,12 @@ use crate::http::api::{self, ApiError, Authority, owner_of};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
+use crate::http::ui::formatting::{day_text, parsed_day};
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day_text, parsed_day};
 
 /// The fields of the form, as they were typed.
 struct Typed {

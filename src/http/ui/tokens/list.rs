@@ -10,6 +10,7 @@ use super::Owner;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api;
+use crate::http::ui::formatting::{day, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::pages::Part;
@@ -17,10 +18,9 @@ use crate::http::ui::parts::top;
 use crate::http::ui::see;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day, time};
 
-/// Time before its end from which on a token is said to expire soon.
-const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Time before the end of a token from which on it is shown as expiring soon.
+const EXPIRES_SOON_TIME: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows the page with the list.
 pub(super) fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
@@ -161,7 +161,7 @@ fn end(token: &Token, now: Timestamp) -> Markup {
     html! {
         @if left <= SignedDuration::ZERO {
             div.state.bad { (icon("bad")) b { "Expired" } span { (day(at)) } }
-        } @else if left < SOON {
+        } @else if left < EXPIRES_SOON_TIME {
             div.state.warn {
                 (icon("stale"))
                 b {

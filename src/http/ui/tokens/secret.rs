@@ -8,12 +8,12 @@ use super::Owner;
 use super::list::may;
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::losses::Lost;
+use crate::http::ui::formatting::{day, minute};
 use crate::http::ui::icons::icon;
 use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::code;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{day, minute};
 
 /// Shows the secret; `what` is a sentence about what happened to the token, and `others` are the objects whose ends
 /// that brought forward.

@@ -38,7 +38,7 @@ impl Head {
         self.body
     }
 
-    /// Returns whether the connection closes after the response.
+    /// Returns true if the connection closes after the response.
     pub(super) fn is_last(&self) -> bool {
         self.persistence != Persistence::Stays
     }

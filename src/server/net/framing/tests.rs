@@ -18,7 +18,7 @@ const REQUESTS: [&str; 9] = [
 
 proptest! {
     #[test]
-    fn requests_end_where_they_do_however_their_bytes_arrive(
+    fn the_ends_of_requests_do_not_depend_on_how_their_bytes_arrive(
         picked in prop::collection::vec(0..REQUESTS.len(), 1..8),
         sizes in prop::collection::vec(1..40_usize, 1..40),
     ) {
@@ -43,7 +43,7 @@ proptest! {
 }
 
 #[test]
-fn what_has_no_known_end_has_none() {
+fn a_request_without_a_certain_end_is_never_complete() {
     for head in [
         "CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nupgrade: WebSocket\r\n\r\n",
@@ -103,7 +103,7 @@ fn fault_of(body: &str, size: usize) -> Option<Fault> {
 }
 
 #[test]
-fn what_stands_around_chunks_is_bounded_and_the_chunks_are_not() {
+fn bytes_around_chunks_are_bounded_and_the_chunks_are_not() {
     let long = "x".repeat(MAX_AROUND_CHUNKS as usize);
     for size in [1, 100, 1 << 20] {
         for body in [format!("0\r\n{}", "t: x\r\n".repeat(3000)), format!("0\r\nt: {long}"), "1\r\nx\r\n".repeat(9000)]

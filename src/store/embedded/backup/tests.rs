@@ -45,7 +45,7 @@ fn beside() -> Beside {
 fn backup(beside: &Beside) -> Vec<u8> {
     let (data, _store) = store();
     let mut bytes = Vec::new();
-    let snapshot = Snapshot::of(data.path()).unwrap().unwrap();
+    let snapshot = FolderSnapshot::of(data.path()).unwrap().unwrap();
     snapshot.write_backup(&mut bytes, beside, "0.1.0", AT.parse().unwrap()).unwrap();
     bytes
 }
@@ -129,12 +129,12 @@ fn an_incomplete_last_change_is_left_out_and_a_damaged_journal_is_refused() {
     let journal = data.path().join("identity.journal");
     let bytes = std::fs::read(&journal).unwrap();
     std::fs::write(&journal, &bytes[..bytes.len() - 9]).unwrap();
-    let snapshot = Snapshot::of(data.path()).unwrap().unwrap();
+    let snapshot = FolderSnapshot::of(data.path()).unwrap().unwrap();
     assert_eq!((snapshot.incomplete, snapshot.number(), snapshot.directory.users().count()), (true, 1, 1));
     std::fs::write(&journal, [&bytes[..bytes.len() - 9], b"\n", &bytes[bytes.len() - 9..]].concat()).unwrap();
-    assert!(matches!(Snapshot::of(data.path()), Err(StoreError::Damaged(_))));
+    assert!(matches!(FolderSnapshot::of(data.path()), Err(StoreError::Damaged(_))));
     std::fs::remove_file(&journal).unwrap();
-    assert!(Snapshot::of(data.path()).unwrap().is_none());
+    assert!(FolderSnapshot::of(data.path()).unwrap().is_none());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn every_change_that_was_acknowledged_before_is_in_it_also_while_the_journal_is_
         });
         loop {
             let before = acknowledged.load(Ordering::SeqCst);
-            let snapshot = Snapshot::of(data.path()).unwrap().unwrap();
+            let snapshot = FolderSnapshot::of(data.path()).unwrap().unwrap();
             assert!(snapshot.directory.service().last_user >= before, "changes after number {before} are missing");
             if before == CHANGES {
                 break;

@@ -14,7 +14,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::atomic_file;
-use crate::store::embedded::index::{LinksToRemove, RemovedLinks};
+use crate::store::embedded::index::{LinkRemoval, LinksToRemove};
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, Removal};
 use crate::store::outcomes::StartedRemoval;
@@ -195,7 +195,7 @@ impl EmbeddedContent {
 }
 
 /// Forces the removal of links to the disk, and returns the digests that no group can read any more.
-fn orphans(RemovedLinks { orphans, file }: RemovedLinks) -> Result<Vec<Digest>, StoreError> {
+fn orphans(LinkRemoval { orphans, file }: LinkRemoval) -> Result<Vec<Digest>, StoreError> {
     match file.as_deref().map(atomic_file::sync_name) {
         // The folder may be gone, because the group is purged.
         Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),

@@ -85,7 +85,8 @@ impl Index {
         Ok(())
     }
 
-    /// Counts a file for the groups that hold it, or no more. To be called before its record is changed.
+    /// Adds a file to the totals of the groups that hold it, or subtracts it. To be called before its record is
+    /// changed.
     fn count_change(&self, digest: &Digest, change: FileChange) -> Result<(), StoreError> {
         match (self.file(digest)?, change) {
             (None, FileChange::Stored(file)) => {
@@ -179,8 +180,8 @@ impl Index {
         Ok(true)
     }
 
-    /// Compares the totals of the whole store with the records, and corrects them. Returns true if they were others.
-    /// Reads all records.
+    /// Compares the totals of the whole store with the records, and corrects them. Returns true if they differed. Reads
+    /// all records.
     ///
     /// # Errors
     ///
@@ -280,7 +281,7 @@ impl Index {
     /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this
     /// free.
     pub(super) fn may_record(&self) -> Result<bool, StoreError> {
-        let enough = || self.database.has_space(reserve::BYTES + reserve::MIN_FREE_BYTES / 2);
+        let enough = || self.database.has_space(reserve::RESERVE_BYTES + reserve::MIN_FREE_BYTES / 2);
         Ok(self.trust() == Trust::Broken || enough()?)
     }
 

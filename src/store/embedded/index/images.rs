@@ -62,7 +62,7 @@ impl Index {
         let is_present_version = value.as_deref().is_some_and(image_record::is_present_version);
         let before = ImageRecord::read(value);
         if before.is_none() {
-            self.totals.image(&key, group, true);
+            self.totals.add_image(&key, group);
         }
         let record = ImageRecord {
             digest: file.entry.digest,
@@ -89,7 +89,7 @@ impl Index {
         let key = key::image(image);
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         if self.images.remove(&key)?.is_some() {
-            self.totals.image(&key, image.group, false);
+            self.totals.remove_image(&key, image.group);
         }
         self.pins.remove(key)?;
         Ok(())

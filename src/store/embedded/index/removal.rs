@@ -28,9 +28,9 @@ pub struct PreparedRemoval {
     file: Replacement,
 }
 
-/// Links that were removed.
+/// Outcome of a removal of links from the index.
 #[derive(Debug)]
-pub struct RemovedLinks {
+pub struct LinkRemoval {
     /// Contents to which no group has a link any more.
     pub orphans: Vec<Digest>,
     /// The file that has changed. That is durable only after a sync of its folder.
@@ -109,7 +109,7 @@ impl Index {
     /// # Errors
     ///
     /// Fails if a file cannot be written.
-    pub fn remove_prepared(&self, mut prepared: PreparedRemoval) -> Result<Option<RemovedLinks>, StoreError> {
+    pub fn remove_prepared(&self, mut prepared: PreparedRemoval) -> Result<Option<LinkRemoval>, StoreError> {
         let guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let is_current = prepared.file.catch_up(&prepared.digests)?;
         if is_current { self.remove_while(guard, prepared).map(Some) } else { Ok(None) }
@@ -125,7 +125,7 @@ impl Index {
         group: GroupId,
         origin: &Origin,
         digests: &HashSet<Digest>,
-    ) -> Result<RemovedLinks, StoreError> {
+    ) -> Result<LinkRemoval, StoreError> {
         let guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let prepared = self.prepare_removal(group, origin, digests)?;
         self.remove_while(guard, prepared)
@@ -135,7 +135,7 @@ impl Index {
         &self,
         guard: RwLockWriteGuard<'_, ()>,
         PreparedRemoval { group, origin, digests, file }: PreparedRemoval,
-    ) -> Result<RemovedLinks, StoreError> {
+    ) -> Result<LinkRemoval, StoreError> {
         let forget = |digest: &Digest| self.forget_link(group, digest, &key::link(digest, group, &origin));
         self.in_database(|| self.database.change(|| digests.iter().try_for_each(forget)));
         let file = file.put()?;
@@ -147,7 +147,7 @@ impl Index {
                 orphans.push(digest);
             }
         }
-        Ok(RemovedLinks { orphans, file })
+        Ok(LinkRemoval { orphans, file })
     }
 
     /// Removes an image of a group, and its tag if no other group has pulled it. With `unpulled_since`, an image that

@@ -22,8 +22,8 @@ pub struct Summary {
 impl Summary {
     /// Returns the summary of a manifest of these bytes. Of very many names, the first `max` count.
     pub fn of(named: &Named, bytes: &[u8], max: usize) -> Self {
-        // A parse of its own: a platform that cannot be read must hide nothing that the index names, so that the parser of
-        // manifests skips this field.
+        // A parse of its own: a platform that cannot be read must hide nothing that the index names, so that the parser
+        // of manifests skips this field.
         let platforms = if named.manifests.is_empty() { Vec::new() } else { platform::of_index(bytes) };
         let platform_of = |digest: &Digest| platforms.iter().find(|(of, _)| of == digest).map(|(_, name)| name.clone());
         let manifests = named.manifests.iter().take(max).map(|child| (child.digest, platform_of(&child.digest)));

@@ -21,7 +21,7 @@ pub(super) struct Totals(Mutex<State>);
 #[derive(Default)]
 struct State {
     counted: Counted,
-    /// A second count, while one is under way. It is kept as the first one is.
+    /// A second count while it runs; changes are applied to both.
     recount: Option<Counted>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Counted {
     pub(super) groups: HashMap<GroupId, GroupTotals>,
 }
 
-/// The part of a tree that is counted. Changes behind it are not counted, because they will be found there.
+/// The counted part of a tree. A change of an uncounted key is ignored: the count will find it.
 enum Progress {
     /// All keys before this one.
     Before(Vec<u8>),
@@ -60,7 +60,7 @@ impl Progress {
 
 impl State {
     /// Applies a change to the totals, and to the recount that is under way.
-    fn each(&mut self, change: impl Fn(&mut Counted)) {
+    fn apply_to_both(&mut self, change: impl Fn(&mut Counted)) {
         change(&mut self.counted);
         self.recount.iter_mut().for_each(change);
     }
@@ -69,28 +69,36 @@ impl State {
 impl Totals {
     /// Counts a file for a group that holds it from now on.
     pub(super) fn add(&self, digest: &Digest, group: GroupId, file: StoredFile) {
-        self.state().each(|counted| {
+        self.state().apply_to_both(|counted| {
             if counted.links.covers(digest.as_bytes()) {
                 counted.groups.entry(group).or_default().add(file);
             }
         });
     }
 
-    /// Counts a file no more for a group that held it.
+    /// Stops counting a file for a group that no longer holds it.
     pub(super) fn subtract(&self, digest: &Digest, group: GroupId, file: StoredFile) {
-        self.state().each(|counted| {
+        self.state().apply_to_both(|counted| {
             if counted.links.covers(digest.as_bytes()) {
                 counted.groups.entry(group).or_default().subtract(file);
             }
         });
     }
 
-    /// Counts an image with this key more or less.
-    pub(super) fn image(&self, key: &[u8], group: GroupId, is_there: bool) {
-        self.state().each(|counted| {
+    /// Counts an image of a group that was added under this key.
+    pub(super) fn add_image(&self, key: &[u8], group: GroupId) {
+        self.change_images(key, group, |images| *images += 1);
+    }
+
+    /// Stops counting an image of a group that was removed under this key.
+    pub(super) fn remove_image(&self, key: &[u8], group: GroupId) {
+        self.change_images(key, group, |images| *images = images.saturating_sub(1));
+    }
+
+    fn change_images(&self, key: &[u8], group: GroupId, change: impl Fn(&mut u64)) {
+        self.state().apply_to_both(|counted| {
             if counted.images.covers(key) {
-                let images = &mut counted.groups.entry(group).or_default().images;
-                *images = if is_there { *images + 1 } else { images.saturating_sub(1) };
+                change(&mut counted.groups.entry(group).or_default().images);
             }
         });
     }
@@ -115,7 +123,7 @@ impl Index {
     ///
     /// Does not fail at present: where the database cannot be read, it returns `None`.
     pub fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        // Before the comparison, which takes longer: lists show the number of a group's images.
+        // Images are counted first: lists need their number, and the comparison below takes longer.
         self.in_database(|| {
             while !self.step(|state| self.count_images(&mut state.counted))? {}
             Ok(())

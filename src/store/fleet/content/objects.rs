@@ -14,8 +14,8 @@ use crate::store::fleet::bucket::ObjectBytes;
 use crate::store::fleet::index::StoredObject;
 use crate::store::manifests::Manifest;
 
-/// Time for which objects are known: an object is deleted ten minutes after it was doomed, and a URL is accepted for one. A store
-/// that is gone is noticed after it.
+/// Time for which objects are known: an object is deleted ten minutes after it was doomed, and a URL is accepted for
+/// one. A store that is gone is noticed after it.
 const KNOWN_AGE: Duration = Duration::from_secs(60);
 /// Time for which it is known that there is no object with some content.
 const UNKNOWN_AGE: Duration = Duration::from_secs(2);

@@ -52,8 +52,8 @@ struct Opened {
     others: Vec<Replica>,
 }
 
-/// Number of attempts to write a change.
-const ATTEMPTS: usize = 3;
+/// Maximum number of attempts to write a change.
+const MAX_WRITE_ATTEMPTS: usize = 3;
 /// Maximum time for each step of a change.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 const FENCE: &str = "SELECT version, logged, event, history FROM fence FOR UPDATE";
@@ -122,7 +122,7 @@ impl FleetTurn {
         let entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
         let text = serde_json::to_string(&ChangeText { version, writes: entries.clone() })?;
         let id = hex::encode(random::bytes::<16>());
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 1..=MAX_WRITE_ATTEMPTS {
             // Numbered anew: others may have noted events since the turn was lost.
             let (events, last_event) = events::numbered(events, self.fence.last_event)?;
             let change =
@@ -130,7 +130,7 @@ impl FleetTurn {
             match self.write(change).await {
                 Ok(()) => break,
                 Err(error @ StoreError::Fleet(FleetError::Unknown)) => return Err(error),
-                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(error) if attempt == MAX_WRITE_ATTEMPTS => return Err(error),
                 // The turn is lost, as after a cut connection or a long pause of this process. The change still holds
                 // if no other replica has made one meanwhile.
                 Err(error) => self.begin_again().await.map_err(|_| error)?,

@@ -1,5 +1,5 @@
-//! Totals of what groups have cached at all replicas together. Counting reads all links, so that one replica does it, and all
-//! read what it has written.
+//! Totals of what groups have cached at all replicas together. Counting reads all links, so that one replica does it,
+//! and all read what it has written.
 
 use std::collections::HashMap;
 

@@ -26,7 +26,7 @@ const REMOVE: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM image 
 
 impl FleetContent {
     /// Removes links of a group that holds this number of bytes, and may hold `max_bytes`, so that somewhat less stays.
-    /// What its pinned images name stays. Returns the number of links that were removed.
+    /// Links to content that its pinned images name stay. Returns the number of links that were removed.
     ///
     /// # Errors
     ///

@@ -50,7 +50,10 @@ async fn every_client_pulls_what_the_service_has_an_account_for() {
     let credential = Credential::of(&token.username, &token.secret);
     let image = of("other", "library/docker:docker");
     let said = Client::Podman.pull(&scene.engines, &scene.host(), credential, &image).unwrap_err();
-    assert!(said.contains("docker.io has no 'library/docker', or it is private (asked without credentials)"), "{said}");
+    assert!(
+        said.contains("docker.io has no 'library/docker', or it is private (requested without credentials)"),
+        "{said}"
+    );
 }
 
 #[actix_rt::test]

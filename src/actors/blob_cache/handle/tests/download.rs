@@ -81,7 +81,7 @@ async fn more_bytes_than_promised_are_cut_off() {
 }
 
 #[actix_rt::test]
-async fn without_a_length_a_head_is_asked_or_the_end_awaited() {
+async fn without_a_length_a_head_is_sent_or_the_end_is_awaited() {
     let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Tell(None)]));
     assert!(scene.fetches_all(1).await);
     let upstream = FakeUpstream::of(100_000).replying([Reply::Tell(None)]);
@@ -122,7 +122,7 @@ async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
 #[actix_rt::test]
 async fn too_many_downloads_or_waiters_are_refused() {
     let limits = CacheLimits { max_waiters: most(2), ..LIMITS };
-    let options = (BlobCacheOptions { max_downloads: most(1), ..ROOMY }, limits);
+    let options = (BlobCacheOptions { max_downloads: most(1), ..OPTIONS }, limits);
     let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     silent.heads.lock().unwrap().push_back(Reply::Tell(None));
     let scene = Scene::limited(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
@@ -138,8 +138,8 @@ async fn too_many_downloads_or_waiters_are_refused() {
 }
 
 #[actix_rt::test]
-async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
-    let options = BlobCacheOptions { response_timeout: Duration::from_millis(50), ..ROOMY };
+async fn a_caller_gets_an_error_in_time_when_upstream_is_slow() {
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(50), ..OPTIONS };
     let upstream = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
     let scene =
@@ -151,8 +151,8 @@ async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
 }
 
 #[actix_rt::test]
-async fn an_asker_whose_time_is_over_hears_what_upstream_said() {
-    let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..ROOMY };
+async fn a_caller_that_times_out_gets_upstreams_error() {
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..OPTIONS };
     let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None, retry_after: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
     let scene = Scene::with(upstream, options, |_, _, _| Ok(()));

@@ -52,9 +52,10 @@ const INTERLEAVINGS: usize = 100_000;
 /// Number of interleavings that share a store, one after the other.
 const SEEDS_PER_STORE: u64 = 500;
 
+/// Number of threads, each of which runs one interleaving at a time.
 const THREADS: usize = 2;
 
-/// Events that must happen in many of them: otherwise the test does not cover them any more.
+/// Events that the interleavings must contain often, or the test has lost its coverage.
 const COMMON: [&str; 19] = [
     "a blob is passed on unstored",
     "a download goes on",
@@ -139,7 +140,7 @@ fn failed(seeds: Range<u64>, shown: &Mutex<Shown>) -> Option<u64> {
         run.seen.into_iter().for_each(|what| *shown.seen.entry(what).or_default() += 1);
     }
     world.end();
-    // In another store, the same order: what fails can be repeated.
+    // The same seed must give the same order in another store, so that a failure can be repeated.
     let repeated = run(&World::of(first), Scenario::of(first), false);
     assert_eq!(Some(repeated.order), first_order, "seed {first} does not decide the order");
     None

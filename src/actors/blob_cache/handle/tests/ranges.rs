@@ -57,7 +57,7 @@ async fn ranges_of_what_is_not_stored_are_requested_alone_and_begin_no_download(
 }
 
 #[actix_rt::test]
-async fn where_no_manifest_told_the_length_a_head_does() {
+async fn where_no_manifest_reports_the_length_a_head_does() {
     let scene = Scene::new(FakeUpstream::of(MIB));
     scene.gives("-72", &[MIB - 72..MIB]).await;
     assert_eq!((scene.heads(), scene.upstream.gets().len()), (1, 0));
@@ -77,7 +77,7 @@ async fn a_length_that_a_manifest_has_wrong_is_replaced_by_upstreams() {
 }
 
 #[actix_rt::test]
-async fn a_range_beyond_the_end_is_unsatisfiable_once_upstream_told_the_length() {
+async fn a_range_beyond_the_end_is_unsatisfiable_once_upstream_reported_the_length() {
     let scene = Scene::new(FakeUpstream::of(1000));
     scene.name(1, 1000);
     let opened = scene.open_ranges(1, "1000-1001").await.unwrap();
@@ -138,7 +138,7 @@ async fn whatever_is_wrong_with_a_range_ends_it() {
     let (bytes, error) = scene.fetch_ranges(1, "100000-299999").await;
     assert!(matches!(error, Some(BlobError::Unavailable(UpstreamError::WrongRange))), "{error:?}");
     assert!(scene.upstream.content[100_000..300_000].starts_with(&bytes));
-    assert!(matches!(scene.fails("100000-299999").await, BlobError::WrongLength { told: 7, .. }));
+    assert!(matches!(scene.fails("100000-299999").await, BlobError::WrongLength { reported: 7, .. }));
     assert!(matches!(scene.fails("100000-299999").await, BlobError::Unavailable(UpstreamError::WrongRange)));
     assert!(matches!(scene.fails("100000-299999").await, BlobError::Denied { .. }));
     assert!(scene.upstream.gets().is_empty());
@@ -154,7 +154,7 @@ async fn a_later_request_for_the_same_ranges_that_fails_cuts_them_off() {
 
 #[actix_rt::test]
 async fn more_range_streams_than_the_limit_follow_the_download_or_are_refused() {
-    let options = BlobCacheOptions { max_range_streams: most(1), ..ROOMY };
+    let options = BlobCacheOptions { max_range_streams: most(1), ..OPTIONS };
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(MIB) };
     let scene = Scene::with(upstream, options, |file, bytes, offset| file.write_all_at(bytes, offset));
     scene.name(1, MIB as u64);
@@ -200,7 +200,7 @@ async fn ranges_without_a_link_to_a_stored_blob_are_for_upstream_to_decide() {
 
 #[actix_rt::test]
 async fn several_ranges_of_what_is_passed_on_unstored_are_the_whole() {
-    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..ROOMY };
+    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..OPTIONS };
     let scene = Scene::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
     let (bytes, error) = scene.fetch_ranges(1, "50000-99999,0-49999").await;
     assert!(error.is_none() && bytes == scene.upstream.content);

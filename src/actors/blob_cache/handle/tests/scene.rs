@@ -53,7 +53,8 @@ impl Drop for Scene {
     }
 }
 
-pub(super) const ROOMY: BlobCacheOptions = BlobCacheOptions {
+/// Options of a scene, unless its test sets others.
+pub(super) const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     max_downloads: most(4),
     max_unstored_streams: most(4),
     max_range_streams: most(4),
@@ -71,7 +72,7 @@ pub(super) const fn most(number: usize) -> NonZeroUsize {
 
 impl Scene {
     pub(super) fn new(upstream: FakeUpstream) -> Self {
-        Self::with(upstream, ROOMY, |file, bytes, offset| file.write_all_at(bytes, offset))
+        Self::with(upstream, OPTIONS, |file, bytes, offset| file.write_all_at(bytes, offset))
     }
 
     pub(super) fn with(

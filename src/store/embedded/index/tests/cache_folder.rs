@@ -36,7 +36,7 @@ fn the_index_is_built_from_the_cache_folder_that_is_there_and_another_one_is_no_
 }
 
 #[test]
-fn the_index_of_an_earlier_version_takes_its_cache_folder_for_its_own() {
+fn the_index_of_an_earlier_version_accepts_its_cache_folder() {
     let data = tempfile::tempdir().unwrap();
     let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
     index.add_links(A, &origin, &[(digest(1), GRANTED)]).unwrap();

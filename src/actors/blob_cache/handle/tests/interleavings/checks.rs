@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::interleaving::{Answer, Interleaving, LAST_GROUP};
+use super::interleaving::{Interleaving, LAST_GROUP, RunningCall};
 use super::process::Process;
 use super::scheduler::Ended;
 use crate::actors::blob_cache::{BlobCacheHandle, BlobError};
@@ -11,24 +11,24 @@ use crate::actors::cache_status::CacheStatus;
 use crate::domain::id::GroupId;
 
 impl Interleaving<'_> {
-    /// Checks that a caller was answered, or has left.
-    pub(super) async fn check_answer(
+    /// Checks that a caller got a response, or has left.
+    pub(super) async fn check_call(
         &self,
         ended: Ended,
         number: usize,
-        answer: Answer,
+        call: RunningCall,
     ) -> Option<Result<CacheStatus, String>> {
-        if !answer.is_finished() {
+        if !call.is_finished() {
             self.oracle.violated(format!("caller {number} waits for ever ({ended:?})"));
             return None;
         }
-        match answer.await {
-            Ok(answer) => {
-                self.oracle.known().sees(answer.as_ref().map_or("left", kind_of));
-                if let Some(Err(error)) = &answer {
+        match call.await {
+            Ok(outcome) => {
+                self.oracle.known().sees(outcome.as_ref().map_or("left", kind_of));
+                if let Some(Err(error)) = &outcome {
                     self.oracle.fails(error);
                 }
-                answer.map(|answer| answer.map_err(|error| error.to_string()))
+                outcome.map(|outcome| outcome.map_err(|error| error.to_string()))
             }
             Err(lost) => {
                 let panic = lost.into_panic();
@@ -89,8 +89,8 @@ impl Interleaving<'_> {
     }
 }
 
-fn kind_of(answer: &Result<CacheStatus, BlobError>) -> &'static str {
-    match answer {
+fn kind_of(outcome: &Result<CacheStatus, BlobError>) -> &'static str {
+    match outcome {
         Ok(CacheStatus::Hit) => "hit",
         Ok(CacheStatus::Miss) => "miss",
         Ok(CacheStatus::Coalesced) => "coalesced",

@@ -35,8 +35,8 @@ impl Client {
         match wants {
             Wants::Head => {
                 let (length, source) = self.blobs.head(wanted).await?;
-                let is_told_wrong = self.oracle.known().is_length_wrong && source != CacheStatus::Hit;
-                if length != scenario.length() && !is_told_wrong {
+                let is_reported_wrong = self.oracle.known().is_length_wrong && source != CacheStatus::Hit;
+                if length != scenario.length() && !is_reported_wrong {
                     self.oracle.violated(format!("the wrong length {length} from {source:?}"));
                 }
                 Ok(source)

@@ -49,7 +49,8 @@ pub(super) struct Run {
     pub(super) trace: Vec<Step>,
 }
 
-pub(super) type Answer = actix_rt::task::JoinHandle<Option<Result<CacheStatus, BlobError>>>;
+/// A call that is under way; its outcome is `None` if the caller has left.
+pub(super) type RunningCall = actix_rt::task::JoinHandle<Option<Result<CacheStatus, BlobError>>>;
 
 /// The group of the caller that comes at last, when upstream and the disk work again.
 pub(super) const LAST_GROUP: u64 = 4;
@@ -148,11 +149,11 @@ impl Interleaving<'_> {
             return;
         }
         for (number, caller) in callers {
-            self.check_answer(ended, number, caller).await;
+            self.check_call(ended, number, caller).await;
         }
     }
 
-    fn call(&self, process: &Process, number: usize, caller: Caller) -> Answer {
+    fn call(&self, process: &Process, number: usize, caller: Caller) -> RunningCall {
         let (blobs, oracle, scheduler) = (process.blobs.clone(), self.oracle.clone(), self.scheduler.clone());
         let (client, scenario) = (Client { blobs, oracle, scheduler }, Arc::clone(&self.scenario));
         let (who, turns) = (Who::Caller(number), (caller.after, caller.turns));
@@ -197,16 +198,17 @@ impl Interleaving<'_> {
         };
         for is_stored in [false, true] {
             let before = self.oracle.known().requests;
-            let answer = self.call(process, self.scenario.callers.len(), caller.clone());
+            let call = self.call(process, self.scenario.callers.len(), caller.clone());
             let ended = self.run(usize::MAX).await;
-            let answer = self.check_answer(ended, self.scenario.callers.len(), answer).await;
-            let answer = answer.unwrap_or(Err("nothing".to_owned()));
-            let is_asked = self.oracle.known().requests > before;
+            let outcome = self.check_call(ended, self.scenario.callers.len(), call).await;
+            let outcome = outcome.unwrap_or(Err("nothing".to_owned()));
+            let is_requested = self.oracle.known().requests > before;
             let is_small = self.scenario.options.max_blob_bytes.is_none_or(|max| max >= self.scenario.length());
-            match answer {
+            match outcome {
                 Err(error) => self.oracle.violated(format!("the last caller got an error: {error}")),
-                Ok(source) if is_stored && is_small && (is_asked || source != CacheStatus::Hit) => {
-                    self.oracle.violated(format!("what was stored is not there: {source:?}, requested: {is_asked}"));
+                Ok(source) if is_stored && is_small && (is_requested || source != CacheStatus::Hit) => {
+                    self.oracle
+                        .violated(format!("what was stored is not there: {source:?}, requested: {is_requested}"));
                 }
                 Ok(_) => {}
             }

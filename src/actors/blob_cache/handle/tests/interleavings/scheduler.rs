@@ -1,6 +1,6 @@
-//! Deterministic scheduler of one interleaving. Everything that could happen waits for its turn: each step of a caller,
-//! of upstream, of blocking work and of a disturbance. A seeded choice gives one of them its turn, or lets time pass.
-//! So the seed alone decides the order of everything.
+//! Deterministic scheduler of one interleaving. Each step of a caller, of upstream, of blocking work and of a
+//! disturbance waits for its turn. A seeded choice gives one of them its turn, or lets time pass. So the seed alone
+//! decides the order of all steps.
 
 use std::future::poll_fn;
 use std::mem;
@@ -32,10 +32,10 @@ pub(super) enum Ended {
 const MAX_TURNS: usize = 20_000;
 
 /// Time without a turn after which nothing more happens: longer than each timeout.
-const QUIET: Duration = Duration::from_secs(200);
+const QUIET_TIMEOUT: Duration = Duration::from_secs(200);
 
-/// Times that pass at once, in milliseconds: about the intervals and timeouts of a download.
-const TIMES: [u64; 8] = [2, 4, 7, 60, 150, 900, 6_000, 31_000];
+/// Lengths of the times that the scheduler lets pass, in milliseconds: about the intervals and timeouts of a download.
+const PASSING_MILLIS: [u64; 8] = [2, 4, 7, 60, 150, 900, 6_000, 31_000];
 
 /// The scheduler of one interleaving. Cheap to clone; clones share their state.
 #[derive(Clone)]
@@ -47,8 +47,8 @@ pub(super) struct Scheduler {
 struct State {
     waiting: Vec<Waiting>,
     random: Random,
-    /// Time passes at one of this number of turns; 0: at none.
-    calm: u64,
+    /// Time passes about once in this number of turns; 0: never.
+    turns_per_time: u64,
     turns: usize,
     works: usize,
     /// True if the last turn may have changed the store.
@@ -59,7 +59,7 @@ struct State {
 
 struct Waiting {
     who: Who,
-    /// There is no turn before this number of turns was given, unless nobody else waits.
+    /// Number of turns of all that are given before this one, unless nobody else waits.
     after: usize,
     turn: Arc<Granted>,
 }
@@ -85,9 +85,17 @@ impl Future for Turn {
 
 impl Scheduler {
     pub(super) fn new(mut random: Random, traced: bool) -> Self {
-        let (calm, trace) = (random.of(&[8, 30, 100, 100]), traced.then(Vec::new));
-        let (waiting, turns, works, is_changed, order) = Default::default();
-        let state = State { waiting, random, calm, turns, works, is_changed, order, trace };
+        let (turns_per_time, trace) = (random.of(&[8, 30, 100, 100]), traced.then(Vec::new));
+        let state = State {
+            waiting: Vec::new(),
+            random,
+            turns_per_time,
+            turns: 0,
+            works: 0,
+            is_changed: false,
+            order: 0,
+            trace,
+        };
         Self { state: Arc::new(Mutex::new(state)), arrived: Arc::default() }
     }
 
@@ -146,7 +154,7 @@ impl Scheduler {
                     turn.waker.wake();
                 }
                 Some(Choice::Time(time)) => sleep(time).await,
-                None if timeout(QUIET, self.arrived.notified()).await.is_err() => return Ended::Quiet,
+                None if timeout(QUIET_TIMEOUT, self.arrived.notified()).await.is_err() => return Ended::Quiet,
                 None => {}
             }
         }
@@ -154,10 +162,10 @@ impl Scheduler {
 
     /// Lets no time pass any more while somebody waits for a turn.
     pub(super) fn hurry(&self) {
-        self.state().calm = 0;
+        self.state().turns_per_time = 0;
     }
 
-    /// Forgets who waits: the process was killed.
+    /// Forgets all waiters, because the process was killed.
     pub(super) fn kill(&self) {
         self.state().waiting.clear();
     }
@@ -184,21 +192,21 @@ impl State {
         (self.turns, mem::take(&mut self.is_changed))
     }
 
-    /// Chooses who is next, which does not depend on who came first; `None` if nobody waits.
+    /// Chooses the next step, independent of the order in which the waiters came; `None` if nobody waits.
     fn choose(&mut self) -> Option<Choice> {
-        // Those who have left hold their turn no more.
+        // Waiters that have left no longer hold their turn.
         self.waiting.retain(|waiting| Arc::strong_count(&waiting.turn) > 1);
         if self.waiting.is_empty() {
             return None;
         }
-        if self.calm > 0 && self.random.one_in(self.calm) {
-            let time = Duration::from_millis(self.random.of(&TIMES));
+        if self.turns_per_time > 0 && self.random.one_in(self.turns_per_time) {
+            let time = Duration::from_millis(self.random.of(&PASSING_MILLIS));
             self.record(time.as_millis() as u64, Step::Time(time));
             return Some(Choice::Time(time));
         }
         let (turns, choice) = (self.turns, self.random.next());
         let rank = |waiting: &Waiting| {
-            // Those whose turn is later come in their order, after all others.
+            // Waiters with a later turn come after all others, in the order of their turns.
             let later = if waiting.after > turns { waiting.after } else { 0 };
             (later, mixed(choice ^ waiting.who.code()))
         };
@@ -218,7 +226,7 @@ impl State {
     }
 }
 
-/// Lets all tasks run that can. The clock advances only when none can, and this task waits.
+/// Lets all tasks run that are ready. The clock advances only when no task is ready, and this one waits.
 async fn others_run() {
     let mut have_run = false;
     poll_fn(|context| {

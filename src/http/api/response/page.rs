@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use schemars::{JsonSchema, SchemaGenerator};
 
-use super::{Answer, AnswerDescription, Pages};
+use super::{DescribedResponse, Pages, ResponseDescription};
 
 /// A page of a list of `T`, with the headers that name the other pages. Made by
 /// [`Page`](crate::http::api::pagination::Page).
@@ -68,19 +68,19 @@ impl<T> Responder for KeysetPage<T> {
     }
 }
 
-impl<T: JsonSchema> Answer for ListPage<T> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+impl<T: JsonSchema> DescribedResponse for ListPage<T> {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         list::<T>(schemas, Pages::Numbered)
     }
 }
 
-impl<T: JsonSchema> Answer for KeysetPage<T> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+impl<T: JsonSchema> DescribedResponse for KeysetPage<T> {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         list::<T>(schemas, Pages::NumberedOrKeyset)
     }
 }
 
-fn list<T: JsonSchema>(schemas: &mut SchemaGenerator, pages: Pages) -> AnswerDescription {
+fn list<T: JsonSchema>(schemas: &mut SchemaGenerator, pages: Pages) -> ResponseDescription {
     let body = Some(schemas.subschema_for::<Vec<T>>());
-    AnswerDescription { status: StatusCode::OK, body, pages: Some(pages) }
+    ResponseDescription { status: StatusCode::OK, body, pages: Some(pages) }
 }

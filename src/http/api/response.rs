@@ -31,13 +31,13 @@ pub(in crate::http::api) type Accepted<T> = Body<T, 202>;
 pub(in crate::http::api) struct NoContent;
 
 /// A response that describes itself.
-pub(in crate::http::api) trait Answer: Responder {
+pub(in crate::http::api) trait DescribedResponse: Responder {
     /// Returns the status and the body.
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription;
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription;
 }
 
 /// Status and body of a response.
-pub(in crate::http::api) struct AnswerDescription {
+pub(in crate::http::api) struct ResponseDescription {
     /// The status.
     pub(in crate::http::api) status: StatusCode,
     /// The schema of the body; `None`: there is no body.
@@ -74,10 +74,10 @@ impl<T: Serialize, const STATUS: u16> Responder for Body<T, STATUS> {
     }
 }
 
-impl<T: Serialize + JsonSchema, const STATUS: u16> Answer for Body<T, STATUS> {
-    fn description(schemas: &mut SchemaGenerator) -> AnswerDescription {
+impl<T: Serialize + JsonSchema, const STATUS: u16> DescribedResponse for Body<T, STATUS> {
+    fn description(schemas: &mut SchemaGenerator) -> ResponseDescription {
         let body = Some(schemas.subschema_for::<T>());
-        AnswerDescription { status: status(STATUS), body, pages: None }
+        ResponseDescription { status: status(STATUS), body, pages: None }
     }
 }
 
@@ -89,9 +89,9 @@ impl Responder for NoContent {
     }
 }
 
-impl Answer for NoContent {
-    fn description(_: &mut SchemaGenerator) -> AnswerDescription {
-        AnswerDescription { status: StatusCode::NO_CONTENT, body: None, pages: None }
+impl DescribedResponse for NoContent {
+    fn description(_: &mut SchemaGenerator) -> ResponseDescription {
+        ResponseDescription { status: StatusCode::NO_CONTENT, body: None, pages: None }
     }
 }
 

@@ -27,9 +27,9 @@ fn every_cause_has_its_status_its_sentence_and_what_it_counts_against() {
     let rows = [of_content(), of_the_account(), of_connections(), of_responses(), of_this_service()];
     for (cause, status, against, sentence) in rows.into_iter().flatten() {
         let failure = failure(cause);
-        let answer = failed(&failure, &Target::Tags);
-        assert_eq!(answer.status.as_u16(), status, "{failure}");
-        assert_eq!(answer.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
+        let response = failed(&failure, &Target::Tags);
+        assert_eq!(response.status.as_u16(), status, "{failure}");
+        assert_eq!(response.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
         assert_eq!(failure.cause.counts_against(), against, "{failure}");
         assert_eq!(failure.to_string(), sentence);
         let for_strangers = failure.sentence_for(Reader::Stranger);
@@ -41,12 +41,12 @@ fn of_content() -> Vec<Row> {
     let said = || Some("so it is".to_owned());
     vec![
         (Cause::NotFound, 404, Nothing, "up.test has no acme/app:1"),
-        (Cause::NoRepository, 404, Nothing, "up.test has no 'acme/app', or it is private (asked as robot)"),
+        (Cause::NoRepository, 404, Nothing, "up.test has no 'acme/app', or it is private (requested as robot)"),
         (
             Cause::Denied { message: said() },
             403,
             Nothing,
-            "up.test has no 'acme/app', or it is private (asked as robot): \"so it is\"",
+            "up.test has no 'acme/app', or it is private (requested as robot): \"so it is\"",
         ),
         (
             Cause::Refused { status: 451, code: None, message: said() },

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::*;
 
 #[actix_rt::test]
-async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows() {
+async fn a_file_is_sent_in_large_file_ranges_and_in_small_ones_while_it_grows() {
     let upstream = FakeUpstream { pause: Duration::from_millis(2), ..FakeUpstream::of(6 << 20) };
     let scene = Scene::new(upstream);
     let content = &scene.upstream.content;
@@ -29,7 +29,7 @@ async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows(
 }
 
 #[actix_rt::test]
-async fn the_last_byte_is_not_lent_before_the_digest_holds() {
+async fn the_last_byte_is_not_sent_before_the_digest_holds() {
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
     let scene = Scene::new(upstream.replying([Reply::Corrupt(3)]));
     let (bytes, error) = match scene.open(1).await {
@@ -41,14 +41,14 @@ async fn the_last_byte_is_not_lent_before_the_digest_holds() {
 }
 
 #[actix_rt::test]
-async fn what_the_disk_has_no_room_for_is_given_as_bytes_after_what_was_lent() {
-    let scene = Scene::with(FakeUpstream::of(200_000), ROOMY, full_at_70_000);
+async fn content_beyond_the_free_space_follows_as_bytes_after_the_file_ranges() {
+    let scene = Scene::with(FakeUpstream::of(200_000), OPTIONS, full_at_70_000);
     let (bytes, error) = send_range(scene.open(1).await.unwrap(), 0..200_000).await;
     assert!(error.is_none() && bytes == scene.upstream.content);
 }
 
 #[actix_rt::test]
-async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
+async fn a_file_that_was_cut_short_is_not_sent_beyond_its_end() {
     let scene = stocked([]).await;
     scene.until_linked(1).await;
     let mut chunks = scene.open(1).await.unwrap().chunks(0..100_000, Transfer::ZeroCopy);

@@ -11,7 +11,7 @@ use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::reference::ReferenceError;
 
 /// An error as a response: its status, code and headers.
-pub(super) struct Answer {
+pub(super) struct ErrorResponse {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     /// Upstream's own code, if its refusal is passed on.
@@ -23,82 +23,86 @@ pub(super) struct Answer {
 
 impl RegistryError {
     /// Returns the status, code and headers of the response.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn response(&self) -> ErrorResponse {
         match self {
-            Self::LoginNeeded | Self::BadBearer(_) => Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::LoginNeeded | Self::BadBearer(_) => ErrorResponse::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Self::TooOld(_) => {
                 let reason = "Database and object store of this service do not respond - try again";
-                Answer::unavailable(reason, Some(Duration::from_secs(1)))
+                ErrorResponse::unavailable(reason, Some(Duration::from_secs(1)))
             }
             Self::NotConfirmed(_) => {
                 let reason = "Not all replicas of this service respond - try again";
-                Answer::unavailable(reason, Some(Duration::from_secs(1)))
+                ErrorResponse::unavailable(reason, Some(Duration::from_secs(1)))
             }
-            Self::ProxyOff | Self::Denied(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+            Self::ProxyOff | Self::Denied(_) => ErrorResponse::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::Refused(refusal) if refusal.is_wrong_secret() => {
-                Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
+                ErrorResponse::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
             }
-            Self::Refused(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+            Self::Refused(_) => ErrorResponse::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::NotIssued { error, to_pull } => not_issued(error, *to_pull),
-            Self::UnknownService(_) => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
+            Self::UnknownService(_) => ErrorResponse::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
             Self::UnsupportedGrant | Self::FormBroken | Self::ListQuery(_) => {
-                Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED")
+                ErrorResponse::new(StatusCode::BAD_REQUEST, "UNSUPPORTED")
             }
             Self::Path(error) => path(error),
             Self::Failed { failure, target, .. } => failed(failure, target),
-            Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
-            Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
-            Self::FormEncoded => Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED"),
-            Self::FormTooSlow => Answer::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
+            Self::ReadOnly | Self::NoSuchLogin => ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::FormTooLarge => ErrorResponse::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
+            Self::FormEncoded => ErrorResponse::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED"),
+            Self::FormTooSlow => ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
             // Not 416: podman and the stargz snapshotter request fewer ranges after a 400, but give up after a 416.
-            Self::MalformedRange | Self::TooManyRanges => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
-            Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
+            Self::MalformedRange | Self::TooManyRanges => ErrorResponse::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
+            Self::Unsatisfiable { .. } => ErrorResponse::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
         }
     }
 }
 
-fn not_issued(error: &IssueError, to_pull: bool) -> Answer {
+fn not_issued(error: &IssueError, to_pull: bool) -> ErrorResponse {
     match error {
         IssueError::Refused(refusal) if refusal.is_wrong_secret() && !to_pull => {
-            Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
+            ErrorResponse::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
         }
-        IssueError::Refused(_) | IssueError::NoCredentials => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+        IssueError::Refused(_) | IssueError::NoCredentials => ErrorResponse::new(StatusCode::FORBIDDEN, "DENIED"),
         IssueError::TooManyFailures(wait) => {
-            let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS");
-            Answer { retry_after: Some(*wait + Duration::from_secs(1)), ..answer }
+            let response = ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS");
+            ErrorResponse { retry_after: Some(*wait + Duration::from_secs(1)), ..response }
         }
-        IssueError::Busy => Answer::unavailable("Too many logins at once - try again", Some(Duration::from_secs(2))),
-        IssueError::Signing => Answer::unavailable("Internal fault: the log of this service has more", None),
+        IssueError::Busy => {
+            ErrorResponse::unavailable("Too many logins at once - try again", Some(Duration::from_secs(2)))
+        }
+        IssueError::Signing => ErrorResponse::unavailable("Internal fault: the log of this service has more", None),
     }
 }
 
-fn path(error: &ImagePathError) -> Answer {
+fn path(error: &ImagePathError) -> ErrorResponse {
     match error {
         ImagePathError::NotAProxyPath { .. } | ImagePathError::UnknownUpstream { .. } => {
-            Answer::new(StatusCode::FORBIDDEN, "DENIED")
+            ErrorResponse::new(StatusCode::FORBIDDEN, "DENIED")
         }
-        ImagePathError::UnknownNamespace { .. } => Answer::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
-        ImagePathError::Group(_) | ImagePathError::Name(_) => Answer::new(StatusCode::BAD_REQUEST, "NAME_INVALID"),
-        ImagePathError::Reference(ReferenceError::Tag) => Answer::new(StatusCode::BAD_REQUEST, "TAG_INVALID"),
+        ImagePathError::UnknownNamespace { .. } => ErrorResponse::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+        ImagePathError::Group(_) | ImagePathError::Name(_) => {
+            ErrorResponse::new(StatusCode::BAD_REQUEST, "NAME_INVALID")
+        }
+        ImagePathError::Reference(ReferenceError::Tag) => ErrorResponse::new(StatusCode::BAD_REQUEST, "TAG_INVALID"),
         ImagePathError::Reference(ReferenceError::Digest(_)) | ImagePathError::Digest(_) => {
-            Answer::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID")
+            ErrorResponse::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID")
         }
-        ImagePathError::NoSuchRoute => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
+        ImagePathError::NoSuchRoute => ErrorResponse::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
     }
 }
 
-fn failed(failure: &PullFailure, target: &Target) -> Answer {
-    let unavailable = |reason| Answer::unavailable(reason, Some(failure.retry_after()));
+fn failed(failure: &PullFailure, target: &Target) -> ErrorResponse {
+    let unavailable = |reason| ErrorResponse::unavailable(reason, Some(failure.retry_after()));
     match &failure.cause {
-        Cause::NotFound => Answer::new(StatusCode::NOT_FOUND, unknown(target)),
-        Cause::NoRepository => Answer::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
-        Cause::Denied { .. } => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
-        Cause::Refused { status, code, .. } => Answer {
+        Cause::NotFound => ErrorResponse::new(StatusCode::NOT_FOUND, unknown(target)),
+        Cause::NoRepository => ErrorResponse::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+        Cause::Denied { .. } => ErrorResponse::new(StatusCode::FORBIDDEN, "DENIED"),
+        Cause::Refused { status, code, .. } => ErrorResponse {
             passed_code: code.clone(),
-            ..Answer::new(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "UNSUPPORTED")
+            ..ErrorResponse::new(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "UNSUPPORTED")
         },
         // Clients show the sentence of a 403, but not that of most other statuses.
-        Cause::Unusable { .. } => Answer::new(StatusCode::FORBIDDEN, "MANIFEST_INVALID"),
+        Cause::Unusable { .. } => ErrorResponse::new(StatusCode::FORBIDDEN, "MANIFEST_INVALID"),
         Cause::RateLimited { .. } => {
             unavailable("Pull limit of the upstream registry is reached and this is not cached here yet")
         }
@@ -163,14 +167,14 @@ fn unknown(target: &Target) -> &'static str {
     }
 }
 
-impl Answer {
+impl ErrorResponse {
     fn new(status: StatusCode, code: &'static str) -> Self {
         Self { status, code, passed_code: None, reason: None, retry_after: None }
     }
 
     fn unavailable(reason: &'static str, retry_after: Option<Duration>) -> Self {
-        let answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
-        Self { reason: Some(reason), retry_after, ..answer }
+        let response = Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
+        Self { reason: Some(reason), retry_after, ..response }
     }
 }
 

@@ -44,18 +44,18 @@ pub(super) fn number_of(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// Returns a sentence with a capital letter.
+/// Returns the sentence with its first letter in upper case.
 pub(super) fn first_upper(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// Returns a share from 0 to 1 in percent, with one decimal; only all is 100 %.
+/// Returns a share from 0 to 1 in percent, with one decimal, rounded down, so that 99.99 % is not shown as 100 %.
 pub(super) fn percent(share: f64) -> String {
     if share >= 1.0 { "100 %".to_owned() } else { format!("{:.1} %", (share * 1000.0).floor() / 10.0) }
 }
 
-/// Returns which part of a whole this is, in percent with one decimal, at most 100.
+/// Returns the share of `part` in `whole` in percent, with one decimal and at most 100.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     (part as f64 * 1000.0 / whole.max(1) as f64).round().min(1000.0) / 10.0
 }

@@ -7,7 +7,7 @@ use crate::upstream::error::UpstreamError;
 
 /// A request for content of a repository.
 #[derive(Clone)]
-pub(super) struct Wanted<'a> {
+pub(super) struct ContentRequest<'a> {
     pub(super) kind: &'static str,
     pub(super) method: Method,
     /// Path after the repository.
@@ -18,7 +18,7 @@ pub(super) struct Wanted<'a> {
     pub(super) range: Option<String>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ContentRequest<'a> {
     /// Creates a request for this path after the repository. `kind` names it in the metrics.
     pub(super) fn new(kind: &'static str, method: Method, path: String) -> Self {
         Self { kind, method, path, query: "", accept: &[], range: None }
