@@ -12,7 +12,7 @@ use crate::actors::replica_signing::ReplicaSigning;
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::upstream_fetcher::UpstreamHandle;
-use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
+use crate::auth::fleet_secret::{FleetSecret, Purpose};
 use crate::auth::jwt::{KeyError, KeySet};
 use crate::auth::random;
 use crate::domain::fleet::validity::{Bound, MachineTime};
@@ -20,12 +20,12 @@ use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
-use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
+use crate::store::data_dir::DataDir;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{
     Bucket, ChangeLog, Claims, Database, FailedLogins, FleetContent, FleetIdentities, FleetSessions, FleetTraffic,
-    LiveReplicas, Registration, UpstreamReports,
+    LiveReplicas, Registration, SecretFileError, UpstreamReports, read_secret,
 };
 use crate::upstream::replicas::ReplicaClient;
 
@@ -216,12 +216,12 @@ fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
 /// # Errors
 /// The file cannot be read, others have access to it, or it has no secret.
 pub(super) fn secret(path: &Path) -> Result<FleetSecret, StartError> {
-    let failed = |problem: String| StartError::FleetSecret { path: path.to_owned(), problem };
-    let text = read_if_any(path)?.ok_or_else(|| failed("it does not exist".to_owned()))?;
-    if let Some(loose) = loose_mode(path)? {
-        return Err(failed(loose.to_string()));
-    }
-    FleetSecret::from_lines(&text).map_err(|error: FleetSecretError| failed(error.to_string()))
+    read_secret(path).map_err(|error| match error {
+        SecretFileError::File(error) => error.into(),
+        problem @ (SecretFileError::Missing | SecretFileError::Loose(_) | SecretFileError::Content(_)) => {
+            StartError::FleetSecret { path: path.to_owned(), problem: problem.to_string() }
+        }
+    })
 }
 
 /// Warns about identities in the data folder, which a replica does not use.
