@@ -66,26 +66,7 @@ impl Fleet {
         let instance = hex::encode(random::bytes::<16>());
         let identities = FleetIdentities::new(database.clone(), (id, instance.clone()), options.bound);
         let log = ChangeLog::new(&options.bucket, &identities, secret.clone())?;
-        let usable = async {
-            log.check().await?;
-            log.verify(&identities).await
-        };
-        match usable.await {
-            Ok((_, false)) => {}
-            // It has no identities of the history before, by which it would notice that later.
-            Ok((state, true)) => tracing::error!(
-                found = %state.version,
-                "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
-                 since are valid again. Another history of changes begins"
-            ),
-            Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "the object store does not respond: changes take longer until it does. Look at fleet.bucket_endpoint"
-                )
-            }
-        }
+        check_log(&log, &identities).await?;
         let (claims, bucket) =
             (Claims::new(database.clone(), id), Bucket::new(&options.bucket, options.redirect_endpoint.as_ref())?);
         let times = (options.bound, options.without_database);
@@ -200,6 +181,32 @@ impl Fleet {
         let keys = self.secret.keys(purpose);
         keys.check().map(|()| keys)
     }
+}
+
+/// Checks that the object store can hold the change log, and that the log is that of these identities. The start goes on
+/// without an object store that does not respond.
+async fn check_log(log: &ChangeLog, identities: &FleetIdentities) -> Result<(), StoreError> {
+    let usable = async {
+        log.check().await?;
+        log.verify(identities).await
+    };
+    match usable.await {
+        Ok((_, false)) => {}
+        // It has no identities of the history before, by which it would notice that later.
+        Ok((state, true)) => tracing::error!(
+            found = %state.version,
+            "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
+             since are valid again. Another history of changes begins"
+        ),
+        Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the object store does not respond: changes take longer until it does. Look at fleet.bucket_endpoint"
+            )
+        }
+    }
+    Ok(())
 }
 
 /// Returns the id of this replica, which is kept in its data folder: the lock of the folder proves that no other
