@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use proptest::prelude::*;
+use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::{Record, Service, Write};
 use crate::domain::id::UserId;
 use crate::domain::user::User;
