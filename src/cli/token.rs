@@ -4,6 +4,7 @@
 mod create;
 mod lookup;
 mod owner;
+mod rotation;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
