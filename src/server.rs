@@ -3,6 +3,8 @@
 //! | module | content |
 //! |---|---|
 //! | [`components`] | opens the stores, starts the actors, fills the state of the routes |
+//! | [`ports`] | the ports for clients and metrics, from when they are bound until they are served |
+//! | [`keys`] | keys that sign login tokens and encrypt the passwords of groups' accounts |
 //! | [`capacity`] | numbers of threads and connections, which depend on the machine |
 //! | [`net`] | listeners, worker threads, connections, sockets, TLS |
 //! | [`bootstrap`] | first start: the first administrator, group and deploy token |
@@ -19,7 +21,9 @@ mod components;
 mod engine_check;
 mod error;
 mod fleet;
+mod keys;
 mod net;
+mod ports;
 mod process;
 mod reload;
 mod signals;
@@ -44,21 +48,19 @@ pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, defau
 
 use self::components::{Handles, SharedParts, Stores};
 use self::fleet::Fleet;
+use self::net::listeners;
 use self::net::tls::Reload;
 use self::net::workers::Workers;
-use self::net::{listeners, tls};
+use self::ports::{Ports, Served};
 use self::signals::{Action, Signals};
 use crate::actors::follower::FollowerHandle;
 use crate::actors::janitor::JanitorHandle;
-use crate::auth::fleet_secret::Purpose;
-use crate::auth::jwt::{KeySet, Signer};
-use crate::auth::sealing::SealingKeys;
 use crate::domain::deadlines;
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
-use crate::http::{Console, Refusals, ReplicaState};
+use crate::http::{Refusals, ReplicaState};
 use crate::settings::Settings;
-use crate::store::data_dir::{DataDir, loose_mode};
+use crate::store::data_dir::DataDir;
 use crate::store::fleet::FleetContent;
 use crate::telemetry::Metrics;
 
@@ -102,38 +104,21 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
     // The ports come before anything is created: a first start that cannot listen must not consume the message that
     // explains how to pull.
-    let (tls, reload_tls) = settings.server.tls().map(tls::config).transpose()?.unzip();
-    let clients = listeners::listen_each(settings.server.listen, capacity::workers(&settings.server))?;
-    if let Some(name) = &settings.server.tcp_congestion_control {
-        listeners::control_congestion(&clients.1, name)?;
-    }
-    let metrics = match metrics {
-        Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
-        None => None,
-    };
+    let (ports, reload_tls) = Ports::open(&settings.server, metrics)?;
     let fleet = match &settings.fleet.shared() {
         Some(options) => Some(Fleet::open(&data, options).await?),
         None => None,
     };
-    let stores = Stores::open(&data, &settings, fleet.as_ref())?;
-    let signer = signer(&data, &settings, fleet.as_ref())?;
-    let keys = account_keys(&data, &settings, fleet.as_ref())?;
-    let handles = Handles::start(stores, (signer, keys), &settings, fleet.as_ref()).await?;
-    let follower = handles.shared.as_ref().map(|shared| shared.follower.clone());
-    let content = handles.shared.as_ref().and_then(|shared| shared.content.shared().cloned());
-    let (is_shared, shutdown_timeout) = (fleet.is_some(), settings.server.shutdown_timeout);
+    let handles = start_components(&data, &settings, fleet.as_ref()).await?;
+    let (is_shared, shared) = (fleet.is_some(), handles.shared.clone());
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
     let bootstrapped =
         bootstrap::run(&data, &settings.bootstrap, &handles.policy, (&handles.tokens, is_shared)).await?;
     warn_of_missing_groups(&settings.pull_rules(), &handles.policy.directory());
     let (stopping, janitor) = (Arc::new(AtomicBool::new(false)), handles.janitor.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
-    let (address, refusals) = (clients.0, registry.refusals.clone());
-    let api = Data::new(api);
-    let (console, make_pages) = Console::new(api.clone());
-    process::low_priority_arbiter().spawn_fn(|| drop(actix_rt::spawn(make_pages())));
-    let workers = listeners::serve_clients(Data::new(registry), (api, Data::new(console)), &settings, tls, clients)?;
-    let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
+    let refusals = registry.refusals.clone();
+    let Served { address, workers, metrics } = ports.serve(registry, api, &settings)?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer {
         address,
@@ -141,10 +126,10 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         bootstrapped,
         workers,
         metrics,
-        follower,
+        follower: shared.as_ref().map(|shared| shared.follower.clone()),
         replicas,
-        content,
-        shutdown_timeout,
+        content: shared.and_then(|shared| shared.content.shared().cloned()),
+        shutdown_timeout: settings.server.shutdown_timeout,
         stopping,
         janitor,
         refusals,
@@ -202,6 +187,14 @@ impl RunningServer {
     }
 }
 
+/// Opens the stores and keys, and starts the actors over them.
+async fn start_components(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<Handles, StartError> {
+    let stores = Stores::open(data, settings, fleet)?;
+    let signer = keys::signer(data, settings, fleet)?;
+    let account_keys = keys::of_accounts(data, settings, fleet)?;
+    Handles::start(stores, (signer, account_keys), settings, fleet).await
+}
+
 /// Warns about accounts at upstreams that are reserved for groups which do not exist. With a misspelt path no group
 /// gets the account.
 fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
@@ -215,44 +208,12 @@ fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     }
 }
 
-/// Returns the keys of groups' accounts: those of the fleet, or those in their key file, which is created if it is
-/// missing.
-fn account_keys(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<SealingKeys, StartError> {
-    if let Some(fleet) = fleet {
-        let path = fleet.secret_file().to_owned();
-        let keys = fleet.keys(Purpose::Accounts).and_then(|keys| SealingKeys::new(&keys));
-        return keys.map_err(|error| StartError::AccountKeys { path, error: error.into() });
-    }
-    let path = settings.auth.account_key_file_in(&settings.storage);
-    let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
-    if let Some(loose) = loose_mode(&path)? {
-        return Err(StartError::AccountKeys { error: loose.into(), path });
-    }
-    let keys = KeySet::from_json(&text).and_then(|keys| SealingKeys::new(&keys));
-    keys.map_err(|error| StartError::AccountKeys { path, error: error.into() })
-}
-
 /// Serves the other replicas.
 fn serve_replicas(handles: &Handles, fleet: Fleet) -> Result<ServerHandle, StartError> {
     let replica = fleet.registration.id();
     let shared = handles.shared.clone().ok_or_else(|| StartError::Replicas("they were not started".to_owned()))?;
     let SharedParts { follower, downloads, manifests, .. } = shared;
-    let blobs = handles.blobs.clone();
+    let blobs = handles.blobs().clone();
     let state = ReplicaState { follower, signing: fleet.signing, replica, blobs, downloads, manifests };
     listeners::serve_replicas(fleet.port, Data::new(state))
-}
-
-/// Returns the signer with the keys of the fleet, or of the key file, which is created if it is missing.
-fn signer(data: &DataDir, settings: &Settings, fleet: Option<&Fleet>) -> Result<Signer, StartError> {
-    let (path, keys) = match fleet {
-        Some(fleet) => (fleet.secret_file().to_owned(), fleet.keys(Purpose::LoginTokens)),
-        None => {
-            let path = settings.auth.key_file_in(&settings.storage);
-            let text = data.read_or_make(&path, || KeySet::generate().to_json())?;
-            (path, KeySet::from_json(&text))
-        }
-    };
-    let lifetime = i64::try_from(settings.auth.token_lifetime.as_secs()).unwrap_or(i64::MAX);
-    let signer = keys.and_then(|keys| Signer::new(&keys, &settings.auth.service, lifetime));
-    signer.map_err(|error| StartError::Keys { path, error })
 }

@@ -1,12 +1,11 @@
 //! The engines of a fleet, for commands that work without a replica.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::auth::fleet_secret::{FleetSecret, FleetSecretError};
 use crate::domain::fleet::validity::Bound;
-use crate::store::data_dir::{loose_mode, read_if_any};
 use crate::store::error::OpenError;
-use crate::store::fleet::{BucketOptions, Database, DatabaseOptions, FleetIdentities};
+use crate::store::fleet::{BucketOptions, Database, DatabaseOptions, FleetIdentities, SecretFileError, read_secret};
 
 /// The engines as the settings name them.
 #[derive(Clone, Debug)]
@@ -49,12 +48,13 @@ impl Engines {
     /// # Errors
     /// Fails if the file cannot be read, if other users have access to it, or if it has no secret.
     pub(super) fn secret(&self) -> Result<FleetSecret, SecretError> {
-        let path: &Path = &self.secret_file;
-        let text = read_if_any(path)?.ok_or_else(|| SecretError::Missing(path.to_owned()))?;
-        if loose_mode(path)?.is_some() {
-            return Err(SecretError::Loose(path.to_owned()));
-        }
-        FleetSecret::from_lines(&text).map_err(|error| SecretError::Content { path: path.to_owned(), error })
+        let path = || self.secret_file.clone();
+        read_secret(&self.secret_file).map_err(|error| match error {
+            SecretFileError::File(error) => SecretError::File(error),
+            SecretFileError::Missing => SecretError::Missing(path()),
+            SecretFileError::Loose(_) => SecretError::Loose(path()),
+            SecretFileError::Content(error) => SecretError::Content { path: path(), error },
+        })
     }
 
     /// Returns the identities in this database, for a process that is no replica.

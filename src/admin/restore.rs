@@ -3,10 +3,13 @@
 //! before must not become valid again together with its credential.
 
 mod accounts;
+mod comparison;
 mod error;
 mod fleet;
+mod key_files;
 
 pub use accounts::Accounts;
+pub use comparison::{Comparison, OTHER_SERVICE};
 pub use error::RestoreError;
 pub use fleet::{RestoredToFleet, restore_into_fleet};
 
@@ -16,17 +19,17 @@ use jiff::Timestamp;
 
 use crate::auth::jwt::KeySet;
 use crate::domain::audit::{Author, Entity, Event, Target, Who};
-use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
+use crate::domain::chosen_setting::ChosenSetting;
 use crate::domain::directory::{Directory, Record, Service, Write};
 use crate::domain::group::GroupPath;
 use crate::domain::id::{GroupId, UserId};
-use crate::domain::key_files::{account_keys_in, signing_keys_in};
-use crate::domain::regained::{self, Regained};
+use crate::domain::key_files::signing_keys_in;
+use crate::domain::regained;
 use crate::domain::user::Username;
 use crate::store::atomic_file;
-use crate::store::data_dir::{DataDir, check_new_file};
+use crate::store::data_dir::DataDir;
 use crate::store::embedded::export;
-use crate::store::embedded::identity::{EmbeddedIdentities, Present};
+use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::restorable::{Backup, Beside, KeptEvents};
 use crate::store::error::OpenError;
 use crate::store::key_file::ReplacedKeys;
@@ -77,26 +80,6 @@ pub struct PlannedRestore {
     comparison: Comparison,
 }
 
-/// Difference between the backup and the present identities.
-pub enum Comparison {
-    /// There are no present identities, so nothing is replaced.
-    NothingThere,
-    /// The present identities have no user in common with the backup, so that the two cannot be compared.
-    OtherService,
-    /// The difference cannot be determined, for this reason.
-    Unknown(String),
-    /// The present identities were read. The difference are credentials that would become valid again.
-    Read {
-        /// The credentials that would become valid again.
-        regained: Vec<Regained>,
-        /// The present identities.
-        present: Box<Present>,
-    },
-}
-
-/// Reason why a backup cannot be compared with identities with which it has no user in common.
-pub const OTHER_SERVICE: &str = "the present identities belong to another service";
-
 /// Distance by which a restore advances the numbers of users, groups and tokens. Records that were created after
 /// the backup have numbers that are known elsewhere, such as in the files of the cache. Advancing prevents that
 /// such a number is given to another record. The highest numbers of the replaced store are taken into account, too.
@@ -141,42 +124,6 @@ impl PlannedRestore {
     /// Returns the settings in the backup.
     pub fn settings(&self) -> &[ChosenSetting] {
         &self.beside.settings
-    }
-
-    /// Returns the file of the signing keys, which a restore replaces.
-    ///
-    /// # Errors
-    /// The settings of the backup place it outside the data folder, so that it must be `given`; or the folder of the
-    /// given one does not exist or is not writable.
-    pub fn key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
-        let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "key_file"];
-        let elsewhere = self.beside.settings.iter().find(is_key_file).map(|setting| &setting.value);
-        match (given, elsewhere) {
-            (Some(given), _) => check_new_file(&given).map(|()| given).map_err(RestoreError::Open),
-            (None, Some(ChosenValue::Plain(path))) => Err(RestoreError::KeysElsewhere(path.to_string())),
-            (None, Some(ChosenValue::Secret { .. }) | None) => Ok(signing_keys_in(self.data.path())),
-        }
-    }
-
-    /// Returns the file of the keys of groups' accounts, to which a restore adds those of the backup.
-    ///
-    /// # Errors
-    /// The backup has such keys, and its settings place them outside the data folder, so that the file must be `given`;
-    /// or the folder of the given one does not exist or is not writable.
-    pub fn account_key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
-        let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "account_key_file"];
-        let elsewhere = self.beside.settings.iter().find(is_key_file).and_then(|setting| match &setting.value {
-            ChosenValue::Plain(value) => value.as_str(),
-            ChosenValue::Secret { .. } => None,
-        });
-        match (given, elsewhere) {
-            (Some(given), _) => check_new_file(&given).map(|()| given).map_err(RestoreError::Open),
-            (None, Some(path)) if self.beside.account_keys.is_some() => {
-                Err(RestoreError::AccountKeysElsewhere(path.to_owned()))
-            }
-            (None, Some(path)) => Ok(path.into()),
-            (None, None) => Ok(account_keys_in(self.data.path())),
-        }
     }
 
     /// Returns the path of a group in the backup.
@@ -263,20 +210,6 @@ pub fn write_settings(path: &Path, text: &str, has_secrets: bool) -> Result<(), 
 pub fn remove_settings(path: &Path) {
     if let Err(error) = atomic_file::remove_file(path) {
         tracing::warn!(path = %path.display(), %error, "the file with the settings of the backup could not be removed");
-    }
-}
-
-impl Comparison {
-    fn of(backup: &Directory, data: &Path) -> Self {
-        match EmbeddedIdentities::present(data) {
-            Ok(None) => Self::NothingThere,
-            Ok(Some(present)) if regained::are_of_one_service(backup, &present.directory) => {
-                let regained = regained::regained(backup, &present.directory, Timestamp::now());
-                Self::Read { regained, present: Box::new(present) }
-            }
-            Ok(Some(_)) => Self::OtherService,
-            Err(error) => Self::Unknown(error.to_string()),
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! manifests and blobs into the bucket. A second run continues where the first one ended. The folder becomes that of a
 //! replica; its identities are no longer used.
 
+mod error;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +11,22 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use tokio::time::sleep;
 
-use super::engines::{Engines, SecretError};
-use super::keys::{self, KeysError};
+pub use self::error::ShareError;
+use super::engines::Engines;
+use super::keys;
 use super::resealing::reseal;
 use crate::auth::fleet_secret::{FleetSecret, Purpose};
-use crate::auth::jwt::KeyError;
 use crate::domain::digest::Digest;
+use crate::domain::id::InstallationId;
 use crate::domain::min_free::MinFree;
+use crate::store::all_identities::AllIdentities;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::index::Index;
-use crate::store::error::{OpenError, StoreError};
-use crate::store::fleet::{Bucket, ChangeLog, ContentToMove, Database, FollowedContent, MovedIn, Moving};
+use crate::store::error::StoreError;
+use crate::store::fleet::{Bucket, ChangeLog, ContentToMove, Database, FollowedContent, FoundState, MovedIn, Moving};
 use crate::store::manifests::ManifestStore;
 
 /// The folders of a stopped service whose content is moved into a fleet.
@@ -85,64 +89,7 @@ pub enum Progress {
     Uploaded(u64),
 }
 
-/// Reason why a store was not moved, or not completely.
-#[derive(Debug, thiserror::Error)]
-pub enum ShareError {
-    /// The folder has no identities.
-    #[error(
-        "there are no identities in {}: storage.data_dir must name the data folder of a service without a fleet. A fleet that \
-         begins with none needs no such command", .0.display()
-    )]
-    NoIdentities(PathBuf),
-    /// A folder cannot be used, for example because a service is running on it.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The store cannot be read, or an engine has failed. Nothing was moved, unless an earlier run has.
-    #[error("nothing was moved: {0}")]
-    Store(#[from] StoreError),
-    /// The secret of the fleet cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The keys of groups' accounts cannot be read.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// The keys of the fleet cannot be used.
-    #[error("the keys of groups' accounts: {0}")]
-    FleetKeys(#[from] KeyError),
-    /// The database has identities that did not come from this folder.
-    #[error(
-        "nothing was moved: the database of fleet.database_url has users, groups or tokens that are not from {}. Name an empty \
-         database", .0.display()
-    )]
-    Occupied(PathBuf),
-    /// A replica may be running on the database.
-    #[error(
-        "nothing was moved: {0} registered in the database of fleet.database_url may be running. Stop all replicas; one that was \
-         killed counts for an hour (fleet.without_database), unless it starts again and is stopped"
-    )]
-    Replicas(String),
-    /// Not all content could be uploaded.
-    #[error(
-        "identities and index are moved, {left} manifests and blobs are not yet: {error}. The same command goes on; a replica that \
-         starts on this folder uploads them, too"
-    )]
-    Upload {
-        /// Number of contents that are left.
-        left: usize,
-        /// The failure of an engine.
-        error: StoreError,
-    },
-    /// The connection was lost at the end of the move.
-    #[error("it is not known whether identities and index are moved: {}. The same command finds out, and goes on", .0.reason())]
-    Unknown(StoreError),
-    /// Identities and index are moved, and a step after that has failed.
-    #[error(
-        "identities and index are moved, but {0}. Run the same command again before a replica starts on this folder"
-    )]
-    After(StoreError),
-}
-
-/// Maximum number of concurrent uploads.
+/// Number of uploads at the same time.
 const UPLOADS_AT_ONCE: usize = 4;
 /// Maximum number of attempts to upload something while an engine fails.
 const MAX_UPLOAD_ATTEMPTS: u32 = 4;
@@ -209,12 +156,7 @@ async fn move_into(
     if all.directory.is_empty() {
         return Err(ShareError::NoIdentities(folders.data.clone()));
     }
-    let source = all.installation.map(|installation| format!("installation {installation}"));
-    let source = source.ok_or_else(|| {
-        StoreError::Io(
-            "the identities have no id of an installation: start the service without a fleet once".to_owned(),
-        )
-    })?;
+    let source = source(all.installation)?;
     let mut moving = Moving::begin(database).await?;
     let found = moving.found().clone();
     if found.has_identities {
@@ -223,30 +165,46 @@ async fn move_into(
         let shared = Shared { changed_since: all.number > moved.version, ..Shared::default() };
         return Ok((moved, shared));
     }
-    if found.replicas > 0 {
-        let one = "a replica that is".to_owned();
-        return Err(ShareError::Replicas(if found.replicas == 1 {
-            one
-        } else {
-            format!("{} replicas that are", found.replicas)
-        }));
-    }
+    check_no_replica(&found)?;
     let account_keys = keys::read_if_any(&folders.account_keys)?;
     let to_enter = reseal(&mut all.directory, account_keys, secret.keys(Purpose::Accounts))?;
-    let directory = &all.directory;
-    let mut moved = Moved {
-        users: directory.users().count(),
-        groups: directory.groups().count(),
-        tokens: directory.tokens().count(),
-        events: all.events.len(),
-        to_enter,
-        ..Moved::default()
-    };
+    let mut moved = Moved { to_enter, ..Moved::of(&all) };
     moving.put_identities(all).await?;
     let pace = |links, images| show(Progress::Index(links, images));
     (moved.links, moved.images) = content.move_index(&mut moving, &pace).await?;
     let moved_in = moving.commit(source).await.map_err(ShareError::Unknown)?;
     Ok((moved_in, Shared { moved: Some(moved), ..Shared::default() }))
+}
+
+/// Returns the name under which the database records where its identities came from.
+fn source(installation: Option<InstallationId>) -> Result<String, StoreError> {
+    let source = installation.map(|installation| format!("installation {installation}"));
+    source.ok_or_else(|| {
+        StoreError::Io(
+            "the identities have no id of an installation: start the service without a fleet once".to_owned(),
+        )
+    })
+}
+
+fn check_no_replica(found: &FoundState) -> Result<(), ShareError> {
+    match found.replicas {
+        0 => Ok(()),
+        1 => Err(ShareError::Replicas("a replica that is".to_owned())),
+        replicas => Err(ShareError::Replicas(format!("{replicas} replicas that are"))),
+    }
+}
+
+impl Moved {
+    /// Returns the numbers of identities.
+    fn of(AllIdentities { directory, events, .. }: &AllIdentities) -> Self {
+        Self {
+            users: directory.users().count(),
+            groups: directory.groups().count(),
+            tokens: directory.tokens().count(),
+            events: events.len(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Uploads what the bucket lacks.

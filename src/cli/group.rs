@@ -1,8 +1,9 @@
 //! `group`: subcommands for groups, the teams that pull.
 
+mod settings;
 mod upstream_account;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Api;
@@ -11,7 +12,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
-use crate::formats::quantity::{parse_bytes, parse_seconds};
+use settings::{CacheSettings, Profile};
 use upstream_account::AccountArgs;
 
 /// Arguments of `group`.
@@ -56,19 +57,8 @@ enum GroupVerb {
         group: String,
         #[command(flatten)]
         profile: Profile,
-        /// Enable or disable pulls from the group; `inherit`: as in the group above it
-        #[arg(long)]
-        proxy: Option<Switch>,
-        /// Maximum size of what the group caches, such as 50GB; `none`: only the maximum of the whole store
-        #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
-        max_size: Option<Limit>,
-        /// Remove images that were not pulled for this number of days; 0: never, `inherit`: as in the group above it
-        #[arg(long, value_name = "DAYS", value_parser = days_or_inherit)]
-        unpulled_days: Option<Limit>,
-        /// Time for which all tags that the group pulls are fresh, such as 10m, and at most a year (8760h); 0: the
-        /// registry confirms a tag at every pull, `inherit`: as in the group above it
-        #[arg(long, value_name = "TIME", value_parser = time_or_inherit)]
-        tag_freshness: Option<Limit>,
+        #[command(flatten)]
+        cache: CacheSettings,
     },
     /// Accounts of a group at upstreams, which it uses instead of those of the service: list, set, delete, test
     UpstreamAccount(AccountArgs),
@@ -88,63 +78,6 @@ enum GroupVerb {
         #[command(flatten)]
         confirmation: Confirmation,
     },
-}
-
-#[derive(Debug, Args)]
-struct Profile {
-    /// Display name; by default the last segment of the path
-    #[arg(long)]
-    name: Option<String>,
-    /// Purpose of the group
-    #[arg(long)]
-    description: Option<String>,
-    /// Visibility to callers who are not members
-    #[arg(long)]
-    visibility: Option<Visibility>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Visibility {
-    Private,
-    Internal,
-    Public,
-}
-
-/// A number; `None` removes the limit of the group's own.
-#[derive(Clone, Copy, Debug)]
-struct Limit(Option<u64>);
-
-fn size_or_none(text: &str) -> Result<Limit, String> {
-    if text == "none" {
-        return Ok(Limit(None));
-    }
-    let bytes = parse_bytes(text).ok_or_else(|| format!("'{text}' is not a size such as 50GB, nor 'none'"))?;
-    Ok(Limit(Some(bytes)))
-}
-
-fn days_or_inherit(text: &str) -> Result<Limit, String> {
-    if text == "inherit" {
-        return Ok(Limit(None));
-    }
-    let days = text.parse().map_err(|_| format!("'{text}' is not a number of days, nor 'inherit'"))?;
-    Ok(Limit(Some(days)))
-}
-
-fn time_or_inherit(text: &str) -> Result<Limit, String> {
-    if text == "inherit" {
-        return Ok(Limit(None));
-    }
-    let seconds = parse_seconds(text);
-    let seconds =
-        seconds.ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor 'inherit'"))?;
-    Ok(Limit(Some(seconds)))
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Switch {
-    On,
-    Off,
-    Inherit,
 }
 
 const COLUMNS: Columns = &[
@@ -186,23 +119,9 @@ impl GroupVerb {
                 Ok(Output::List(LIST_COLUMNS, api.list(&["groups"], &query).await?))
             }
             Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &named(api, &group).await?]).await?)),
-            Self::Change { group, profile, proxy, max_size, unpulled_days, tag_freshness } => {
+            Self::Change { group, profile, cache } => {
                 let mut body = profile.fields();
-                for (field, limit) in [
-                    ("dependency_proxy_max_bytes", max_size),
-                    ("dependency_proxy_unpulled_days", unpulled_days),
-                    ("dependency_proxy_tag_freshness_seconds", tag_freshness),
-                ] {
-                    if let Some(Limit(number)) = limit {
-                        body[field] = json!(number);
-                    }
-                }
-                match proxy {
-                    Some(Switch::On) => body["dependency_proxy_enabled"] = json!(true),
-                    Some(Switch::Off) => body["dependency_proxy_enabled"] = json!(false),
-                    Some(Switch::Inherit) => body["dependency_proxy_enabled"] = Value::Null,
-                    None => {}
-                }
+                cache.add_to(&mut body);
                 Ok(Output::One(COLUMNS, api.put(&["groups", &named(api, &group).await?], &body).await?))
             }
             Self::UpstreamAccount(args) => args.run(api).await,
@@ -280,21 +199,4 @@ pub(super) async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Fail
         return Ok(groups.into_iter().find(has_path));
     }
     Ok(found(api.show(&["groups", path]).await)?.filter(has_path))
-}
-
-impl Profile {
-    fn fields(self) -> Value {
-        let visibility = self.visibility.map(|visibility| match visibility {
-            Visibility::Private => "private".to_owned(),
-            Visibility::Internal => "internal".to_owned(),
-            Visibility::Public => "public".to_owned(),
-        });
-        let mut body = json!({});
-        for (field, value) in [("name", self.name), ("description", self.description), ("visibility", visibility)] {
-            if let Some(value) = value {
-                body[field] = json!(value);
-            }
-        }
-        body
-    }
 }

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Api;
 use super::connection::Connection;
@@ -97,20 +97,8 @@ impl MemberArgs {
 impl MemberVerb {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self {
-            Self::Add { group, user: name, access_level, expires_at, if_missing } => {
-                let user = user::id(api, &name).await?;
-                let mut body = json!({ "user_id": user, "access_level": access_level.number() });
-                if let Some(day) = expires_at {
-                    body["expires_at"] = json!(day);
-                }
-                let named = named(api, &group).await?;
-                let path = ["groups", named.as_str(), "members", user.as_str()];
-                let look_up = async || found(api.show(&path).await);
-                let outcome = if_missing.make(look_up, api.post(&path[..3], &body)).await?;
-                Ok(outcome.output(COLUMNS, |member| {
-                    let level = &member["access_level"];
-                    format!("{name} is a member of {group} already, with access level {level}, and was not changed")
-                }))
+            Self::Add { group, user, access_level, expires_at, if_missing } => {
+                add(api, (&group, &user), membership(access_level, expires_at), if_missing).await
             }
             Self::List { user: Some(user), .. } => {
                 let path = ["users", &user::id(api, &user).await?, "memberships"];
@@ -124,14 +112,8 @@ impl MemberVerb {
             }
             Self::Change { group, user, access_level, expires_at } => {
                 let user = user::id(api, &user).await?;
-                let mut body = json!({ "access_level": access_level.number() });
-                if let Some(day) = expires_at {
-                    body["expires_at"] = json!(day);
-                }
-                Ok(Output::One(
-                    COLUMNS,
-                    api.put(&["groups", &named(api, &group).await?, "members", &user], &body).await?,
-                ))
+                let path = ["groups", &named(api, &group).await?, "members", &user];
+                Ok(Output::One(COLUMNS, api.put(&path, &membership(access_level, expires_at)).await?))
             }
             Self::Remove { group, user } => {
                 let number = user::id(api, &user).await?;
@@ -140,6 +122,33 @@ impl MemberVerb {
             }
         }
     }
+}
+
+async fn add(
+    api: &Api,
+    (group, name): (&str, &str),
+    mut body: Value,
+    if_missing: IfMissing,
+) -> Result<Output, Failure> {
+    let user = user::id(api, name).await?;
+    body["user_id"] = json!(user);
+    let named = named(api, group).await?;
+    let path = ["groups", named.as_str(), "members", user.as_str()];
+    let look_up = async || found(api.show(&path).await);
+    let outcome = if_missing.make(look_up, api.post(&path[..3], &body)).await?;
+    Ok(outcome.output(COLUMNS, |member| {
+        let level = &member["access_level"];
+        format!("{name} is a member of {group} already, with access level {level}, and was not changed")
+    }))
+}
+
+/// Returns the fields of a membership in the API.
+fn membership(access_level: Level, expires_at: Option<Date>) -> Value {
+    let mut body = json!({ "access_level": access_level.number() });
+    if let Some(day) = expires_at {
+        body["expires_at"] = json!(day);
+    }
+    body
 }
 
 impl ValueEnum for Level {

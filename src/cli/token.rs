@@ -3,19 +3,20 @@
 
 mod create;
 mod lookup;
+mod owner;
+mod rotation;
 
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand};
+use serde_json::json;
 
 pub(super) use self::create::default_end;
-use self::create::{Create, End, MADE, NewEnd};
+use self::create::{Create, End, NewEnd};
+use self::owner::Owner;
 use super::client::Api;
 use super::confirmation::{Confirmation, is_loss, note_brought_forward};
 use super::connection::Connection;
 use super::failure::Failure;
-use super::group::named;
-use super::output::{Columns, Output, print_note};
-use super::user;
+use super::output::{Columns, Output};
 use crate::domain::overlap::Overlap;
 
 /// Arguments of `token`.
@@ -92,27 +93,6 @@ enum TokenVerb {
     },
 }
 
-#[derive(Debug, Args)]
-#[group(skip)]
-struct Owner {
-    /// Group that owns the token: full path or number
-    #[arg(long, conflicts_with = "user")]
-    group: Option<String>,
-    /// User who owns the token: user name or number
-    #[arg(long)]
-    user: Option<String>,
-    /// Kind of a group's token: deploy (it has a user name of its own) or group (access token; its bot
-    /// user is a member). By default deploy, or the kind of the token whose number is given
-    #[arg(long, conflicts_with = "user")]
-    kind: Option<Kind>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Deploy,
-    Group,
-}
-
 const COLUMNS: Columns = &[
     "id",
     "name",
@@ -126,8 +106,6 @@ const COLUMNS: Columns = &[
     "expires_at",
     OLD_END,
 ];
-const LISTED: Columns =
-    &["id", "name", "kind", "group", "username", "active", "expires_at", "last_used_at", "last_used_ips", OLD_END];
 const FOUND: Columns = &[
     "id",
     "name",
@@ -147,10 +125,6 @@ const FOUND: Columns = &[
     "created_at",
     "created_by",
 ];
-const DEPLOY: Columns =
-    &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", "last_used_ips", OLD_END];
-const ACCESS: Columns =
-    &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at", "last_used_ips", OLD_END];
 /// Field with the end of the secret that a rotation replaced, while that secret is valid.
 const OLD_END: &str = "old_secret_expires_at";
 
@@ -190,99 +164,6 @@ impl TokenVerb {
                 api.delete(&segments(&path)).await?;
                 Ok(Output::Done(format!("token {id} is revoked")))
             }
-        }
-    }
-}
-
-impl Owner {
-    fn is_deploy(&self) -> bool {
-        self.group.is_some() && self.kind != Some(Kind::Group)
-    }
-
-    async fn list(self, api: &Api, active: bool) -> Result<Output, Failure> {
-        let columns = match (&self.group, &self.user) {
-            (None, None) => LISTED,
-            (Some(_), _) if self.is_deploy() => DEPLOY,
-            (Some(_), _) | (None, Some(_)) => ACCESS,
-        };
-        Ok(Output::List(columns, self.tokens(api, active).await?))
-    }
-
-    /// Returns the owner with the name of its group in the path of a request.
-    async fn named(mut self, api: &Api) -> Result<Self, Failure> {
-        if let Some(group) = &self.group {
-            self.group = Some(named(api, group).await?);
-        }
-        Ok(self)
-    }
-
-    /// Returns the owner of a token: the given one, completed by that of the token with this number.
-    async fn located(mut self, api: &Api, id: u64) -> Result<Self, Failure> {
-        self = self.named(api).await?;
-        if self.user.is_some() || (self.group.is_some() && self.kind.is_some()) {
-            return Ok(self);
-        }
-        let token = api.show(&["tokens", &id.to_string()]).await?;
-        let kind = match token["kind"].as_str() {
-            Some("deploy") => Kind::Deploy,
-            Some("group") => Kind::Group,
-            _ => return Ok(self),
-        };
-        Ok(Self { group: self.group.or_else(|| Some(token["group_id"].to_string())), user: None, kind: Some(kind) })
-    }
-
-    /// Replaces the secret of this owner's token with the number.
-    async fn rotate(&self, api: &Api, id: u64, end: End, overlap: Overlap) -> Result<Output, Failure> {
-        let mut path = self.path(&id.to_string());
-        let mut body = json!({ "overlap": overlap.to_string() });
-        let number = id.to_string();
-        let present = if end.is_given() { Value::Null } else { api.show(&["tokens", &number]).await? };
-        // A deploy token keeps its end, unless it has expired.
-        let keeps_end = self.is_deploy() && !end.is_given();
-        if !keeps_end || present["active"] == json!(false) {
-            body["expires_at"] = json!(end.day_or_later(&present["expires_at"])?);
-        }
-        path.push("rotate".to_owned());
-        let rotated = api.post(&segments(&path), &body).await?;
-        if present.get("expires_at").is_some_and(Value::is_null) && !rotated["expires_at"].is_null() {
-            print_note("The token had no end and has one now; `token extend --never` removes it.");
-        }
-        note_brought_forward(&rotated);
-        Ok(Output::One(MADE, rotated))
-    }
-
-    async fn tokens(&self, api: &Api, active: bool) -> Result<Vec<Value>, Failure> {
-        let mut query = Vec::new();
-        if active {
-            query.push(if self.is_deploy() { ("active", "true".to_owned()) } else { ("state", "active".to_owned()) });
-        }
-        if let Some(name) = &self.user {
-            query.push(("user_id", user::id(api, name).await?));
-        }
-        if !active && self.group.is_some() {
-            query.push(("include_deleted", "true".to_owned()));
-        }
-        let path =
-            if self.group.is_none() && self.user.is_none() { vec!["tokens".to_owned()] } else { self.group_path() };
-        api.list(&segments(&path), &query).await
-    }
-
-    /// Returns the API path of one token.
-    fn path(&self, id: &str) -> Vec<String> {
-        let mut path = self.group_path();
-        path.push(id.to_owned());
-        path
-    }
-
-    /// Returns the API path of the group's tokens, or of all personal access tokens.
-    fn group_path(&self) -> Vec<String> {
-        let kind = match self.kind {
-            None | Some(Kind::Deploy) => "deploy_tokens",
-            Some(Kind::Group) => "access_tokens",
-        };
-        match &self.group {
-            Some(group) => ["groups", group, kind].map(str::to_owned).to_vec(),
-            None => vec!["personal_access_tokens".to_owned()],
         }
     }
 }

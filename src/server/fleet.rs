@@ -12,7 +12,7 @@ use crate::actors::replica_signing::ReplicaSigning;
 use crate::actors::shared_downloads::SharedDownloads;
 use crate::actors::shared_manifests::SharedManifests;
 use crate::actors::upstream_fetcher::UpstreamHandle;
-use crate::auth::fleet_secret::{FleetSecret, FleetSecretError, Purpose};
+use crate::auth::fleet_secret::{FleetSecret, Purpose};
 use crate::auth::jwt::{KeyError, KeySet};
 use crate::auth::random;
 use crate::domain::fleet::validity::{Bound, MachineTime};
@@ -20,12 +20,12 @@ use crate::domain::id::ReplicaId;
 use crate::settings::SharedEngines;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::ContentStore;
-use crate::store::data_dir::{DataDir, loose_mode, read_if_any};
+use crate::store::data_dir::DataDir;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{
     Bucket, ChangeLog, Claims, Database, FailedLogins, FleetContent, FleetIdentities, FleetSessions, FleetTraffic,
-    LiveReplicas, Registration, UpstreamReports,
+    LiveReplicas, Registration, SecretFileError, UpstreamReports, read_secret,
 };
 use crate::upstream::replicas::ReplicaClient;
 
@@ -66,26 +66,7 @@ impl Fleet {
         let instance = hex::encode(random::bytes::<16>());
         let identities = FleetIdentities::new(database.clone(), (id, instance.clone()), options.bound);
         let log = ChangeLog::new(&options.bucket, &identities, secret.clone())?;
-        let usable = async {
-            log.check().await?;
-            log.verify(&identities).await
-        };
-        match usable.await {
-            Ok((_, false)) => {}
-            // It has no identities of the history before, by which it would notice that later.
-            Ok((state, true)) => tracing::error!(
-                found = %state.version,
-                "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
-                 since are valid again. Another history of changes begins"
-            ),
-            Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "the object store does not respond: changes take longer until it does. Look at fleet.bucket_endpoint"
-                )
-            }
-        }
+        check_log(&log, &identities).await?;
         let (claims, bucket) =
             (Claims::new(database.clone(), id), Bucket::new(&options.bucket, options.redirect_endpoint.as_ref())?);
         let times = (options.bound, options.without_database);
@@ -202,6 +183,32 @@ impl Fleet {
     }
 }
 
+/// Checks that the object store can hold the change log, and that the log is that of these identities. The start goes on
+/// without an object store that does not respond.
+async fn check_log(log: &ChangeLog, identities: &FleetIdentities) -> Result<(), StoreError> {
+    let usable = async {
+        log.check().await?;
+        log.verify(identities).await
+    };
+    match usable.await {
+        Ok((_, false)) => {}
+        // It has no identities of the history before, by which it would notice that later.
+        Ok((state, true)) => tracing::error!(
+            found = %state.version,
+            "the database was restored to an earlier state while this replica was stopped: credentials that were revoked \
+             since are valid again. Another history of changes begins"
+        ),
+        Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the object store does not respond: changes take longer until it does. Look at fleet.bucket_endpoint"
+            )
+        }
+    }
+    Ok(())
+}
+
 /// Returns the id of this replica, which is kept in its data folder: the lock of the folder proves that no other
 /// process has it, so that a replica that starts again takes the place of the one before.
 fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
@@ -216,12 +223,12 @@ fn replica_id(data: &DataDir) -> Result<ReplicaId, StartError> {
 /// # Errors
 /// The file cannot be read, others have access to it, or it has no secret.
 pub(super) fn secret(path: &Path) -> Result<FleetSecret, StartError> {
-    let failed = |problem: String| StartError::FleetSecret { path: path.to_owned(), problem };
-    let text = read_if_any(path)?.ok_or_else(|| failed("it does not exist".to_owned()))?;
-    if let Some(loose) = loose_mode(path)? {
-        return Err(failed(loose.to_string()));
-    }
-    FleetSecret::from_lines(&text).map_err(|error: FleetSecretError| failed(error.to_string()))
+    read_secret(path).map_err(|error| match error {
+        SecretFileError::File(error) => error.into(),
+        problem @ (SecretFileError::Missing | SecretFileError::Loose(_) | SecretFileError::Content(_)) => {
+            StartError::FleetSecret { path: path.to_owned(), problem: problem.to_string() }
+        }
+    })
 }
 
 /// Warns about identities in the data folder, which a replica does not use.

@@ -28,7 +28,7 @@
 //! | [`moving`], [`moving_rows`], [`moving_content`] | identities and content of a store of another kind, which become those of a fleet |
 //! | [`saving`] | all identities at one time, for a backup |
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
-//! | [`options`] | addresses and credentials of the engines |
+//! | [`options`], [`secret_file`] | addresses and credentials of the engines; the secret that replicas share |
 //!
 //! Connections belong to a thread of their own, so that they do not wait behind the work of threads that serve
 //! clients.
@@ -61,6 +61,7 @@ mod replicas;
 mod revalidation;
 mod saving;
 mod schema;
+mod secret_file;
 mod sessions;
 mod traffic;
 mod uploads;
@@ -83,6 +84,7 @@ pub use self::moving::{FoundState, MovedIn, Moving};
 pub use self::moving_content::{ContentToMove, MissingContent};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
 pub use self::replicas::{Registration, Replica, Sign};
+pub use self::secret_file::{SecretFileError, read_secret};
 pub use self::sessions::FleetSessions;
 pub use self::traffic::FleetTraffic;
 pub use self::upstream_reports::{BudgetReport, PauseReport, Reports, UpstreamReports};

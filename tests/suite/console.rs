@@ -5,11 +5,13 @@ mod admin;
 mod attacks;
 mod browser;
 mod changes;
+mod groups;
 mod guesses;
 mod lists;
 mod losses;
 mod sessions;
 mod tokens;
+mod users;
 mod visitor;
 
 use fake_registry::{Image, Layer};

@@ -1,16 +1,18 @@
 //! Changes by callers who lose the right before the last byte of the request has arrived: none of them is made,
 //! whatever the route, and the response is the same as if the request had been sent later.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+mod held;
+mod world;
+
+use std::io::Read;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fake_registry::FakeRegistry;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::service::{Config, Service, User};
+use self::held::Held;
+use self::world::{Others, World};
+use crate::service::{Config, Service};
 
 /// Way in which a caller loses the right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,137 +150,6 @@ async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
     held.connection.read_to_end(&mut response).unwrap();
     let response = String::from_utf8_lossy(&response);
     assert!(response.contains("408") && begun.elapsed() < Duration::from_secs(40), "{response}");
-}
-
-/// Users beside the caller.
-struct Others {
-    /// A user who is no member of any group.
-    stranger: User,
-    /// A user who becomes a guest of each group.
-    guest: User,
-}
-
-impl Others {
-    async fn new(service: &Service, number: usize) -> Self {
-        let stranger = service.user(&format!("stranger-{number}"), "a-strangers-password").await;
-        let guest = service.user(&format!("guest-{number}"), "a-guests-password").await;
-        Self { stranger, guest }
-    }
-}
-
-/// A group with all objects that the routes need, and a caller.
-struct World {
-    numbers: Vec<(&'static str, u64)>,
-    user: User,
-    group: u64,
-    token: u64,
-    by: By,
-    authorization: String,
-}
-
-impl World {
-    async fn new(service: &Service, number: usize, by: By, Others { stranger, guest }: &Others) -> Self {
-        let user = service.user(&format!("caller-{number}"), "the-callers-password").await;
-        let group = service.group(&format!("group-{number}")).await;
-        service.add_member(&group, &user, 50).await;
-        service.add_member(&group, guest, 10).await;
-        let deploy = service.deploy_token(&group, "deploy").await;
-        let token = service.personal_token(&user, "used", &["api"]).await;
-        let other = service.personal_token(&user, "other", &["api"]).await;
-        let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50});
-        let robot = service.api("POST", &format!("/groups/{}/access_tokens", group.id), robot).await.json();
-        if by == By::Admin {
-            service.api("PUT", &format!("/users/{}", user.id), json!({"admin": true})).await;
-            service.api("DELETE", &format!("/groups/{}/members/{}", group.id, user.id), Value::Null).await;
-        }
-        let password = || format!("Basic {}", STANDARD.encode(format!("{}:the-callers-password", user.username)));
-        let authorization = match by {
-            By::Owner | By::Admin => format!("Bearer {}", token.secret),
-            By::Bot => format!("Bearer {}", robot["token"].as_str().unwrap()),
-            By::OwnPassword => password(),
-        };
-        // The administrator rotates another user's token.
-        let other = if by == By::Admin { service.personal_token(stranger, "other", &["api"]).await } else { other };
-        let robot_id = robot["id"].as_u64().unwrap();
-        let token = if by == By::Bot { robot_id } else { token.id };
-        let numbers = vec![
-            ("GROUP", group.id),
-            ("DEPLOY", deploy.id),
-            ("ROBOT", robot_id),
-            ("STRANGER", stranger.id),
-            ("GUEST", guest.id),
-            ("USER", user.id),
-            ("TOKEN", token),
-            ("OTHER", other.id),
-        ];
-        let user = if by == By::Bot { User { id: robot["user_id"].as_u64().unwrap(), ..user } } else { user };
-        Self { numbers, user, group: group.id, token, by, authorization }
-    }
-
-    fn filled_in(&self, text: &str) -> String {
-        self.numbers.iter().fold(text.to_owned(), |text, (name, number)| text.replace(name, &number.to_string()))
-    }
-
-    async fn lose(&self, service: &Service, loss: Loss) {
-        let user = format!("/users/{}", self.user.id);
-        let member = format!("/groups/{}/members/{}", self.group, self.user.id);
-        let (method, path, body) = match loss {
-            Revoked if self.by == By::Bot => {
-                ("DELETE", format!("/groups/{}/access_tokens/{}", self.group, self.token), Value::Null)
-            }
-            Revoked => ("DELETE", format!("/personal_access_tokens/{}", self.token), Value::Null),
-            Blocked => ("POST", format!("{user}/block"), Value::Null),
-            Removed => ("DELETE", member, Value::Null),
-            Demoted if self.by == By::Admin => ("PUT", user, json!({"admin": false})),
-            Demoted => ("PUT", member, json!({"access_level": 40})),
-            Password => ("PUT", user, json!({"password": "another-password"})),
-            Deleted => ("DELETE", user, json!({"hard_delete": true})),
-        };
-        let lost = service.api(method, &path, body).await;
-        assert!((200..300).contains(&lost.status), "{loss:?}: {} {}", lost.status, lost.text());
-    }
-}
-
-/// A request whose last byte has not been sent.
-struct Held {
-    connection: TcpStream,
-    last: u8,
-}
-
-impl Held {
-    /// Sends all but the last byte. If there is a body, returns once the service has read the head and sent 100
-    /// Continue (RFC 9110 section 10.1.1).
-    fn begin(service: &Service, authorization: &str, method: &str, path: &str, body: &str) -> Self {
-        let mut head = format!(
-            "{method} /api/v4{path} HTTP/1.1\r\nHost: cache.test\r\nConnection: close\r\nAuthorization: {authorization}\r\n"
-        );
-        if !body.is_empty() {
-            head += &format!(
-                "Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n",
-                body.len()
-            );
-        }
-        let bytes = format!("{head}\r\n{body}").into_bytes();
-        let (last, sent) = bytes.split_last().unwrap();
-        let mut connection = TcpStream::connect(service.address).unwrap();
-        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        connection.write_all(sent).unwrap();
-        if !body.is_empty() {
-            let mut proceed = [0; 25];
-            connection.read_exact(&mut proceed).unwrap();
-            assert_eq!(&proceed, b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        Self { connection, last: *last }
-    }
-
-    /// Sends the last byte. Returns the status and the body.
-    fn finish(mut self) -> (u16, String) {
-        self.connection.write_all(&[self.last]).unwrap();
-        let mut response = String::new();
-        self.connection.read_to_string(&mut response).unwrap();
-        let status = response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        (status, response.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
 }
 
 /// Returns all identities without their last use.

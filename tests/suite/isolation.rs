@@ -2,94 +2,13 @@
 //! content that upstream would not have served to it, cold or cached, by name or by digest, and no response reveals
 //! whether it is stored.
 
+mod company;
+
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use serde_json::Value;
 
-use crate::service::{Answer, Client, Config, Service};
-
-/// Groups `a` and `b`, each with an account and a private repository, and `c` without either.
-struct Company {
-    hub: FakeRegistry,
-    _service: Service,
-    a: Member,
-    b: Member,
-    c: Client,
-}
-
-struct Member {
-    group: &'static str,
-    image: Image,
-    client: Client,
-}
-
-impl Member {
-    fn repository(&self) -> String {
-        format!("private/{}", self.group)
-    }
-
-    fn layer(&self) -> &Layer {
-        &self.image.layers()[0]
-    }
-
-    async fn manifest(&self, of: &Self, reference: &str) -> Answer {
-        self.client.manifest(self.group, &of.repository(), reference).await
-    }
-
-    async fn blob(&self, repository: &str, digest: &str) -> Answer {
-        self.client.blob(self.group, repository, digest).await
-    }
-
-    /// Pulls its own image completely, until it is stored.
-    async fn has_its_own(&self) {
-        for reference in ["latest", self.image.digest()] {
-            let manifest = self.manifest(self, reference).await;
-            assert_eq!((manifest.status, &manifest.body), (200, self.image.bytes()), "{}", manifest.text());
-        }
-        let blob = self.client.stored_blob(self.group, &self.repository(), self.layer().digest()).await;
-        assert_eq!((blob.status, blob.body.as_ref()), (200, self.layer().bytes().as_slice()));
-    }
-
-    /// Checks that it cannot get any of the other's image, whatever the request.
-    async fn has_nothing_of(&self, other: &Self) {
-        for reference in ["latest", other.image.digest()] {
-            let manifest = self.manifest(other, reference).await;
-            assert_eq!((manifest.status, manifest.code().as_str()), (403, "DENIED"), "{}", manifest.text());
-        }
-        let own = self.manifest(self, other.image.digest()).await;
-        assert_eq!((own.status, own.code().as_str()), (404, "MANIFEST_UNKNOWN"));
-        let blob = self.blob(&other.repository(), other.layer().digest()).await;
-        assert_eq!((blob.status, blob.code().as_str()), (403, "DENIED"));
-        let own = self.blob(&self.repository(), other.layer().digest()).await;
-        assert_eq!((own.status, own.code().as_str()), (404, "BLOB_UNKNOWN"));
-    }
-}
-
-async fn company(lines: &str) -> Company {
-    let hub = FakeRegistry::start();
-    let image = |group: &str, seed| {
-        let image = Image::single(&[Layer::random(5_000, seed)]);
-        hub.push_image(&format!("private/{group}"), "latest", &image);
-        hub.add_account(&format!("robot-{group}"), &format!("password-{group}"), &[&format!("private/{group}")]);
-        image
-    };
-    let (image_a, image_b) = (image("a", 1), image("b", 2));
-    let account = |group: &str| {
-        format!(
-            "[upstreams.\"docker.io\".accounts.{group}]\nusername = \"robot-{group}\"\npassword = \"password-{group}\"\n\
-             groups = [\"{group}\"]\nimages = [\"private/*\"]\n"
-        )
-    };
-    let service = Config::docker_hub(&hub).and(&account("a")).and(&account("b")).and(lines).start();
-    let a = Member { group: "a", image: image_a, client: client(&service, "a").await };
-    let b = Member { group: "b", image: image_b, client: client(&service, "b").await };
-    let c = client(&service, "c").await;
-    Company { hub, _service: service, a, b, c }
-}
-
-async fn client(service: &Service, group: &str) -> Client {
-    let token = service.deploy_token(&service.group(group).await, "ci").await;
-    service.log_in_with(&token).await
-}
+use self::company::{client, company};
+use crate::service::{Answer, Config};
 
 #[actix_rt::test]
 async fn each_group_has_its_own_and_nothing_of_the_other_cold_and_cached() {

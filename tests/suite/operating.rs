@@ -1,5 +1,6 @@
 //! Operation: TLS, metrics, readiness, and the log.
 
+mod callers;
 mod checked_settings;
 mod early_refusals;
 mod first_start;

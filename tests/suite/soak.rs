@@ -29,7 +29,7 @@ use tokio::sync::Mutex;
 
 use self::ledger::Ledger;
 use self::report::Report;
-use self::site::{Product, Team};
+use self::site::{ARCHIVE, Product, Team};
 use crate::crash::Chances;
 use crate::operating::metrics::metrics_at;
 use crate::service::{Client, Service};
@@ -82,6 +82,22 @@ async fn under_pulls_revocations_evictions_faults_and_kills_nothing_is_wrong_and
 }
 
 impl Soak {
+    async fn start(duration: Duration) -> Self {
+        let hub = FakeRegistry::start();
+        let products = site::stock(&hub);
+        let service = site::config(&hub).start();
+        let teams = site::teams(&service).await;
+        let ledger = Mutex::new(Ledger::open(&service, &teams[0]).await);
+        let client = RefCell::new(service.stranger());
+        let (service, report, end) = (RefCell::new(service), Report::start(), Instant::now() + duration);
+        Self { hub, service, client, teams, products, ledger, report, end }
+    }
+
+    /// Returns the group whose images are removed.
+    fn archive(&self) -> &Team {
+        self.teams.iter().find(|team| team.group.path == ARCHIVE).unwrap()
+    }
+
     /// Returns true once the time has passed and everything has happened, or something was wrong.
     fn is_over(&self) -> bool {
         let now = Instant::now();

@@ -1,11 +1,14 @@
 //! The work of the ManifestCache, outside the actor: requests one manifest from upstream, verifies it and stores
 //! it. Keeps no state and coalesces no requests.
 
+mod invalid_content;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use self::invalid_content::Invalid;
 use super::request::ManifestKey;
 use super::response::{Fetched, SharedOutcome};
 use crate::actors::evictor::Evictor;
@@ -18,7 +21,7 @@ use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
-use crate::domain::manifest::{self, ManifestError, Named};
+use crate::domain::manifest::{self, Named};
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::content::ContentStore;
@@ -44,22 +47,6 @@ pub(super) struct Fetcher {
 
 /// A valid manifest, what it refers to, and the lease of the group for which it was fetched.
 type Received = (Arc<Manifest>, Arc<Named>, Option<Arc<Lease>>);
-
-/// Reason why the content of a response is not the requested manifest.
-#[derive(Debug)]
-enum Invalid {
-    /// Not all of it was received, or something else.
-    Collect(CollectError),
-    /// It is no manifest that can be used.
-    NoManifest {
-        error: ManifestError,
-        /// True if its digest is the expected one: it is what upstream has, and a later request gets the same.
-        digest_holds: bool,
-    },
-}
-
-/// The problem of a response that may be an error page.
-const NO_MANIFEST: &str = "no manifest";
 
 /// Maximum length of a manifest in bytes. No real manifest is as long; a longer body is treated as an attack.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
@@ -236,56 +223,6 @@ impl Fetcher {
                 false
             }
         }
-    }
-}
-
-impl<T: Into<CollectError>> From<T> for Invalid {
-    fn from(error: T) -> Self {
-        Self::Collect(error.into())
-    }
-}
-
-impl Invalid {
-    /// Returns what this shows about upstream. Upstream works even if the content that it has is no manifest.
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Collect(CollectError::Upstream(error)) => Verdict::Failed(error.clone()),
-            Self::Collect(CollectError::NoMemory(_)) => Verdict::Open,
-            Self::NoManifest { .. } if self.is_error_page() => Verdict::Failed(invalid(NO_MANIFEST)),
-            Self::NoManifest { .. } => Verdict::Works,
-        }
-    }
-
-    /// Returns true for content that is certainly not the requested one.
-    fn is_other_content(&self) -> bool {
-        matches!(
-            self,
-            Self::Collect(CollectError::Upstream(UpstreamError::InvalidResponse { .. }))
-                | Self::NoManifest { digest_holds: false, .. }
-        )
-    }
-
-    /// Returns true for content that may be an error page of a gateway: it has a media type that no manifest has, and
-    /// its digest is not known to be that of the requested content.
-    fn is_error_page(&self) -> bool {
-        matches!(self, Self::NoManifest { error: ManifestError::MediaType(_), digest_holds: false })
-    }
-
-    /// Logs what the cause does not say in detail, and returns the cause.
-    fn cause(&self, key: &ManifestKey) -> Cause {
-        let error = match self {
-            Self::Collect(error) => return cause(key, error),
-            Self::NoManifest { error, .. } => error,
-        };
-        static LINES: LineLimit<Origin> = LineLimit::new();
-        let (image, reference) = (&key.origin, &key.reference);
-        if let Some(left_out) = LINES.admit(image) {
-            tracing::warn!(%image, %reference, %error, left_out, "upstream has something else than a manifest");
-        }
-        if self.is_error_page() {
-            return Cause::InvalidResponse { what: NO_MANIFEST.to_owned() };
-        }
-        Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
     }
 }
 

@@ -2,6 +2,8 @@
 //! the tag is fresh, otherwise decided by upstream. Decides only; the `CachedManifests` and the [`ManifestCache`]
 //! store.
 
+mod stale;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -73,11 +75,10 @@ impl Pull<'_> {
     /// of the tag.
     async fn serve(&self, leased: Leased, tag: Option<TagEntry>, recorded: bool) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
-        let unrecorded = tag.filter(|_| !recorded);
         if let Some(status) =
             tag.map_or(Some(CacheStatus::Hit), |entry| self.cache.status_at_once(self.request, &entry))
         {
-            if let Some(entry) = unrecorded {
+            if let Some(entry) = tag.filter(|_| !recorded) {
                 self.cache.record_tag(self.request, entry, &leased.manifest).await;
             }
             return Ok(PulledManifest::new(leased, status, checked_at));
@@ -93,32 +94,12 @@ impl Pull<'_> {
             Err(cause) => Err(cause),
         };
         match outcome {
-            Err(Cause::NotFound) => {
-                self.cache.drop_tag(self.request).await;
-                Err(Cause::NotFound)
-            }
-            Err(cause) if cause.is_denial() => {
-                self.cache.deny_tag(self.request).await;
-                Err(cause)
-            }
-            Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
-            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !entry.is_fresh(self.times.account_grace)) => {
-                Err(Cause::AccountGraceOver)
-            }
-            Err(cause) => {
-                if let Some(entry) = unrecorded {
-                    self.cache.record_tag(self.request, entry, &manifest).await;
-                }
-                let leased = self.cache.leased(self.request.group, manifest).await?;
-                let (stale, cause) = (PulledManifest::new(leased, CacheStatus::Stale, checked_at), Arc::new(cause));
-                self.cache.note_stale(self.request, Arc::clone(&cause));
-                Ok(PulledManifest { stale_because: Some(cause), ..stale })
-            }
             // The `HEAD` was inconclusive, and the `GET` shows that the tag has not moved.
             Ok(pulled) if pulled.digest == manifest.digest => {
                 Ok(PulledManifest { source: CacheStatus::Revalidated, ..pulled })
             }
-            pulled => pulled,
+            Ok(pulled) => Ok(pulled),
+            Err(cause) => self.stale(manifest, tag, recorded, cause).await,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::auth::fleet_secret::Purpose;
 use crate::domain::directory::Service;
 use crate::store::all_identities::AllIdentities;
 use crate::store::embedded::export;
+use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::restorable::Backup;
 use crate::store::error::StoreError;
 use crate::store::fleet::{Database, Moving};
@@ -28,9 +29,6 @@ pub struct RestoredToFleet {
     /// The accounts of groups whose passwords must be entered again, each with its group and upstream.
     pub to_enter: Vec<String>,
 }
-
-/// Gap between the last change of the backup and that of the restored identities, as in a data folder.
-const CHANGES_SKIPPED: u64 = 1000;
 
 /// Restores `from` (a backup, an export or a journal) into the database of a fleet. `up_to` is the number of the last
 /// change of a journal that is restored.
@@ -53,7 +51,7 @@ pub async fn restore_into_fleet(
     events.add(&restored(number)).map_err(RestoreError::Engine)?;
     let (users, groups) = (directory.users().count(), directory.groups().count());
     let tokens = directory.tokens().count();
-    let number = number.saturating_add(CHANGES_SKIPPED);
+    let number = number.saturating_add(EmbeddedIdentities::CHANGES_SKIPPED);
     let events = events.into_events().map_err(RestoreError::Engine)?;
     put(AllIdentities { directory, number, events, ..AllIdentities::default() }, engines).await?;
     Ok(RestoredToFleet { users, groups, tokens, incomplete, to_enter })

@@ -70,54 +70,36 @@ impl<'a> Executor<'a> {
     }
 
     async fn make(&mut self, step: &Step, file: Option<&SecretFile>) -> Result<(), Failure> {
-        let api = self.api;
+        let (api, object) = (self.api, |body: &Map<String, Value>| Value::Object(body.clone()));
         match step {
-            Step::CreateUser { username, body, password } => {
-                return self.create_user(username, body, password, file).await;
-            }
+            Step::CreateUser { username, body, password } => self.create_user(username, body, password, file).await?,
             Step::ChangeUser { username, body } => {
-                api.put(&["users", self.id(username)?], &Value::Object(body.clone())).await?;
+                api.put(&["users", self.id(username)?], &object(body)).await?;
             }
             Step::Block { username, blocked } => {
                 let verb = if *blocked { "block" } else { "unblock" };
                 api.post(&["users", self.id(username)?, verb], &json!({})).await?;
             }
-            Step::CreateGroup { parent, body } => {
-                let mut body = Value::Object(body.clone());
-                if let Some(parent) = parent {
-                    body["parent_id"] = json!(self.parent(parent).await?);
-                }
-                let made = api.post(&["groups"], &body).await?;
-                self.groups.insert(folded(&made["full_path"]), made["id"].to_string());
-            }
+            Step::CreateGroup { parent, body } => self.create_group(parent.as_deref(), object(body)).await?,
             Step::ChangeGroup { group, body } => {
-                api.put(&["groups", self.group(group)?], &Value::Object(body.clone())).await?;
+                api.put(&["groups", self.group(group)?], &object(body)).await?;
             }
             Step::AddMember { group, username, body } => {
-                let mut body = Value::Object(body.clone());
+                let mut body = object(body);
                 body["user_id"] = json!(self.id(username)?);
                 api.post(&["groups", self.group(group)?, "members"], &body).await?;
             }
             Step::ChangeMember { group, username, body } => {
                 let path = ["groups", self.group(group)?, "members", self.id(username)?];
-                api.put(&path, &Value::Object(body.clone())).await?;
+                api.put(&path, &object(body)).await?;
             }
             Step::RemoveMember { group, username } => {
                 api.delete(&["groups", self.group(group)?, "members", self.id(username)?]).await?;
             }
             Step::CreateToken { owner, body, is_endless, .. } => {
-                return self.create_token(owner, body, *is_endless, file).await;
+                self.create_token(owner, body, *is_endless, file).await?;
             }
-            Step::RenewToken { owner, id, body, .. } => {
-                let path = self.token(owner, *id)?;
-                let renewed =
-                    api.post(&[&segments(&path)[..], &["rotate"]].concat(), &Value::Object(body.clone())).await?;
-                file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)))?;
-                // A rotation without an end gives an access token a default one.
-                if !body.contains_key("expires_at") && !matches!(owner, Owner::Deploy(_)) {
-                    api.put(&segments(&path), &json!({ "expires_at": null })).await?;
-                }
-            }
+            Step::RenewToken { owner, id, body, .. } => self.renew_token(owner, *id, body, file).await?,
             Step::EndToken { owner, id, end } => {
                 let ended = api.put(&segments(&self.token(owner, *id)?), &json!({ "expires_at": end })).await?;
                 note_brought_forward(&ended);
@@ -152,6 +134,15 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
+    async fn create_group(&mut self, parent: Option<&str>, mut body: Value) -> Result<(), Failure> {
+        if let Some(parent) = parent {
+            body["parent_id"] = json!(self.parent(parent).await?);
+        }
+        let made = self.api.post(&["groups"], &body).await?;
+        self.groups.insert(folded(&made["full_path"]), made["id"].to_string());
+        Ok(())
+    }
+
     /// Creates a token and writes its secret. A token whose secret cannot be written is revoked again.
     async fn create_token(
         &self,
@@ -170,6 +161,25 @@ impl<'a> Executor<'a> {
             return Err(failure);
         }
         if is_endless {
+            self.api.put(&segments(&path), &json!({ "expires_at": null })).await?;
+        }
+        Ok(())
+    }
+
+    /// Rotates a token whose first secret was never written, and writes the new one.
+    async fn renew_token(
+        &self,
+        owner: &Owner,
+        id: u64,
+        body: &Map<String, Value>,
+        file: Option<&SecretFile>,
+    ) -> Result<(), Failure> {
+        let path = self.token(owner, id)?;
+        let rotation = [&segments(&path)[..], &["rotate"]].concat();
+        let renewed = self.api.post(&rotation, &Value::Object(body.clone())).await?;
+        file.map_or(Ok(()), |file| file.fill(&secret_of(&renewed)))?;
+        // A rotation without an end gives an access token a default one.
+        if !body.contains_key("expires_at") && !matches!(owner, Owner::Deploy(_)) {
             self.api.put(&segments(&path), &json!({ "expires_at": null })).await?;
         }
         Ok(())

@@ -107,18 +107,7 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                     }
                 }
                 dt { "Confirmed by the registry" }
-                dd {
-                    @match image.revalidation {
-                        Revalidation::Offline => "never again: the service is offline",
-                        Revalidation::After(seconds) => {
-                            "again at "
-                            @if seconds == 0 { "every pull" }
-                            @else { "the first pull that is " (seconds) " s after the last confirmation" }
-                            @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
-                        },
-                        Revalidation::Needless => "never again: a digest always refers to the same content",
-                    }
-                }
+                dd { (of_revalidation(image)) }
                 dt { "Cached" }
                 dd {
                     @match &image.cached {
@@ -130,6 +119,21 @@ fn of_image(visitor: &Visitor, group: &Group, image: &ExplainedImage) -> Markup 
                     }
                 }
             }
+        }
+    }
+}
+
+fn of_revalidation(image: &ExplainedImage) -> Markup {
+    html! {
+        @match image.revalidation {
+            Revalidation::Offline => "never again: the service is offline",
+            Revalidation::After(seconds) => {
+                "again at "
+                @if seconds == 0 { "every pull" }
+                @else { "the first pull that is " (seconds) " s after the last confirmation" }
+                @if let Some(chooser) = &image.fresh_group { ", as " (chooser) " has chosen" }
+            },
+            Revalidation::Needless => "never again: a digest always refers to the same content",
         }
     }
 }

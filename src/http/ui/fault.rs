@@ -1,14 +1,17 @@
 //! Failures of the console, as pages that state what is wrong and what to do, with their status codes. A page that
 //! shows its form again, the sign-in and the limits choose the status code themselves.
 
+mod content;
+
 use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::Uri;
 use actix_web::http::header::{ALLOW, HOST, HeaderName, HeaderValue, REFERER, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use maud::{Markup, html};
+use maud::html;
 
+use self::content::content;
 use super::address::{self, Why};
 use super::formatting::first_upper;
 use super::page::{self, Frame};
@@ -91,59 +94,6 @@ impl Fault {
     /// Returns true if the request has no session; false if that is not known.
     pub(super) fn is_signed_out(&self) -> bool {
         matches!(*self.kind, Kind::SignedOut { .. })
-    }
-
-    fn page(&self) -> Markup {
-        match &*self.kind {
-            Kind::SignedOut { .. } => html! {},
-            Kind::NoGroup { path, username } => no_group(path, username),
-            Kind::OwnersOnly { path, owners, username } => owners_only(path, owners, username),
-            Kind::AdministratorsOnly { username } => html! {
-                h1 { "This page is for administrators" }
-                p {
-                    "You are signed in as " (username) ". An administrator of this service can see it, or make you one."
-                }
-                (your_groups())
-            },
-            Kind::NoImage { path, image } => html! {
-                h1 { "The cache of " (path) " has no image " (image) }
-                p { "It was deleted, or nobody has pulled it through this group yet. A pull brings it." }
-                p.actions { a.button href=(address::of_group(path)) { "Images of " (path) } }
-            },
-            Kind::NoToken { list } => html! {
-                h1 { "There is no such token, or not any more" }
-                p { "Somebody may have revoked it." }
-                p.actions { a.button href=(list) { "Tokens" } }
-            },
-            Kind::NoPage => html! {
-                h1 { "There is no page with this address" }
-                p { "Look whether it is spelled right, or begin with your groups." }
-                (your_groups())
-            },
-            Kind::WrongMethod(methods) => html! {
-                h1 { "This address is not for such a request" }
-                p { "A browser does not send it of its own accord. It is for " (methods) "." }
-                (your_groups())
-            },
-            Kind::Forged => html! {
-                h1 { "Nothing was changed: this form is not from your present session" }
-                p {
-                    "You may have signed out and in again since the page was opened. Open the page again, and repeat "
-                    "it there."
-                }
-                (your_groups())
-            },
-            Kind::Invalid(sentence) => html! {
-                h1 { "Nothing was changed" }
-                p { (sentence) " Go back, and try it again." }
-                (your_groups())
-            },
-            Kind::Refused { heading, sentence, .. } => html! {
-                h1 { (heading) }
-                p { (sentence) }
-                (your_groups())
-            },
-        }
     }
 
     fn reason(&self) -> &'static str {
@@ -232,7 +182,7 @@ impl ResponseError for Fault {
         if let Kind::SignedOut { back, form } = &*self.kind {
             return see(&address::sign_in(back, form.then_some(Why::FormNotSaved)));
         }
-        let content = html! { div.column.flow { (self.page()) } };
+        let content = html! { div.column.flow { (content(&self.kind)) } };
         let mut response = page::respond(self.status_code(), &self.frame, "Error", &content);
         if let Kind::WrongMethod(methods) = *self.kind {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
@@ -257,33 +207,4 @@ fn page_of_form(request: &HttpRequest) -> String {
     let of_this_host = page.filter(|page| page.authority().map(|host| host.as_str()) == header(&HOST));
     let address = of_this_host.as_ref().and_then(|page| page.path_and_query()).map(ToString::to_string);
     address.unwrap_or_else(|| request.path().to_owned())
-}
-
-fn no_group(path: &str, username: &str) -> Markup {
-    html! {
-        h1 { "There is no group " (path) ", or you are not a member of it" }
-        p {
-            "Look whether its path is spelled right: it is what stands before " code { "/-/dependency_proxy" }
-            " in the address."
-        }
-        p { "If the group exists, one of its owners can add you. Tell them your user name: " (username) "." }
-        (your_groups())
-    }
-}
-
-fn owners_only(path: &str, owners: &[String], username: &str) -> Markup {
-    html! {
-        h1 { "This page of " (path) " is for its owners" }
-        p { "You are signed in as " (username) ", a member of it: you can see its images and pull them." }
-        @if owners.is_empty() {
-            p { "It has no owner. An administrator can change it, or make you an owner." }
-        } @else {
-            p { "Its owners can change it, or make you an owner: " b { (owners.join(", ")) } "." }
-        }
-        p.actions { a.button href=(address::of_group(path)) { "Images of " (path) } a href="/" { "Your groups" } }
-    }
-}
-
-fn your_groups() -> Markup {
-    html! { p.actions { a.button href="/" { "Your groups" } } }
 }

@@ -25,9 +25,9 @@ impl Handles {
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),
-            manifests: self.manifests.clone(),
+            manifests: self.caches.manifests.clone(),
             accounts: self.accounts.clone(),
-            audit: self.audit.clone(),
+            audit: self.records.audit.clone(),
             tls: server.tls().is_some(),
         };
         let api = self.api_state(settings, upstreams.clone(), public_url.clone());
@@ -38,8 +38,8 @@ impl Handles {
         ApiState {
             identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),
-            audit: self.audit.clone(),
-            last_used: self.last_used.clone(),
+            audit: self.records.audit.clone(),
+            last_used: self.records.last_used.clone(),
             purge: Arc::new(self.janitor.clone()),
             images: Arc::new(self.images.clone()),
             warming: Arc::new(self.warmer.clone()),
@@ -74,15 +74,15 @@ impl Handles {
     ) -> RegistryState {
         RegistryState {
             policy: self.policy,
-            audit: self.audit,
+            audit: self.records.audit,
             tokens: self.tokens,
-            manifests: self.manifests,
-            blobs: self.blobs,
-            lists: self.lists,
-            last_used: self.last_used,
-            reads: self.reads,
-            pulls: self.pulls,
-            traffic: self.traffic,
+            manifests: self.caches.manifests,
+            blobs: self.caches.blobs,
+            lists: self.caches.lists,
+            last_used: self.records.last_used,
+            reads: self.caches.reads,
+            pulls: self.records.pulls,
+            traffic: self.records.traffic,
             upstreams,
             stopping,
             refusals: Refusals::default(),

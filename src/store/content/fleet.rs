@@ -95,19 +95,11 @@ impl ContentStore {
             }
             return Ok(Some(length));
         };
-        let (group_origin, reference, known) = (origin.clone(), reference.clone(), known.clone());
+        let (origin, reference, known) = (origin.clone(), reference.clone(), known.clone());
         self.run(move |content| {
             let manifest = match fetched {
                 None if length > 0 => content.manifests().read(&digest)?,
                 fetched => fetched,
-            };
-            let is_pulled = known.pulled == Some(digest);
-            let pulled = match (&reference, known.tag) {
-                (Reference::Tag(tag), Some(entry)) if is_pulled => Pulled::Tag(tag.clone(), entry),
-                (Reference::Digest(_), _) if is_pulled => {
-                    Pulled::Digest(TagEntry { digest, checked_at: Timestamp::now(), denied: false })
-                }
-                _ => Pulled::Blob,
             };
             let named =
                 manifest.as_ref().and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
@@ -115,9 +107,10 @@ impl ContentStore {
             if shared.removals() != seen {
                 return Ok(None);
             }
-            content.grant(&Grant { group, origin: group_origin.clone(), links, pulled }, manifest.as_ref())?;
+            let pulled = pulled(&reference, &known);
+            content.grant(&Grant { group, origin: origin.clone(), links, pulled }, manifest.as_ref())?;
             if known.pinned {
-                content.index().pin(&ImageKey { group, origin: group_origin, reference }, true)?;
+                content.index().pin(&ImageKey { group, origin, reference }, true)?;
             }
             Ok(Some(length))
         })
@@ -226,6 +219,18 @@ impl ContentStore {
     /// Fails if a file cannot be read or written.
     pub async fn pin_here(&self, image: ImageKey, pinned: bool) -> Result<(), StoreError> {
         self.run(move |content| content.index().pin(&image, pinned).map(drop)).await
+    }
+}
+
+/// Returns what of the group this makes an image: a tag, a digest that was pulled by itself, or nothing.
+fn pulled(reference: &Reference, known: &FleetLookUp) -> Pulled {
+    let (digest, is_pulled) = (known.digest, known.pulled == Some(known.digest));
+    match (reference, known.tag) {
+        (Reference::Tag(tag), Some(entry)) if is_pulled => Pulled::Tag(tag.clone(), entry),
+        (Reference::Digest(_), _) if is_pulled => {
+            Pulled::Digest(TagEntry { digest, checked_at: Timestamp::now(), denied: false })
+        }
+        _ => Pulled::Blob,
     }
 }
 

@@ -26,6 +26,7 @@
 //!
 //! A reader rejects another version, unknown lines and members, and everything that does not match the digest.
 
+mod line;
 mod output;
 
 pub use output::Output;
@@ -36,18 +37,14 @@ use std::time::Duration;
 use std::{fs::File, thread};
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use self::line::{AccountKeys, AccountKeysLine, Header, Keys, KeysLine, Setting};
 use super::changes::{self, Digesting, Entry, Lines, Position, Records, Rest, damaged};
 use super::event_key;
 use super::restorable::{Backup, Beside, KeptEvents};
 use crate::auth::jwt::KeySet;
 use crate::auth::sha256;
-use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::Directory;
-use crate::domain::id::InstallationId;
 use crate::store::all_identities::AllIdentities;
 use crate::store::error::StoreError;
 
@@ -64,6 +61,7 @@ pub struct FolderSnapshot {
 }
 
 pub(super) const FORMAT: &str = "dependency-proxy backup";
+/// Version of the format.
 const VERSION: u32 = 1;
 
 /// Maximum number of times that a journal is read until it can be read completely: a running service appends to it, and
@@ -71,70 +69,6 @@ const VERSION: u32 = 1;
 const MAX_JOURNAL_READS: usize = 5;
 /// Interval between these.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    format: String,
-    version: u32,
-    program: String,
-    at: Timestamp,
-    number: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    installation: Option<InstallationId>,
-}
-
-/// The members that the headers of all versions have.
-#[derive(Deserialize)]
-struct AnyHeader {
-    version: u32,
-    program: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Plain {
-    setting: Vec<String>,
-    value: Value,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Secret {
-    setting: Vec<String>,
-    secret: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Setting {
-    Plain(Plain),
-    Secret(Secret),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    signing_keys: KeySet,
-}
-
-#[derive(Serialize)]
-struct KeysLine<'a> {
-    signing_keys: &'a KeySet,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AccountKeys {
-    account_keys: KeySet,
-}
-
-#[derive(Serialize)]
-struct AccountKeysLine<'a> {
-    account_keys: &'a KeySet,
-}
 
 impl FolderSnapshot {
     /// Reads the identities below a data folder, beside the service that may be running on it. Every change that was
@@ -210,7 +144,7 @@ impl FolderSnapshot {
         let header = Header { format, version: VERSION, program, at, number, installation };
         writeln!(to, "{}", serde_json::to_string(&header)?)?;
         for setting in &beside.settings {
-            writeln!(to, "{}", setting_line(setting)?)?;
+            writeln!(to, "{}", line::of_setting(setting)?)?;
         }
         if let Some(signing_keys) = &beside.signing_keys {
             writeln!(to, "{}", serde_json::to_string(&KeysLine { signing_keys })?)?;
@@ -225,22 +159,11 @@ impl FolderSnapshot {
     }
 }
 
-fn setting_line(setting: &ChosenSetting) -> Result<String, StoreError> {
-    let key = setting.key.clone();
-    Ok(match &setting.value {
-        ChosenValue::Plain(value) => serde_json::to_string(&Plain { setting: key, value: value.clone() })?,
-        ChosenValue::Secret { secret, file } => {
-            let secret = secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-            serde_json::to_string(&Secret { setting: key, secret, file: file.clone() })?
-        }
-    })
-}
-
 /// Reads a backup. Fails if it is incomplete, damaged or changed, or of another version.
 pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
     let mut lines = Lines::new(from);
     lines.next()?;
-    let header = header(&lines.line)?;
+    let header = line::header(&lines.line)?;
     let (mut digest, mut records, mut beside) = (sha256::Hasher::default(), Records::new(), Beside::default());
     let mut count = 0;
     loop {
@@ -278,29 +201,6 @@ pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
     let Header { number, installation, .. } = header;
     let (directory, events) = (changes::directory_of(&records)?, KeptEvents(changes::events_in(records)));
     Ok(Backup { directory, events, number, installation, incomplete: false, beside })
-}
-
-fn header(line: &[u8]) -> Result<Header, StoreError> {
-    let AnyHeader { version, program } = serde_json::from_slice(line)?;
-    if version != VERSION {
-        let program = program.map(|program| format!(" of version {program}")).unwrap_or_default();
-        return Err(StoreError::Io(format!(
-            "it has version {version} of the format, and this program reads version {VERSION}: restore it with the \
-             program{program} that made it, or a newer one"
-        )));
-    }
-    Ok(serde_json::from_slice(line)?)
-}
-
-impl From<Setting> for ChosenSetting {
-    fn from(setting: Setting) -> Self {
-        match setting {
-            Setting::Plain(Plain { setting, value }) => Self { key: setting, value: ChosenValue::Plain(value) },
-            Setting::Secret(Secret { setting, secret, file }) => {
-                Self { key: setting, value: ChosenValue::Secret { secret: secret.map(SecretString::from), file } }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Content in the object store: blobs and manifests of all replicas, as objects below `blobs/`. Each upload makes an
 //! object with a new name, so that an object is never changed, and one that is being deleted is never uploaded again.
 
+mod reading;
 mod sending;
 
 use std::future::ready;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -17,7 +18,7 @@ use object_store::buffered::BufWriter;
 use object_store::client::ClientOptions;
 use object_store::path::Path;
 use object_store::signer::{Method, Signer};
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
 use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
@@ -29,7 +30,6 @@ use super::database::event_loop;
 use super::options::BucketOptions;
 use super::run_on;
 use crate::auth::random;
-use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::store::error::{FleetError, StoreError};
 
@@ -59,8 +59,6 @@ pub(super) enum Upload {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time until the first byte of an object. After it the content is requested from upstream.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time without a byte after which an object counts as interrupted.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a part of an upload, and for a request without a body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length in bytes of a part of an upload. S3 allows 10,000 parts. A shorter object is sent in one request.
@@ -97,62 +95,6 @@ impl Bucket {
     /// Returns the thread of the requests.
     pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
-    }
-
-    /// Returns the bytes of an object from this offset on; `None` if there is no such object.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store does not send the first byte within two seconds.
-    pub(super) async fn get(&self, name: &str, from: u64) -> Result<Option<ObjectBytes>, StoreError> {
-        let (store, path) = (self.store.clone(), self.path(name));
-        let range = (from > 0).then_some(GetRange::Offset(from));
-        let begun = run_on(&self.runtime, async move {
-            let begin = async {
-                let found = store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await?;
-                let mut bytes = found.into_stream();
-                let first = bytes.try_next().await?;
-                Ok((first, bytes))
-            };
-            match timeout(FIRST_BYTE_TIMEOUT, begin).await.map_err(|_| too_slow())? {
-                Ok(begun) => Ok(Some(begun)),
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(failed(&error)),
-            }
-        });
-        let Some((first, rest)) = begun.await? else { return Ok(None) };
-        let first = stream::iter(first.map(Ok));
-        let next = |running: Option<BoxStream<'static, object_store::Result<Bytes>>>| async move {
-            let mut rest = running?;
-            match timeout(IDLE_TIMEOUT, rest.next()).await {
-                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(rest))),
-                Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
-                Ok(None) => None,
-                Err(_) => Some((Err(format!("no byte of the object for {IDLE_TIMEOUT:?}")), None)),
-            }
-        };
-        Ok(Some(first.chain(stream::unfold(Some(rest), next)).boxed()))
-    }
-
-    /// Returns all bytes of an object whose content has this digest and length; `None` if there is no such object.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`Self::get`] does, and with [`StoreError::Damaged`] if the content is another one.
-    pub(super) async fn read(&self, name: &str, digest: &Digest, size: u64) -> Result<Option<Bytes>, StoreError> {
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        let Some(mut stream) = self.get(name, 0).await? else { return Ok(None) };
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(FleetError::ObjectStore)?;
-            if (bytes.len() + chunk.len()) as u64 > size {
-                break;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        if sha256::digest(&bytes) != *digest {
-            return Err(StoreError::Damaged(format!("an object is not {digest}")));
-        }
-        Ok(Some(bytes.into()))
     }
 
     /// Uploads content of this length, which is verified meanwhile.

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::problems::{advice, not_connected, unreachable};
+use self::problems::{not_connected, not_connected_at_first, unreachable};
 pub(super) use self::problems::{refused, too_slow, with_causes};
 use self::tls::tls_config;
 use super::options::DatabaseOptions;
@@ -207,11 +207,8 @@ impl Database {
     /// Opens the first connection, with an error that names the setting to look at.
     async fn try_connection(&self) -> Result<(), StoreError> {
         let work = self.work.clone();
-        run_on(&self.runtime, async move {
-            let opened = work.get().await;
-            opened.map(drop).map_err(|error| unreachable(&format_args!("{}. {}", with_causes(&error), advice(&error))))
-        })
-        .await
+        run_on(&self.runtime, async move { work.get().await.map(drop).map_err(|error| not_connected_at_first(&error)) })
+            .await
     }
 }
 

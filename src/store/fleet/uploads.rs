@@ -1,7 +1,8 @@
 //! Uploads of stored content to the object store, by two workers. What a replica has stored is uploaded once by one of
 //! them all; while an engine is away it waits, and clients are served from the files of this machine.
 
-use std::fs::File;
+mod local_content;
+
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,13 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
+use self::local_content::LocalContent;
 use super::bucket::{Bucket, Upload};
 use super::claims::{Claim, Claims};
 use super::index::StoredObject;
 use super::objects::Objects;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
-use crate::domain::manifest::{self, Named};
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
 use crate::store::embedded::content::EmbeddedContent;
@@ -48,12 +49,6 @@ pub(super) struct Uploader {
     pub(super) claims: Claims,
     pub(super) files: BlobFiles,
     pub(super) content: Arc<EmbeddedContent>,
-}
-
-/// Content of this machine that is to be uploaded.
-enum LocalContent {
-    Blob(File, u64),
-    Manifest { bytes: bytes::Bytes, media_type: String, named: Vec<Digest> },
 }
 
 /// Number of workers.
@@ -265,27 +260,7 @@ impl Uploader {
 
     /// Opens content of this machine; `None` if it is gone.
     async fn open(&self, digest: &Digest) -> Result<Option<LocalContent>, StoreError> {
-        let (files, content, digest) = (self.files.clone(), self.content.clone(), *digest);
-        blocking(move || {
-            if content.manifests().length(&digest)? > 0
-                && let Some(manifest) = content.manifests().read(&digest)?
-            {
-                let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
-                let Named { blobs, manifests } = named;
-                let named = blobs.iter().chain(&manifests).map(|named| named.digest).collect();
-                let (bytes, media_type) = (manifest.bytes, manifest.media_type);
-                return Ok(Some(LocalContent::Manifest { bytes, media_type, named }));
-            }
-            match File::open(files.path(&digest)) {
-                Ok(file) => {
-                    let length = file.metadata()?.len();
-                    Ok(Some(LocalContent::Blob(file, length)))
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        })
-        .await
+        LocalContent::open(self.files.clone(), self.content.clone(), *digest).await
     }
 }
 

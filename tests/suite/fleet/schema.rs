@@ -57,7 +57,7 @@ async fn a_check_of_the_settings_tries_the_engines() {
     assert!(good.status.success(), "{}", text(&good));
     let name = fleet.database.query("SELECT current_database()");
     for (right, wrong, key, sentence) in [
-        (name.as_str(), "no_such_database", "fleet.database_url", "it has no database of this name"),
+        (name.as_str(), "no_such_database", "fleet.database_url", "Look at the name of the database"),
         (KEY_ID, "another-key", "fleet.bucket_url", "the store does not know this key"),
         (SECRET_KEY, "another-secret", "fleet.bucket_url", "the secret is not that of this key"),
     ] {

@@ -1,15 +1,8 @@
 //! The scene of a soak: an upstream with public and private images, and groups that pull them.
 
-use std::cell::RefCell;
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use fake_registry::{FakeRegistry, Image, Layer};
-use tokio::sync::Mutex;
 
-use super::Soak;
-use super::ledger::Ledger;
-use super::report::Report;
 use crate::service::{Config, Group, Service, Token};
 
 /// Maximum size of the cache: about half of all images.
@@ -62,38 +55,29 @@ pub(super) struct Part {
     pub(super) bytes: Bytes,
 }
 
-impl Soak {
-    pub(super) async fn start(duration: Duration) -> Self {
-        let hub = FakeRegistry::start();
-        let products = stock(&hub);
-        let account = |name: &str| {
-            format!(
-                "[upstreams.\"docker.io\".accounts.{name}]\nusername = \"robot-{name}\"\n\
-                 password = \"password-{name}\"\ngroups = [\"{name}\"]\nimages = [\"private/*\"]"
-            )
-        };
-        let config = Config::docker_hub(&hub).and(SETTINGS).and(&account("one")).and(&account("other"));
-        // After the defaults of every test, which do not set it.
-        let config = config.and(CACHE_SETTINGS).variable("DEPENDENCY_PROXY__STORAGE__MAX_BYTES", MAX_BYTES);
-        let service = config.start();
-        let mut teams = Vec::new();
-        for (path, account) in
-            [("one", Some("one")), ("one/inner", Some("one")), ("other", Some("other")), (ARCHIVE, None)]
-        {
-            let group = service.group(path).await;
-            let token = service.deploy_token(&group, "ci").await;
-            teams.push(Team { group, token, account });
-        }
-        let ledger = Mutex::new(Ledger::open(&service, &teams[0]).await);
-        let client = RefCell::new(service.stranger());
-        let (service, report, end) = (RefCell::new(service), Report::start(), Instant::now() + duration);
-        Self { hub, service, client, teams, products, ledger, report, end }
-    }
+/// Returns the settings of the service over this upstream.
+pub(super) fn config(hub: &FakeRegistry) -> Config {
+    let account = |name: &str| {
+        format!(
+            "[upstreams.\"docker.io\".accounts.{name}]\nusername = \"robot-{name}\"\n\
+             password = \"password-{name}\"\ngroups = [\"{name}\"]\nimages = [\"private/*\"]"
+        )
+    };
+    let config = Config::docker_hub(hub).and(SETTINGS).and(&account("one")).and(&account("other"));
+    // After the defaults of every test, which do not set it.
+    config.and(CACHE_SETTINGS).variable("DEPENDENCY_PROXY__STORAGE__MAX_BYTES", MAX_BYTES)
+}
 
-    /// Returns the group whose images are removed.
-    pub(super) fn archive(&self) -> &Team {
-        self.teams.iter().find(|team| team.group.path == ARCHIVE).unwrap()
+/// Creates the groups.
+pub(super) async fn teams(service: &Service) -> Vec<Team> {
+    let mut teams = Vec::new();
+    for (path, account) in [("one", Some("one")), ("one/inner", Some("one")), ("other", Some("other")), (ARCHIVE, None)]
+    {
+        let group = service.group(path).await;
+        let token = service.deploy_token(&group, "ci").await;
+        teams.push(Team { group, token, account });
     }
+    teams
 }
 
 impl Product {
@@ -130,7 +114,7 @@ impl Team {
 
 /// Fills upstream: public images with a layer in common, some of them for two platforms, a tag that moves, and one
 /// private image of each account.
-fn stock(hub: &FakeRegistry) -> Vec<Product> {
+pub(super) fn stock(hub: &FakeRegistry) -> Vec<Product> {
     let layer = |size: u64, seed: u64| Layer::of(Layer::random(size, seed).bytes());
     let base = layer(600_000, 1);
     let image = |seed: u64| Image::single(&[base.clone(), layer(LAYER_BYTES, 10 * seed), layer(7_000, 10 * seed + 1)]);

@@ -52,33 +52,19 @@ impl Plan<'_> {
             return self.refuse(&path, problem);
         };
         let file = self.file.file(named);
-        if present(&file) == Present::Other {
-            let problem =
-                format!("{} exists already, and the token does not: remove the file, or name another", file.display());
-            self.refuse(&[&path[..], &["secret_file"]].concat(), problem);
-        }
-        self.add_secret_file(&path, &file);
+        self.add_new_file(&path, &file);
         if let (Owner::Deploy(_), Some((field, Value::String(username)))) = (owner, own)
             && let Err(problem) = check_deploy_username(username, false)
         {
             self.refuse(&[&path[..], &[field]].concat(), problem);
         }
-        let scopes = entry.scopes.clone().unwrap_or_else(Scopes::pull);
         let end = match end.map_or_else(|| default_end().map(Some), |End(end)| Ok(end)) {
             Ok(end) => End(end),
             Err(failure) => return self.refuse(&path, failure.to_string()),
         };
-        let mut body = json!({ "name": name, "scopes": scopes });
-        let mut fields = vec![Field::new("scopes", json!(scopes)), Field::new("expires_at", end.to_string())];
-        if let End(Some(end)) = end {
-            body["expires_at"] = json!(end);
-        }
         let guest = ("access_level", json!(Level::Guest.number()));
         let own = own.or_else(|| matches!(owner, Owner::Access(_)).then_some(&guest));
-        if let Some((field, value)) = own {
-            body[*field] = value.clone();
-            fields.push(Field::new(field, written(field, value)));
-        }
+        let (body, fields) = new_token(name, entry, end, own);
         let note = Some(format!("its secret is written to {}", file.display()));
         // Without an end in the request, personal and group tokens would get the default one.
         let is_endless = end == End(None) && !matches!(owner, Owner::Deploy(_));
@@ -136,6 +122,16 @@ impl Plan<'_> {
 }
 
 impl Plan<'_> {
+    /// Adds the file of the secret of a new token, which must not have anything.
+    fn add_new_file(&mut self, token: &[&str], file: &Path) {
+        if present(file) == Present::Other {
+            let problem =
+                format!("{} exists already, and the token does not: remove the file, or name another", file.display());
+            self.refuse(&[token, &["secret_file"]].concat(), problem);
+        }
+        self.add_secret_file(token, file);
+    }
+
     /// Adds a file that will have a secret: each secret needs one of its own, whatever paths lead to it.
     fn add_secret_file(&mut self, token: &[&str], file: &Path) {
         if !self.secret_files.insert(place_of(file)) {
@@ -155,6 +151,21 @@ impl Owner {
             Self::User(user) => ["users", user, "tokens", name].map(str::to_owned).to_vec(),
         }
     }
+}
+
+/// Returns the fields of a new token, for the API and for the plan.
+fn new_token(name: &str, entry: &TokenEntry, end: End, own: Option<&(&'static str, Value)>) -> (Value, Vec<Field>) {
+    let scopes = entry.scopes.clone().unwrap_or_else(Scopes::pull);
+    let mut body = json!({ "name": name, "scopes": scopes });
+    let mut fields = vec![Field::new("scopes", json!(scopes)), Field::new("expires_at", end.to_string())];
+    if let End(Some(end)) = end {
+        body["expires_at"] = json!(end);
+    }
+    if let Some((field, value)) = own {
+        body[*field] = value.clone();
+        fields.push(Field::new(field, written(field, value)));
+    }
+    (body, fields)
 }
 
 /// Returns a value of the API as the file writes it.

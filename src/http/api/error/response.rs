@@ -148,22 +148,16 @@ impl ApiError {
             | Self::MethodNotAllowed(_)
             | Self::TooLarge
             | Self::TooSlow
-            | Self::Encoded => {
-                json!({"error": self.to_string()})
-            }
+            | Self::Encoded => json!({"error": self.to_string()}),
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
             Self::WrongPassword => json!({"message": {"current_password": ["is invalid"]}}),
-            Self::Failed(failure) => match failure {
-                ChangeError::Refused(error) => edit_body(error),
-                ChangeError::Busy => {
-                    json!({"message": "503 Service Unavailable - too many changes at once, try again"})
-                }
-                ChangeError::Full => json!({"message": FULL}),
-                ChangeError::Fleet(_) => {
-                    json!({"message": format!("503 Service Unavailable - {self}")})
-                }
-                ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
-            },
+            Self::Failed(ChangeError::Refused(error)) => edit_body(error),
+            Self::Failed(ChangeError::Busy) => {
+                json!({"message": "503 Service Unavailable - too many changes at once, try again"})
+            }
+            Self::Failed(ChangeError::Full) => json!({"message": FULL}),
+            Self::Failed(ChangeError::Fleet(_)) => json!({"message": format!("503 Service Unavailable - {self}")}),
+            Self::Failed(ChangeError::Store(_)) => json!({"message": "500 Internal Server Error"}),
             Self::Unauthorized
             | Self::Forbidden
             | Self::Refused(_)

@@ -1,7 +1,7 @@
 //! The page with the secret of a new or rotated token: the only one that ever shows it.
 
 use actix_web::HttpResponse;
-use maud::html;
+use maud::{Markup, html};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Owner;
@@ -24,23 +24,34 @@ pub(super) fn show(
     (secret, others): (&SecretString, Option<&Lost>),
     what: &str,
 ) -> HttpResponse {
-    let username = match &token.owner {
+    let username = username(visitor, token);
+    let content = html! {
+        (owner.crumbs(visitor, &token.name))
+        h1 { "The token " (token.name) " " (what) }
+        (of_secret(visitor, token, &username, (secret, others)))
+        (of_use(visitor, owner, token, &username))
+    };
+    page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content)
+}
+
+/// Returns the user name that a client sends with the secret.
+fn username(visitor: &Visitor, token: &Token) -> String {
+    match &token.owner {
         TokenOwner::Deploy { username, .. } => username.to_string(),
         TokenOwner::Personal { .. } => visitor.username().to_owned(),
         // Such a token is accepted with any user name. Its name was typed by somebody, so it is not put into commands.
         TokenOwner::Group { .. } => "token".to_owned(),
-    };
+    }
+}
+
+fn of_secret(
+    visitor: &Visitor,
+    token: &Token,
+    username: &str,
+    (secret, others): (&SecretString, Option<&Lost>),
+) -> Markup {
     let secret = secret.expose_secret();
-    let check = match owner {
-        Owner::Group(group) => Some(format!(
-            "dependency-proxy check --url {} --group {} --username '{username}' --secret-stdin",
-            visitor.caller.base_url, group.path
-        )),
-        Owner::Visitor => None,
-    };
-    let content = html! {
-        (owner.crumbs(visitor, &token.name))
-        h1 { "The token " (token.name) " " (what) }
+    html! {
         section aria-labelledby="secret" {
             h2 #secret { "Copy its secret now" }
             p { "It is shown this once. Only its SHA-256 is stored, so nobody can show it again." }
@@ -66,6 +77,12 @@ pub(super) fn show(
                 dl.facts { (losses::facts(others)) }
             }
         }
+    }
+}
+
+fn of_use(visitor: &Visitor, owner: &Owner, token: &Token, username: &str) -> Markup {
+    let url = &visitor.caller.base_url;
+    html! {
         section aria-labelledby="use" {
             h2 #use { "Use it" }
             @if token.may_pull() {
@@ -73,13 +90,14 @@ pub(super) fn show(
                     &format!("docker login {} -u '{username}'", visitor.host)))
             } @else {
                 (code("api", "The API. It cannot pull",
-                    &format!("curl --header 'PRIVATE-TOKEN: <the secret>' {}/api/v4/groups", visitor.caller.base_url)))
+                    &format!("curl --header 'PRIVATE-TOKEN: <the secret>' {url}/api/v4/groups")))
             }
-            @if let Some(check) = check.filter(|_| token.may_pull()) {
-                (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D", &check))
+            @if let (Owner::Group(group), true) = (owner, token.may_pull()) {
+                (code("check", "Does it work? Says at which step if not. Paste the secret, then press Ctrl+D",
+                    &format!("dependency-proxy check --url {url} --group {} --username '{username}' --secret-stdin",
+                        group.path)))
             }
             p { a.button href=(owner.address()) { "I have stored the secret" } }
         }
-    };
-    page::show(&visitor.frame(), &format!("Secret of {}", token.name), &content)
+    }
 }

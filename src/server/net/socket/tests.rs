@@ -164,18 +164,19 @@ async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
 
 #[actix_rt::test]
 async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() {
-    let (_folder, spooled, _) = file(10_000_000);
+    let (_folder, spooled, bytes) = file(10_000_000);
     let (mut socket, mut client) = connected().await;
     socket.write_all(b"head").await.unwrap();
     let queue = socket.queue().enter();
     queue.put(FileRange::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     client.write_all(b"GET /next").await.unwrap();
     let read_slowly = async {
-        read(&mut client, 4).await;
+        let mut received = read(&mut client, 4).await;
         for _ in 0..100 {
             tokio::time::sleep(CLIENT_TIMEOUT / 30).await;
-            read(&mut client, 100_000).await;
+            received.append(&mut read(&mut client, 100_000).await);
         }
+        received
     };
     // Reads and flushes in turn, as actix-http does.
     let mut next = [0; 100];
@@ -187,8 +188,9 @@ async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() 
         }
         Pin::new(&mut socket).poll_flush(cx)
     });
-    let (sent, ()) = tokio::join!(serve, read_slowly);
-    sent.unwrap();
+    let (sent, received) = tokio::join!(serve, read_slowly);
+    assert!(sent.is_ok(), "it is given up: {sent:?}");
+    assert!(received == [b"head", bytes.as_slice()].concat(), "it has received other bytes");
 }
 
 #[actix_rt::test]

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use proptest::prelude::*;
+use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::{Record, Service, Write};
 use crate::domain::id::UserId;
 use crate::domain::user::User;
@@ -140,6 +143,7 @@ fn an_incomplete_last_change_is_left_out_and_a_damaged_journal_is_refused() {
 #[test]
 fn every_change_that_was_acknowledged_before_is_in_it_also_while_the_journal_is_compacted() {
     const CHANGES: u64 = 500;
+    const DEADLINE: Duration = Duration::from_secs(120);
     let (data, store) = store();
     let (acknowledged, length) =
         (AtomicU64::new(1), || std::fs::metadata(data.path().join("identity.journal")).unwrap().len());
@@ -157,8 +161,10 @@ fn every_change_that_was_acknowledged_before_is_in_it_also_while_the_journal_is_
             }
             assert!(compactions > 2, "{compactions} compactions");
         });
+        let deadline = Instant::now() + DEADLINE;
         loop {
             let before = acknowledged.load(Ordering::SeqCst);
+            assert!(Instant::now() < deadline, "only {before} changes within {DEADLINE:?}");
             let snapshot = FolderSnapshot::of(data.path()).unwrap().unwrap();
             assert!(snapshot.directory.service().last_user >= before, "changes after number {before} are missing");
             if before == CHANGES {

@@ -11,11 +11,11 @@ use crate::store::embedded::restorable::KeptEvents;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::reserve::Reserve;
 
-/// Gap between the last known change and the first change of a restored store, so that no new change gets the
-/// number of one that was made after the backup.
-const CHANGES_SKIPPED: u64 = 1000;
-
 impl EmbeddedIdentities {
+    /// Gap between the last known change and the first change of a restored store, so that no new change gets the
+    /// number of one that was made after the backup.
+    pub const CHANGES_SKIPPED: u64 = 1000;
+
     /// Names of the files and folders of identities in the data folder.
     pub(in crate::store) const FILES: [&str; 4] =
         ["identity", "identity.journal", "identity.jsonl", "identity.jsonl.1"];
@@ -73,7 +73,7 @@ impl EmbeddedIdentities {
         let mut records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
         records.extend(events.0.clone());
         let known = recovery::known(&files);
-        let number = number.max(known.change).saturating_add(CHANGES_SKIPPED);
+        let number = number.max(known.change).saturating_add(Self::CHANGES_SKIPPED);
         let position = Position::of_new_history(number).of_installation(known.installation);
         let replacement = Replacement::prepare(&files, position, &records, &Reserve::at(data))?;
         before()?;

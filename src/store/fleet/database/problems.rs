@@ -3,7 +3,6 @@
 use std::error::Error;
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
 
 use crate::store::error::{FleetError, StoreError};
 
@@ -29,35 +28,38 @@ pub(super) fn unreachable(error: &dyn std::fmt::Display) -> StoreError {
     FleetError::Unreachable(error.to_string()).into()
 }
 
-/// Converts the error of a pool, with its causes: a wrong password, a name that is not known.
+/// Converts the error of a pool, with its causes and the setting to look at where the server says why it refuses.
 pub(super) fn not_connected(error: &PoolError) -> StoreError {
-    let code = if let PoolError::Backend(error) = error { error.code().map(SqlState::code) } else { None };
-    // PostgreSQL's documentation, appendix A.
-    let advice = match code {
-        Some("28P01" | "28000") => "it does not accept the user name or the password: ",
-        Some("3D000") => "it has no database of this name: ",
-        Some("53300") => "all its connections are in use (max_connections of PostgreSQL, fleet.database_connections): ",
-        Some(_) | None => "",
-    };
-    unreachable(&format_args!("{advice}{}", with_causes(error)))
+    match advice(error) {
+        Some(advice) => unreachable(&format_args!("{}. {advice}", with_causes(error))),
+        None => unreachable(&with_causes(error)),
+    }
 }
 
-/// Returns the setting to look at where the first connection does not come about, as a sentence.
-pub(super) fn advice(error: &PoolError) -> &'static str {
+/// Converts the error of the first connection, with its causes and the setting to look at.
+pub(super) fn not_connected_at_first(error: &PoolError) -> StoreError {
+    let advice = advice(error).unwrap_or("Look at the host and the port in fleet.database_url, and at the server");
+    unreachable(&format_args!("{}. {advice}", with_causes(error)))
+}
+
+/// Returns the setting to look at, as a sentence, if the error shows which one it is.
+fn advice(error: &PoolError) -> Option<&'static str> {
+    let is_about = |what: &str| causes(error).any(|cause| cause.to_string().contains(what));
     // PostgreSQL's documentation, appendix A.
-    match code_of(error) {
+    Some(match code_of(error) {
         Some("28000" | "28P01") => "Look at the user name and the password in fleet.database_url",
         Some("3D000") => "Look at the name of the database in fleet.database_url",
         Some("42501") => "Look at the rights of the user in fleet.database_url",
-        None if causes(error).any(|cause| cause.to_string().contains("certificate")) => {
+        Some("53300") => "Look at max_connections of PostgreSQL and at fleet.database_connections",
+        None if is_about("certificate") => {
             "Look at fleet.database_ca_file, which must have the authority of the server's certificate, and at the host in \
              fleet.database_url, which must be a name in that certificate"
         }
-        None if causes(error).any(|cause| cause.to_string().contains("does not support TLS")) => {
+        None if is_about("does not support TLS") => {
             "Look at sslmode in fleet.database_url, and at the setting ssl of the server"
         }
-        Some(_) | None => "Look at the host and the port in fleet.database_url, and at the server",
-    }
+        Some(_) | None => return None,
+    })
 }
 
 /// Returns the code with which the server has refused a connection.
