@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::time::sleep;
 
-use super::failures;
+use super::failures::report;
 use super::janitor::JanitorHandle;
 use super::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
@@ -64,39 +64,45 @@ impl FleetKeeper {
             let lease = match shared.take_keeping().await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    report(Err(error));
+                    report("the database does not say which replica keeps what all share", Err(error));
                     continue;
                 }
             };
             metrics::gauge!("dependency_proxy_fleet_keeps").set(f64::from(u8::from(lease.is_some())));
             let began = Instant::now();
             if let Some(lease) = lease.filter(|_| rest_until <= began) {
-                report(self.keep(&shared, &lease, &mut state).await);
+                self.keep(&shared, &lease, &mut state).await;
                 rest_until = began + BUSY_PART * began.elapsed();
             }
         }
     }
 
-    async fn keep(&self, shared: &FleetContent, lease: &Lease, state: &mut State) -> Result<(), StoreError> {
+    /// Does the work that is due. What fails is reported, and stops nothing else.
+    async fn keep(&self, shared: &FleetContent, lease: &Lease, state: &mut State) {
+        report("the object store could not be kept within its limit", self.keep_bucket(shared, lease, state).await);
+        if is_time(&mut state.expiry, EXPIRY_INTERVAL) {
+            report("images that nobody pulls could not all be removed", self.expire(shared).await);
+            report("what deleted groups have left could not be removed", shared.forget_groups(lease).await);
+            report("what tags stood for before could not be removed", shared.forget_earlier(lease).await);
+        }
+        if is_time(&mut state.search, SEARCH_INTERVAL) {
+            let deleted = shared.delete_nameless().await.map(|objects| match objects {
+                0 => {}
+                _ => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
+            });
+            report("objects that nothing names could not all be deleted", deleted);
+        }
+        // At the end: it takes longest, and where there are too many links to count, the rest is done all the same.
+        report("groups could not be kept within their quotas", self.trim_groups(shared, lease).await);
+    }
+
+    async fn keep_bucket(&self, shared: &FleetContent, lease: &Lease, state: &mut State) -> Result<(), StoreError> {
         let kept = shared.keep(lease, self.max_bytes, &mut state.place).await?;
         metrics::gauge!("dependency_proxy_fleet_bucket_bytes").set(kept.bytes as f64);
         if kept.evicted > 0 {
             tracing::info!(objects = kept.evicted, "content that is seldom read goes from the bucket to make room");
         }
-        if is_time(&mut state.expiry, EXPIRY_INTERVAL) {
-            self.expire(shared).await?;
-            let groups: Vec<GroupId> = self.policy.directory().groups().map(|group| group.id).collect();
-            shared.forget_groups_but(lease, &groups).await?;
-            shared.forget_earlier(lease).await?;
-        }
-        if is_time(&mut state.search, SEARCH_INTERVAL) {
-            match shared.delete_nameless().await? {
-                0 => {}
-                objects => tracing::info!(objects, "objects that killed replicas had left in the bucket were deleted"),
-            }
-        }
-        // At the end: it takes longest, and where there are too many links to count, the rest is done all the same.
-        self.trim_groups(shared, lease).await
+        Ok(())
     }
 
     /// Counts what groups hold, and removes links of those that hold more than their quotas.
@@ -117,19 +123,24 @@ impl FleetKeeper {
         let directory = self.policy.directory();
         for group in directory.groups().map(|group| group.id) {
             let Some(days) = policy::unpulled_days(&directory, group, self.unpulled_days) else { continue };
-            for (origin, references) in shared.unpulled(group, days).await? {
-                let images = references.len();
-                self.janitor.remove_images(group, origin, references).await?;
-                tracing::info!(group_id = group.0, images, "images that nobody pulls were removed");
-                metrics::counter!("dependency_proxy_expired_images_total").increment(images as u64);
-            }
+            // Some may have been pinned or pulled since they were found: as long as others go, there may be more.
+            while self.expire_some(shared, group, days).await? > 0 {}
         }
         Ok(())
     }
-}
 
-fn report(kept: Result<(), StoreError>) {
-    failures::report("what replicas share could not be looked after", kept);
+    /// Removes some of these images of a group. Returns their number.
+    async fn expire_some(&self, shared: &FleetContent, group: GroupId, days: u32) -> Result<usize, StoreError> {
+        let mut images = 0;
+        for (origin, references) in shared.unpulled(group, days).await? {
+            images += self.janitor.remove_unpulled(group, origin, references, days).await?;
+        }
+        if images > 0 {
+            tracing::info!(group_id = group.0, images, "images that nobody pulls were removed");
+            metrics::counter!("dependency_proxy_expired_images_total").increment(images as u64);
+        }
+        Ok(images)
+    }
 }
 
 /// Returns true if nothing was done for this time, and notes that it is done now.

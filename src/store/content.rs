@@ -41,7 +41,7 @@
 //! | [`grant`](ContentStore::grant), [`put_manifest`](ContentStore::put_manifest), [`share`](ContentStore::share) | within seconds, in the background | what waits is lost by a kill, and shared when it is looked up again; an outage is waited for |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | within seconds, in the background | lost by a kill: upstream tells the others when they revalidate the tag |
 //! | [`record_files`](ContentStore::record_files) (reads), [`record_pulls`](ContentStore::record_pulls) | within seconds, in the background | what is not written is lost |
-//! | [`pin`](ContentStore::pin), [`remove_images`](ContentStore::remove_images), [`purge_shared`](ContentStore::purge_shared) | in the shared index before they return; each replica follows | they fail, and nothing has changed; [`purged_here`](ContentStore::purged_here) ends a purge on this machine, which is repeated without it |
+//! | [`pin`](ContentStore::pin), [`remove_images`](ContentStore::remove_images), [`remove_unpulled`](ContentStore::remove_unpulled), [`purge_shared`](ContentStore::purge_shared) | in the shared index before they return; each replica follows | they fail, and nothing has changed; [`purged_here`](ContentStore::purged_here) ends a purge on this machine, which is repeated without it |
 //! | [`take_over_image`](ContentStore::take_over_image), [`remove_images_here`](ContentStore::remove_images_here), [`change_tag_here`](ContentStore::change_tag_here), [`pin_here`](ContentStore::pin_here) | they carry out here what another replica has done | repeated: the number of the last event that was carried out is stored after it |
 //!
 //! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a
@@ -112,8 +112,10 @@ impl ContentStore {
         fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
         let (of, by) = (origin.clone(), reference.clone());
+        // Before the lookup: what is removed after it must not be shared again.
+        let seen = self.shared().map(|shared| shared.seen()).unwrap_or_default();
         let found = self.run(move |content| content.look_up(group, &of, &by)).await?;
-        self.completed(group, origin, reference, found, fresh_for).await
+        self.completed((group, origin, reference), (found, seen), fresh_for).await
     }
 
     /// Returns the group's link to a digest.
@@ -122,7 +124,7 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
-        let (of, seen) = (origin.clone(), self.shared().map_or(0, |shared| shared.followed()));
+        let (of, seen) = (origin.clone(), self.shared().map(|shared| shared.seen()).unwrap_or_default());
         let link = self.run(move |content| content.index().link(group, &of, &digest)).await?;
         let Some(shared) = self.shared() else { return Ok(link) };
         match link.filter(|link| link.is_granted()) {
@@ -177,7 +179,7 @@ impl ContentStore {
         let shared = self.shared().cloned();
         self.run(move |content| {
             // Before the grant: a removal that is followed after it must not be undone.
-            let seen = shared.as_ref().map_or(0, |shared| shared.followed());
+            let seen = shared.as_ref().map(|shared| shared.seen()).unwrap_or_default();
             let is_image = shared.is_some() && content.makes_image(&grant)?;
             let before = content.grant(&grant, manifest.as_deref())?;
             if let Some(shared) = shared {

@@ -51,6 +51,7 @@ impl StoreError {
             }
             Self::Fleet(
                 FleetError::Unreachable(reason)
+                | FleetError::Late(reason)
                 | FleetError::Refused(reason)
                 | FleetError::UnsuitableDatabase(reason)
                 | FleetError::ObjectStore(reason)

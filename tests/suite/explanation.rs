@@ -40,7 +40,7 @@ async fn the_rule_that_decides_is_the_one_by_which_a_pull_is_refused() {
     assert_eq!(explain("bob", "app:1").await["image"]["cached"]["tag"], "1");
     let elsewhere = explain("bob", "registry.example.com/app:1").await;
     let refused = client.manifest("team", "registry.example.com/app", "1").await;
-    assert_eq!((refused.status, refusing(&elsewhere)), (404, vec!["registry"]), "{elsewhere}");
+    assert_eq!((refused.status, refusing(&elsewhere)), (403, vec!["registry"]), "{elsewhere}");
     let sentence = elsewhere["steps"].as_array().unwrap().last().unwrap()["sentence"].as_str().unwrap();
     assert!(refused.message().contains(sentence), "{} {sentence}", refused.message());
 

@@ -79,10 +79,9 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 24] = [
     (
         "indicatif",
         &[
-            ("cli/admin/progress.rs", "shows how far a move is"),
+            ("cli/byte_bar.rs", "shows how many bytes are done"),
             ("cli/bench/progress.rs", "shows that it goes on"),
             ("cli/cache/progress.rs", "shows how far a job is"),
-            ("cli/fsck/progress.rs", "shows how far it is"),
         ],
     ),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),

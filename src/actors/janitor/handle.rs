@@ -67,6 +67,24 @@ impl JanitorHandle {
         removed.map(drop)
     }
 
+    /// Works as [`Self::remove_images`], for those that are not pinned and that nobody has pulled at any replica for this
+    /// number of days. Returns their number; 0 without a fleet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. Some of the images may be removed.
+    pub async fn remove_unpulled(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+        days: u32,
+    ) -> Result<usize, StoreError> {
+        let removed = self.content.remove_unpulled(group, origin, references, days).await;
+        self.complete_removal(group);
+        removed
+    }
+
     /// Works as [`Self::remove_images`], for what this replica has cached.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
-use crate::store::fleet::{FleetContent, FleetLookUp};
+use crate::store::fleet::{FleetContent, FleetLookUp, Seen};
 use crate::store::images::{CachedImage, ImageKey};
 use crate::store::link::{Link, TagEntry, links_of};
 
@@ -32,18 +32,17 @@ impl ContentStore {
         }
     }
 
-    /// Completes what this machine knows of a tag or a digest by what the fleet knows.
+    /// Completes what this machine knows of a tag or a digest by what the fleet knows. It was found after these events
+    /// were carried out.
     pub(super) async fn completed(
         &self,
-        group: GroupId,
-        origin: &Origin,
-        reference: &Reference,
-        found: Option<LookUp>,
+        (group, origin, reference): (GroupId, &Origin, &Reference),
+        (found, events): (Option<LookUp>, Seen),
         fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
         let Some(shared) = self.shared() else { return Ok(found) };
         if let Some(found) = found.filter(|found| is_whole(found, fresh_for)) {
-            share_again(shared, group, origin, reference, &found);
+            share_again(shared, (group, origin, reference), &found, events);
             return Ok(Some(found));
         }
         let seen = shared.removals();
@@ -104,15 +103,15 @@ impl ContentStore {
             let named =
                 manifest.as_ref().and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
             let links = links_of(digest, link, &named.unwrap_or_default());
-            if shared.removals() != seen {
-                return Ok(None);
-            }
             let pulled = pulled(&reference, &known);
-            content.grant(&Grant { group, origin: origin.clone(), links, pulled }, manifest.as_ref())?;
-            if known.pinned {
-                content.index().pin(&ImageKey { group, origin, reference }, true)?;
-            }
-            Ok(Some(length))
+            let take_over = || {
+                content.grant(&Grant { group, origin: origin.clone(), links, pulled }, manifest.as_ref())?;
+                if known.pinned {
+                    content.index().pin(&ImageKey { group, origin, reference }, true)?;
+                }
+                Ok(length)
+            };
+            shared.unless_removed(seen, take_over).transpose()
         })
         .await
     }
@@ -138,7 +137,9 @@ impl ContentStore {
         };
         for child in self.run(move |content| content.children(&known.digest)).await? {
             // Without them its platforms would not be listed. A platform that nobody has pulled has none.
-            self.completed(image.group, &image.origin, &Reference::Digest(child), None, Duration::ZERO).await?;
+            let child = Reference::Digest(child);
+            let of_child = (image.group, &image.origin, &child);
+            self.completed(of_child, (None, Seen::default()), Duration::ZERO).await?;
         }
         Ok(length > 0)
     }
@@ -163,11 +164,9 @@ impl ContentStore {
         let known = shared.look_up(group, origin, &Reference::Digest(digest)).await?;
         let (link, origin) = (known.link?, origin.clone());
         let grant = Grant { group, origin, links: vec![(digest, link)], pulled: Pulled::Blob };
-        let taken = self.run(move |content| match shared.removals() == seen {
-            true => content.grant(&grant, None),
-            false => Ok(None),
-        });
-        let taken = taken.await;
+        let take_over =
+            move |content: &EmbeddedContent| shared.unless_removed(seen, || content.grant(&grant, None)).transpose();
+        let taken = self.run(take_over).await;
         if let Err(error) = taken {
             tracing::debug!(%digest, %error, "a link of the fleet could not be taken over");
         }
@@ -193,10 +192,12 @@ impl ContentStore {
         origin: Origin,
         references: Vec<Reference>,
     ) -> Result<(), StoreError> {
-        if let Some(shared) = self.shared() {
-            shared.note_removal();
-        }
-        self.run(move |content| content.remove_images(group, &origin, references, None).map(drop)).await
+        let shared = self.shared().cloned();
+        self.run(move |content| {
+            shared.inspect(|shared| shared.note_removal());
+            content.remove_images(group, &origin, references, None).map(drop)
+        })
+        .await
     }
 
     /// Records that upstream refuses a tag, or does not have it any more, as another replica has found.
@@ -236,13 +237,17 @@ fn pulled(reference: &Reference, known: &FleetLookUp) -> Pulled {
 
 /// Adds what this machine knows of a manifest to the index of the fleet: a replica that was killed may not have done so
 /// when it was granted. This is the first lookup since its start, or since the manifest went from memory.
-fn share_again(shared: &FleetContent, group: GroupId, origin: &Origin, reference: &Reference, found: &LookUp) {
+fn share_again(
+    shared: &FleetContent,
+    (group, origin, reference): (GroupId, &Origin, &Reference),
+    found: &LookUp,
+    seen: Seen,
+) {
     let pulled = match (reference, found.tag) {
         (Reference::Tag(tag), Some(entry)) if found.pulled == Some(found.digest) => Pulled::Tag(tag.clone(), entry),
         _ => Pulled::Blob,
     };
     let links = found.link.iter().map(|link| (found.digest, *link)).collect();
-    let seen = shared.followed();
     shared.note(&Grant { group, origin: origin.clone(), links, pulled }, false, seen);
 }
 

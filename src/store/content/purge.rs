@@ -32,10 +32,12 @@ impl ContentStore {
     ///
     /// Fails if the note cannot be written.
     pub async fn mark_purged(&self, group: GroupId) -> Result<(), StoreError> {
-        if let Some(shared) = self.shared() {
-            shared.note_removal();
-        }
-        self.run(move |content| content.index().mark_forgotten(group)).await
+        let shared = self.shared().cloned();
+        self.run(move |content| {
+            shared.inspect(|shared| shared.note_removal());
+            content.index().mark_forgotten(group)
+        })
+        .await
     }
 
     /// Returns each group that has something cached, and whether its purge was recorded and has not ended.

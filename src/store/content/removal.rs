@@ -10,6 +10,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
+use crate::store::fleet::RemovedImages;
 
 impl ContentStore {
     /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
@@ -31,10 +32,9 @@ impl ContentStore {
             Some(shared) => Some(shared.remove_images(group, &origin, &references).await?),
             None => None,
         };
-        if let Some(shared) = self.shared() {
-            shared.note_removal();
-        }
+        let replica = self.shared().cloned();
         self.run(move |content| {
+            replica.inspect(|replica| replica.note_removal());
             let (note, removal) = content.remove_images(group, &origin, references, unpulled_since)?;
             if let (Some(shared), Some(event)) = (shared, event) {
                 shared.note_done(event);
@@ -42,6 +42,29 @@ impl ContentStore {
             Ok(StartedRemoval { group, note, removal })
         })
         .await
+    }
+
+    /// Removes those of these images of a fleet that are not pinned, and that nobody has pulled at any replica for this
+    /// number of days, from all replicas: the first step of a removal. Returns their number; 0 without a fleet.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::remove_images`] does.
+    pub async fn remove_unpulled(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+        days: u32,
+    ) -> Result<usize, StoreError> {
+        let Some(shared) = self.shared() else { return Ok(0) };
+        let RemovedImages { event, references } = shared.remove_unpulled(group, &origin, references, days).await?;
+        let removed = references.len();
+        if removed > 0 {
+            self.remove_images_here(group, origin, references).await?;
+            shared.note_done(event);
+        }
+        Ok(removed)
     }
 
     /// Returns the removals that are not complete.

@@ -7,6 +7,9 @@ pub enum FleetError {
     /// The database cannot be reached. Nothing was changed.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// The database was too slow or too busy. Nothing was changed.
+    #[error("the database takes too long: {0}")]
+    Late(String),
     /// The database has refused a statement. Nothing was changed.
     #[error("the database has refused it: {0}")]
     Refused(String),
@@ -60,6 +63,7 @@ impl FleetError {
     pub fn for_clients(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "the database of this service cannot be reached; try again shortly",
+            Self::Late(_) => "the database of this service takes too long; try again shortly",
             Self::Refused(_) => {
                 "the database of this service has refused it; try again, and ask the operator if that fails, too"
             }

@@ -5,8 +5,8 @@ mod following;
 mod objects;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::future::join3;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::bucket::Bucket;
 use super::claims::Claims;
+use super::content_events::Seen;
 use super::database::Database;
 use super::index::{FleetIndex, FleetLookUp, StoredObject};
 use super::index_changes::IndexChanges;
@@ -46,8 +47,8 @@ pub struct FleetContent {
     known_objects: Cache<Digest, (Instant, Option<StoredObject>)>,
     /// The last event that this replica has carried out.
     followed: AtomicI64,
-    /// Number of removals from the index of this replica.
-    removals: AtomicU64,
+    /// Number of removals from the index of this replica. Locked while something is taken over.
+    removals: RwLock<u64>,
     /// Events of this replica that it has carried out itself.
     done: std::sync::Mutex<HashSet<i64>>,
     pub(super) database_pause: Pause,
@@ -84,7 +85,7 @@ impl FleetContent {
             totals: Mutex::default(),
             known_objects: Cache::new(MAX_KNOWN_OBJECTS),
             followed: AtomicI64::default(),
-            removals: AtomicU64::default(),
+            removals: RwLock::default(),
             done: std::sync::Mutex::default(),
             database_pause: Pause::new(Duration::from_secs(1)),
             bucket_pause: Pause::new(Duration::from_secs(5)),
@@ -123,9 +124,9 @@ impl FleetContent {
         known.as_ref().map(|(_, totals)| totals.clone())
     }
 
-    /// Adds what a group was granted, in the background. `seen` is [`Self::followed`] before it was granted.
+    /// Adds what a group was granted, in the background. `seen` is [`Self::seen`] before it was granted, or read.
     /// `is_image`: a digest counts as an image of its own.
-    pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool, seen: i64) {
+    pub(in crate::store) fn note(&self, grant: &Grant, is_image: bool, seen: Seen) {
         self.changes.add(grant, is_image, seen);
     }
 

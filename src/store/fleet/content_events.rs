@@ -52,6 +52,13 @@ pub enum ContentEvent {
     },
 }
 
+impl ContentEvent {
+    /// Returns true if somebody has removed something, rather than upstream.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::Removed { .. } | Self::Purged(_))
+    }
+}
+
 /// Events in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentEvents {
@@ -73,6 +80,16 @@ pub struct Mark {
     pub number: i64,
     /// Its id; empty for none.
     pub id: String,
+}
+
+/// The events that a replica had carried out when it read its own index. What was removed by others does not come back
+/// by what it read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Seen {
+    /// All events up to this one.
+    pub(super) number: i64,
+    /// Further events of the replica itself, which it has carried out before its turn to follow them.
+    pub(super) done: Vec<i64>,
 }
 
 /// An event with its number.
@@ -103,23 +120,39 @@ const EVENTS: &str = "SELECT head.id, head.number, known.id, event.number, event
 const FORGET: &str = "DELETE FROM content_event WHERE at < now() - make_interval(secs => $1) \
     AND number < (SELECT number FROM content_head)";
 const HEAD: &str = "SELECT number FROM content_head FOR UPDATE";
-const REMOVALS: &str = "SELECT event::text FROM content_event WHERE number > $1 AND replica <> $2";
+const UNSEEN: &str = "SELECT event::text, replica = $2 FROM content_event WHERE number > $1 AND number <> ALL($3)";
+
+impl Seen {
+    /// Returns the events that both have carried out.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let is_in_both = |number: &&i64| self.has(**number) && other.has(**number);
+        let done = self.done.iter().chain(&other.done).filter(is_in_both).copied().collect();
+        Self { number: self.number.min(other.number), done }
+    }
+
+    fn has(&self, number: i64) -> bool {
+        number <= self.number || self.done.contains(&number)
+    }
+}
 
 /// Waits for the turn to change links, images and tags: the first statement of each transaction that does.
 pub(super) async fn take_turn(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
     transaction.query_typed(HEAD, &[]).await.map(drop)
 }
 
-/// Returns the events of other replicas after this number, within a turn. Those of later releases are left out.
-pub(super) async fn of_others_after(
+/// Returns the events that were not carried out, within a turn. Those of later releases are left out.
+pub(super) async fn unseen(
     transaction: &Transaction<'_>,
     replica: ReplicaId,
-    number: i64,
+    seen: &Seen,
 ) -> Result<Vec<ContentEvent>, tokio_postgres::Error> {
     let replica = replica.to_string();
-    let values: [Value<'_>; 2] = [(&number, Type::INT8), (&replica, Type::TEXT)];
-    let rows = transaction.query_typed(REMOVALS, &values).await?;
-    Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
+    let values: [Value<'_>; 3] = [(&seen.number, Type::INT8), (&replica, Type::TEXT), (&seen.done, Type::INT8_ARRAY)];
+    let rows = transaction.query_typed(UNSEEN, &values).await?;
+    let events = rows.iter().filter_map(|row| Some((serde_json::from_str(row.get(0)).ok()?, row.get(1))));
+    // The replica adds what it has pulled, and tells what upstream does not have any more, in the order of both.
+    let matters = |(event, is_own): &(ContentEvent, bool)| !is_own || event.is_removal();
+    Ok(events.filter(matters).map(|(event, _)| event).collect())
 }
 
 /// Returns events as the database has them.
@@ -212,4 +245,21 @@ pub(super) async fn forget_old(database: &Database) -> Result<(), StoreError> {
     let forget =
         work(|client| Box::pin(async move { client.execute_typed(FORGET, &[(&KEPT_SECS, Type::FLOAT8)]).await }));
     database.run(forget).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_have_seen_what_each_has_seen() {
+        let seen = |number, done: &[i64]| Seen { number, done: done.to_vec() };
+        for (one, other, both) in [
+            (seen(5, &[]), seen(3, &[5]), seen(3, &[5])),
+            (seen(3, &[5, 6]), seen(3, &[6]), seen(3, &[6, 6])),
+            (seen(7, &[]), seen(2, &[]), seen(2, &[])),
+        ] {
+            assert_eq!((one.and(&other), other.and(&one).number), (both.clone(), both.number));
+        }
+    }
 }

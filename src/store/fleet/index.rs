@@ -149,7 +149,8 @@ impl FleetIndex {
         self.change_tag(DENY, origin, tag, ContentEvent::Denied { origin: origin.clone(), tag: tag.clone() }).await
     }
 
-    /// Removes a tag that upstream does not have any more, with the images of it that are not pinned.
+    /// Removes a tag that upstream does not have any more, with the images of it that are not pinned. The links to what
+    /// it stood for go with those to what tags stood for before they moved: once nobody reads it.
     ///
     /// # Errors
     ///
@@ -158,7 +159,11 @@ impl FleetIndex {
         const DROP: &str = "WITH gone AS (DELETE FROM tag USING origin \
             WHERE tag.origin = origin.id AND origin.origin = $1 AND tag.tag = $2 RETURNING tag.origin, tag.tag), \
             images AS (DELETE FROM image USING gone \
-            WHERE image.origin = gone.origin AND image.reference = gone.tag AND NOT image.pinned) SELECT FROM gone";
+            WHERE image.origin = gone.origin AND image.reference = gone.tag AND NOT image.pinned \
+            RETURNING image.group_id, image.origin, image.reference, image.digest), \
+            noted AS (INSERT INTO earlier (group_id, origin, reference, digest) \
+            SELECT group_id, origin, reference, digest FROM images \
+            ON CONFLICT (group_id, origin, reference, digest) DO UPDATE SET moved_at = now()) SELECT FROM gone";
         self.change_tag(DROP, origin, tag, ContentEvent::Gone { origin: origin.clone(), tag: tag.clone() }).await
     }
 

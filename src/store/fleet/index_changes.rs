@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::content_events::Seen;
 use super::index::additions::Additions;
 use super::index::{FleetIndex, text_of};
 use super::run_on;
@@ -47,9 +48,9 @@ impl IndexChanges {
         Self { queue, index }
     }
 
-    /// Adds what a group was granted, after this event was carried out. `is_image`: a digest counts as an image of its
+    /// Adds what a group was granted, after these events were carried out. `is_image`: a digest counts as an image of its
     /// own.
-    pub(super) fn add(&self, grant: &Grant, is_image: bool, seen: i64) {
+    pub(super) fn add(&self, grant: &Grant, is_image: bool, seen: Seen) {
         match additions(grant, is_image, seen) {
             Ok(additions) => self.queue(Change::Add(Box::new(additions))),
             Err(error) => tracing::warn!(%error, "a link cannot be shared"),
@@ -122,7 +123,7 @@ async fn until_reached(index: &FleetIndex, change: Change) {
         };
         match changed {
             Ok(()) => return,
-            Err(StoreError::Fleet(FleetError::Unreachable(_))) => {
+            Err(StoreError::Fleet(FleetError::Unreachable(_) | FleetError::Late(_))) => {
                 sleep(pause).await;
                 pause = (2 * pause).min(PAUSES.1);
             }
@@ -138,7 +139,7 @@ async fn until_reached(index: &FleetIndex, change: Change) {
 }
 
 /// Returns what a grant adds to the index of the fleet.
-fn additions(grant: &Grant, is_image: bool, seen: i64) -> Result<Additions, StoreError> {
+fn additions(grant: &Grant, is_image: bool, seen: Seen) -> Result<Additions, StoreError> {
     let (group, origin) = (grant.group, text_of(&grant.origin)?);
     let mut additions = Additions { seen, ..Additions::default() };
     // A reference is a manifest's claim: it gives no right, and the manifest says it again.

@@ -74,7 +74,8 @@ const DOOM_SURPLUS: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM 
     UNION SELECT name.named FROM kept JOIN name ON name.manifest = kept.digest) \
     UPDATE object SET doomed_at = now() WHERE digest = ANY($1) AND doomed_at IS NULL \
     AND NOT EXISTS (SELECT FROM kept WHERE kept.digest = object.digest)";
-const DOOMED: &str = "SELECT digest, name FROM object WHERE doomed_at < now() - interval '10 minutes' LIMIT $1";
+const DOOMED: &str =
+    "SELECT digest, name FROM object WHERE doomed_at < now() - interval '10 minutes' ORDER BY doomed_at LIMIT $1";
 const DELETE: &str = "WITH gone AS (DELETE FROM object WHERE digest = $1 AND name = $2 AND doomed_at IS NOT NULL RETURNING digest) \
     DELETE FROM name USING gone WHERE name.manifest = gone.digest \
     AND NOT EXISTS (SELECT FROM link WHERE link.digest = gone.digest)";

@@ -15,9 +15,14 @@ const ADD_IMAGES: &str = "INSERT INTO image (group_id, origin, reference, digest
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[], $5::float8[], $6::boolean[]) \
     AS new (group_id, origin, reference, digest, age, pinned) ON CONFLICT DO NOTHING";
 
-/// The columns of images.
+// When it moved is not known exactly: it counts from the move of the store.
+const ADD_EARLIER: &str = "INSERT INTO earlier (group_id, origin, reference, digest) \
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING";
+
+/// The columns of images, and of what their tags stood for before.
 #[derive(Default)]
 pub(super) struct ImageRows {
+    earlier: EarlierRows,
     groups: Vec<i64>,
     origins: Vec<String>,
     references: Vec<String>,
@@ -26,8 +31,18 @@ pub(super) struct ImageRows {
     pinned: Vec<bool>,
 }
 
+/// The columns of what tags stood for before.
+#[derive(Default)]
+struct EarlierRows {
+    groups: Vec<i64>,
+    origins: Vec<String>,
+    references: Vec<String>,
+    digests: Vec<Vec<u8>>,
+}
+
 impl ImageRows {
     pub(super) fn add(&mut self, image: &ImageToMove, origin: String, reference: String) {
+        self.earlier.add(image, &origin, &reference);
         self.groups.push(id_of(image.key.group));
         self.origins.push(origin);
         self.references.push(reference);
@@ -36,9 +51,8 @@ impl ImageRows {
         self.pinned.push(image.pinned);
     }
 
-    pub(super) async fn write(&self, client: &Client, ids: &BTreeMap<String, i64>) -> Result<u64, Error> {
-        let origins: Vec<i64> =
-            self.origins.iter().map(|origin| ids.get(origin).copied().unwrap_or_default()).collect();
+    pub(super) async fn write(&self, client: &Client, ids: &BTreeMap<String, i64>) -> Result<(), Error> {
+        let origins = ids_of(&self.origins, ids);
         let values: [Value<'_>; 6] = [
             (&self.groups, Type::INT8_ARRAY),
             (&origins, Type::INT8_ARRAY),
@@ -47,6 +61,33 @@ impl ImageRows {
             (&self.ages, Type::FLOAT8_ARRAY),
             (&self.pinned, Type::BOOL_ARRAY),
         ];
-        client.execute_typed(ADD_IMAGES, &values).await
+        client.execute_typed(ADD_IMAGES, &values).await?;
+        self.earlier.write(client, ids).await
     }
+}
+
+impl EarlierRows {
+    fn add(&mut self, image: &ImageToMove, origin: &str, reference: &str) {
+        for digest in &image.earlier {
+            self.groups.push(id_of(image.key.group));
+            self.origins.push(origin.to_owned());
+            self.references.push(reference.to_owned());
+            self.digests.push(digest.as_bytes().to_vec());
+        }
+    }
+
+    async fn write(&self, client: &Client, ids: &BTreeMap<String, i64>) -> Result<(), Error> {
+        let origins = ids_of(&self.origins, ids);
+        let values: [Value<'_>; 4] = [
+            (&self.groups, Type::INT8_ARRAY),
+            (&origins, Type::INT8_ARRAY),
+            (&self.references, Type::TEXT_ARRAY),
+            (&self.digests, Type::BYTEA_ARRAY),
+        ];
+        client.execute_typed(ADD_EARLIER, &values).await.map(drop)
+    }
+}
+
+fn ids_of(origins: &[String], ids: &BTreeMap<String, i64>) -> Vec<i64> {
+    origins.iter().map(|origin| ids.get(origin).copied().unwrap_or_default()).collect()
 }

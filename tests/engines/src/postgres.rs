@@ -132,13 +132,23 @@ impl Database {
 
     /// Takes the turn to make changes of identities, as a replica does.
     pub fn take_turn(&self) -> Turn {
+        self.lock("SELECT version FROM fence FOR UPDATE;")
+    }
+
+    /// Takes the turn to change the index of cached content.
+    pub fn take_content_turn(&self) -> Turn {
+        self.lock("SELECT number FROM content_head FOR UPDATE;")
+    }
+
+    /// Holds the lock of a row, of which the statement returns a number.
+    fn lock(&self, statement: &str) -> Turn {
         let mut psql = Command::new(binary("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()]);
         let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; SELECT version FROM fence FOR UPDATE;").unwrap();
-        let mut version = String::new();
-        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut version).unwrap();
-        assert!(version.trim().parse::<u64>().is_ok(), "{version}");
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; {statement}").unwrap();
+        let mut number = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut number).unwrap();
+        assert!(number.trim().parse::<u64>().is_ok(), "{number}");
         Turn(psql)
     }
 

@@ -168,12 +168,12 @@ async fn owners_see_on_the_page_of_an_image_who_pulled_it_and_other_members_do_n
     let (alice, bob) = (house.visitor("alice").await, house.visitor("bob").await);
     house.pull(&[("1", &image(1))]).await;
     let page = format!("{TEAM}/images/library/app:1");
-    let is_listed = async || alice.get(&page).await.text.contains("Token ci");
+    let is_listed = async || alice.get(&page).await.text.contains("deploy token ci of team");
     eventually("the pull is listed", is_listed).await;
     alice.get(&page).await.shows(&["Who pulled it", "In the last 30 days", r#"data-label="From">127.0.0.1<"#]);
     let of_bob = bob.get(&page).await;
     of_bob.shows(&["Tag history"]);
-    assert!(!of_bob.text.contains("Who pulled it") && !of_bob.text.contains("Token ci"), "{}", of_bob.text);
+    assert!(!of_bob.text.contains("Who pulled it") && !of_bob.text.contains("deploy token ci"), "{}", of_bob.text);
     alice.get(&format!("{TEAM}/tokens")).await.shows(&["from 127.0.0.1"]);
 }
 

@@ -167,6 +167,29 @@ async fn an_embedded_store_becomes_that_of_a_fleet() {
 }
 
 #[actix_rt::test]
+async fn an_image_that_was_moved_goes_with_what_its_tag_stood_for_before() {
+    let mut scene = Scene::new().await;
+    scene.started.service.restart();
+    let next = Image::single(&[Layer::random(1_000, 6)]);
+    scene.started.hub.push_image("library/app", "1", &next);
+    let refreshed = scene.service().api("POST", "/groups/team/dependency_proxy/refresh/app:1", json!({})).await;
+    assert!(refreshed.status < 300, "{}", refreshed.text());
+    pull(scene.service(), &scene.started.token, &next).await;
+    assert!(scene.started.service.stop().success());
+    scene.service().add_settings(&scene.section());
+    shared(scene.service());
+    assert_eq!(scene.database.query("SELECT count(*) FROM earlier"), "1");
+    scene.started.service.restart();
+    let removed = scene.service().api("DELETE", &format!("{IMAGES}/app:1"), Value::Null).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    scene.upstream_is_down();
+    let client = scene.service().log_in_with(&scene.started.token).await;
+    for digest in [scene.image.digest(), next.digest()] {
+        assert_eq!(client.manifest("team", "app", digest).await.status, 503, "{digest}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_move_that_breaks_off_goes_on() {
     let layers: Vec<Layer> = (0..4).map(|seed| Layer::random(3 << 20, 20 + seed)).collect();
     let mut scene = Scene::with_layers(&layers).await;

@@ -14,9 +14,9 @@ async fn five_hundred_askers_of_an_unknown_tag_cause_one_get() {
     let answers = join_all((0..500).map(|_| scene.pull("latest"))).await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == scene.image.bytes()));
     assert_eq!(scene.gets(), 1);
-    let joined = answers.iter().filter(|answer| answer.header("x-cache") == "joined").count();
+    let coalesced = answers.iter().filter(|answer| answer.header("x-cache") == "coalesced").count();
     let missed = answers.iter().filter(|answer| answer.header("x-cache") == "miss").count();
-    assert!(missed == 1 && joined > 400, "{missed} missed and {joined} joined");
+    assert!(missed == 1 && coalesced > 400, "{missed} missed and {coalesced} coalesced");
 }
 
 #[actix_rt::test]

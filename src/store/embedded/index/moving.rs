@@ -19,6 +19,8 @@ pub(in crate::store) struct ImageToMove {
     pub(in crate::store) entry: TagEntry,
     pub(in crate::store) last_pulled_at: Timestamp,
     pub(in crate::store) pinned: bool,
+    /// The digests that the tag stood for before.
+    pub(in crate::store) earlier: Vec<Digest>,
 }
 
 impl Index {
@@ -52,7 +54,8 @@ impl Index {
             // Only the database has the time of the last pull.
             let pulled = self.image(&key).map(|record| record.last_pulled_at);
             let last_pulled_at = pulled.map_or(file.entry.checked_at, |pulled| pulled.max(file.entry.checked_at));
-            Ok(ImageToMove { key, entry: file.entry, last_pulled_at, pinned: file.pinned })
+            let earlier = file.earlier.iter().map(|earlier| earlier.digest).collect();
+            Ok(ImageToMove { key, entry: file.entry, last_pulled_at, pinned: file.pinned, earlier })
         };
         image_files::all(&self.groups, group)?.map(image).collect()
     }

@@ -5,31 +5,41 @@ use std::sync::atomic::Ordering;
 
 use super::FleetContent;
 use crate::store::error::StoreError;
-use crate::store::fleet::content_events::{self, ContentEvents, Mark};
+use crate::store::fleet::content_events::{self, ContentEvents, Mark, Seen};
 use crate::store::fleet::index::ImagePlace;
 use crate::store::images::ImageKey;
 
 impl FleetContent {
-    /// Returns the number of the last event that this replica has carried out.
-    pub(in crate::store) fn followed(&self) -> i64 {
-        self.followed.load(Ordering::SeqCst)
+    /// Returns the events that this replica has carried out.
+    pub(in crate::store) fn seen(&self) -> Seen {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        Seen { number: self.followed.load(Ordering::SeqCst), done: done.iter().copied().collect() }
     }
 
     /// Records that this replica has carried out all events up to this one.
     pub fn set_followed(&self, number: i64) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         self.followed.store(number, Ordering::SeqCst);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).retain(|done| *done > number);
+        done.retain(|done| *done > number);
     }
 
     /// Returns the number of removals from the index of this replica so far. What was looked up before another one is
     /// not taken over.
     pub(in crate::store) fn removals(&self) -> u64 {
-        self.removals.load(Ordering::SeqCst)
+        *self.removals.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that something is about to be removed from the index of this replica.
+    /// Does something that takes over what was looked up after this number of removals. Returns `None`, and does
+    /// nothing, if there was another one. Blocks.
+    pub(in crate::store) fn unless_removed<T>(&self, removals: u64, take_over: impl FnOnce() -> T) -> Option<T> {
+        let known = self.removals.read().unwrap_or_else(PoisonError::into_inner);
+        (*known == removals).then(take_over)
+    }
+
+    /// Records that something is about to be removed from the index of this replica. Blocks while something is taken
+    /// over, which is then removed as well.
     pub(in crate::store) fn note_removal(&self) {
-        self.removals.fetch_add(1, Ordering::SeqCst);
+        *self.removals.write().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 
     /// Records that this replica has carried out an event that it has made.

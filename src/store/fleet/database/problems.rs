@@ -3,12 +3,16 @@
 use std::error::Error;
 
 use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
 
 use crate::store::error::{FleetError, StoreError};
 
 /// Converts an error of a statement.
 pub(in crate::store::fleet) fn refused(error: tokio_postgres::Error) -> StoreError {
     match error.as_db_error() {
+        Some(problem) if *problem.code() == SqlState::QUERY_CANCELED => {
+            FleetError::Late(problem.message().to_owned()).into()
+        }
         Some(problem) if !is_temporary(problem) => FleetError::Refused(problem.message().to_owned()).into(),
         _ => unreachable(&with_causes(&error)),
     }

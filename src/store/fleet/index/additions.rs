@@ -10,7 +10,7 @@ use super::{id_of, text_of};
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
 use crate::domain::reference::{Reference, Tag};
-use crate::store::fleet::content_events::{self, ContentEvent};
+use crate::store::fleet::content_events::{self, ContentEvent, Seen};
 use crate::store::fleet::database::{IDLE_TIMEOUT, Value, transaction_limits};
 use crate::store::images::ImageKey;
 use crate::store::link::TagEntry;
@@ -26,8 +26,8 @@ pub(in crate::store::fleet) struct Additions {
     pub(in crate::store::fleet) images: BTreeMap<(GroupId, String, String), TagEntry>,
     /// Contents that manifests name: what goes with an image is known before its manifest is in the bucket.
     pub(in crate::store::fleet) names: BTreeSet<(Digest, Digest)>,
-    /// The last event that this replica had carried out before the first of them was granted.
-    pub(in crate::store::fleet) seen: i64,
+    /// The events that this replica had carried out before the first of them was granted.
+    pub(in crate::store::fleet) seen: Seen,
 }
 
 const ADD_ORIGINS: &str = "INSERT INTO origin (origin) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING";
@@ -61,14 +61,14 @@ impl Additions {
     /// Adds others, which are noted later. What a tag was before may be noted after what it is now: by a pull that has
     /// read the index meanwhile.
     pub(in crate::store::fleet) fn extend(&mut self, later: Self) {
-        self.seen = if self.is_empty() { later.seen } else { self.seen.min(later.seen) };
+        self.seen = if self.is_empty() { later.seen } else { self.seen.and(&later.seen) };
         self.links.extend(later.links);
         keep_newer(&mut self.tags, later.tags);
         keep_newer(&mut self.images, later.images);
         self.names.extend(later.names);
     }
 
-    /// Leaves out what other replicas have removed since it was granted: it must not come back.
+    /// Leaves out what was removed since it was granted: it must not come back.
     fn without(mut self, events: Vec<ContentEvent>) -> Self {
         for event in events {
             match event {
@@ -109,7 +109,7 @@ pub(super) async fn add(
     let transaction = client.transaction().await?;
     transaction.batch_execute(&transaction_limits(IDLE_TIMEOUT)).await?;
     content_events::take_turn(&transaction).await?;
-    let removed = content_events::of_others_after(&transaction, replica, additions.seen).await?;
+    let removed = content_events::unseen(&transaction, replica, &additions.seen).await?;
     let additions = additions.without(removed);
     let ids = add_links_and_tags(transaction.client(), &additions).await?;
     let id = |origin: &String| ids.get(origin).copied().unwrap_or_default();

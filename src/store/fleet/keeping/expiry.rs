@@ -16,12 +16,18 @@ use crate::store::fleet::jobs::Lease;
 use crate::store::fleet::removal::REMOVE_LINKS;
 use crate::store::images::{ImageKey, Pulls};
 
+// Ids are not assigned twice, so that a group that is gone stays so. The groups are found one by one in the index of
+// links, however many links each has.
+const GONE_GROUPS: &str = "WITH RECURSIVE known (id) AS ((SELECT min(group_id) FROM link) \
+    UNION ALL SELECT (SELECT min(group_id) FROM link WHERE group_id > known.id) FROM known WHERE known.id IS NOT NULL) \
+    SELECT id FROM (SELECT id FROM known UNION SELECT group_id FROM image UNION SELECT group_id FROM earlier) AS every \
+    WHERE id IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE key = 'group/' || every.id)";
 const LINKS_OF_GONE: &str =
-    "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id <> ALL($1) LIMIT 5000))";
+    "DELETE FROM link WHERE ctid = ANY(ARRAY(SELECT ctid FROM link WHERE group_id = ANY($1) LIMIT 5000))";
 const IMAGES_OF_GONE: &str =
-    "DELETE FROM image WHERE ctid = ANY(ARRAY(SELECT ctid FROM image WHERE group_id <> ALL($1) LIMIT 5000))";
+    "DELETE FROM image WHERE ctid = ANY(ARRAY(SELECT ctid FROM image WHERE group_id = ANY($1) LIMIT 5000))";
 const EARLIER_OF_GONE: &str =
-    "DELETE FROM earlier WHERE ctid = ANY(ARRAY(SELECT ctid FROM earlier WHERE group_id <> ALL($1) LIMIT 5000))";
+    "DELETE FROM earlier WHERE ctid = ANY(ARRAY(SELECT ctid FROM earlier WHERE group_id = ANY($1) LIMIT 5000))";
 // The time of a read is recorded once a day.
 const UNREAD_EARLIER: &str = "SELECT earlier.group_id, origin.origin, array_agg(earlier.digest) FROM earlier \
     JOIN origin ON origin.id = earlier.origin WHERE earlier.moved_at < now() - interval '1 day' \
@@ -34,7 +40,7 @@ const OLD_TAGS: &str = "DELETE FROM tag WHERE ctid = ANY(ARRAY(SELECT ctid FROM 
     AND NOT EXISTS (SELECT FROM image WHERE image.origin = tag.origin AND image.reference = tag.tag) LIMIT 5000))";
 const UNPULLED: &str = "SELECT origin.origin, image.reference FROM image JOIN origin ON image.origin = origin.id \
     WHERE image.group_id = $1 AND NOT image.pinned AND image.pulled_at < now() - make_interval(days => $2) \
-    ORDER BY image.origin LIMIT 1000";
+    ORDER BY image.origin LIMIT 256";
 // Once an hour is enough to know what is in use.
 const NOTE_PULLS: &str = "UPDATE image SET pulled_at = now() FROM origin, \
     unnest($1::bigint[], $2::text[], $3::text[]) AS pulled (group_id, origin, reference) \
@@ -42,15 +48,20 @@ const NOTE_PULLS: &str = "UPDATE image SET pulled_at = now() FROM origin, \
     AND image.reference = pulled.reference AND image.pulled_at < now() - interval '1 hour'";
 
 impl FleetContent {
-    /// Removes links and images of groups that are none of these.
+    /// Removes links and images of groups that do not exist any more.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached. The next run goes on.
-    pub async fn forget_groups_but(&self, lease: &Lease, groups: &[GroupId]) -> Result<(), StoreError> {
+    pub async fn forget_groups(&self, lease: &Lease) -> Result<(), StoreError> {
+        let read = work(|client| Box::pin(async move { client.query_typed(GONE_GROUPS, &[]).await }));
+        let rows = self.index.database().run_slowly(read).await?;
+        let groups: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
         for statement in [LINKS_OF_GONE, IMAGES_OF_GONE, EARLIER_OF_GONE] {
-            let groups: Vec<i64> = groups.iter().copied().map(id_of).collect();
-            self.step(lease, statement, vec![(Box::new(groups), Type::INT8_ARRAY)]).await?;
+            while self.step(lease, statement, vec![(Box::new(groups.clone()), Type::INT8_ARRAY)]).await? > 0 {}
         }
         Ok(())
     }
@@ -77,7 +88,8 @@ impl FleetContent {
         self.step(lease, OLD_TAGS, Vec::new()).await.map(drop)
     }
 
-    /// Returns images of a group that nobody has pulled at any replica for this number of days, by origin.
+    /// Returns images of a group that nobody has pulled at any replica for this number of days, by origin, at most 256: as
+    /// many as are removed in one statement.
     ///
     /// # Errors
     ///

@@ -46,3 +46,50 @@ async fn content_without_a_link_and_more_than_the_limit_goes_from_the_bucket() {
     eventually("all is doomed", doomed).await;
     assert_eq!(database.query("SELECT count(*) FROM job"), "1");
 }
+
+#[actix_rt::test]
+async fn what_a_tag_stood_for_that_upstream_has_removed_goes_once_nobody_reads_it() {
+    let mut scene = Scene::with(2, "[cache]\ntag_freshness = \"0s\"\nstale_while_revalidate = 0").await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    scene.fleet.hub.delete_tag("library/app", "1");
+    let client = scene.client(0).await;
+    eventually("the tag is gone", async || client.manifest("team", "app", "1").await.status == 404).await;
+    let database = &scene.fleet.database;
+    let is_noted = async || database.query("SELECT count(*) FROM earlier") == "1";
+    eventually("what it stood for is known", is_noted).await;
+    assert_eq!(database.query("SELECT count(*) FROM image"), "0");
+    scene.fleet.replicas.iter_mut().for_each(|replica| drop(replica.service.stop()));
+    let database = &scene.fleet.database;
+    database.query("UPDATE earlier SET moved_at = now() - interval '25 hours'");
+    database.query("UPDATE object SET read_at = now() - interval '49 hours'");
+    scene.fleet.replicas.iter_mut().for_each(|replica| replica.service.restart());
+    let database = &scene.fleet.database;
+    eventually("it is forgotten", async || database.query("SELECT count(*) FROM link") == "0").await;
+}
+
+#[actix_rt::test]
+async fn an_image_that_is_pinned_while_the_old_ones_go_stays() {
+    let mut scene = Scene::of(1).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    let days = json!({"dependency_proxy_unpulled_days": 5});
+    assert_eq!(scene.fleet.service(0).api("PUT", "/groups/team", days).await.status, 200);
+    scene.fleet.replicas[0].service.stop();
+    scene.fleet.database.query("UPDATE image SET pulled_at = now() - interval '10 days'");
+    scene.fleet.replicas[0].service.restart();
+    // Ten seconds after the start the old images are looked for, which then wait for the turn behind the pin.
+    sleep(Duration::from_millis(8_500)).await;
+    let turn = scene.fleet.database.take_content_turn();
+    let service = scene.fleet.service(0);
+    let path = format!("{IMAGES}/app:1");
+    let pin = service.api("PUT", &path, json!({"pinned": true}));
+    let wait = async {
+        sleep(Duration::from_millis(2_500)).await;
+        drop(turn);
+    };
+    let (pinned, ()) = futures::join!(pin, wait);
+    assert_eq!(pinned.status, 200, "{}", pinned.text());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM image WHERE pinned"), "1");
+}

@@ -118,6 +118,56 @@ async fn what_a_replica_has_pulled_while_it_was_cut_off_does_not_undo_a_removal(
 }
 
 #[actix_rt::test]
+async fn what_is_pulled_at_the_replica_that_removes_it_does_not_come_back() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    // Nothing is in memory: each pull adds to the shared index what it finds in that of the replica.
+    scene.fleet.replicas[0].service.stop();
+    scene.fleet.replicas[0].service.restart();
+    scene.upstream_is_down();
+    let client = scene.client(0).await;
+    let turn = scene.fleet.database.take_content_turn();
+    let path = format!("{IMAGES}/app:1");
+    let removed = scene.fleet.service(0).api("DELETE", &path, Value::Null);
+    let pulled = async {
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(client.manifest("team", "app", "1").await.status, 200, "it is not removed yet");
+        assert_eq!(client.blob("team", "app", scene.layer.digest()).await.status, 200);
+        drop(turn);
+    };
+    let (removed, ()) = futures::join!(removed, pulled);
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    scene.is_gone_at_both_replicas().await;
+}
+
+#[actix_rt::test]
+async fn what_another_replica_adds_during_a_purge_does_not_come_back() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.pull(1).await;
+    scene.uploaded(3).await;
+    scene.fleet.replicas[1].service.stop();
+    scene.fleet.replicas[1].service.restart();
+    scene.upstream_is_down();
+    let client = scene.client(1).await;
+    // The event of the purge is written slowly.
+    scene.fleet.database.query(
+        "CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END'; \
+         CREATE TRIGGER slow BEFORE UPDATE ON content_head FOR EACH STATEMENT EXECUTE FUNCTION pause()",
+    );
+    let purged = scene.fleet.service(0).api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null);
+    let pulled = async {
+        sleep(Duration::from_millis(500)).await;
+        client.manifest("team", "app", "1").await;
+        client.blob("team", "app", scene.layer.digest()).await;
+    };
+    let (purged, ()) = futures::join!(purged, pulled);
+    assert_eq!(purged.status, 202, "{}", purged.text());
+    scene.is_gone_at_both_replicas().await;
+}
+
+#[actix_rt::test]
 async fn a_replica_that_knows_another_history_of_the_index_begins_with_an_empty_one() {
     let mut scene = Scene::of(2).await;
     scene.pull(0).await;
@@ -133,4 +183,27 @@ async fn a_replica_that_knows_another_history_of_the_index_begins_with_an_empty_
     assert!(tags(scene.fleet.service(1)).await.is_empty());
     scene.upstream_is_down();
     assert_eq!(scene.client(1).await.manifest("team", "app", "1").await.status, 503);
+}
+
+impl Scene {
+    /// Checks that the image is neither shared nor served, while upstream is down.
+    async fn is_gone_at_both_replicas(&self) {
+        for replica in 0..2 {
+            let client = self.client(replica).await;
+            let is_gone = async || {
+                let layer = client.blob("team", "app", self.layer.digest()).await.status;
+                (client.manifest("team", "app", "1").await.status, layer) == (503, 503)
+            };
+            eventually("it is not served", is_gone).await;
+        }
+        // What waited has been written by now: each change of a replica comes after those before it.
+        for replica in 0..2 {
+            let service = self.fleet.service(replica);
+            let gone = service.api("DELETE", &format!("{IMAGES}/other:1"), Value::Null).await;
+            assert_eq!(gone.status, 404, "{}", gone.text());
+            assert!(tags(service).await.is_empty(), "replica {replica}");
+        }
+        assert_eq!(self.fleet.database.query("SELECT count(*) FROM link"), "0");
+        assert_eq!(self.fleet.database.query("SELECT count(*) FROM image"), "0");
+    }
 }
