@@ -1,6 +1,7 @@
 //! Content in the object store: blobs and manifests of all replicas, as objects below `blobs/`. Each upload makes an
 //! object with a new name, so that an object is never changed, and one that is being deleted is never uploaded again.
 
+mod reading;
 mod sending;
 
 use std::future::ready;
@@ -24,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use url::Url;
 
+pub(super) use self::reading::{ObjectHead, OpenObject};
 use self::sending::send;
 use super::database::event_loop;
 use super::options::BucketOptions;
@@ -99,20 +101,21 @@ impl Bucket {
         &self.runtime
     }
 
-    /// Returns the bytes of an object from this offset on; `None` if there is no such object.
+    /// Opens an object from this offset on; `None` if there is no such object.
     ///
     /// # Errors
     ///
     /// Fails if the store does not send the first byte within two seconds.
-    pub(super) async fn get(&self, name: &str, from: u64) -> Result<Option<ObjectBytes>, StoreError> {
+    pub(super) async fn get(&self, name: &str, from: u64) -> Result<Option<OpenObject>, StoreError> {
         let (store, path) = (self.store.clone(), self.path(name));
         let range = (from > 0).then_some(GetRange::Offset(from));
         let begun = run_on(&self.runtime, async move {
             let begin = async {
                 let found = store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await?;
+                let length = found.meta.size;
                 let mut bytes = found.into_stream();
                 let first = bytes.try_next().await?;
-                Ok((first, bytes))
+                Ok((length, first, bytes))
             };
             match timeout(FIRST_BYTE_TIMEOUT, begin).await.map_err(|_| too_slow())? {
                 Ok(begun) => Ok(Some(begun)),
@@ -120,7 +123,7 @@ impl Bucket {
                 Err(error) => Err(failed(&error)),
             }
         });
-        let Some((first, rest)) = begun.await? else { return Ok(None) };
+        let Some((length, first, rest)) = begun.await? else { return Ok(None) };
         let first = stream::iter(first.map(Ok));
         let next = |running: Option<BoxStream<'static, object_store::Result<Bytes>>>| async move {
             let mut rest = running?;
@@ -131,7 +134,7 @@ impl Bucket {
                 Err(_) => Some((Err(format!("no byte of the object for {IDLE_TIMEOUT:?}")), None)),
             }
         };
-        Ok(Some(first.chain(stream::unfold(Some(rest), next)).boxed()))
+        Ok(Some(OpenObject { length, bytes: first.chain(stream::unfold(Some(rest), next)).boxed() }))
     }
 
     /// Returns all bytes of an object whose content has this digest and length; `None` if there is no such object.
@@ -141,7 +144,7 @@ impl Bucket {
     /// Fails as [`Self::get`] does, and with [`StoreError::Damaged`] if the content is another one.
     pub(super) async fn read(&self, name: &str, digest: &Digest, size: u64) -> Result<Option<Bytes>, StoreError> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        let Some(mut stream) = self.get(name, 0).await? else { return Ok(None) };
+        let Some(OpenObject { bytes: mut stream, .. }) = self.get(name, 0).await? else { return Ok(None) };
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(FleetError::ObjectStore)?;
             if (bytes.len() + chunk.len()) as u64 > size {
@@ -211,23 +214,6 @@ impl Bucket {
         let sign =
             async move { store.signed_url(Method::GET, &path, URL_LIFETIME).await.map_err(|error| failed(&error)) };
         Some(run_on(&self.runtime, sign).await)
-    }
-
-    /// Returns true if the store has this object.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store does not respond within two seconds.
-    pub(super) async fn has(&self, name: &str) -> Result<bool, StoreError> {
-        let (store, path) = (self.store.clone(), self.path(name));
-        run_on(&self.runtime, async move {
-            match timeout(FIRST_BYTE_TIMEOUT, store.head(&path)).await.map_err(|_| too_slow())? {
-                Ok(_) => Ok(true),
-                Err(object_store::Error::NotFound { .. }) => Ok(false),
-                Err(error) => Err(failed(&error)),
-            }
-        })
-        .await
     }
 
     /// Returns true if the objects belong to the fleet with this id, which is recorded beside them by the first that

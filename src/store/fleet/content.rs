@@ -3,6 +3,7 @@
 
 mod following;
 mod objects;
+mod suspects;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
+use self::objects::KnownObject;
+use self::suspects::Suspects;
 use super::bucket::Bucket;
 use super::claims::Claims;
 use super::database::Database;
-use super::index::{FleetIndex, FleetLookUp, StoredObject};
+use super::index::{FleetIndex, FleetLookUp};
 use super::index_changes::IndexChanges;
 use super::objects::Objects;
 use super::pause::Pause;
@@ -43,7 +46,10 @@ pub struct FleetContent {
     /// The totals of groups, with the time at which they were read.
     totals: Mutex<Option<TotalsAt>>,
     /// Objects that were looked for a short time ago.
-    known_objects: Cache<Digest, (Instant, Option<StoredObject>)>,
+    known_objects: Cache<Digest, (Instant, Option<KnownObject>)>,
+    /// Names of objects with other content than that of their digest.
+    wrong_objects: Cache<Digest, String>,
+    suspects: Suspects,
     /// The last event that this replica has carried out.
     followed: AtomicI64,
     /// Number of removals from the index of this replica.
@@ -63,6 +69,8 @@ const MAX_READING: usize = 4;
 const TOTALS_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
+/// Maximum number of wrong objects that are remembered, for the time until they are dropped.
+const MAX_WRONG_OBJECTS: usize = 1_000;
 
 impl FleetContent {
     /// Starts to share what this machine has stored.
@@ -83,6 +91,8 @@ impl FleetContent {
             reading: Semaphore::new(MAX_READING),
             totals: Mutex::default(),
             known_objects: Cache::new(MAX_KNOWN_OBJECTS),
+            wrong_objects: Cache::new(MAX_WRONG_OBJECTS),
+            suspects: Suspects::new(),
             followed: AtomicI64::default(),
             removals: AtomicU64::default(),
             done: std::sync::Mutex::default(),
