@@ -164,6 +164,7 @@ pub async fn share(folders: &Folders, engines: &Engines, show: &dyn Fn(Progress)
     let secret = Arc::new(engines.secret()?);
     let data = DataDir::open(&folders.data)?.with_cache(&folders.cache)?;
     let database = Database::connect(&engines.database).await?;
+    database.check_secret(&secret.ids()).await?;
     let bucket = Bucket::new(&engines.bucket, None)?;
     let identities = engines.identities(&database);
     let log = ChangeLog::new(&engines.bucket, &identities, secret.clone())?;
@@ -242,6 +243,7 @@ async fn move_into(
         to_enter,
         ..Moved::default()
     };
+    moving.note_secret(secret.ids()).await?;
     moving.put_identities(all).await?;
     let pace = |links, images| show(Progress::Index(links, images));
     (moved.links, moved.images) = content.move_index(&mut moving, &pace).await?;
