@@ -31,6 +31,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
+use crate::store::error::StoreError;
 use crate::store::grant::Grant;
 use crate::store::images::GroupTotals;
 
@@ -169,15 +170,22 @@ impl FleetContent {
         }
     }
 
-    /// Records which contents clients have read, in the background. What cannot be recorded is lost: it is recorded the
-    /// next time.
+    /// Records which contents clients have read, in the background, and uploads those that the object store lacks. What
+    /// cannot be recorded is lost: it is recorded the next time.
     pub(in crate::store) fn note_reads(&self, digests: Vec<Digest>) {
         if digests.is_empty() || self.database_pause.is_on() {
             return;
         }
-        let objects = self.objects.clone();
-        self.index.database().runtime().spawn(async move { objects.note_reads(&digests).await.ok() });
+        let (objects, uploads) = (self.objects.clone(), self.uploads.clone());
+        self.index.database().runtime().spawn(async move { note_reads(&objects, &uploads, &digests).await.ok() });
     }
+}
+
+async fn note_reads(objects: &Objects, uploads: &Uploads, digests: &[Digest]) -> Result<(), StoreError> {
+    objects.note_reads(digests).await?;
+    let read_now: Vec<_> = digests.iter().map(|digest| (*digest, Duration::ZERO)).collect();
+    objects.lacking(&read_now).await?.into_iter().for_each(|digest| uploads.add(digest));
+    Ok(())
 }
 
 fn count_look_up(result: &'static str) {
