@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::absences::Absences;
-use super::engine_states;
+use super::engine_states::{self, EngineState};
 use super::policy_evaluator::{PolicyEvaluatorHandle, machine_time};
 use crate::domain::deadlines;
 use crate::domain::fleet::State;
@@ -229,6 +229,7 @@ impl Looking {
     async fn follow_log(&self) {
         let looked = self.look_at_log().await;
         report("object store", &looked);
+        self.parts.policy.validity().note_other_secret(state_of(&looked) == EngineState::OtherSecret);
         self.last_log.set(machine_time());
         let follows = f64::from(u8::from(looked.is_ok()));
         metrics::gauge!("dependency_proxy_fleet_follows_log").set(follows);
@@ -271,11 +272,23 @@ impl Looking {
 
 fn report(engine: &'static str, looked: &Result<(), StoreError>) {
     static LINES: LineLimit<&'static str> = LineLimit::new();
-    engine_states::note(engine, looked.is_ok());
+    engine_states::note(engine, state_of(looked));
     metrics::gauge!("dependency_proxy_fleet_engine_up", "engine" => engine).set(f64::from(u8::from(looked.is_ok())));
-    if let Err(error) = looked
-        && let Some(left_out) = LINES.admit(&engine)
-    {
-        tracing::warn!(%error, engine, left_out, "an engine of the fleet does not respond");
+    let Err(error) = looked else { return };
+    if let Some(left_out) = LINES.admit(&engine) {
+        match state_of(looked) {
+            EngineState::OtherSecret => tracing::error!(%error, engine, left_out, "the change log cannot be used"),
+            EngineState::Responds | EngineState::Silent => {
+                tracing::warn!(%error, engine, left_out, "an engine of the fleet does not respond")
+            }
+        }
+    }
+}
+
+fn state_of(looked: &Result<(), StoreError>) -> EngineState {
+    match looked {
+        Ok(()) => EngineState::Responds,
+        Err(StoreError::Fleet(FleetError::OtherSignature(_))) => EngineState::OtherSecret,
+        Err(_) => EngineState::Silent,
     }
 }

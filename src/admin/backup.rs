@@ -94,16 +94,16 @@ pub async fn back_up_fleet(
     output: &Output,
     program: &str,
 ) -> Result<BackedUp, BackupError> {
-    let (signing_keys, account_keys) = match with_keys {
-        true => {
-            let secret = engines.secret()?;
-            (Some(secret.keys(Purpose::LoginTokens)), Some(secret.keys(Purpose::Accounts)))
-        }
-        false => (None, None),
-    };
+    let secret = with_keys.then(|| engines.secret()).transpose()?;
+    let keys = |purpose| secret.as_ref().map(|secret| secret.keys(purpose));
+    let (signing_keys, account_keys) = (keys(Purpose::LoginTokens), keys(Purpose::Accounts));
     let beside = Beside { settings, signing_keys, account_keys };
     let now = Timestamp::now();
     let database = Database::connect_as_it_is(&engines.database).await.map_err(BackupError::Database)?;
+    if let Some(secret) = secret {
+        // Keys of another one would decrypt nothing.
+        database.check_secret(&secret.ids()).await.map_err(BackupError::Database)?;
+    }
     let all = engines.identities(&database).all().await.map_err(BackupError::Database)?;
     if all.directory.is_empty() {
         return Err(BackupError::EmptyFleet);

@@ -111,6 +111,7 @@ pub async fn share(folders: &FoldersToShare, engines: &Engines, show: &dyn Fn(Pr
     let secret = Arc::new(engines.secret()?);
     let data = DataDir::open(&folders.data)?.with_cache(&folders.cache)?;
     let database = Database::connect(&engines.database).await?;
+    database.check_secret(&secret.ids()).await?;
     let bucket = Bucket::new(&engines.bucket, None)?;
     let identities = engines.identities(&database);
     let log = ChangeLog::new(&engines.bucket, &identities, secret.clone())?;
@@ -169,6 +170,7 @@ async fn move_into(
     let account_keys = keys::read_if_any(&folders.account_keys)?;
     let to_enter = reseal(&mut all.directory, account_keys, secret.keys(Purpose::Accounts))?;
     let mut moved = Moved { to_enter, ..Moved::of(&all) };
+    moving.note_secret(secret.ids()).await?;
     moving.put_identities(all).await?;
     let pace = |links, images| show(Progress::Index(links, images));
     (moved.links, moved.images) = content.move_index(&mut moving, &pace).await?;

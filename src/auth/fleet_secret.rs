@@ -62,6 +62,12 @@ impl FleetSecret {
         KeySet::of(self.0.iter().map(key))
     }
 
+    /// Returns the ids by which the secrets are compared with those of other replicas, in their order. Each is as long
+    /// as that of a key in a login token, and tells as much of the secret.
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|secret| hex::encode(&derived(secret, "secret: id")[..4])).collect()
+    }
+
     /// Returns the signature of a message between replicas.
     pub fn sign(&self, message: &[u8]) -> String {
         self.0.first().map_or_else(String::new, |secret| hex::encode(hmac::sign(&message_key(secret), message)))
@@ -133,6 +139,16 @@ mod tests {
         assert_eq!(both.count(), 2);
         assert_eq!(both.first_key(), secret(&[SECOND]).keys(Purpose::LoginTokens).first_key());
         both.check().unwrap();
+    }
+
+    #[test]
+    fn each_secret_has_an_id_that_no_key_has() {
+        let (first, both) = (secret(&[FIRST]).ids(), secret(&[SECOND, FIRST]).ids());
+        assert_eq!((first.len(), both.len()), (1, 2));
+        assert!(both[1] == first[0] && both[0] != first[0]);
+        for purpose in [Purpose::LoginTokens, Purpose::Accounts] {
+            assert!(!secret(&[FIRST]).keys(purpose).to_json().unwrap().contains(&first[0]));
+        }
     }
 
     #[test]

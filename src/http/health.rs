@@ -8,7 +8,6 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::api::problems;
 use super::registry::state::RegistryState;
-use crate::actors::policy_evaluator::TooOld;
 
 /// Responds to `GET` and `HEAD /healthz`: 200 while the process can respond.
 pub(super) async fn alive() -> HttpResponse {
@@ -25,7 +24,7 @@ pub(super) async fn ready(request: HttpRequest, state: Data<RegistryState>) -> H
     let reason = if state.stopping.load(Ordering::Relaxed) {
         Some("the service is stopping".to_owned())
     } else if !identities.validity().holds() {
-        Some(TooOld.to_string())
+        Some(identities.validity().too_old().to_string())
     } else {
         identities.directory().is_empty().then(|| "the first start is not complete".to_owned())
     };

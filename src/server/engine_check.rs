@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fleet;
 use crate::settings::{Settings, SettingsError, SharedEngines};
-use crate::store::error::StoreError;
+use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Database, FleetIdentities};
 
 /// Returns the problems with the engines that these settings name.
@@ -24,9 +24,20 @@ pub fn check_engines(settings: &Settings) -> Vec<SettingsError> {
 }
 
 async fn try_out(options: &SharedEngines) -> Vec<(&'static str, String)> {
-    let (database, bucket) = futures::future::join(Database::try_out(&options.database), try_bucket(options)).await;
+    let (database, bucket) = futures::future::join(try_database(options), try_bucket(options)).await;
     let problem = |key, tried: Result<(), StoreError>| Some((key, tried.err()?.to_string()));
-    [problem("database_url", database), problem("bucket_url", bucket)].into_iter().flatten().collect()
+    let key = match database {
+        Err(StoreError::Fleet(FleetError::OtherSecret)) => "secret_file",
+        _ => "database_url",
+    };
+    [problem(key, database), problem("bucket_url", bucket)].into_iter().flatten().collect()
+}
+
+async fn try_database(options: &SharedEngines) -> Result<(), StoreError> {
+    Database::try_out(&options.database).await?;
+    // That the secret cannot be used is found by itself.
+    let Ok(secret) = fleet::secret(&options.secret_file) else { return Ok(()) };
+    Database::unconnected(&options.database)?.check_secret(&secret.ids()).await
 }
 
 async fn try_bucket(options: &SharedEngines) -> Result<(), StoreError> {

@@ -63,6 +63,7 @@ impl Fleet {
         warn_of_own_identities(data.path());
         let port = listeners::listen(options.listen)?;
         let database = Database::connect(&options.database).await?;
+        database.check_secret(&secret.ids()).await?;
         let instance = hex::encode(random::bytes::<16>());
         let identities = FleetIdentities::new(database.clone(), (id, instance.clone()), options.bound);
         let log = ChangeLog::new(&options.bucket, &identities, secret.clone())?;
@@ -72,6 +73,7 @@ impl Fleet {
         let times = (options.bound, options.without_database);
         let address = (options.address.clone(), port.0.port());
         let registration = Registration::new(database.clone(), (id, instance), address, times);
+        database.note_secret(&secret.ids()).await?;
         let registered = machine_time();
         let address = registration.register().await?;
         tracing::info!(replica = %id, address, "registered as a replica");
@@ -199,6 +201,9 @@ async fn check_log(log: &ChangeLog, identities: &FleetIdentities) -> Result<(), 
              since are valid again. Another history of changes begins"
         ),
         Err(error @ StoreError::Fleet(FleetError::Unsuitable(_))) => return Err(error),
+        Err(error @ StoreError::Fleet(FleetError::OtherSignature(_))) => {
+            tracing::warn!(%error, "the change log cannot be used: without the database this replica refuses everything")
+        }
         Err(error) => {
             tracing::warn!(
                 %error,

@@ -46,6 +46,8 @@ impl StoreError {
             Self::Closed => "the service is stopping",
             Self::Fleet(FleetError::Unknown) => "the connection to the database was lost",
             Self::Fleet(FleetError::Unconfirmed) => "not all replicas have confirmed it",
+            Self::Fleet(FleetError::OtherSecret) => "fleet.secret_file has another secret than the replicas",
+            Self::Fleet(FleetError::OtherSignature(_)) => "the change log is signed with another secret",
             Self::Fleet(FleetError::LaterSchema { .. } | FleetError::NoSchema { .. }) => {
                 "the database is one of another release"
             }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`database`] | connections to PostgreSQL |
 //! | [`schema`] | the schema of the database, and its upgrades |
+//! | [`secrets`] | the secret with which the replicas sign, by an id of it |
 //! | [`identity`] | identities in the database: loading, changes, looks at what has changed |
 //! | [`events`], [`event_queries`] | audit events in the database |
 //! | [`last_uses`] | times of last use in the database |
@@ -62,6 +63,7 @@ mod revalidation;
 mod saving;
 mod schema;
 mod secret_file;
+mod secrets;
 mod sessions;
 mod traffic;
 mod uploads;

@@ -13,6 +13,7 @@ mod moving;
 mod outages;
 mod random_kills;
 mod schema;
+mod secrets;
 mod sentences;
 mod sessions;
 mod starts;

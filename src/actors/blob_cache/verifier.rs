@@ -80,6 +80,11 @@ impl Verifier {
         }
     }
 
+    /// Records that a client is sent to the object store for a whole blob. Returns true for a repeat.
+    pub(super) fn is_sent_again(&self, client: u64, digest: &Digest) -> bool {
+        self.repeats.is_repeat(client, digest)
+    }
+
     /// Queues this blob for verification as soon as possible. If the queue is full, the next round verifies it.
     pub(super) fn suspect(&self, digest: &Digest) {
         if self.suspects.try_send(*digest).is_err() {

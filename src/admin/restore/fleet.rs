@@ -46,18 +46,19 @@ pub async fn restore_into_fleet(
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
     }
-    let to_enter = reseal(&mut directory, beside.account_keys, engines.secret()?.keys(Purpose::Accounts))?;
+    let secret = engines.secret()?;
+    let to_enter = reseal(&mut directory, beside.account_keys, secret.keys(Purpose::Accounts))?;
     skip_numbers(&mut directory, &Service::default());
     events.add(&restored(number)).map_err(RestoreError::Engine)?;
     let (users, groups) = (directory.users().count(), directory.groups().count());
     let tokens = directory.tokens().count();
     let number = number.saturating_add(EmbeddedIdentities::CHANGES_SKIPPED);
     let events = events.into_events().map_err(RestoreError::Engine)?;
-    put(AllIdentities { directory, number, events, ..AllIdentities::default() }, engines).await?;
+    put(AllIdentities { directory, number, events, ..AllIdentities::default() }, engines, secret.ids()).await?;
     Ok(RestoredToFleet { users, groups, tokens, incomplete, to_enter })
 }
 
-async fn put(all: AllIdentities, engines: &Engines) -> Result<(), RestoreError> {
+async fn put(all: AllIdentities, engines: &Engines, secrets: Vec<String>) -> Result<(), RestoreError> {
     let failed = |error: StoreError| RestoreError::Engine(error);
     let database = Database::connect(&engines.database).await.map_err(failed)?;
     let mut moving = Moving::begin(&database).await.map_err(failed)?;
@@ -67,6 +68,7 @@ async fn put(all: AllIdentities, engines: &Engines) -> Result<(), RestoreError> 
     if moving.found().replicas > 0 {
         return Err(RestoreError::Replicas(moving.found().replicas));
     }
+    moving.note_secret(secrets).await.map_err(failed)?;
     moving.put_identities(all).await.map_err(failed)?;
     moving.commit("backup".to_owned()).await.map_err(RestoreError::UnknownEnd)?;
     Ok(())

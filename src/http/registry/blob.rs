@@ -52,7 +52,9 @@ pub(super) async fn pull(
         return Ok(BlobBody::respond_to_head(response(digest, source), length));
     }
     let ranges = ranges(request, digest)?;
-    if let Some(redirected) = redirect::to_object_store(request, state, authorized, digest).await {
+    // A client that comes back for the same blob soon may have found it damaged: it is verified then.
+    let whole_for = ranges.is_none().then(|| client(request, authorized));
+    if let Some(redirected) = redirect::to_object_store(request, state, authorized, (digest, whole_for)).await {
         log(authorized, digest, Ok(CacheStatus::Hit));
         state.reads.note(digest, Timestamp::now());
         return Ok(redirected);
@@ -64,9 +66,8 @@ pub(super) async fn pull(
     log(authorized, digest, opened.as_ref().map(BlobReader::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
     state.reads.note(digest, Timestamp::now());
-    if ranges.is_none() {
-        // A client that comes back for the same blob soon may have found it damaged: it is verified then.
-        state.blobs.given_whole(&opened, digest, client(request, authorized));
+    if let Some(client) = whole_for {
+        state.blobs.given_whole(&opened, digest, client);
     }
     let response = response(digest, opened.source());
     let served = state.traffic.of(authorized.group().id).served(opened.source());

@@ -15,12 +15,13 @@ use crate::domain::redirects::RedirectMode;
 /// Minimum length in bytes of a blob for which a client is redirected: for a shorter one another request costs more.
 const MIN_BYTES: u64 = 1 << 20;
 
-/// Returns the response that redirects a client to the object store; `None` if the blob is sent instead.
+/// Returns the response that redirects a client to the object store; `None` if the blob is sent instead. `client`
+/// identifies one that requests the whole blob.
 pub(super) async fn to_object_store(
     request: &HttpRequest,
     state: &RegistryState,
     authorized: &Authorized,
-    digest: &Digest,
+    (digest, client): (&Digest, Option<u64>),
 ) -> Option<HttpResponse> {
     let redirects = &state.redirects;
     if !redirects.applies_to(state.public_url.client(request)) {
@@ -28,7 +29,7 @@ pub(super) async fn to_object_store(
     }
     let origin = authorized.origin().clone();
     let wanted = OpenBlob { group: authorized.group().id, origin, digest: *digest };
-    let url = state.blobs.url(&wanted, redirects.mode == RedirectMode::Cold, MIN_BYTES).await?;
+    let url = state.blobs.url(&wanted, redirects.mode == RedirectMode::Cold, MIN_BYTES, client).await?;
     metrics::counter!("dependency_proxy_fleet_redirects_total").increment(1);
     let mut response = HttpResponse::TemporaryRedirect();
     name_content(&mut response, digest)

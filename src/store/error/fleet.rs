@@ -38,6 +38,20 @@ pub enum FleetError {
         /// The last one that this program knows.
         known: i32,
     },
+    /// The replicas of the database sign with another secret.
+    #[error(
+        "fleet.secret_file has none of the secrets with which the replicas of this database sign: take the file of another replica. To \
+         exchange the secret, add the new one to that file as the second line first (docs/fleet.md, \"Rotating the secret\"). If the \
+         secret is lost, stop all replicas and run DELETE FROM fleet_secret in the database: login tokens end then, and the passwords \
+         of groups' accounts must be entered again"
+    )]
+    OtherSecret,
+    /// A change in the change log is signed with another secret, or by nobody.
+    #[error(
+        "change {0} in the change log is signed with another secret: fleet.secret_file must have the secrets of all replicas. If it has, \
+         somebody else has written this object into the bucket"
+    )]
+    OtherSignature(u64),
     /// The object store cannot be reached, or has refused a request.
     #[error("the object store failed: {0}")]
     ObjectStore(String),
@@ -69,6 +83,9 @@ impl FleetError {
             }
             Self::LaterSchema { .. } | Self::NoSchema { .. } | Self::UnsuitableDatabase(_) => {
                 "the database of this service cannot be used; ask the operator"
+            }
+            Self::OtherSecret | Self::OtherSignature(_) => {
+                "this service does not have the secret of its fleet; ask the operator"
             }
             Self::ObjectStore(_) => "the object store of this service does not respond; try again shortly",
             Self::Unsuitable(_) => "the object store of this service cannot be used; ask the operator",

@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use url::Url;
 
+pub(super) use self::reading::{ObjectHead, OpenObject};
 use self::sending::send;
 use super::database::event_loop;
 use super::options::BucketOptions;
@@ -155,25 +156,8 @@ impl Bucket {
         Some(run_on(&self.runtime, sign).await)
     }
 
-    /// Returns true if the store has this object.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store does not respond within two seconds.
-    pub(super) async fn has(&self, name: &str) -> Result<bool, StoreError> {
-        let (store, path) = (self.store.clone(), self.path(name));
-        run_on(&self.runtime, async move {
-            match timeout(FIRST_BYTE_TIMEOUT, store.head(&path)).await.map_err(|_| too_slow())? {
-                Ok(_) => Ok(true),
-                Err(object_store::Error::NotFound { .. }) => Ok(false),
-                Err(error) => Err(failed(&error)),
-            }
-        })
-        .await
-    }
-
-    /// Returns true if the objects belong to the fleet with this id. The first call for a bucket records the id beside
-    /// them.
+    /// Returns true if the objects belong to the fleet with this id, which is recorded beside them by the first that
+    /// asks.
     ///
     /// # Errors
     ///

@@ -49,8 +49,8 @@ impl ChangeLog {
     ///
     /// # Errors
     ///
-    /// Fails if the store does not respond in time, if the object is damaged or not signed by a replica, or if the log
-    /// has ended.
+    /// Fails if the store does not respond in time, if the object is damaged, or if the log has ended.
+    /// [`FleetError::OtherSignature`]: it is signed with none of the secrets of this replica.
     pub async fn get(&self, history: &str, version: Version, limit: Duration) -> Result<Option<Change>, StoreError> {
         let Some(text) = self.objects.read(self.path(history, version), limit).await? else {
             return match self.objects.read(self.marker(history, ENDED), limit).await? {
@@ -60,7 +60,7 @@ impl ChangeLog {
         };
         let (signature, text) = text.split_once('\n').unwrap_or_default();
         if !self.secret.has_signed(signed_text(history, version, text).as_bytes(), signature) {
-            return Err(StoreError::Damaged(format!("change {version} in the change log was not signed by a replica")));
+            return Err(FleetError::OtherSignature(version.0).into());
         }
         let change = change_of(text)?;
         if change.version == version {

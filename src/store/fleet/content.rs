@@ -3,6 +3,7 @@
 
 mod following;
 mod objects;
+mod suspects;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicI64;
@@ -14,11 +15,13 @@ use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
+use self::objects::KnownObject;
+use self::suspects::Suspects;
 use super::bucket::Bucket;
 use super::claims::Claims;
 use super::content_events::Seen;
 use super::database::Database;
-use super::index::{FleetIndex, FleetLookUp, StoredObject};
+use super::index::{FleetIndex, FleetLookUp};
 use super::index_changes::IndexChanges;
 use super::objects::Objects;
 use super::pause::Pause;
@@ -29,6 +32,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::content::EmbeddedContent;
+use crate::store::error::StoreError;
 use crate::store::grant::Grant;
 use crate::store::images::GroupTotals;
 
@@ -44,7 +48,10 @@ pub struct FleetContent {
     /// The totals of groups, with the time at which they were read.
     totals: Mutex<Option<TotalsAt>>,
     /// Objects that were looked for a short time ago.
-    known_objects: Cache<Digest, (Instant, Option<StoredObject>)>,
+    known_objects: Cache<Digest, (Instant, Option<KnownObject>)>,
+    /// Names of objects with other content than that of their digest.
+    wrong_objects: Cache<Digest, String>,
+    suspects: Suspects,
     /// The last event that this replica has carried out.
     followed: AtomicI64,
     /// Number of removals from the index of this replica. Locked while something is taken over.
@@ -64,6 +71,8 @@ const MAX_READING: usize = 4;
 const TOTALS_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of objects that are known from earlier requests.
 const MAX_KNOWN_OBJECTS: usize = 100_000;
+/// Maximum number of wrong objects that are remembered, for the time until they are dropped.
+const MAX_WRONG_OBJECTS: usize = 1_000;
 
 impl FleetContent {
     /// Starts to share what this machine has stored.
@@ -84,6 +93,8 @@ impl FleetContent {
             reading: Semaphore::new(MAX_READING),
             totals: Mutex::default(),
             known_objects: Cache::new(MAX_KNOWN_OBJECTS),
+            wrong_objects: Cache::new(MAX_WRONG_OBJECTS),
+            suspects: Suspects::new(),
             followed: AtomicI64::default(),
             removals: RwLock::default(),
             done: std::sync::Mutex::default(),
@@ -160,15 +171,22 @@ impl FleetContent {
         }
     }
 
-    /// Records which contents clients have read, in the background. What cannot be recorded is lost: it is recorded the
-    /// next time.
+    /// Records which contents clients have read, in the background, and uploads those that the object store lacks. What
+    /// cannot be recorded is lost: it is recorded the next time.
     pub(in crate::store) fn note_reads(&self, digests: Vec<Digest>) {
         if digests.is_empty() || self.database_pause.is_on() {
             return;
         }
-        let objects = self.objects.clone();
-        self.index.database().runtime().spawn(async move { objects.note_reads(&digests).await.ok() });
+        let (objects, uploads) = (self.objects.clone(), self.uploads.clone());
+        self.index.database().runtime().spawn(async move { note_reads(&objects, &uploads, &digests).await.ok() });
     }
+}
+
+async fn note_reads(objects: &Objects, uploads: &Uploads, digests: &[Digest]) -> Result<(), StoreError> {
+    objects.note_reads(digests).await?;
+    let read_now: Vec<_> = digests.iter().map(|digest| (*digest, Duration::ZERO)).collect();
+    objects.lacking(&read_now).await?.into_iter().for_each(|digest| uploads.add(digest));
+    Ok(())
 }
 
 fn count_look_up(result: &'static str) {

@@ -275,7 +275,7 @@ impl Moving {
         Ok(self.found.clone())
     }
 
-    async fn step<T: Send + 'static>(
+    pub(super) async fn step<T: Send + 'static>(
         &mut self,
         step: impl for<'a> FnOnce(&'a mut Client) -> Work<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {

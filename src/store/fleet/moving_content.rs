@@ -79,24 +79,18 @@ impl ContentToMove {
         Ok(moved)
     }
 
-    /// Returns the stored content that the bucket lacks.
+    /// Returns the stored content that the bucket lacks, and to which a group has a link.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be reached, or a folder cannot be read.
     pub async fn missing(&self) -> Result<MissingContent, StoreError> {
-        let files = self.uploader.files.clone();
-        let stored = self.read(move |content| {
-            let mut stored = content.manifests().digests()?;
-            stored.extend(files.digests()?);
-            Ok(stored)
-        });
         let mut found = MissingContent::default();
-        for digests in stored.await?.chunks(COMPARED_AT_ONCE) {
-            let there = self.uploader.objects.sizes(digests).await?;
-            found.there += there.len() as u64;
-            for digest in digests.iter().filter(|digest| !there.contains_key(digest)) {
-                found.missing.push((*digest, self.uploader.length(digest).await?));
+        for digests in self.uploader.stored().await?.chunks(COMPARED_AT_ONCE) {
+            found.there += self.uploader.objects.sizes(digests).await?.len() as u64;
+            let contents = self.uploader.ages(digests.to_vec()).await?;
+            for digest in self.uploader.objects.lacking(&contents).await? {
+                found.missing.push((digest, self.uploader.length(&digest).await?));
             }
         }
         Ok(found)

@@ -1,6 +1,7 @@
 //! The objects of a fleet: which content is in the object store, when it was last read, and what goes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -20,11 +21,23 @@ pub(super) struct Objects {
 
 const FIND: &str = "SELECT name, size, media_type FROM object WHERE digest = $1 AND doomed_at IS NULL";
 const SIZES: &str = "SELECT digest, size FROM object WHERE digest = ANY($1) AND doomed_at IS NULL";
-// A doomed object is about to be deleted: the new one takes its place, and the old one is returned.
-const ADD: &str = "WITH old AS (SELECT name FROM object WHERE digest = $1) \
-    INSERT INTO object (digest, name, size, media_type) VALUES ($1, $2, $3, $4) \
-    ON CONFLICT (digest) DO UPDATE SET name = excluded.name, stored_at = now(), read_at = now(), doomed_at = NULL \
+// A doomed object is about to be deleted: the new one takes its place, and the old one is returned. What comes back
+// counts as read when it was read last, here or elsewhere.
+const ADD: &str = "WITH old AS (SELECT name FROM object WHERE digest = $1), \
+    back AS (DELETE FROM evicted WHERE digest = $1 RETURNING read_at) \
+    INSERT INTO object (digest, name, size, media_type, read_at) \
+    VALUES ($1, $2, $3, $4, greatest(now() - make_interval(secs => $5), (SELECT read_at FROM back))) \
+    ON CONFLICT (digest) DO UPDATE SET name = excluded.name, stored_at = now(), \
+    read_at = greatest(object.read_at, excluded.read_at), doomed_at = NULL \
     WHERE object.doomed_at IS NOT NULL RETURNING (SELECT name FROM old)";
+// What went though groups have links to it must be read a day after that: else it would go and come back again and again
+// where clients read more than the bucket may have.
+const LACKING: &str = "SELECT here.digest FROM unnest($1::bytea[], $2::double precision[]) AS here (digest, age) \
+    WHERE NOT EXISTS (SELECT FROM object WHERE object.digest = here.digest AND object.doomed_at IS NULL) \
+    AND EXISTS (SELECT FROM link WHERE link.digest = here.digest) \
+    AND NOT EXISTS (SELECT FROM evicted WHERE evicted.digest = here.digest \
+    AND evicted.at > now() - make_interval(secs => here.age) - interval '1 day')";
+const FORGET_EVICTED: &str = "DELETE FROM evicted WHERE at < now() - interval '30 days'";
 const ADD_NAMES: &str = "INSERT INTO name (manifest, named) SELECT $1, unnest($2::bytea[]) ON CONFLICT DO NOTHING";
 const DROP: &str = "DELETE FROM object WHERE digest = $1 AND name = $2";
 // Once a day is enough to know what is in use.
@@ -69,7 +82,35 @@ impl Objects {
         self.database.run(find).await?.iter().map(size).collect()
     }
 
-    /// Adds an object, and what it names if it is a manifest. Returns the name of an object that nobody needs: the new
+    /// Returns those of these contents that the object store lacks and should have: a group has a link to them, and they
+    /// did not go, or were read a day after that. Each has the time since its last read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn lacking(&self, contents: &[(Digest, Duration)]) -> Result<HashSet<Digest>, StoreError> {
+        let (digests, ages): (Vec<_>, Vec<_>) =
+            contents.iter().map(|(digest, age)| (digest.as_bytes().to_vec(), age.as_secs_f64())).unzip();
+        let find = work(move |client| {
+            Box::pin(async move {
+                let values: [Value<'_>; 2] = [(&digests, Type::BYTEA_ARRAY), (&ages, Type::FLOAT8_ARRAY)];
+                client.query_typed(LACKING, &values).await
+            })
+        });
+        self.database.run(find).await?.iter().map(|row| digest_of(row.get(0))).collect()
+    }
+
+    /// Forgets what went from the object store long ago.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be reached.
+    pub(super) async fn forget_evicted(&self) -> Result<(), StoreError> {
+        let forget = work(|client| Box::pin(async { client.execute_typed(FORGET_EVICTED, &[]).await }));
+        self.database.run_slowly(forget).await.map(drop)
+    }
+
+    /// Adds an object, and what it names if it is a manifest. `age` is the time since its content was last read. Returns the name of an object that nobody needs: the new
     /// one if another has the same content, or a doomed one that it replaces.
     ///
     /// # Errors
@@ -80,15 +121,21 @@ impl Objects {
         digest: Digest,
         object: StoredObject,
         named: Vec<Digest>,
+        age: Duration,
     ) -> Result<Option<String>, StoreError> {
         let (digest, named) = (digest.as_bytes().to_vec(), bytes_of(&named));
         let StoredObject { name, size, media_type } = object;
         let add = work(move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
-                let size = size.cast_signed();
-                let values: [Value<'_>; 4] =
-                    [(&digest, Type::BYTEA), (&name, Type::TEXT), (&size, Type::INT8), (&media_type, Type::TEXT)];
+                let (size, age) = (size.cast_signed(), age.as_secs_f64());
+                let values: [Value<'_>; 5] = [
+                    (&digest, Type::BYTEA),
+                    (&name, Type::TEXT),
+                    (&size, Type::INT8),
+                    (&media_type, Type::TEXT),
+                    (&age, Type::FLOAT8),
+                ];
                 let added = transaction.query_typed_opt(ADD, &values).await?;
                 if !named.is_empty() {
                     let values: [Value<'_>; 2] = [(&digest, Type::BYTEA), (&named, Type::BYTEA_ARRAY)];

@@ -1,11 +1,13 @@
 //! Uploads of stored content to the object store, by two workers. What a replica has stored is uploaded once by one of
 //! them all; while an engine is away it waits, and clients are served from the files of this machine.
 
+mod comparing;
 mod local_content;
 
+use std::collections::HashSet;
 use std::io::Cursor;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
@@ -19,7 +21,6 @@ use super::objects::Objects;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::store::blobs::BlobFiles;
-use crate::store::blocking::blocking;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::{FleetError, StoreError};
 
@@ -32,12 +33,12 @@ pub(super) struct Uploads {
     under_way: Arc<UnderWay>,
 }
 
-/// Numbers of uploads that are not done.
+/// Uploads that are not done.
 #[derive(Default)]
 struct UnderWay {
     /// Those that wait, and those that a worker has.
-    unfinished: AtomicUsize,
-    /// Those that a worker has, and that an engine has let fail.
+    unfinished: std::sync::Mutex<HashSet<Digest>>,
+    /// Number of those that a worker has, and that an engine has let fail.
     failing: AtomicUsize,
 }
 
@@ -77,7 +78,7 @@ impl Uploads {
             uploader.bucket.runtime().clone().spawn(async move {
                 while let Some(digest) = next(&waiting).await {
                     uploader.upload_until_done(digest, &again).await;
-                    again.under_way.unfinished.fetch_sub(1, Ordering::SeqCst);
+                    again.under_way.unfinished().remove(&digest);
                 }
             });
         }
@@ -86,11 +87,13 @@ impl Uploads {
         uploads
     }
 
-    /// Queues stored content. Does not wait.
+    /// Queues stored content, unless it waits already. Does not wait.
     pub(super) fn add(&self, digest: Digest) {
-        self.under_way.unfinished.fetch_add(1, Ordering::SeqCst);
+        if !self.under_way.unfinished().insert(digest) {
+            return;
+        }
         if self.queue.try_send(digest).is_err() {
-            self.under_way.unfinished.fetch_sub(1, Ordering::SeqCst);
+            self.under_way.unfinished().remove(&digest);
             self.overflowed.store(true, Ordering::Relaxed);
         }
         self.report();
@@ -101,7 +104,7 @@ impl Uploads {
     pub(super) async fn finished(&self, limit: Duration, patience: Duration) -> usize {
         let began = Instant::now();
         loop {
-            let left = self.under_way.unfinished.load(Ordering::SeqCst);
+            let left = self.under_way.unfinished().len();
             let limit = if self.under_way.failing.load(Ordering::SeqCst) > 0 { patience.min(limit) } else { limit };
             if left == 0 || began.elapsed() >= limit {
                 return left;
@@ -110,41 +113,15 @@ impl Uploads {
         }
     }
 
-    /// Queues what this machine has stored and the object store lacks: at the start, and after the queue was full.
-    async fn compare(&self, uploader: Uploader) {
-        loop {
-            if self.overflowed.swap(false, Ordering::Relaxed)
-                && let Err(error) = self.compare_once(&uploader).await
-            {
-                self.overflowed.store(true, Ordering::Relaxed);
-                tracing::debug!(%error, "the stored content could not be compared with the object store");
-            }
-            sleep(PAUSES.1).await;
-        }
-    }
-
-    async fn compare_once(&self, uploader: &Uploader) -> Result<(), StoreError> {
-        let (files, content) = (uploader.files.clone(), uploader.content.clone());
-        let stored = blocking(move || {
-            let mut stored = content.manifests().digests()?;
-            stored.extend(files.digests()?);
-            Ok(stored)
-        });
-        for digests in stored.await?.chunks(COMPARED_AT_ONCE) {
-            let there = uploader.objects.sizes(digests).await?;
-            for digest in digests.iter().filter(|digest| !there.contains_key(digest)) {
-                self.under_way.unfinished.fetch_add(1, Ordering::SeqCst);
-                // Waits while the queue is full.
-                let _ = self.queue.send(*digest).await;
-            }
-            self.report();
-        }
-        Ok(())
-    }
-
     fn report(&self) {
         let waiting = MAX_WAITING - self.queue.capacity();
         metrics::gauge!("dependency_proxy_fleet_waiting_uploads").set(waiting as f64);
+    }
+}
+
+impl UnderWay {
+    fn unfinished(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,7 +225,8 @@ impl Uploader {
                 let object = StoredObject { name, size, media_type };
                 count("done");
                 metrics::counter!("dependency_proxy_fleet_uploaded_bytes_total").increment(size);
-                if let Some(unneeded) = self.objects.add(*digest, object, named).await? {
+                let age = self.ages(vec![*digest]).await?.first().map_or(Duration::ZERO, |(_, age)| *age);
+                if let Some(unneeded) = self.objects.add(*digest, object, named, age).await? {
                     // What is left behind here is removed by the search for objects without a name.
                     self.bucket.delete(&unneeded).await.ok();
                 }

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::{Fleet, Mode};
 use crate::operating::metrics::metric;
-use crate::service::{Client, Service, Token, eventually};
+use crate::service::{Client, Group, Service, Token, eventually};
 
 /// A fleet whose clients may pull an image.
 struct Scene {
@@ -51,6 +51,14 @@ impl Scene {
         self.fleet.service(replica).log_in_with(&self.token).await
     }
 
+    /// Returns a client of the first replica with another credential.
+    async fn other_client(&self) -> Client {
+        let service = self.fleet.service(0);
+        let id = service.api("GET", "/groups/team", Value::Null).await.json()["id"].as_u64().unwrap();
+        let group = Group { id, path: "team".to_owned() };
+        service.log_in_with(&service.deploy_token(&group, "other").await).await
+    }
+
     /// Pulls the image at a replica, and checks its bytes.
     async fn pull(&self, replica: usize) {
         let client = self.client(replica).await;
@@ -67,6 +75,13 @@ impl Scene {
     async fn uploaded(&self, contents: usize) {
         let count = async || self.fleet.database.query("SELECT count(*) FROM object") == contents.to_string();
         eventually("the content is in the bucket", count).await;
+    }
+
+    /// Overwrites the object of the layer in the bucket.
+    fn overwrite_layer(&self, content: &str) {
+        let digest = self.layer.digest().trim_start_matches("sha256:");
+        let name = self.fleet.database.query(&format!("SELECT name FROM object WHERE digest = '\\x{digest}'"));
+        Bucket::shared().put(&format!("{}/blobs/{name}", self.fleet.prefix), content);
     }
 
     fn upstream_is_down(&self) {
@@ -141,12 +156,7 @@ async fn an_object_with_other_content_is_given_to_nobody_as_if_it_were_right() {
     let scene = Scene::of(2).await;
     scene.pull(0).await;
     scene.uploaded(3).await;
-    let name = scene.fleet.database.query(&format!(
-        "SELECT name FROM object WHERE digest = '\\x{}'",
-        scene.layer.digest().trim_start_matches("sha256:")
-    ));
-    let wrong = "x".repeat(LENGTH as usize);
-    Bucket::shared().put(&format!("{}/blobs/{name}", scene.fleet.prefix), &wrong);
+    scene.overwrite_layer(&"x".repeat(LENGTH as usize));
     let client = scene.client(1).await;
     let answer = client.blob("team", "app", scene.layer.digest()).await;
     assert!(answer.cut, "the response ends before its last byte");

@@ -87,6 +87,9 @@ async fn a_stop_does_not_wait_for_engines_that_are_away() {
     fleet.replicas[0].to_bucket.set(Mode::Refuse);
     assert_eq!(clients[0].manifest("team", "app", "1").await.status, 200);
     assert_eq!(clients[0].blob("team", "app", layer.digest()).await.status, 200);
+    // A start uploads nothing to which no group has a link.
+    let is_linked = async || fleet.database.query("SELECT count(*) >= 2 FROM link") == "t";
+    eventually("the links are shared", is_linked).await;
     fleet.replicas[0].lose_database(Mode::Refuse);
     sleep(Duration::from_secs(1)).await;
     let began = Instant::now();

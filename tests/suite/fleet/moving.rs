@@ -232,6 +232,11 @@ async fn a_store_is_moved_into_no_fleet_that_has_identities_and_from_no_folder_t
     assert!(scene.started.service.stop().success());
     // Another fleet is there.
     let mut other = scene.other();
+    let (right, wrong) = (scene.folder.path().join("secret"), super::secrets::other_secret(scene.folder.path()));
+    let [right, wrong] = [right, wrong].map(|path| format!("\"{}\"", path.display()));
+    scene.service().replace_setting(&right, &wrong);
+    super::secrets::assert_refused(&err(&share(scene.service())));
+    scene.service().replace_setting(&wrong, &right);
     let refused = err(&share(scene.service()));
     assert!(
         refused.contains("has users, groups or tokens that are not from") && refused.contains("empty database"),

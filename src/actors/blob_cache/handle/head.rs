@@ -13,6 +13,7 @@ use crate::actors::blob_cache::progress::Progress;
 use crate::actors::blob_cache::upstream::BlobKey;
 use crate::actors::blob_cache::{BlobCacheHandle, BlobError, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
+use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::link::Link;
@@ -60,17 +61,28 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None`
-    /// if it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it.
-    pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64) -> Option<Url> {
+    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None` if
+    /// it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it. `client`
+    /// is that of [`given_whole`](Self::given_whole), for the whole blob: one that comes back for it gets no URL, unless
+    /// the object was verified a short time ago.
+    pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64, client: Option<u64>) -> Option<Url> {
         let shared = self.shared.content.shared()?;
         let digest = wanted.digest;
-        let object = shared.known_object(&digest).await.filter(|object| object.size >= min_bytes)?;
+        let object = shared.known_object(&digest).await?.object;
         let (link, stored) = self.look_up(wanted).await.ok()?;
-        if !link.is_some_and(Link::is_granted) || only_cold && stored.is_some() {
+        if object.size < min_bytes || !link.is_some_and(Link::is_granted) || only_cold && stored.is_some() {
+            return None;
+        }
+        if self.is_sent_again(client, &digest) && shared.suspect(&digest).await {
             return None;
         }
         shared.url(&object).await
+    }
+
+    /// Records that a client is sent to the object store for a whole blob. Returns true if it comes back for it: it may
+    /// have found the object wrong.
+    fn is_sent_again(&self, client: Option<u64>, digest: &Digest) -> bool {
+        client.zip(self.verifier.get()).is_some_and(|(client, verifier)| verifier.is_sent_again(client, digest))
     }
 
     /// Returns the length of a blob that the replicas of a fleet share, if the group has a granted link to it.

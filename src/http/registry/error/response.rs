@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 
 use super::RegistryError;
+use crate::actors::policy_evaluator::TooOld;
 use crate::actors::pull_failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::domain::image_path::{ImagePathError, Target};
@@ -26,8 +27,11 @@ impl RegistryError {
     pub(super) fn response(&self) -> ErrorResponse {
         match self {
             Self::LoginNeeded | Self::BadBearer(_) => ErrorResponse::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Self::TooOld(_) => {
-                let reason = "Database and object store of this service do not respond - try again";
+            Self::TooOld(error) => {
+                let reason = match error {
+                    TooOld::Silent => "Database and object store of this service do not respond - try again",
+                    TooOld::OtherSecret => "This replica does not have the secret of the others - ask the operator",
+                };
                 ErrorResponse::unavailable(reason, Some(Duration::from_secs(1)))
             }
             Self::NotConfirmed(_) => {

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use jiff::Timestamp;
 
-use super::file_record::{FileRecord, decoded, digest_of, encoded, stored};
+use super::file_record::{self, FileRecord, decoded, digest_of, encoded, stored};
 use super::trust::Trust;
 use super::{Index, StoreError};
 use crate::domain::digest::Digest;
@@ -233,6 +233,12 @@ impl Index {
             }
             Ok(())
         });
+    }
+
+    /// Returns the time at which a file was last read, or stored; `None` if it was not recorded yet.
+    pub fn last_read(&self, digest: &Digest) -> Option<Timestamp> {
+        let record = || Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(file_record::read_at));
+        self.in_database(record).flatten()
     }
 
     /// Returns the records that the index has, in steps of `limit`, of the digests after `after`.

@@ -93,3 +93,71 @@ async fn an_image_that_is_pinned_while_the_old_ones_go_stays() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.fleet.database.query("SELECT count(*) FROM image WHERE pinned"), "1");
 }
+
+/// Restarts all replicas, and waits until what they have stored was compared with the bucket.
+async fn restart_all(scene: &mut Scene) {
+    for replica in &mut scene.fleet.replicas {
+        replica.service.stop();
+        replica.service.restart();
+    }
+    sleep(Duration::from_secs(4)).await;
+}
+
+#[actix_rt::test]
+async fn what_the_bucket_evicted_comes_back_when_it_is_read_a_day_later_and_not_when_a_replica_starts() {
+    let mut scene = Scene::with(2, "bucket_max_bytes = \"5MiB\"").await;
+    scene.pull(0).await;
+    scene.pull(1).await;
+    scene.uploaded(3).await;
+    scene.fleet.database.query("UPDATE object SET stored_at = now() - interval '11 minutes'");
+    let doomed = "SELECT count(*) FROM object WHERE doomed_at IS NOT NULL";
+    eventually("the layer goes", async || scene.fleet.database.query(doomed) == "1").await;
+    restart_all(&mut scene).await;
+    assert_eq!(scene.fleet.database.query(doomed), "1", "it stays doomed");
+    let old = "UPDATE object SET doomed_at = now() - interval '11 minutes' WHERE doomed_at IS NOT NULL";
+    scene.fleet.database.query(old);
+    scene.uploaded(2).await;
+    restart_all(&mut scene).await;
+    // Also not when it is read while it has just gone.
+    scene.pull(0).await;
+    sleep(Duration::from_secs(7)).await;
+    scene.uploaded(2).await;
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM evicted"), "1");
+    scene.fleet.database.query("UPDATE evicted SET at = now() - interval '25 hours'");
+    scene.pull(1).await;
+    let back = "SELECT count(*) FROM object WHERE size > 5000000 AND doomed_at IS NULL AND digest NOT IN (SELECT digest FROM evicted)";
+    eventually("the layer is back", async || scene.fleet.database.query(back) == "1").await;
+}
+
+#[actix_rt::test]
+async fn a_start_uploads_what_groups_have_links_to_with_the_time_of_its_last_read() {
+    let mut scene = Scene::of(1).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    scene.fleet.replicas[0].service.stop();
+    let layer = scene.layer.digest().trim_start_matches("sha256:").to_owned();
+    scene.fleet.database.query("DELETE FROM object");
+    scene.fleet.database.query(&format!("DELETE FROM link WHERE digest = '\\x{layer}'"));
+    // As if the machine had been off for a time.
+    sleep(Duration::from_secs(3)).await;
+    scene.fleet.replicas[0].service.restart();
+    scene.uploaded(2).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.fleet.database.query("SELECT count(*) FROM object"), "2", "nobody has a link to the layer");
+    let read_before = "SELECT bool_and(read_at < stored_at - interval '2 seconds') FROM object";
+    assert_eq!(scene.fleet.database.query(read_before), "t");
+}
+
+#[actix_rt::test]
+async fn what_comes_back_while_it_is_doomed_keeps_the_time_of_its_last_read() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    scene.fleet.replicas[0].service.stop();
+    // The replica that has read it does not know that it went: a release before did not record it.
+    scene.fleet.database.query("UPDATE object SET doomed_at = now(), read_at = now() + interval '1 hour'");
+    scene.fleet.database.query("DELETE FROM evicted");
+    scene.fleet.replicas[0].service.restart();
+    let back = "SELECT count(*) FROM object WHERE doomed_at IS NULL AND read_at > now() + interval '50 minutes'";
+    eventually("all are back", async || scene.fleet.database.query(back) == "3").await;
+}
