@@ -56,7 +56,7 @@ pub(super) async fn show(
         Page::Clearing => clearing::show(&visitor, path).await,
         Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query),
         Page::Members(page) => members::show(&visitor, path, page, query),
-        Page::Settings => settings::show(&visitor, path),
+        Page::Settings => settings::show(&visitor, path).await,
         Page::Explanation => explanation::show(&visitor, path, query).await,
         Page::Audit => audit::of_group(&visitor, path, query).await,
     }

@@ -117,6 +117,9 @@ async fn axe_finds_nothing_on_any_page() {
     assert_eq!(pinned.status, 200);
     service.group("empty").await;
     service.api("POST", "/groups/empty/members", json!({"user_id": house.alice.id, "access_level": 50})).await;
+    let account = json!({"identity": "robot-of-team", "secret": "a-password-elsewhere"});
+    let path = "/groups/team/dependency_proxy/upstream_accounts/docker.io";
+    assert_eq!(service.api("PUT", path, account).await.status, 200);
     let list = service.api("GET", "/groups/team/deploy_tokens", Value::Null).await.json();
     let token = format!("{TEAM}/tokens/{}", list[0]["id"]);
     let member = format!("{TEAM}/members/{}", house.bob.id);
