@@ -74,7 +74,7 @@ pub(super) async fn end_sessions(form: Form) -> Result<HttpResponse, Fault> {
 /// Handles `GET /-/account/tokens...`.
 pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
     let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
-    tokens::show(&visitor, &Owner::Visitor, page, "")
+    tokens::show(&visitor, &Owner::Visitor, page, "").await
 }
 
 /// Handles `POST /-/account/tokens...`.

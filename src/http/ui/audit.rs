@@ -27,7 +27,7 @@ pub(super) async fn of_group(visitor: &Visitor, path: &str, query: &str) -> Resu
     let group = visitor.own_group(path)?;
     let (status, events) = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
     let content = html! {
-        (top(visitor, &group, "Audit", "audit"))
+        (top(visitor, &group, "Audit", "audit").await)
         (events)
     };
     Ok(page::respond(status, &visitor.frame(), &format!("Audit of {}", group.path), &content))

@@ -139,7 +139,7 @@ async fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
     let accounts = account_table::AccountRow::all(visitor, group).await;
     let problem = shown.problem.as_ref();
     html! {
-        (top(visitor, group, "Settings", "settings"))
+        (top(visitor, group, "Settings", "settings").await)
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
         (switch::section(visitor, group))

@@ -131,6 +131,7 @@ async fn groups_are_listed_by_size_and_found_by_their_path() {
     let groups = chief.get(&format!("{ADMIN}/groups")).await;
     let all = service.api("GET", "/groups", Value::Null).await.json().as_array().unwrap().len();
     groups.shows(&[&format!("1 to {all} of {all}"), r#"aria-sort="descending""#, &format!(r#"href="{TEAM}""#)]);
+    groups.shows(&["Last pull", "none in 30 days", "<b>team</b>", r#"aria-current="true">Admin</a>"#]);
     let at = |page: &str, path: &str| page.find(&format!(r#"href="/groups/{path}/-"#)).unwrap();
     assert!(at(&groups.text, "team") < at(&groups.text, "aaa") && at(&groups.text, "aaa") < at(&groups.text, "zzz"));
     let by_name = chief.get(&format!("{ADMIN}/groups?sort=name")).await;

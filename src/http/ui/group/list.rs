@@ -10,9 +10,9 @@ use crate::http::ui::address;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::image_row;
 use crate::http::ui::pages::{self, Numbered, PER_PAGE, page_in};
+use crate::http::ui::parts::counted;
 use crate::http::ui::table;
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::number;
 
 /// A part of the list, with the wishes that led to it.
 pub(super) struct List {
@@ -102,8 +102,7 @@ impl List {
                         li {
                             a href={ (base) (filtered.address()) }
                                 aria-current=[(filter == self.wanted.filter).then_some("true")] {
-                                (label)
-                                @if let Some(count) = counts.of(filter) { " " span.count { (number(count as u64)) } }
+                                (label) (counted(counts.of(filter)))
                             }
                         }
                     }

@@ -36,21 +36,19 @@ impl AccountRow {
 
 /// Shows the table.
 pub(super) fn show(visitor: &Visitor, group: &Group, rows: &[AccountRow]) -> Markup {
-    let columns = [
-        Column::new("Registry"),
-        Column::new("Account"),
-        Column::new("Pulls left"),
-        Column::actions(),
-    ];
-    table::show("Accounts of this group", &columns, html! {
-        @for (number, shown) in rows.iter().enumerate() { (row(visitor, group, shown, number)) }
-    })
+    let columns = [Column::new("Registry"), Column::new("Account"), Column::new("Pulls left"), Column::actions()];
+    table::show(
+        "Accounts of this group",
+        &columns,
+        html! {
+            @for (number, shown) in rows.iter().enumerate() { (row(visitor, group, shown, number)) }
+        },
+    )
 }
 
 fn limit_of(used: &UsedAccount, states: &[AccountState]) -> Option<LimitReport> {
-    let is_it = |state: &&AccountState| {
-        state.upstream == used.upstream && state.account.of_group() == Some(used.account.id)
-    };
+    let is_it =
+        |state: &&AccountState| state.upstream == used.upstream && state.account.of_group() == Some(used.account.id);
     states.iter().find(is_it).and_then(|state| state.limit.clone())
 }
 
@@ -133,12 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_pull_limit_is_shown_with_its_window() {
-        let limit = LimitReport {
-            limit: 200,
-            remaining: 163,
-            window: Some(Duration::from_secs(21_600)),
-            source: None,
-        };
+        let limit = LimitReport { limit: 200, remaining: 163, window: Some(Duration::from_secs(21_600)), source: None };
         let shown = pulls_left(Some(&limit)).into_string();
         assert_eq!(shown, r#"163 of 200<span class="under">in 6 h</span>"#);
         assert!(pulls_left(None).into_string().contains("no limit announced"));
