@@ -69,6 +69,7 @@ mod pages;
 mod parts;
 mod passed;
 mod problem;
+mod refetch;
 mod roles;
 mod session_list;
 mod settings;

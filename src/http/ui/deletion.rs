@@ -11,8 +11,10 @@ use super::form::Form;
 use super::image;
 use super::page;
 use super::parts::{crumbs, token_field};
+use super::refetch::Unfetchable;
 use super::visitor::Visitor;
 use super::words::{number_of, size};
+use crate::actors::images::ShownImage;
 use crate::http::api::image_changes;
 
 /// Maximum number of images that are deleted at once: as many as a page of the list has.
@@ -30,6 +32,8 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
         found.insert(images[0].image.key.origin.name_of(&images[0].image.key.reference), images);
     }
     let base = address::of_group(group.path.as_str());
+    let all: Vec<ShownImage> = found.values().flatten().cloned().collect();
+    let unfetchable = Unfetchable::of(visitor, &all).await;
     let pinned = found.iter().filter(|(_, images)| images.iter().any(|one| one.image.pinned)).count();
     let content = html! {
         (crumbs(visitor, &group, Some("Delete")))
@@ -48,6 +52,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                 dt { "Then" }
                 dd { "The next pull of each image fetches it again from its registry, if that has it still." }
             }
+            (unfetchable.note("Keep them until then, if somebody needs them."))
         }
         form.stack method="post" action={ (base) "/delete" } {
             (token_field(visitor))
