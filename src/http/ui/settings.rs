@@ -6,13 +6,14 @@
 //! | [`switch`] | whether the group pulls |
 //! | [`accounts`], [`account_table`] | its accounts at registries |
 //! | [`freshness`] | the time for which tags are fresh |
-//! | [`limits`] | quota, and days after which images go that nobody pulls |
+//! | [`limits`], [`usage`] | quota, and days after which images go that nobody pulls; what they mean at present |
 
 mod account_table;
 mod accounts;
 mod freshness;
 mod limits;
 mod switch;
+mod usage;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -136,16 +137,17 @@ impl Note {
 }
 
 async fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
-    let accounts = account_table::AccountRow::all(visitor, group).await;
+    let accounts = account_table::show(visitor, group).await;
+    let usage = usage::Usage::read(visitor, group).await;
     let problem = shown.problem.as_ref();
     html! {
         (top(visitor, group, "Settings", "settings").await)
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
         (switch::section(visitor, group))
-        (accounts::section(visitor, group, (&accounts, &shown.account), problem))
+        (accounts::section(visitor, group, (accounts.as_ref(), &shown.account), problem))
         (freshness::section(visitor, group, &shown.freshness, problem))
-        (limits::section(visitor, group, &shown.limits, problem))
+        (limits::section(visitor, group, (&usage, &shown.limits), problem))
     }
 }
 

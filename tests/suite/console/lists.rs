@@ -204,7 +204,8 @@ async fn owners_set_the_switch_the_quota_and_the_age_of_a_group() {
         "Saved.",
         r#"value="0.000004""#,
         r#"value="90""#,
-        "It is 4.00 kB now",
+        " of 4.00 kB stored, ",
+        "With 90 days 0 images, 0 B, go within a week.",
     ]);
     let group = async || service.api("GET", "/groups/team", Value::Null).await.json();
     let shown = group().await;

@@ -1,13 +1,16 @@
-//! The table of the accounts that a group uses at registries: what is left of their pull limits, and the menu with what
-//! can be done to the group's own.
+//! The table of the accounts that a group uses at registries: their last tests, what is left of their pull limits, and
+//! the menu with what can be done to the group's own.
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::accounts::{REMOVE, TEST};
 use super::action;
-use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::upstream_fetcher::{AccountState, TestResult};
+use crate::domain::audit::Event;
+use crate::domain::audit::query::{EntityFilter, EventFilter, EventQuery};
 use crate::domain::group::Group;
 use crate::domain::pull_budget::LimitReport;
 use crate::http::api::upstream_accounts::{self as accounts, UsedAccount};
@@ -15,28 +18,52 @@ use crate::http::ui::icons::icon;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
-use crate::http::ui::words::{duration, number};
+use crate::http::ui::words::{duration, number, time};
 
 /// An account that a group uses, with what is known of it.
-pub(super) struct AccountRow {
+struct AccountRow {
     used: UsedAccount,
     /// The pull limit, if the registry has announced one.
     limit: Option<LimitReport>,
+    /// The last test, if the account is the group's own and was tested in the last days.
+    test: Option<Test>,
 }
+
+/// The result of the test of an account, and its time.
+type Test = (TestResult, Timestamp);
+
+/// Number of days for which the last test of an account is looked up.
+const TEST_DAYS: i64 = 30;
+
+/// Maximum number of tests that are looked up.
+const MAX_TESTS: usize = 50;
 
 impl AccountRow {
     /// Reads the accounts that a group uses.
-    pub(super) async fn all(visitor: &Visitor, group: &Group) -> Vec<Self> {
+    async fn all(visitor: &Visitor, group: &Group) -> Vec<Self> {
         let directory = visitor.caller.state.identities.directory();
         let used = accounts::used(&visitor.caller, &directory, group);
         let states = if used.is_empty() { Vec::new() } else { visitor.caller.state.upstream.states().await };
-        used.into_iter().map(|used| Self { limit: limit_of(&used, &states), used }).collect()
+        let tests = if used.iter().all(|used| used.inherited) { Vec::new() } else { tests(visitor, group).await };
+        let row = |used: UsedAccount| Self { limit: limit_of(&used, &states), test: test_of(&used, &tests), used };
+        used.into_iter().map(row).collect()
     }
 }
 
-/// Shows the table.
-pub(super) fn show(visitor: &Visitor, group: &Group, rows: &[AccountRow]) -> Markup {
-    let columns = [Column::new("Registry"), Column::new("Account"), Column::new("Pulls left"), Column::actions()];
+/// Returns the table; `None` if the group uses no account of a group.
+pub(super) async fn show(visitor: &Visitor, group: &Group) -> Option<Markup> {
+    let rows = AccountRow::all(visitor, group).await;
+    (!rows.is_empty()).then(|| table_of(visitor, group, &rows))
+}
+
+fn table_of(visitor: &Visitor, group: &Group, rows: &[AccountRow]) -> Markup {
+    let columns = [
+        Column::new("Registry"),
+        Column::new("Account"),
+        Column::new("Last test"),
+        Column::new("Pulls left"),
+        Column::actions(),
+    ];
     table::show(
         "Accounts of this group",
         &columns,
@@ -52,11 +79,54 @@ fn limit_of(used: &UsedAccount, states: &[AccountState]) -> Option<LimitReport> 
     states.iter().find(is_it).and_then(|state| state.limit.clone())
 }
 
-fn row(visitor: &Visitor, group: &Group, AccountRow { used, limit }: &AccountRow, number_of_row: usize) -> Markup {
+/// Returns the events of the tests of the group's accounts in the last days, the newest first; none if they cannot be
+/// read.
+async fn tests(visitor: &Visitor, group: &Group) -> Vec<Event> {
+    let caller = &visitor.caller;
+    let filter = EventFilter {
+        after: caller.now.checked_sub(SignedDuration::from_hours(24 * TEST_DAYS)).ok(),
+        entity: Some(EntityFilter::Group(Some(group.id))),
+        name: Some(accounts::TESTED.to_owned()),
+        ..EventFilter::default()
+    };
+    let query = EventQuery { filter, ascending: false, from: None, skip: 0, limit: MAX_TESTS, counted: false };
+    let found = caller.state.audit.events(caller.user.id, query).await;
+    found.map(|found| found.events.into_iter().map(|(_, event)| event).collect()).unwrap_or_default()
+}
+
+/// Returns the last test of an account with its present password.
+fn test_of(used: &UsedAccount, tests: &[Event]) -> Option<Test> {
+    let is_it = |event: &&Event| {
+        !used.inherited && event.target.name == used.upstream.as_str() && event.at >= used.account.set_at
+    };
+    let event = tests.iter().find(is_it)?;
+    let word = event.changes.first()?.to.as_ref()?.as_str()?;
+    Some((TestResult::ALL.into_iter().find(|result| result.as_str() == word)?, event.at))
+}
+
+fn last_test(test: Option<&Test>, now: Timestamp) -> Markup {
+    let Some((result, at)) = test else { return html! { span.soft { "none" } } };
+    let (class, shape, word) = match result {
+        TestResult::Accepted => ("good", "fresh", "Accepted"),
+        TestResult::NotRequired => ("good", "fresh", "No login needed"),
+        TestResult::Refused => ("bad", "bad", "Refused"),
+        TestResult::Limited => ("warn", "stale", "Limit reached"),
+        TestResult::Unreachable => ("bad", "bad", "Unreachable"),
+        TestResult::Failed => ("bad", "bad", "Failed"),
+        TestResult::NotTried => ("", "off", "Not tried"),
+    };
+    html! { div class={ "state " (class) } { (icon(shape)) b { (word) } span { (time(*at, now)) } } }
+}
+
+fn row(visitor: &Visitor, group: &Group, shown: &AccountRow, number_of_row: usize) -> Markup {
+    let AccountRow { used, limit, test } = shown;
     html! {
         tr role="row" {
             th role="rowheader" scope="row" { b { (used.upstream) } }
             td.two role="cell" data-label="Account" { (account(used)) }
+            td role="cell" data-label="Last test" {
+                @if used.inherited { "–" } @else { (last_test(test.as_ref(), visitor.caller.now)) }
+            }
             td.two role="cell" data-label="Pulls left" { (pulls_left(limit.as_ref())) }
             td.act role="cell" { @if !used.inherited { (menu(visitor, group, used, number_of_row)) } }
         }

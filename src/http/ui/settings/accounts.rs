@@ -4,7 +4,6 @@
 use maud::{Markup, html};
 use secrecy::SecretString;
 
-use super::account_table::{self, AccountRow};
 use super::{Note, Shown, action, typed};
 use crate::actors::upstream_fetcher::TestResult;
 use crate::domain::group::Group;
@@ -82,11 +81,11 @@ fn problem(error: &ApiError) -> Option<Problem> {
     Problem::of(error)
 }
 
-/// Shows the accounts, and the form.
+/// Shows the table of the accounts, if there are any, and the form.
 pub(super) fn section(
     visitor: &Visitor,
     group: &Group,
-    (used, typed): (&[AccountRow], &Typed),
+    (table, typed): (Option<&Markup>, &Typed),
     problem: Option<&Problem>,
 ) -> Markup {
     html! {
@@ -99,10 +98,9 @@ pub(super) fn section(
                 }
             }
             div.stack {
-                @if used.is_empty() {
-                    p { "This group pulls with the accounts of the service." }
-                } @else {
-                    (account_table::show(visitor, group, used))
+                @match table {
+                    Some(table) => (table),
+                    None => p { "This group pulls with the accounts of the service." },
                 }
                 (form(visitor, group, typed, problem))
             }
