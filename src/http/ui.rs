@@ -43,6 +43,8 @@ mod admin;
 mod api_reference;
 mod assets;
 mod audit;
+mod audit_filter;
+mod audit_values;
 mod chart;
 mod clearing;
 mod counts;

@@ -291,7 +291,7 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     alice.post(&format!("{TEAM}/settings"), &limits).await.is(200, "Saved.");
     let page = format!("{TEAM}/audit");
     let shown = alice.get(&page).await;
-    shown.shows(&["<b>alice</b>", "group updated: <b>team</b>", "127.0.0.1", "50000000000", "member created"]);
+    shown.shows(&["<b>alice</b>", "group updated: <b>team</b>", "127.0.0.1", "quota: <ins>50.0 GB</ins>", "role: <ins>Owner</ins>"]);
     assert!(!shown.text.contains("user created"), "that belongs to no group: {}", shown.text);
     chief.get(&format!("{ADMIN}/audit")).await.shows(&["user created: <b>chief</b>"]);
     let hers = chief.get(&format!("{ADMIN}/audit?who=ALICE")).await;
@@ -308,6 +308,17 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     chief.get(&older).await.shows(&["user created: <b>chief</b>", "Newest"]);
     let long = chief.get(&format!("{ADMIN}/audit?who={}", "a".repeat(256))).await;
     let nothing = chief.get(&format!("{ADMIN}/audit?before=x")).await;
+    let of_team = chief.get(&format!("{ADMIN}/audit?group=team&what=people")).await;
+    of_team.shows(&["member created: <b>alice</b>", r#"value="people" selected"#, r#"value="team""#]);
+    assert!(!of_team.text.contains("group updated") && !of_team.text.contains("user created"), "{}", of_team.text);
+    chief.get(&format!("{ADMIN}/audit?to=2020-01-01")).await.shows(&["Nothing is recorded that fits."]);
+    for (query, sentence) in [
+        ("group=nowhere", "The group is none of this service."),
+        ("what=other", "The kind of events is none of those that can be chosen."),
+        ("from=soon", "The first day is not a day such as 2027-02-26."),
+    ] {
+        chief.get(&format!("{ADMIN}/audit?{query}")).await.is(400, sentence);
+    }
     long.is(400, "The user name cannot be longer than 255 bytes.");
     nothing.is(400, "The address names no event before which others would be.");
     assert!([long, nothing].iter().all(|page| !page.text.contains("user created") && !page.text.contains("<table")));
