@@ -54,6 +54,33 @@ pub(super) fn note(visitor: &Visitor) -> Markup {
     }
 }
 
+/// Shows how many tokens end soon, and the first of them, as a sentence.
+pub(super) fn summary(visitor: &Visitor, tokens: &[Arc<Token>]) -> Markup {
+    let verb = if tokens.len() == 1 { "expires" } else { "expire" };
+    let others = tokens.len().saturating_sub(NAMED);
+    html! {
+        p {
+            (number_of(tokens.len() as u64, "token")) " " (verb) " within 7 days: "
+            @for (place, token) in tokens.iter().take(NAMED).enumerate() {
+                @if place > 0 { "; " } (token.name) " of " (owner(visitor, token))
+                @if let Some(end) = token.expires_at { ", on " (day(end)) }
+            }
+            @if others > 0 { "; and " (others) " more" } "."
+        }
+    }
+}
+
+fn owner(visitor: &Visitor, token: &Token) -> String {
+    let directory = &visitor.caller.directory;
+    match token.owner {
+        TokenOwner::Personal { user } => directory.user(user).map(|user| user.username.to_string()),
+        TokenOwner::Group { group, .. } | TokenOwner::Deploy { group, .. } => {
+            directory.group(group).map(|group| group.path.to_string())
+        }
+    }
+    .unwrap_or_default()
+}
+
 fn is_soon(end: Timestamp, now: Timestamp) -> bool {
     end.duration_since(now) < SOON
 }
