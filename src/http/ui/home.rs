@@ -11,7 +11,7 @@ use super::expiring;
 use super::fault::Fault;
 use super::new_group;
 use super::page;
-use super::pages::Part;
+use super::pages::{self, Part};
 use super::parts::{group_words, stored};
 use super::table::{self, Column};
 use super::visitor::Visitor;
@@ -23,6 +23,7 @@ use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 
 /// Handles `GET /`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
+    visitor.valid(pages::check(request.query_string()))?;
     let part = Part::of(request.query_string());
     let authority = visitor.authority();
     let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();

@@ -151,6 +151,11 @@ impl Visitor {
         self.authority().level(group.id) >= Some(AccessLevel::Owner)
     }
 
+    /// Fails if the query of an address is not valid, for the reason in this sentence.
+    pub(super) fn valid(&self, checked: Result<(), String>) -> Result<(), Fault> {
+        checked.map_err(|sentence| self.fault(Kind::Invalid(sentence)))
+    }
+
     /// Returns the fault of a page for which there is no address.
     pub(super) fn no_such_page(&self) -> Fault {
         self.fault(Kind::NoPage)

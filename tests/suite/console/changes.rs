@@ -76,6 +76,17 @@ async fn a_name_that_is_none_keeps_the_other_images_from_being_deleted() {
 }
 
 #[actix_rt::test]
+async fn an_image_that_is_gone_does_not_keep_the_others_from_being_deleted() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let alice = house.visitor("alice").await;
+    let both = format!("{TEAM}/delete?image=library/app:1&image=library/app:9");
+    alice.get(&both).await.shows(&["Delete 1 image from the cache of team?", "Not cached any more: library/app:9."]);
+    let gone = alice.get(&format!("{TEAM}/delete?image=library/app:9")).await;
+    assert_eq!(gone.status, 404, "{}", gone.text);
+}
+
+#[actix_rt::test]
 async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
     let house = House::new(with_images(1)).await;
     house.pull(&[("1", &image(1))]).await;

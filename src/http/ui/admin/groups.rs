@@ -11,7 +11,7 @@ use crate::domain::group::Group;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
-use crate::http::ui::pages::{Part, search_form};
+use crate::http::ui::pages::{Part, check_word, search_form};
 use crate::http::ui::parts::{admin_tabs, group_words, stored};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
@@ -23,6 +23,7 @@ const GROUPS: &str = "/-/admin/groups";
 
 /// Shows the page.
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
+    visitor.valid(check_word(query, "sort", &["name"]))?;
     let part = Part::of(query);
     let by_name = value_in(query, "sort").is_some_and(|word| word == "name");
     let sort = if by_name { "name" } else { "" };

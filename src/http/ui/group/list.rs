@@ -45,6 +45,7 @@ enum Column {
 impl List {
     /// Reads the part of the list that the query of the address requests.
     pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
+        visitor.valid(Wanted::check(query))?;
         let wanted = Wanted::of(query);
         let query = ImageQuery { only: only(visitor, group, wanted.filter).await, ..wanted.query() };
         let found = visitor.caller.state.images.list(group.id, query).await;
@@ -142,6 +143,13 @@ impl List {
 }
 
 impl Wanted {
+    /// Fails with a sentence if a value in the query of an address is none of those that can be chosen.
+    fn check(query: &str) -> Result<(), String> {
+        pages::check_word(query, "sort", &["name", "size", "cached", "last_pulled", "pulls"])?;
+        pages::check_word(query, "order", &["asc", "desc"])?;
+        pages::check_word(query, "show", &FILTERS.map(|(_, word, _)| word)[1..])
+    }
+
     fn of(query: &str) -> Self {
         let value = |name: &str| value_in(query, name).unwrap_or_default();
         let column = match value("sort").as_str() {
