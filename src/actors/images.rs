@@ -11,6 +11,7 @@ mod readers;
 mod shown;
 mod statistics;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +25,7 @@ use super::traffic::TrafficRecords;
 use crate::domain::digest::Digest;
 use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::blobs::BlobFiles;
@@ -214,6 +216,28 @@ impl Images {
     pub async fn remove(&self, image: &CachedImage) -> Result<(), ImagesError> {
         let key = image.key.clone();
         Ok(self.janitor.remove_images(key.group, key.origin, vec![key.reference]).await?)
+    }
+
+    /// Removes all images of a group that are not pinned. It goes on if the caller waits no longer.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails, or if too many others read the index. Some of the images may be removed.
+    pub async fn remove_unpinned(&self, group: GroupId) -> Result<(), ImagesError> {
+        let unpinned = ImageQuery { pinned: Some(false), limit: usize::MAX, ..ImageQuery::default() };
+        let mut of_origins: HashMap<Origin, Vec<Reference>> = HashMap::new();
+        for one in self.list(group, unpinned).await?.images {
+            let ImageKey { origin, reference, .. } = one.image.key;
+            of_origins.entry(origin).or_default().push(reference);
+        }
+        let janitor = self.janitor.clone();
+        let removal = actix_rt::spawn(async move {
+            for (origin, references) in of_origins {
+                janitor.remove_images(group, origin, references).await?;
+            }
+            Ok::<(), StoreError>(())
+        });
+        Ok(removal.await.unwrap_or_else(|lost| Err(StoreError::Io(lost.to_string())))?)
     }
 
     /// Returns a part of the records of who pulled an image. The last seconds are not in it yet.

@@ -10,11 +10,13 @@
 //! |---|---|
 //! | [`changes`] | the events of a change of identities, from its writes |
 //! | [`json`] | an event as JSON |
+//! | [`names`] | the names of events, and their kinds |
 //! | [`query`] | which events a reader wants |
 //! | [`retention`] | which events are kept |
 
 pub mod changes;
 pub mod json;
+pub mod names;
 pub mod query;
 pub mod retention;
 

@@ -73,6 +73,11 @@ impl Backoff {
         Some(if now < end { (Circuit::Open, end) } else { (Circuit::HalfOpen, now) })
     }
 
+    /// Returns the time of the last failure; `None` if the last request did not fail.
+    pub fn last_failure(&self) -> Option<Instant> {
+        self.failed.map(|failed| failed.last)
+    }
+
     /// Ends a probe without a result, so that the next caller may send one.
     pub fn release(&mut self) {
         if let Some(failed) = &mut self.failed {

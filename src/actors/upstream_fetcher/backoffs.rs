@@ -2,7 +2,7 @@
 //! against the account, an invalid response against its repository. A server error counts against its repository, and
 //! against the upstream once a second repository fails as well. Bookkeeping only: sends no requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -21,6 +21,21 @@ pub(super) struct Backoffs {
     repositories: HashMap<Origin, Failing>,
     /// The repository with the last server error of each upstream, until something of that upstream succeeds.
     suspects: HashMap<UpstreamName, Origin>,
+    /// The accounts with which a request has succeeded.
+    proven: HashSet<(UpstreamName, Account)>,
+}
+
+/// The last failure of an account, or of its upstream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastFailure<'a> {
+    /// The state of the circuit.
+    pub(super) circuit: Circuit,
+    /// The end of the pause.
+    pub(super) end: Instant,
+    /// The time of the failure.
+    pub(super) at: Instant,
+    /// The failure.
+    pub(super) error: &'a UpstreamError,
 }
 
 /// The backoff of one upstream, account or repository, and its last failure.
@@ -97,21 +112,21 @@ impl Backoffs {
         }
     }
 
-    /// Returns the state of the circuit of this account, the end of the pause, and the last failure; `None` after a
-    /// success. Failures that count against a repository alone are left out.
-    pub(super) fn failing(
-        &self,
-        upstream: &UpstreamName,
-        account: &Account,
-        now: Instant,
-    ) -> Option<(Circuit, Instant, &UpstreamError)> {
+    /// Returns true if a request with this account has succeeded since the start, or since the account changed.
+    pub(super) fn has_worked(&self, account: &(UpstreamName, Account)) -> bool {
+        self.proven.contains(account)
+    }
+
+    /// Returns the last failure of this account; `None` after a success. Failures that count against a repository alone
+    /// are left out.
+    pub(super) fn failing(&self, upstream: &UpstreamName, account: &Account, now: Instant) -> Option<LastFailure<'_>> {
         let of_account = self.accounts.get(&(upstream.clone(), account.clone()));
         let failing = [of_account, self.upstreams.get(upstream)].into_iter().flatten();
         let states = failing.filter_map(|failing| {
             let (circuit, end) = failing.backoff.circuit(now)?;
-            Some((circuit, end, &failing.error))
+            Some(LastFailure { circuit, end, at: failing.backoff.last_failure()?, error: &failing.error })
         });
-        states.max_by_key(|(circuit, end, _)| (*circuit, *end))
+        states.max_by_key(|failure| (failure.circuit, failure.end))
     }
 
     /// Admits the next request, because the last one had no conclusive outcome.
@@ -127,11 +142,13 @@ impl Backoffs {
         self.accounts.retain(|(name, _), _| !names.contains(name));
         self.repositories.retain(|origin, _| !names.contains(&origin.upstream));
         self.suspects.retain(|name, _| !names.contains(name));
+        self.proven.retain(|(name, _)| !names.contains(name));
     }
 
     /// Forgets all failures of this account.
     pub(super) fn forget_account(&mut self, account: &(UpstreamName, Account)) {
         self.accounts.remove(account);
+        self.proven.remove(account);
         self.repositories.retain(|origin, _| account_of(origin) != *account);
     }
 
@@ -140,6 +157,10 @@ impl Backoffs {
         self.accounts.remove(&account_of(origin));
         self.repositories.remove(origin);
         self.suspects.remove(&origin.upstream);
+        if self.proven.len() >= MAX_ENTRIES {
+            self.proven.clear();
+        }
+        self.proven.insert(account_of(origin));
     }
 }
 

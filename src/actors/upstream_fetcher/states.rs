@@ -30,6 +30,10 @@ pub struct AccountState {
     pub circuit: Circuit,
     /// The last failure, as a sentence, if there was one since the last success.
     pub because: Option<String>,
+    /// Time since that failure.
+    pub failed_ago: Option<Duration>,
+    /// True if a request has succeeded since the start of the service, or since the account changed.
+    pub has_worked: bool,
     /// Time until the next request tries whether it works again.
     pub retry_in: Option<Duration>,
     /// Time for which requests are held because the limit is reached.
@@ -49,6 +53,8 @@ pub enum AccountHealth {
     Offline,
     /// The pull limit is reached: requests wait.
     LimitReached,
+    /// No request has been sent since the start of the service: whether it works is not known.
+    Unused,
     /// Requests are sent.
     Working,
     /// A request finds out whether the registry works again.
@@ -65,7 +71,8 @@ impl AccountState {
         match (self.mode, self.circuit) {
             (NetworkMode::Offline, _) => AccountHealth::Offline,
             (NetworkMode::Online, _) if self.held_for.is_some() => AccountHealth::LimitReached,
-            (NetworkMode::Online, Circuit::Closed) => AccountHealth::Working,
+            (NetworkMode::Online, Circuit::Closed) if self.has_worked => AccountHealth::Working,
+            (NetworkMode::Online, Circuit::Closed) => AccountHealth::Unused,
             (NetworkMode::Online, Circuit::HalfOpen) => AccountHealth::TriedAgain,
             (NetworkMode::Online, Circuit::Open) => AccountHealth::Failing,
         }
@@ -99,16 +106,19 @@ impl UpstreamFetcher {
         now: Instant,
     ) -> AccountState {
         let of_kind = |kind| self.backoffs_of(kind).failing(&upstream, &account, now);
-        let failing =
-            ContentKind::ALL.into_iter().filter_map(of_kind).max_by_key(|(circuit, until, _)| (*circuit, *until));
+        let failing = ContentKind::ALL.into_iter().filter_map(of_kind).max_by_key(|one| (one.circuit, one.end));
+        let key = (upstream.clone(), account.clone());
+        let has_worked = ContentKind::ALL.into_iter().any(|kind| self.backoffs_of(kind).has_worked(&key));
         let budget = registry.budget(&account, |budget| (budget.report(now).cloned(), budget.runs_out_in(now)));
         let (limit, runs_out_in) = budget.unwrap_or_default();
         let left = |until: Instant| until.duration_since(now);
         AccountState {
             mode,
-            circuit: failing.as_ref().map_or(Circuit::Closed, |(circuit, _, _)| *circuit),
-            because: failing.as_ref().map(|(_, _, error)| error.to_string()),
-            retry_in: failing.as_ref().map(|(_, until, _)| left(*until)),
+            circuit: failing.map_or(Circuit::Closed, |failing| failing.circuit),
+            because: failing.map(|failing| failing.error.to_string()),
+            failed_ago: failing.map(|failing| now.duration_since(failing.at)),
+            has_worked,
+            retry_in: failing.map(|failing| left(failing.end)),
             held_for: self.gates.closed_until(&upstream, &account, now).map(left),
             limit,
             runs_out_in,

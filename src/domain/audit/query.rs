@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::names::EventKind;
 use super::{Entity, Event, Who};
 use crate::domain::id::{EventId, GroupId, UserId};
 
@@ -18,6 +19,8 @@ pub struct EventFilter {
     pub author: Option<AuthorFilter>,
     /// With this name.
     pub name: Option<String>,
+    /// Of this kind.
+    pub kind: Option<EventKind>,
 }
 
 /// The entities whose events a reader wants.
@@ -109,6 +112,7 @@ impl EventFilter {
         self.after.is_none_or(|after| event.at >= after)
             && self.before.is_none_or(|before| event.at <= before)
             && self.name.as_ref().is_none_or(|name| *name == event.name)
+            && self.kind.is_none_or(|kind| kind.fits(event))
             && self.entity.is_none_or(|entity| entity.fits(&event.entity))
             && self.author.as_ref().is_none_or(|author| author.fits(event))
     }

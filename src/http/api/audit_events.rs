@@ -18,6 +18,7 @@ use super::params::{Params, number};
 use super::response::{Body, Found, KeysetPage};
 use crate::domain::audit::Event;
 use crate::domain::audit::json::{SERVICE, SERVICE_ID};
+use crate::domain::audit::names;
 use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventQuery};
 use crate::domain::id::{EventId, GroupId, UserId};
 use crate::domain::limits::MAX_NAME_CHARS;
@@ -91,8 +92,7 @@ fn filter(params: &Params, entity: Option<EntityFilter>) -> Result<EventFilter, 
         (None, name) => name.map(AuthorFilter::Name),
     };
     let name = text(params, "event_name")?;
-    let is_word = |name: &String| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if name.as_ref().is_some_and(|name| !is_word(name)) {
+    if name.as_ref().is_some_and(|name| !names::is_known(name)) {
         return Err(ApiError::invalid_value("event_name"));
     }
     Ok(EventFilter {
@@ -101,6 +101,7 @@ fn filter(params: &Params, entity: Option<EntityFilter>) -> Result<EventFilter, 
         entity,
         author,
         name,
+        kind: None,
     })
 }
 

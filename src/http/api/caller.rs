@@ -42,7 +42,7 @@ use super::error::ApiError;
 use super::state::ApiState;
 use crate::actors::audit::Occurrence;
 use crate::auth::secret;
-use crate::domain::audit::{Author, Entity, Target, Who};
+use crate::domain::audit::{Author, Entity, FieldChange, Target, Who};
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
@@ -174,6 +174,22 @@ impl Caller {
         let (name, what) = ("cache_cleared", "cache of a group cleared");
         let change = CacheChange { name, what, group, image: None, changes: Vec::new() };
         self.change_cache(&change, async { Ok(self.state.purge.start(group.0).await?) }).await
+    }
+
+    /// Removes what the group of the permission has cached, except for pinned images. Works as [`Self::purge`] otherwise.
+    ///
+    /// # Errors
+    /// As for [`Self::purge`], and if the store fails.
+    pub(super) async fn purge_unpinned<D>(&self, permission: Permission<D, GroupId>) -> Result<(), ApiError>
+    where
+        D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
+    {
+        let (group, path) = self.decide_again(permission)?;
+        log_of!(self, group = path, group_id = group.0, "removing the images of a group that are not pinned");
+        let kept = FieldChange { field: "pinned_images".to_owned(), from: None, to: Some("kept".into()) };
+        let (name, what) = ("cache_cleared", "cache of a group cleared");
+        let change = CacheChange { name, what, group: (group, &path), image: None, changes: vec![kept] };
+        self.change_cache(&change, async { Ok(self.state.images.remove_unpinned(group).await?) }).await
     }
 
     /// Logs that a session of this caller in the console has begun or ended, and counts it for the audit trail.

@@ -110,6 +110,15 @@ pub(in crate::http) async fn clear(caller: &Caller, group: GroupId) -> Result<()
     caller.purge(own).await
 }
 
+/// Removes what a group has cached, except for pinned images.
+///
+/// # Errors
+/// The caller is no owner, or the store fails.
+pub(in crate::http) async fn clear_unpinned(caller: &Caller, group: GroupId) -> Result<(), ApiError> {
+    let own = caller.may(owner_of(group))?;
+    caller.purge_unpinned(own).await
+}
+
 /// Returns the group that a request names, by its number or its path, if the caller may change what it has cached.
 pub(super) fn named(caller: &Caller, group: &str) -> Result<GroupId, ApiError> {
     Ok(caller.authority().group(group, Right::Own)?.id)

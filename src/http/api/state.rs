@@ -126,6 +126,9 @@ pub(crate) trait ImageStore: Send + Sync {
     /// See [`Images::remove`].
     fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>>;
 
+    /// See [`Images::remove_unpinned`].
+    fn remove_unpinned(&self, group: GroupId) -> BoxFuture<'_, Result<(), ImagesError>>;
+
     /// See [`Images::totals`].
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>>;
 
@@ -248,6 +251,10 @@ impl ImageStore for Images {
 
     fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>> {
         Box::pin(self.remove(image))
+    }
+
+    fn remove_unpinned(&self, group: GroupId) -> BoxFuture<'_, Result<(), ImagesError>> {
+        Box::pin(self.remove_unpinned(group))
     }
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {

@@ -21,6 +21,9 @@ use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream_account::UpstreamAccount;
 
+/// Name of the audit event of a test.
+pub(in crate::http) const TESTED: &str = "group_upstream_account_tested";
+
 /// An account that a group uses at an upstream.
 pub(in crate::http) struct UsedAccount {
     /// The upstream.
@@ -182,7 +185,7 @@ pub(in crate::http) async fn test(caller: &Caller, group: GroupId, upstream: &st
 
 fn event(caller: &Caller, (id, path): (GroupId, String), upstream: &UpstreamName, result: TestResult) -> Event {
     let target = Target { kind: "UpstreamAccount".into(), id: None, name: upstream.to_string() };
-    let what = ("group_upstream_account_tested", "upstream account tested");
+    let what = (TESTED, "upstream account tested");
     let event = Event::new(Timestamp::now(), caller.author(), what, Entity::Group { id, path }, target);
     let result = FieldChange { field: "result".to_owned(), from: None, to: Some(result.as_str().into()) };
     Event { changes: vec![result], ..event }

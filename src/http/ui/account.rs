@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::fields::{Field, FieldKind};
 use super::form::Form;
 use super::page;
-use super::pages::Part;
+use super::pages::{self, Part};
 use super::parts::token_field;
 use super::problem::Problem;
 use super::see;
@@ -28,6 +28,7 @@ pub(super) const SESSIONS: &str = "/-/account/sessions";
 
 /// Handles `GET /-/account`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
+    visitor.valid(pages::check(request.query_string()))?;
     let part = Part::of(request.query_string());
     let sessions = session_list::of(&visitor, &visitor.caller.user).await?;
     Ok(page::show(&visitor.frame(), "Your account", &content(&visitor, &part, &sessions, None)))
@@ -74,7 +75,7 @@ pub(super) async fn end_sessions(form: Form) -> Result<HttpResponse, Fault> {
 /// Handles `GET /-/account/tokens...`.
 pub(super) async fn show_tokens(visitor: Visitor, page: web::Path<String>) -> Result<HttpResponse, Fault> {
     let page = TokensPage::parse(&page).ok_or_else(|| visitor.no_such_page())?;
-    tokens::show(&visitor, &Owner::Visitor, page, "")
+    tokens::show(&visitor, &Owner::Visitor, page, "").await
 }
 
 /// Handles `POST /-/account/tokens...`.

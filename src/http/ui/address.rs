@@ -16,6 +16,15 @@ pub(super) const RELOAD: &str = "reload";
 /// Address of the form that signs out.
 pub(super) const SIGN_OUT: &str = "/-/sign-out";
 
+/// An item of the navigation on top of every page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NavItem {
+    /// The user's groups.
+    Groups,
+    /// The pages for administrators.
+    Admin,
+}
+
 /// Reason to sign in again, by its word in the address of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -47,6 +56,33 @@ pub(super) fn reloads_itself(request: &HttpRequest) -> bool {
     request.path().trim_end_matches('/') == ADMIN && query_value(request, RELOAD).is_some()
 }
 
+impl NavItem {
+    /// Returns the item to which the page at this path belongs; `None` for pages of the user's own account.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        if path.starts_with(ADMIN) {
+            Some(Self::Admin)
+        } else {
+            (!path.starts_with("/-/") || path.starts_with("/-/groups")).then_some(Self::Groups)
+        }
+    }
+
+    /// Returns the address to which it leads.
+    pub(super) fn address(self) -> &'static str {
+        match self {
+            Self::Groups => "/",
+            Self::Admin => ADMIN,
+        }
+    }
+
+    /// Returns its label.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Groups => "Groups",
+            Self::Admin => "Admin",
+        }
+    }
+}
+
 impl Why {
     /// Returns the reason with this word.
     pub(super) fn parse(word: &str) -> Option<Self> {
@@ -69,6 +105,24 @@ impl Why {
             Self::NewPassword => {
                 "Your password was changed. All your sessions have ended with the old one: sign in with the new one."
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_belongs_to_an_item_of_the_navigation_or_is_about_the_users_own_account() {
+        for (path, item) in [
+            ("/", Some(NavItem::Groups)),
+            ("/groups/team/-/dependency_proxy", Some(NavItem::Groups)),
+            ("/-/groups/new", Some(NavItem::Groups)),
+            ("/-/admin/users", Some(NavItem::Admin)),
+            ("/-/account", None),
+        ] {
+            assert_eq!(NavItem::of(path), item, "{path}");
         }
     }
 }

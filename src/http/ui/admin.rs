@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::audit;
 use super::fault::{Fault, Kind};
 use super::form::Form;
+use super::pages;
 use super::visitor::Visitor;
 use crate::domain::id::UserId;
 
@@ -41,6 +42,7 @@ pub(super) async fn show(
     rest: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let query = request.query_string();
+    visitor.valid(pages::check(query))?;
     match page(&visitor, &rest)? {
         AdminPage::Overview => overview::show(&visitor, query).await,
         AdminPage::Groups => groups::show(&visitor, query).await,

@@ -5,31 +5,30 @@ use std::borrow::Cow;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use jiff::Timestamp;
 use maud::{Markup, html};
-use serde_json::Value;
 
+use super::audit_filter::Typed;
+use super::audit_values::{change, event_words};
 use super::fault::Fault;
 use super::formatting::number;
 use super::page;
-use super::pages::{PER_PAGE, links, query_of};
+use super::pages::{PER_PAGE, links};
 use super::parts::{admin_tabs, top};
 use super::problem::Problem;
 use super::table::{self, Column};
 use super::visitor::Visitor;
-use crate::domain::audit::query::{AuthorFilter, EntityFilter, EventFilter, EventPart, EventQuery};
-use crate::domain::audit::{Author, Event, FieldChange, Who};
+use crate::domain::audit::query::{EntityFilter, EventPart, EventQuery};
+use crate::domain::audit::{Author, Event, Who};
 use crate::domain::id::{EventId, TokenId};
 use crate::http::query::value_in;
-
-/// Maximum length of a user name that is searched for, in bytes.
-const MAX_NAME_BYTES: usize = 255;
 
 /// Shows the events of a group.
 pub(super) async fn of_group(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
     let (status, events) = section(visitor, Some(EntityFilter::Group(Some(group.id))), query).await?;
     let content = html! {
-        (top(visitor, &group, "Audit", "audit"))
+        (top(visitor, &group, "Audit", "audit").await)
         (events)
     };
     Ok(page::respond(status, &visitor.frame(), &format!("Audit of {}", group.path), &content))
@@ -47,36 +46,32 @@ pub(super) async fn of_service(visitor: &Visitor, query: &str) -> Result<HttpRes
 }
 
 async fn section(visitor: &Visitor, entity: Option<EntityFilter>, query: &str) -> Result<(StatusCode, Markup), Fault> {
-    let who = value_in(query, "who").unwrap_or_default().trim().to_owned();
-    match wanted(entity, &who, query) {
+    let (typed, with_group) = (Typed::of(query), entity.is_none());
+    match wanted(visitor, entity, &typed, query) {
         Ok(wanted) => {
             let (from, caller) = (wanted.from, &visitor.caller);
             let found = caller.state.audit.events(caller.user.id, wanted).await;
             let found = found.map_err(|error| visitor.refused(&error.into()))?;
             let confirmed = caller.state.identities.newest_confirmed().await;
             confirmed.map_err(|error| visitor.refused(&error.into()))?;
-            Ok((StatusCode::OK, shown(visitor, &who, from, Some(&found), None)))
+            Ok((StatusCode::OK, shown(visitor, (&typed, with_group), from, Some(&found), None)))
         }
-        Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(visitor, &who, None, None, Some(&problem)))),
+        Err(problem) => Ok((StatusCode::BAD_REQUEST, shown(visitor, (&typed, with_group), None, None, Some(&problem)))),
     }
 }
 
-/// Returns the filter in the query of the address. A value that is not valid selects no events, not all.
-fn wanted(entity: Option<EntityFilter>, who: &str, query: &str) -> Result<EventQuery, Problem> {
-    if who.len() > MAX_NAME_BYTES {
-        return Err(Problem::at_field("who", &format!("cannot be longer than {MAX_NAME_BYTES} bytes")));
-    }
-    let author = Some(who.to_owned()).filter(|who| !who.is_empty()).map(AuthorFilter::Name);
+/// Returns the request for the events that the query of the address wants.
+fn wanted(visitor: &Visitor, entity: Option<EntityFilter>, typed: &Typed, query: &str) -> Result<EventQuery, Problem> {
+    let filter = typed.filter(visitor, entity)?;
     let before = value_in(query, "before").filter(|before| !before.is_empty());
     let from = before.map(|before| before.parse().map(EventId)).transpose();
     let from = from.map_err(|_| Problem::of_form("The address names no event before which others would be"))?;
-    let filter = EventFilter { entity, author, ..EventFilter::default() };
     Ok(EventQuery { filter, ascending: false, from, skip: 0, limit: PER_PAGE, counted: false })
 }
 
 fn shown(
     visitor: &Visitor,
-    who: &str,
+    (typed, with_group): (&Typed, bool),
     from: Option<EventId>,
     found: Option<&EventPart>,
     problem: Option<&Problem>,
@@ -84,40 +79,31 @@ fn shown(
     html! {
         section aria-labelledby="list" {
             h2.unseen #list { "Events" }
-            div.tools {
-                form role="search" {
-                    label.unseen for="who" { "User name" }
-                    input #who name="who" type="search" placeholder="User name" autocapitalize="none" value=(who)
-                        aria-invalid=[Problem::invalid(problem, "who")];
-                    button { "Show" }
-                }
-            }
+            (typed.form(with_group, problem))
             @if let Some(problem) = problem { (problem.note()) }
             @if let Some(found) = found {
                 @if found.events.is_empty() {
                     p {
                         "Nothing is recorded"
-                        @if !who.is_empty() { " of " b { (who) } } @else if from.is_some() { " before that" } "."
+                        @if !typed.is_empty() { " that fits" } @if from.is_some() { " before that" } "."
                     }
                 } @else {
                     (table(visitor, found))
                 }
-                (pages(found, from.is_some(), who))
+                (pages(found, from.is_some(), typed))
             }
             p.hint {
-                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute. How long events are
-                kept is a setting of the service."
+                "Changes, refusals and sign-ins. Refusals that are alike are one event a minute, which is written when
+                the minute has ended. How long events are kept is a setting of the service."
             }
         }
     }
 }
 
-fn pages(found: &EventPart, has_newer: bool, who: &str) -> Markup {
-    // An empty address is that of the present page.
-    let to = |before: &str| Some(query_of(&[("who", who), ("before", before)])).filter(|to| !to.is_empty());
-    let to = |before: &str| to(before).unwrap_or_else(|| "?".to_owned());
+fn pages(found: &EventPart, has_newer: bool, typed: &Typed) -> Markup {
     let last = found.events.last().filter(|_| found.more).map(|(id, _)| id.0.to_string());
-    links(has_newer.then(|| ("Newest", to(""))), None, last.map(|last| ("Older", to(&last))))
+    let newest = has_newer.then(|| ("Newest", typed.address("")));
+    links(newest, None, last.map(|last| ("Older", typed.address(&last))))
 }
 
 fn table(visitor: &Visitor, found: &EventPart) -> Markup {
@@ -127,12 +113,12 @@ fn table(visitor: &Visitor, found: &EventPart) -> Markup {
             Column::new("Who and from where"),
             Column::new("What"),
             Column::new("Before → after"),
-        ], html! { @for (_, event) in &found.events { (row(visitor, event)) } }))
+        ], html! { @for (id, event) in &found.events { (row(visitor, *id, event)) } }))
     }
 }
 
-fn row(visitor: &Visitor, event: &Event) -> Markup {
-    let at = event.sum.map_or(event.at, |sum| sum.last);
+fn row(visitor: &Visitor, id: EventId, event: &Event) -> Markup {
+    let at = recorded_at(id, event);
     html! {
         tr role="row" {
             th.stamp role="rowheader" scope="row" {
@@ -143,31 +129,34 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             td.across role="cell" { b { (name(visitor, &event.author)) } span.under { (source(&event.author)) } }
             td.across role="cell" {
                 // The words of a change are the same for all of its objects; the name is about this one.
-                (event.name.replace('_', " "))
+                (event_words(&event.name))
                 @if !event.target.name.is_empty() { ": " b { (event.target.name) } }
-                @if let Some(sum) = event.sum.filter(|sum| sum.count > 1) { ", " (number(sum.count)) " times" }
+                (times(event))
                 @if let Some(failure) = &event.failure { span.under { (failure) } }
             }
             td.across role="cell" {
-                @for change in &event.changes { (change_of(change)) }
+                @for change_of_field in &event.changes { (change(change_of_field)) }
                 @if event.left_out > 0 { div { "and " (number(event.left_out as u64)) " more objects" } }
             }
         }
     }
 }
 
-fn change_of(FieldChange { field, from, to }: &FieldChange) -> Markup {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+/// Returns the time by which an event has its place in the list: of a sum, that at which it was written.
+fn recorded_at(id: EventId, event: &Event) -> Timestamp {
+    let written = i64::try_from(id.0).ok().and_then(|number| Timestamp::from_microsecond(number).ok());
+    event.sum.and(written).unwrap_or(event.at)
+}
+
+/// Shows how often something happened that is summed up, and when.
+fn times(event: &Event) -> Markup {
+    let clock = |at: Timestamp| at.strftime("%H:%M:%S").to_string();
     html! {
-        div {
-            (field) ": "
-            @match (from, to) {
-                (None, None) => "changed",
-                _ => {
-                    @if let Some(from) = from { del { (text(from)) } }
-                    @if from.is_some() && to.is_some() { " → " }
-                    @if let Some(to) = to { ins { (text(to)) } }
-                },
+        @if let Some(sum) = event.sum {
+            @if sum.count > 1 { ", " (number(sum.count)) " times" }
+            span.under {
+                @if clock(event.at) == clock(sum.last) { "at " (clock(sum.last)) }
+                @else { "from " (clock(event.at)) " to " (clock(sum.last)) }
             }
         }
     }

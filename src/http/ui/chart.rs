@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::formatting::{number, number_of, percent, size};
+use super::formatting::{number, number_of, percent, size, time};
 use crate::domain::traffic::{Hour, Traffic};
 
 /// Number of hours in the chart.
@@ -22,6 +22,23 @@ pub(super) fn last_hours(traffic: &[(Hour, Traffic)], now: Timestamp) -> Vec<(Ho
     let present = Hour::of(now);
     let of = |hour| traffic.iter().find(|(of, _)| *of == hour).map(|(_, traffic)| *traffic).unwrap_or_default();
     (0..HOURS).rev().map(|before| present.before(before)).map(|hour| (hour, of(hour))).collect()
+}
+
+/// Returns the sum of the last 24 hours.
+pub(super) fn of_day(traffic: &[(Hour, Traffic)], now: Timestamp) -> Traffic {
+    Traffic::of_all(&last_hours(traffic, now))
+}
+
+/// Shows when the last pull was, to the hour.
+pub(super) fn last_pull(traffic: &[(Hour, Traffic)], now: Timestamp) -> Markup {
+    let last = traffic.iter().filter(|(_, traffic)| traffic.pulls() > 0).map(|(hour, _)| *hour).max();
+    html! {
+        @match last {
+            None => "none in 30 days",
+            Some(hour) if hour == Hour::of(now) => "within the hour",
+            Some(hour) => (time(hour.start(), now)),
+        }
+    }
 }
 
 /// Shows what the cache saved, as the content of a tile.

@@ -9,10 +9,12 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::formatting::{number_of, size};
-use super::image;
 use super::page;
 use super::parts::{crumbs, token_field};
+use super::refetch::Unfetchable;
 use super::visitor::Visitor;
+use crate::actors::images::ShownImage;
+use crate::domain::group::Group;
 use crate::http::api::image_changes;
 
 /// Maximum number of images that are deleted at once: as many as a page of the list has.
@@ -24,12 +26,10 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let names: Vec<String> = pairs.into_iter().filter(|(key, _)| key == "image").map(|(_, name)| name).collect();
     check(visitor, names.len())?;
-    let mut found = BTreeMap::new();
-    for name in &names {
-        let images = image::find(visitor, &group, name).await?;
-        found.insert(images[0].image.key.origin.name_of(&images[0].image.key.reference), images);
-    }
+    let (found, gone) = find(visitor, &group, &names).await?;
     let base = address::of_group(group.path.as_str());
+    let all: Vec<ShownImage> = found.values().flatten().cloned().collect();
+    let unfetchable = Unfetchable::of(visitor, &all).await;
     let pinned = found.iter().filter(|(_, images)| images.iter().any(|one| one.image.pinned)).count();
     let content = html! {
         (crumbs(visitor, &group, Some("Delete")))
@@ -48,6 +48,8 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                 dt { "Then" }
                 dd { "The next pull of each image fetches it again from its registry, if that has it still." }
             }
+            @if !gone.is_empty() { p.hint { "Not cached any more: " (gone.join(", ")) "." } }
+            (unfetchable.note("Keep them until then, if somebody needs them."))
         }
         form.stack method="post" action={ (base) "/delete" } {
             (token_field(visitor))
@@ -58,6 +60,30 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
         }
     };
     Ok(page::show(&visitor.frame(), "Delete images", &content))
+}
+
+/// Returns the images with these names, and the names of those that are not cached any more. Fails if all are gone.
+async fn find(
+    visitor: &Visitor,
+    group: &Group,
+    names: &[String],
+) -> Result<(BTreeMap<String, Vec<ShownImage>>, Vec<String>), Fault> {
+    let (mut found, mut gone) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        match image_changes::find(&visitor.caller, group.id, name).await {
+            Err(error) if image_changes::is_missing(&error) => gone.push(name.clone()),
+            Err(error) => return Err(visitor.refused(&error)),
+            Ok(images) => {
+                found.insert(images[0].image.key.origin.name_of(&images[0].image.key.reference), images);
+            }
+        }
+    }
+    match gone.first() {
+        Some(name) if found.is_empty() => {
+            Err(visitor.fault(Kind::NoImage { path: group.path.to_string(), image: name.clone() }))
+        }
+        _ => Ok((found, gone)),
+    }
 }
 
 /// Deletes the images that the form names, and leads to the list.

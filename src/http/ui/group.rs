@@ -14,7 +14,7 @@ use super::address;
 use super::fault::Fault;
 use super::icons::icon;
 use super::page;
-use super::parts::{crumbs, prefix, tabs, visibility};
+use super::parts::{crumbs, heading, prefix, tabs};
 use super::snippets;
 use super::visitor::Visitor;
 use crate::domain::group::Group;
@@ -26,14 +26,13 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
         return Ok(for_others(visitor, &group));
     }
     let list = List::read(visitor, &group, query).await?;
-    let counts = Counts::read(visitor, &group).await?;
     let is_empty = list.is_of_all() && list.is_empty();
-    let figures = Figures::read(visitor, &group, counts.pinned).await;
+    let figures = Figures::read(visitor, &group).await;
+    let counts = Counts::read(visitor, &group, figures.images()).await?;
     let content = html! {
         (crumbs(visitor, &group, None))
-        div.head { h1 { (group.path) " " (visibility(&group)) } }
-        @if !group.description.is_empty() { p.soft { (group.description) } }
-        (tabs(visitor, &group, ""))
+        (heading(&group))
+        (tabs(visitor, &group, "", figures.images()))
         (notes(visitor, &group))
         @if is_empty {
             (first_steps(visitor, &group))
@@ -49,7 +48,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
                     (snippets::choice(visitor, &group))
                 }
             }
-            (figures.show(visitor, &group))
+            (figures.show(visitor, &group, counts.pinned))
             (images_of(visitor, &group, &list, counts))
         }
     };
@@ -60,8 +59,7 @@ pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<H
 fn for_others(visitor: &Visitor, group: &Group) -> HttpResponse {
     let content = html! {
         (crumbs(visitor, group, None))
-        div.head { h1 { (group.path) " " (visibility(group)) } }
-        @if !group.description.is_empty() { p.soft { (group.description) } }
+        (heading(group))
         p {
             "You are not a member of this group, and can pull from it because it is public. What it has cached is shown
             to its members. Log in with your own user name, and your password or a "

@@ -7,6 +7,7 @@ use super::address::{PAGES, of_group};
 use super::fault::Fault;
 use super::form::Form;
 use super::members::{self, MembersPage};
+use super::pages;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
 use super::{audit, clearing, deletion, explanation, group, image, settings};
@@ -48,15 +49,16 @@ pub(super) async fn show(
         return Ok(see(&address));
     }
     let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
+    visitor.valid(pages::check(query))?;
     match page {
         Page::Bare => visitor.visible_group(path).map(|group| see(&of_group(group.path.as_str()))),
         Page::Group => group::show(&visitor, path, query).await,
         Page::Image(name) => image::show(&visitor, path, name, query).await,
         Page::Deletion => deletion::show(&visitor, path, query).await,
         Page::Clearing => clearing::show(&visitor, path).await,
-        Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query),
-        Page::Members(page) => members::show(&visitor, path, page, query),
-        Page::Settings => settings::show(&visitor, path),
+        Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query).await,
+        Page::Members(page) => members::show(&visitor, path, page, query).await,
+        Page::Settings => settings::show(&visitor, path).await,
         Page::Explanation => explanation::show(&visitor, path, query).await,
         Page::Audit => audit::of_group(&visitor, path, query).await,
     }

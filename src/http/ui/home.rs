@@ -6,20 +6,24 @@ use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use super::address;
+use super::chart;
+use super::expiring;
 use super::fault::Fault;
-use super::formatting::number;
+use super::formatting::{number, percent};
 use super::new_group;
 use super::page;
-use super::pages::Part;
-use super::parts::{path_words, stored};
+use super::pages::{self, Part};
+use super::parts::{group_words, stored};
 use super::table::{self, Column};
 use super::visitor::Visitor;
 use crate::actors::images::KnownTotals;
 use crate::domain::access::AccessLevel;
 use crate::domain::group::Group;
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 
 /// Handles `GET /`.
 pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpResponse, Fault> {
+    visitor.valid(pages::check(request.query_string()))?;
     let part = Part::of(request.query_string());
     let authority = visitor.authority();
     let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();
@@ -27,7 +31,13 @@ pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpR
     let total = groups.len();
     groups.retain(|group| group.path.as_str().contains(&part.search));
     groups.sort_by(|a, b| a.path.cmp(&b.path));
-    let sizes = visitor.caller.state.images.known_totals().await.unwrap_or(KnownTotals::NotYet);
+    let images = &visitor.caller.state.images;
+    let sizes = images.known_totals().await.unwrap_or(KnownTotals::NotYet);
+    let mut rows = Vec::new();
+    for group in part.of_all(&groups) {
+        let traffic = images.traffic(Some(group.id), TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
+        rows.push(row(&visitor, group, &sizes, &traffic));
+    }
     let content = html! {
         div.head {
             h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } }
@@ -37,13 +47,14 @@ pub(super) async fn show(request: HttpRequest, visitor: Visitor) -> Result<HttpR
             "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups "
             "below it, too."
         }
+        (expiring::note(&visitor))
         (part.search_form("/", "Path of a group", total))
         @if total == 0 {
             (no_groups(&visitor))
         } @else if groups.is_empty() {
             p { "None of the groups has " b { (part.search) } " in its path. " a href="/" { "Show all groups" } }
         } @else {
-            (table(&visitor, part.of_all(&groups), &sizes))
+            (table(&rows))
             (part.links("/", groups.len(), "groups"))
         }
     };
@@ -65,7 +76,7 @@ fn no_groups(visitor: &Visitor) -> Markup {
     }
 }
 
-fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &KnownTotals) -> Markup {
+fn table(rows: &[Markup]) -> Markup {
     html! {
         section aria-labelledby="groups" {
             h2.unseen #groups { "Groups" }
@@ -74,18 +85,22 @@ fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &KnownTotals) -> Marku
                 Column::new("Your role"),
                 Column::num("Images"),
                 Column::new("Stored"),
-            ], html! { @for group in groups { (row(visitor, group, sizes)) } }))
+                Column::num("Hit ratio, 24 h"),
+                Column::num("Pulls, 24 h"),
+                Column::new("Last pull"),
+            ], html! { @for row in rows { (row) } }))
         }
     }
 }
 
-fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals) -> Markup {
+fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals, traffic: &[(Hour, Traffic)]) -> Markup {
+    let (now, day) = (visitor.caller.now, chart::of_day(traffic, visitor.caller.now));
     let totals = sizes.of(group.id);
     let is_on = visitor.caller.state.switched_off(&visitor.caller.directory, group.id).is_none();
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
-                div.name { a href=(address::of_group(group.path.as_str())) { (path_words(group.path.as_str())) } }
+                div.name { a href=(address::of_group(group.path.as_str())) { (group_words(group.path.as_str())) } }
                 @if !is_on { " " span.badge { "Switched off" } }
             }
             td role="cell" data-label="Your role" { (role_of(visitor, group)) }
@@ -95,6 +110,11 @@ fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals) -> Markup {
             td role="cell" data-label="Stored" {
                 @match totals { Some(totals) => (stored(totals.bytes, group.cache.max_bytes)), None => "unknown" }
             }
+            td.num role="cell" data-label="Hits, 24 h" {
+                @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" }
+            }
+            td.num role="cell" data-label="Pulls, 24 h" { (number(day.pulls())) }
+            td role="cell" data-label="Last pull" { (chart::last_pull(traffic, now)) }
         }
     }
 }

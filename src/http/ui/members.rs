@@ -16,7 +16,7 @@ use super::form::Form;
 use super::formatting::{day_text, parsed_day};
 use super::page;
 use super::pages::Part;
-use super::parts::{crumbs, token_field};
+use super::parts::{crumbs_below, token_field};
 use super::problem::Problem;
 use super::roles;
 use super::visitor::Visitor;
@@ -60,11 +60,11 @@ impl MembersPage {
 }
 
 /// Shows a page.
-pub(super) fn show(visitor: &Visitor, path: &str, page: MembersPage, query: &str) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(visitor: &Visitor, path: &str, page: MembersPage, query: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.group(path)?;
     let typed = Typed { level: "30".to_owned(), ..Typed::default() };
     let content = match page {
-        MembersPage::List => list(visitor, &group, &Part::of(query), &typed, None),
+        MembersPage::List => list(visitor, &group, &Part::of(query), &typed, None).await,
         MembersPage::Change(user) => {
             visitor.own_group(path)?;
             let member = find(visitor, &group, user)?;
@@ -106,7 +106,9 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     let Err(error) = changed else { return Ok(visitor.done(done, &address_of(&group)).await) };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
     let content = match page {
-        MembersPage::List | MembersPage::Remove(_) => list(visitor, &group, &Part::default(), &typed, Some(&problem)),
+        MembersPage::List | MembersPage::Remove(_) => {
+            list(visitor, &group, &Part::default(), &typed, Some(&problem)).await
+        }
         MembersPage::Change(user) => {
             change_form(visitor, &group, &*find(visitor, &group, user)?, &typed, Some(&problem))
         }
@@ -176,7 +178,7 @@ fn change_form(
 ) -> Markup {
     let name = name_of(visitor, member);
     html! {
-        (crumbs(visitor, group, Some(&name)))
+        (crumbs_below(visitor, group, Some(("Members", &address_of(group))), Some(&name)))
         h1 { "Role of " (name) " in " (group.path) }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (address_of(group)) "/" (member.user.0) "/change" } {
@@ -191,7 +193,7 @@ fn change_form(
 fn removal(visitor: &Visitor, group: &Group, member: &Membership) -> Markup {
     let name = name_of(visitor, member);
     html! {
-        (crumbs(visitor, group, Some(&name)))
+        (crumbs_below(visitor, group, Some(("Members", &address_of(group))), Some(&name)))
         h1 { "Remove " (name) " from " (group.path) "?" }
         section aria-labelledby="then" {
             h2.unseen #then { "What happens" }

@@ -8,6 +8,7 @@ use actix_web::http::header::{
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::address::NavItem;
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::icons::{ICONS, icon};
 
@@ -40,6 +41,8 @@ pub(super) struct SignedIn {
     pub(super) admin: bool,
     /// A token for the form that signs out.
     pub(super) form_token: String,
+    /// The item of the navigation to which the page belongs, if it belongs to one.
+    pub(super) present: Option<NavItem>,
 }
 
 /// The policy for what a page may load: the console's own files, and nothing inline (Content Security Policy Level 3).
@@ -109,8 +112,11 @@ fn bar(frame: &Frame) -> Markup {
                         span { (frame.host) }
                     }
                 }
-                @if let Some(SignedIn { username, admin, form_token }) = &frame.user {
-                    nav aria-label="Main" { a href="/" { "Groups" } @if *admin { a href="/-/admin" { "Admin" } } }
+                @if let Some(SignedIn { username, admin, form_token, present }) = &frame.user {
+                    nav aria-label="Main" {
+                        (item(NavItem::Groups, *present))
+                        @if *admin { (item(NavItem::Admin, *present)) }
+                    }
                     button.plain type="button" popovertarget="menu-you" { (username) " " (icon("down")) }
                     div.menu #menu-you popover {
                         p { "Signed in as " (username) }
@@ -124,6 +130,10 @@ fn bar(frame: &Frame) -> Markup {
             }
         }
     }
+}
+
+fn item(item: NavItem, present: Option<NavItem>) -> Markup {
+    html! { a href=(item.address()) aria-current=[(present == Some(item)).then_some("true")] { (item.label()) } }
 }
 
 fn foot(frame: &Frame) -> Markup {

@@ -11,6 +11,9 @@ pub(super) const PER_PAGE: usize = 20;
 /// Maximum number of a page, so that the number of its first item does not overflow.
 const MAX_PAGE: usize = 1_000_000;
 
+/// Maximum length of a text that is searched for, in bytes.
+const MAX_SEARCH_BYTES: usize = 255;
+
 /// A page of a list whose length is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbered<'a> {
@@ -33,6 +36,30 @@ pub(super) struct Part {
 
 /// A link with its words.
 pub(super) type Link<'a> = (&'a str, String);
+
+/// Fails with a sentence if the query of an address has a search or a page that no list can have.
+pub(super) fn check(query: &str) -> Result<(), String> {
+    let search = value_in(query, "q").unwrap_or_default();
+    if search.len() > MAX_SEARCH_BYTES {
+        return Err(format!("A search cannot be longer than {MAX_SEARCH_BYTES} bytes."));
+    }
+    if search.chars().any(char::is_control) {
+        return Err("A search cannot contain control characters.".to_owned());
+    }
+    let page = value_in(query, "page").filter(|page| !page.is_empty());
+    let is_page = |page: String| page.parse::<usize>().is_ok_and(|page| (1..=MAX_PAGE).contains(&page));
+    if page.is_none_or(is_page) { Ok(()) } else { Err("The page in the address is not a number from 1 on.".to_owned()) }
+}
+
+/// Fails with a sentence if the query of an address has a value of this name that is none of these words.
+pub(super) fn check_word(query: &str, name: &str, words: &[&str]) -> Result<(), String> {
+    match value_in(query, name).filter(|word| !word.is_empty()) {
+        Some(word) if !words.contains(&word.as_str()) => {
+            Err(format!("The value of '{name}' in the address is none of these: {}.", words.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Returns the number of the page that the query of an address requests, from 0.
 pub(super) fn page_in(query: &str) -> usize {
@@ -141,6 +168,18 @@ mod tests {
         assert_eq!((page_in("page=3"), page_value(2), page_value(0)), (2, "3".to_owned(), String::new()));
         assert_eq!(query_of(&[("q", "a b&c"), ("show", "")]), "?q=a+b%26c");
         assert_eq!(query_of(&[("q", "")]), "");
+    }
+
+    #[test]
+    fn an_address_with_a_value_that_no_list_has_is_refused() {
+        let long = format!("q={}", "a".repeat(256));
+        for query in [long.as_str(), "q=%00", "page=abc", "page=0", "page=18446744073709551616"] {
+            assert!(check(query).is_err(), "{query}");
+        }
+        assert!(["", "q=&page=", "q=a&page=7"].into_iter().all(|query| check(query).is_ok()));
+        assert!(check_word("sort=name", "sort", &["name"]).is_ok() && check_word("", "sort", &["name"]).is_ok());
+        let refused = "The value of 'sort' in the address is none of these: name, size.".to_owned();
+        assert_eq!(check_word("sort=zzz", "sort", &["name", "size"]), Err(refused));
     }
 
     #[test]

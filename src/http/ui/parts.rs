@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use super::address::{self, ADMIN};
+use super::counts;
 use super::formatting::{number, share, size};
 use super::icons::icon;
 use super::page::TOKEN_FIELD;
@@ -15,6 +16,9 @@ use crate::domain::reference::Reference;
 
 /// Number of characters of a digest that is not shown whole.
 const DIGEST_CHARS: usize = 12;
+
+/// Part of a quota, in percent, from which on its bar warns.
+const NEARLY_FULL: f64 = 90.0;
 
 /// Returns a small button that copies `text`; `label` states what that is.
 pub(super) fn copy_button(text: &str, label: &str) -> Markup {
@@ -50,8 +54,24 @@ pub(super) fn path_words(path: &str) -> Markup {
     html! { @for (number, part) in path.split('/').enumerate() { @if number > 0 { "/" wbr; } (part) } }
 }
 
+/// Shows the path of a group in a list: it can break after each slash, and its last part is bold.
+pub(super) fn group_words(path: &str) -> Markup {
+    let (above, last) = path.rsplit_once('/').map_or(("", path), |(above, last)| (above, last));
+    html! { @for part in above.split('/').filter(|part| !part.is_empty()) { (part) "/" wbr; } b { (last) } }
+}
+
 /// Shows the way to a page of a group: the groups above it as links, as far as the user may see them, and what follows.
 pub(super) fn crumbs(visitor: &Visitor, group: &Group, page: Option<&str>) -> Markup {
+    crumbs_below(visitor, group, None, page)
+}
+
+/// Works as [`crumbs`], for a page below one of the group's: its label and address come before.
+pub(super) fn crumbs_below(
+    visitor: &Visitor,
+    group: &Group,
+    above: Option<(&str, &str)>,
+    page: Option<&str>,
+) -> Markup {
     let lineage: Vec<_> = visitor.caller.directory.lineage(group.id).collect();
     html! {
         nav.crumbs aria-label="You are here" {
@@ -66,34 +86,47 @@ pub(super) fn crumbs(visitor: &Visitor, group: &Group, page: Option<&str>) -> Ma
                     span { (name) }
                 }
             }
+            @if let Some((label, address)) = above { a href=(address) { (label) } }
             @if let Some(page) = page { span { (page) } }
         }
     }
 }
 
-/// Shows the top of a page of a group that has a tab: the way to the page, the path of the group, and the tabs. `tab`
-/// is the end of the address.
-pub(super) fn top(visitor: &Visitor, group: &Group, title: &str, tab: &str) -> Markup {
+/// Shows the top of a page of a group that has a tab: the way to the page, the group, and the tabs. `tab` is the end of
+/// the address.
+pub(super) async fn top(visitor: &Visitor, group: &Group, title: &str, tab: &str) -> Markup {
+    let totals = visitor.caller.state.images.known_totals().await.ok().and_then(|all| all.of(group.id));
     html! {
         (crumbs(visitor, group, Some(title)))
-        div.head { h1 { (group.path) } }
-        (tabs(visitor, group, tab))
+        (heading(group))
+        (tabs(visitor, group, tab, totals.map(|totals| totals.images)))
     }
 }
 
-/// Shows the pages of a group as tabs; `present` is the end of the address of this one.
-pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str) -> Markup {
+/// Shows the path of a group, who can see it, and its description.
+pub(super) fn heading(group: &Group) -> Markup {
+    html! {
+        div.head { h1 { (group.path) " " (visibility(group)) } }
+        @if !group.description.is_empty() { p.soft { (group.description) } }
+    }
+}
+
+/// Shows the pages of a group as tabs; `present` is the end of the address of this one, and `images` the number of
+/// cached images, if it is known.
+pub(super) fn tabs(visitor: &Visitor, group: &Group, present: &str, images: Option<u64>) -> Markup {
     let base = address::of_group(group.path.as_str());
-    let tab = |page: &str, label: &str| {
+    let tab = |page: &str, label: &str, count: Option<u64>| {
         let address = if page.is_empty() { base.clone() } else { format!("{base}/{page}") };
-        html! { a href=(address) aria-current=[(page == present).then_some("page")] { (label) } }
+        html! {
+            a href=(address) aria-current=[(page == present).then_some("page")] { (label) (counted(count)) }
+        }
     };
     html! {
         nav.tabs aria-label={ "Pages of " (group.path) } {
-            (tab("", "Images"))
-            @if visitor.owns(group) { (tab("tokens", "Tokens")) }
-            (tab("members", "Members"))
-            @if visitor.owns(group) { (tab("settings", "Settings")) (tab("audit", "Audit")) }
+            (tab("", "Images", images))
+            @if visitor.owns(group) { (tab("tokens", "Tokens", Some(counts::tokens(visitor, group)))) }
+            (tab("members", "Members", Some(counts::members(visitor, group))))
+            @if visitor.owns(group) { (tab("settings", "Settings", None)) (tab("audit", "Audit", None)) }
         }
     }
 }
@@ -105,7 +138,7 @@ pub(super) fn admin_tabs(visitor: &Visitor, present: &str) -> Markup {
     let tab = |rest: &str, label: &str, count: Option<usize>| {
         html! {
             a href={ (ADMIN) (rest) } aria-current=[(rest == present).then_some("page")] {
-                (label) @if let Some(count) = count { " " span.count { (number(count as u64)) } }
+                (label) (counted(count.map(|count| count as u64)))
             }
         }
     };
@@ -119,10 +152,15 @@ pub(super) fn admin_tabs(visitor: &Visitor, present: &str) -> Markup {
     }
 }
 
-/// Shows who can see a group.
-pub(super) fn visibility(group: &Group) -> Markup {
+/// Shows the number of the things behind a link, if it is known.
+pub(super) fn counted(count: Option<u64>) -> Markup {
+    html! { @if let Some(count) = count { " " span.count { (number(count)) } } }
+}
+
+fn visibility(group: &Group) -> Markup {
     let word = match group.visibility {
-        Visibility::Private | Visibility::Internal => "Private",
+        Visibility::Private => "Private",
+        Visibility::Internal => "Internal",
         Visibility::Public => "Public",
     };
     html! { span.badge { (word) } }
@@ -156,9 +194,19 @@ pub(super) fn stored(bytes: u64, quota: Option<u64>) -> Markup {
         @match quota {
             Some(quota) => {
                 span.soft.small { "of " (size(quota)) }
-                svg.share aria-hidden="true" { rect x="0%" width={ (share(bytes, quota)) "%" } height="100%" {} }
+                (quota_bar(bytes, quota))
             },
             None => { span.soft.small { "no quota" } },
+        }
+    }
+}
+
+/// Shows which part of a quota is used, as a bar. The number stands beside it in words.
+pub(super) fn quota_bar(bytes: u64, quota: u64) -> Markup {
+    let used = share(bytes, quota);
+    html! {
+        svg.share aria-hidden="true" {
+            rect.warn[used >= NEARLY_FULL] x="0%" width={ (used) "%" } height="100%" {}
         }
     }
 }
@@ -173,5 +221,22 @@ pub(super) fn code(id: &str, title: &str, text: &str) -> Markup {
             }
             pre tabindex="0" role="group" aria-label=(title) { code #(id) { (text) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_of_a_quota_warns_from_nine_tenths_on() {
+        let warns = |bytes| quota_bar(bytes, 1_000).into_string().contains("warn");
+        assert_eq!([899, 900, 928, 1_000].map(warns), [false, true, true, true]);
+    }
+
+    #[test]
+    fn the_last_part_of_a_path_is_bold_in_lists() {
+        assert_eq!(group_words("team/web/previews").into_string(), "team/<wbr>web/<wbr><b>previews</b>");
+        assert_eq!(group_words("team").into_string(), "<b>team</b>");
     }
 }

@@ -73,6 +73,10 @@ impl Problem {
             "proxy" => "The switch",
             "kind" => "The kind of token",
             "visibility" => "The choice of who can pull",
+            "what" => "The kind of events",
+            "group" => "The group",
+            "from" => "The first day",
+            "to" => "The last day",
             "admin" => "The choice of an administrator",
             _ => field,
         };

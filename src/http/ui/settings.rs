@@ -4,14 +4,16 @@
 //! | file | section |
 //! |---|---|
 //! | [`switch`] | whether the group pulls |
-//! | [`accounts`] | its accounts at registries |
+//! | [`accounts`], [`account_table`] | its accounts at registries |
 //! | [`freshness`] | the time for which tags are fresh |
-//! | [`limits`] | quota, and days after which images go that nobody pulls |
+//! | [`limits`], [`usage`] | quota, and days after which images go that nobody pulls; what they mean at present |
 
+mod account_table;
 mod accounts;
 mod freshness;
 mod limits;
 mod switch;
+mod usage;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -54,9 +56,9 @@ enum NotSaved {
 }
 
 /// Shows the page.
-pub(super) fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, Fault> {
     let group = visitor.own_group(path)?;
-    let content = content(visitor, &group, &Shown::of(&group));
+    let content = content(visitor, &group, &Shown::of(&group)).await;
     Ok(page::show(&visitor.frame(), &format!("Settings of {}", group.path), &content))
 }
 
@@ -72,7 +74,7 @@ pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Faul
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to save.".to_owned()))),
     };
     let status = if shown.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let content = content(visitor, &group, &shown);
+    let content = content(visitor, &group, &shown).await;
     Ok(page::respond(status, &visitor.frame(), &format!("Settings of {}", group.path), &content))
 }
 
@@ -134,16 +136,18 @@ impl Note {
     }
 }
 
-fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
+async fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
+    let accounts = account_table::show(visitor, group).await;
+    let usage = usage::Usage::read(visitor, group).await;
     let problem = shown.problem.as_ref();
     html! {
-        (top(visitor, group, "Settings", "settings"))
+        (top(visitor, group, "Settings", "settings").await)
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
         (switch::section(visitor, group))
-        (accounts::section(visitor, group, &shown.account, problem))
+        (accounts::section(visitor, group, (accounts.as_ref(), &shown.account), problem))
         (freshness::section(visitor, group, &shown.freshness, problem))
-        (limits::section(visitor, group, &shown.limits, problem))
+        (limits::section(visitor, group, (&usage, &shown.limits), problem))
     }
 }
 

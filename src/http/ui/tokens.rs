@@ -16,7 +16,7 @@ use super::address;
 use super::fault::{Fault, Kind};
 use super::form::Form;
 use super::pages::Part;
-use super::parts::crumbs;
+use super::parts::crumbs_below;
 use super::visitor::Visitor;
 use crate::domain::group::Group;
 use crate::domain::id::{TokenId, UserId};
@@ -48,9 +48,14 @@ pub(super) enum TokensPage {
 }
 
 /// Shows a page.
-pub(super) fn show(visitor: &Visitor, owner: &Owner, page: TokensPage, query: &str) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(
+    visitor: &Visitor,
+    owner: &Owner,
+    page: TokensPage,
+    query: &str,
+) -> Result<HttpResponse, Fault> {
     match page {
-        TokensPage::List => Ok(list::list(visitor, owner, &Part::of(query))),
+        TokensPage::List => Ok(list::list(visitor, owner, &Part::of(query)).await),
         TokensPage::New => Ok(creation::show(visitor, owner)),
         TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
         TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
@@ -138,7 +143,7 @@ impl Owner {
     /// Shows the way to a page about these tokens.
     fn crumbs(&self, visitor: &Visitor, page: &str) -> Markup {
         match self {
-            Self::Group(group) => crumbs(visitor, group, Some(page)),
+            Self::Group(group) => crumbs_below(visitor, group, Some(("Tokens", &self.address())), Some(page)),
             Self::Visitor => html! {
                 nav.crumbs aria-label="You are here" { a href="/-/account" { (visitor.username()) } span { (page) } }
             },

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::address;
+use super::address::{self, NavItem};
 use super::fault::{Fault, Kind};
 use super::page::{Frame, SignedIn};
 use super::see;
@@ -26,6 +26,8 @@ pub(super) struct Visitor {
     pub(super) caller: Caller,
     /// The host and port of this service, as users write it in image names.
     pub(super) host: String,
+    /// The item of the navigation to which the page belongs.
+    present: Option<NavItem>,
     session: Session,
     secret: String,
     /// Proof that a form comes from a page of this session.
@@ -65,13 +67,14 @@ impl Visitor {
         // For the log lines of refusals on this page.
         request.extensions_mut().insert(caller.subject());
         let (form_secret, sentence) = (form_token::secret_of(&secret), Mutex::new(session.done.take()));
-        Ok(Self { caller, host, session, secret, form_secret, sentence })
+        let present = NavItem::of(request.path());
+        Ok(Self { caller, host, present, session, secret, form_secret, sentence })
     }
 
     /// Returns what the page shows around its content.
     pub(super) fn frame(&self) -> Frame {
         let (username, admin) = (self.username().to_owned(), self.caller.user.admin);
-        let user = SignedIn { username, admin, form_token: self.form_token() };
+        let user = SignedIn { username, admin, form_token: self.form_token(), present: self.present };
         let done = self.sentence.lock().unwrap_or_else(PoisonError::into_inner).take();
         Frame { host: self.host.clone(), at: self.caller.now, user: Some(user), done }
     }
@@ -146,6 +149,11 @@ impl Visitor {
     /// Returns true if the user may change this group and what it has cached.
     pub(super) fn owns(&self, group: &Group) -> bool {
         self.authority().level(group.id) >= Some(AccessLevel::Owner)
+    }
+
+    /// Fails if the query of an address is not valid, for the reason in this sentence.
+    pub(super) fn valid(&self, checked: Result<(), String>) -> Result<(), Fault> {
+        checked.map_err(|sentence| self.fault(Kind::Invalid(sentence)))
     }
 
     /// Returns the fault of a page for which there is no address.

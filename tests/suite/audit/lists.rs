@@ -88,6 +88,7 @@ async fn wrong_values_are_named() {
         ("author_id=-1", "author_id is invalid"),
         ("author_id=1&author=root", "author_id and author are mutually exclusive"),
         ("event_name=Group%20created", "event_name does not have a valid value"),
+        ("event_name=nosuch", "event_name does not have a valid value"),
         ("pagination=pages", "pagination does not have a valid value"),
         ("pagination=keyset&cursor=x", "cursor is invalid"),
         ("cursor=1", "cursor needs pagination=keyset"),

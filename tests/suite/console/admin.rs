@@ -72,6 +72,38 @@ async fn the_overview_shows_traffic_the_store_downloads_and_registries() {
 }
 
 #[actix_rt::test]
+async fn the_overview_says_what_was_not_used_yet_is_switched_off_or_ends_soon() {
+    let house = House::new(with_images(1)).await;
+    let (service, chief) = (&house.started.service, administrator(&house).await);
+    chief.get(ADMIN).await.shows(&["Nothing needs attention.", "Not used yet"]);
+    let states = service.api("GET", "/dependency_proxy/upstreams", Value::Null).await.json();
+    assert_eq!(states[0]["state"], "unused");
+    house.pull(&[("1", &image(1))]).await;
+    chief.get(ADMIN).await.shows(&["Works"]);
+    let end = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(72)).to_string();
+    let fields = json!({"name": "renovate", "expires_at": end, "scopes": ["read_registry", "write_registry"]});
+    service.deploy_token_with(&house.started.team, fields).await;
+    chief.get(ADMIN).await.shows(&["1 token expires within 7 days: renovate of team, on "]);
+    let off = json!({"dependency_proxy_enabled": false});
+    assert_eq!(service.api("PUT", "/application/settings", off).await.status, 200);
+    chief.get(ADMIN).await.shows(&["Pulls are switched off for the whole service"]);
+}
+
+#[actix_rt::test]
+async fn a_failure_of_long_ago_is_shown_with_its_time() {
+    let house = House::new(with_images(1)).await;
+    let chief = administrator(&house).await;
+    house.started.hub.down(fake_registry::Listener::Registry);
+    assert_ne!(house.started.client.manifest("team", "app", "1").await.status, 200);
+    let is_over = async || {
+        let text = chief.get(ADMIN).await.text;
+        text.contains("The last request to docker.io failed ") && text.contains("the next pull tries it again")
+    };
+    eventually("the pause is over", is_over).await;
+    assert!(!chief.get(ADMIN).await.text.contains("in 0 s"));
+}
+
+#[actix_rt::test]
 async fn the_overview_shows_the_speed_of_a_download_and_the_time_that_is_left() {
     let layer = Layer::random(8 << 20, 9);
     let large = Image::single(std::slice::from_ref(&layer));
@@ -132,6 +164,7 @@ async fn groups_are_listed_by_size_and_found_by_their_path() {
     let groups = chief.get(&format!("{ADMIN}/groups")).await;
     let all = service.api("GET", "/groups", Value::Null).await.json().as_array().unwrap().len();
     groups.shows(&[&format!("1 to {all} of {all}"), r#"aria-sort="descending""#, &format!(r#"href="{TEAM}""#)]);
+    groups.shows(&["Last pull", "none in 30 days", "<b>team</b>", r#"aria-current="true">Admin</a>"#]);
     let at = |page: &str, path: &str| page.find(&format!(r#"href="/groups/{path}/-"#)).unwrap();
     assert!(at(&groups.text, "team") < at(&groups.text, "aaa") && at(&groups.text, "aaa") < at(&groups.text, "zzz"));
     let by_name = chief.get(&format!("{ADMIN}/groups?sort=name")).await;
@@ -198,7 +231,13 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     alice.post(&format!("{TEAM}/settings"), &limits).await.is(200, "Saved.");
     let page = format!("{TEAM}/audit");
     let shown = alice.get(&page).await;
-    shown.shows(&["<b>alice</b>", "group updated: <b>team</b>", "127.0.0.1", "50000000000", "member created"]);
+    shown.shows(&[
+        "<b>alice</b>",
+        "group updated: <b>team</b>",
+        "127.0.0.1",
+        "quota: <ins>50.0 GB</ins>",
+        "role: <ins>Owner</ins>",
+    ]);
     assert!(!shown.text.contains("user created"), "that belongs to no group: {}", shown.text);
     chief.get(&format!("{ADMIN}/audit")).await.shows(&["user created: <b>chief</b>"]);
     let hers = chief.get(&format!("{ADMIN}/audit?who=ALICE")).await;
@@ -215,6 +254,17 @@ async fn owners_see_the_audit_trail_of_their_group_and_administrators_all_of_it(
     chief.get(&older).await.shows(&["user created: <b>chief</b>", "Newest"]);
     let long = chief.get(&format!("{ADMIN}/audit?who={}", "a".repeat(256))).await;
     let nothing = chief.get(&format!("{ADMIN}/audit?before=x")).await;
+    let of_team = chief.get(&format!("{ADMIN}/audit?group=team&what=people")).await;
+    of_team.shows(&["member created: <b>alice</b>", r#"value="people" selected"#, r#"value="team""#]);
+    assert!(!of_team.text.contains("group updated") && !of_team.text.contains("user created"), "{}", of_team.text);
+    chief.get(&format!("{ADMIN}/audit?to=2020-01-01")).await.shows(&["Nothing is recorded that fits."]);
+    for (query, sentence) in [
+        ("group=nowhere", "The group is none of this service."),
+        ("what=other", "The kind of events is none of those that can be chosen."),
+        ("from=soon", "The first day is not a day such as 2027-02-26."),
+    ] {
+        chief.get(&format!("{ADMIN}/audit?{query}")).await.is(400, sentence);
+    }
     long.is(400, "The user name cannot be longer than 255 bytes.");
     nothing.is(400, "The address names no event before which others would be.");
     assert!([long, nothing].iter().all(|page| !page.text.contains("user created") && !page.text.contains("<table")));

@@ -117,6 +117,9 @@ async fn axe_finds_nothing_on_any_page() {
     assert_eq!(pinned.status, 200);
     service.group("empty").await;
     service.api("POST", "/groups/empty/members", json!({"user_id": house.alice.id, "access_level": 50})).await;
+    let account = json!({"identity": "robot-of-team", "secret": "a-password-elsewhere"});
+    let path = "/groups/team/dependency_proxy/upstream_accounts/docker.io";
+    assert_eq!(service.api("PUT", path, account).await.status, 200);
     let list = service.api("GET", "/groups/team/deploy_tokens", Value::Null).await.json();
     let token = format!("{TEAM}/tokens/{}", list[0]["id"]);
     let member = format!("{TEAM}/members/{}", house.bob.id);
@@ -178,6 +181,44 @@ fn addresses_of_owners(token: &str, member: &str) -> Vec<String> {
         "/-/groups/new",
     ];
     of_team.into_iter().chain(of_token).chain(of_member).chain(others.map(str::to_owned)).collect()
+}
+
+#[actix_rt::test]
+async fn the_longest_names_break_on_every_page_and_none_is_wider_than_its_window() {
+    let house = House::new(with_images(1)).await;
+    let service = &house.started.service;
+    let (path, username, name) = ("g".repeat(200), "u".repeat(200), "t".repeat(200));
+    let secret = password("owner");
+    let (group, owner) = (service.group(&path).await, service.user(&username, &secret).await);
+    service.add_member(&group, &owner, 50).await;
+    let settings = json!({"description": "d".repeat(200), "dependency_proxy_max_bytes": 10_000});
+    assert_eq!(service.api("PUT", &format!("/groups/{}", group.id), settings).await.status, 200);
+    let token = service.deploy_token(&group, &name).await;
+    let client = service.log_in_with(&token).await;
+    assert_eq!(client.manifest(&path, "app", "1").await.status, 200);
+    let base = format!("/groups/{path}/-/dependency_proxy");
+    let list = service.api("GET", &format!("/groups/{}/deploy_tokens", group.id), Value::Null).await.json();
+    let browser = Chromium::start(service).await;
+    browser.open("/").await;
+    browser.fill("#username", &username).await;
+    browser.fill("#password", &secret).await;
+    browser.click("button.primary").await;
+    browser.check_with_axe("/").await;
+    for page in [
+        "",
+        "/images/library/app:1",
+        "/clear",
+        "/tokens",
+        &format!("/tokens/{}/revoke", list[0]["id"]),
+        "/members",
+        &format!("/members/{}/remove", owner.id),
+        "/settings",
+        "/audit",
+        &format!("/explain?user={username}&image=app:1"),
+    ] {
+        browser.check_with_axe(&format!("{base}{page}")).await;
+    }
+    browser.end().await;
 }
 
 #[actix_rt::test]

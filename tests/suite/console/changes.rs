@@ -1,6 +1,6 @@
 //! Changes by owners on pages: pins, refreshes, deletions and the whole cache; and refusals for everybody else.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::service::eventually;
@@ -76,6 +76,17 @@ async fn a_name_that_is_none_keeps_the_other_images_from_being_deleted() {
 }
 
 #[actix_rt::test]
+async fn an_image_that_is_gone_does_not_keep_the_others_from_being_deleted() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let alice = house.visitor("alice").await;
+    let both = format!("{TEAM}/delete?image=library/app:1&image=library/app:9");
+    alice.get(&both).await.shows(&["Delete 1 image from the cache of team?", "Not cached any more: library/app:9."]);
+    let gone = alice.get(&format!("{TEAM}/delete?image=library/app:9")).await;
+    assert_eq!(gone.status, 404, "{}", gone.text);
+}
+
+#[actix_rt::test]
 async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
     let house = House::new(with_images(1)).await;
     house.pull(&[("1", &image(1))]).await;
@@ -88,6 +99,47 @@ async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
     assert_eq!((cleared.status, cleared.leads_to.as_str()), (303, TEAM));
     eventually("all images are gone", async || images(&house).await.is_empty()).await;
     alice.get(TEAM).await.shows(&["Nothing is cached yet", "Put this before the names of images"]);
+}
+
+#[actix_rt::test]
+async fn a_clear_keeps_pinned_images_unless_the_form_says_otherwise() {
+    let house = House::new(with_images(3)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2)), ("3", &image(3))]).await;
+    let service = &house.started.service;
+    let pin = json!({"pinned": true});
+    assert_eq!(service.api("PUT", "/groups/team/dependency_proxy/images/app:1", pin).await.status, 200);
+    let (alice, clear) = (house.visitor("alice").await, format!("{TEAM}/clear"));
+    alice.get(&clear).await.shows(&["<b>2 images</b>", "1 pinned image, the members", "The pinned image, too"]);
+    let refused = alice.post(&clear, &[("path", "teem"), ("pinned", "too")]).await;
+    refused.is(400, r#"value="too" checked"#);
+    assert_eq!(alice.post(&clear, &[("path", "team")]).await.status, 303);
+    eventually("only the pinned image is there", async || images(&house).await.len() == 1).await;
+    assert_eq!(images(&house).await[0]["tag"], "1");
+    let events = service.api("GET", "/groups/team/audit_events", Value::Null).await.text();
+    assert!(events.contains("cache_cleared") && events.contains("pinned_images"), "{events}");
+    assert_eq!(alice.post(&clear, &[("path", "team"), ("pinned", "too")]).await.status, 303);
+    eventually("all images are gone", async || images(&house).await.is_empty()).await;
+}
+
+#[actix_rt::test]
+async fn a_confirmation_says_which_images_cannot_be_fetched_again_now() {
+    let house = House::with(with_images(3).settings("[cache]\ntag_freshness = \"0s\"")).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2)), ("3", &image(3))]).await;
+    let alice = house.visitor("alice").await;
+    let (clear, delete) = (format!("{TEAM}/clear"), format!("{TEAM}/delete?image=library/app:1"));
+    for address in [&clear, &delete] {
+        assert!(!alice.get(address).await.text.contains("cannot be fetched again now"), "{address}");
+    }
+    house.started.hub.down(fake_registry::Listener::Registry);
+    for tag in ["1", "2", "3"] {
+        assert_eq!(house.started.client.manifest("team", "app", tag).await.header("x-cache"), "stale");
+    }
+    alice.get(&clear).await.shows(&[
+        "3 of the images cannot be fetched again now: ",
+        "library/app:1, library/app:2, library/app:3. ",
+        "Pin them to keep them.",
+    ]);
+    alice.get(&delete).await.shows(&["One of the images cannot be fetched again now: ", "Keep them until then"]);
 }
 
 #[actix_rt::test]

@@ -3,6 +3,66 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::service::eventually;
+
+#[actix_rt::test]
+async fn pages_of_a_group_show_who_sees_it_and_how_much_is_behind_each_tab() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    let service = &house.started.service;
+    let change = json!({"description": "Jobs and runners", "visibility": "internal"});
+    assert_eq!(service.api("PUT", "/groups/team", change).await.status, 200);
+    let alice = house.visitor("alice").await;
+    let tabs = [
+        r#"Images <span class="count">2</span>"#,
+        r#"Tokens <span class="count">1</span>"#,
+        r#"Members <span class="count">"#,
+        r#"<span class="badge">Internal</span>"#,
+        "Jobs and runners",
+        r#"<a href="/" aria-current="true">Groups</a>"#,
+    ];
+    for page in ["", "/tokens", "/members", "/settings", "/audit"] {
+        alice.get(&format!("{TEAM}{page}")).await.shows(&tabs);
+    }
+    alice.get(TEAM).await.shows(&[r#"All <span class="count">2</span>"#, r#"Going <span class="count">0</span>"#]);
+    alice.get(&format!("{TEAM}/tokens/new")).await.shows(&[&format!(r#"<a href="{TEAM}/tokens">Tokens</a>"#)]);
+    let member = format!("{TEAM}/members/{}/change", house.bob.id);
+    alice.get(&member).await.shows(&[&format!(r#"<a href="{TEAM}/members">Members</a>"#)]);
+    let own = alice.get("/-/account").await.text;
+    assert!(!own.contains(r#"aria-current="true">Groups"#), "the account is no page of a group");
+}
+
+#[actix_rt::test]
+async fn the_list_of_groups_shows_their_pulls_and_a_note_names_tokens_that_end_soon() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let service = &house.started.service;
+    let [alice, bob] = [house.visitor("alice").await, house.visitor("bob").await];
+    let is_counted = async || alice.get("/").await.text.contains(r#"data-label="Pulls, 24 h">1<"#);
+    eventually("the pull is counted", is_counted).await;
+    let text = alice.get("/").await.text;
+    let (_, stored) = text.split_once(r#"data-label="Stored">"#).unwrap();
+    let stored: f64 = stored.split_once(" kB").unwrap().0.parse().unwrap();
+    let limit = json!({"dependency_proxy_max_bytes": (stored * 1_050.0) as u64});
+    assert_eq!(service.api("PUT", "/groups/team", limit).await.status, 200);
+    alice.get("/").await.shows(&[
+        "within the hour",
+        "<b>team</b>",
+        r#"<rect class="warn""#,
+        r#"data-label="Hits, 24 h""#,
+    ]);
+    assert!(!alice.get("/").await.text.contains("within 7 days"));
+    let end =
+        (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(72)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let fields = json!({"name": "renovate", "expires_at": end, "scopes": ["read_registry", "write_registry"]});
+    service.deploy_token_with(&house.started.team, fields).await;
+    alice.get("/").await.shows(&[
+        "1 token of yours or of your groups expires within 7 days.",
+        &format!(r#"<a href="{TEAM}/tokens">renovate</a> of team"#),
+    ]);
+    let of_bob = bob.get("/").await.text;
+    assert!(!of_bob.contains("renovate") && of_bob.contains("within the hour"), "{of_bob}");
+}
 
 #[actix_rt::test]
 async fn the_address_of_a_group_in_the_api_leads_to_its_page() {

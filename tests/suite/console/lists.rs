@@ -32,6 +32,28 @@ async fn the_list_is_searched_sorted_and_has_pages() {
 }
 
 #[actix_rt::test]
+async fn an_address_with_a_value_that_cannot_be_chosen_is_refused() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let alice = house.visitor("alice").await;
+    let long = format!("{TEAM}?q={}", "a".repeat(3_000));
+    for (address, sentence) in [
+        (long.as_str(), "A search cannot be longer than 255 bytes."),
+        (&format!("{TEAM}?q=%00"), "A search cannot contain control characters."),
+        ("/?q=%00", "A search cannot contain control characters."),
+        (&format!("{TEAM}?page=abc"), "The page in the address is not a number from 1 on."),
+        (&format!("{TEAM}?sort=zzz"), "The value of &#39;sort&#39; in the address is none of these: name, size"),
+        (&format!("{TEAM}?show=zzz"), "in the address is none of these: stale, going, pinned, arriving."),
+        ("/-/account?page=0", "The page in the address is not a number from 1 on."),
+    ] {
+        let refused = alice.get(address).await;
+        assert!(refused.status == 400 && refused.size < 10_000, "{} with {} bytes", refused.status, refused.size);
+        let text = refused.text.replace("'", "&#39;");
+        assert!(text.contains(sentence), "{sentence} is not in {text}");
+    }
+}
+
+#[actix_rt::test]
 async fn the_list_shows_what_is_stale_pinned_or_arriving_also_with_a_search() {
     let large = Image::single(&[Layer::random(2 << 20, 9)]);
     let scenario = with_images(3).image("library/large", "1", &large);
@@ -204,7 +226,8 @@ async fn owners_set_the_switch_the_quota_and_the_age_of_a_group() {
         "Saved.",
         r#"value="0.000004""#,
         r#"value="90""#,
-        "It is 4.00 kB now",
+        " of 4.00 kB stored, ",
+        "With 90 days 0 images, 0 B, go within a week.",
     ]);
     let group = async || service.api("GET", "/groups/team", Value::Null).await.json();
     let shown = group().await;

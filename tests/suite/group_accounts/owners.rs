@@ -106,10 +106,17 @@ async fn the_page_sets_tests_and_removes_an_account_and_never_shows_its_password
     refused.is(400, "The user name can't contain");
     assert!(refused.text.contains(r#"value="a:b""#) && !refused.text.contains(PASSWORD), "{}", refused.text);
     let saved = olga.post(PAGE, &form("account", "robot-a", PASSWORD)).await;
-    saved.shows(&["The account at docker.io is saved.", "Test the account at docker.io", "robot-a"]);
+    saved.shows(&[
+        "The account at docker.io is saved.",
+        "Actions for the account at docker.io",
+        "robot-a",
+        "no limit announced",
+    ]);
     assert!(!saved.text.contains(PASSWORD));
     assert_eq!(scene.a.manifest("a", "private/a", "1").await.status, 200);
+    olga.get(PAGE).await.shows(&[r#"data-label="Last test"><span class="soft">none<"#]);
     olga.post(PAGE, &form("account-test", "", "")).await.shows(&["docker.io accepts the account robot-a."]);
+    olga.get(PAGE).await.shows(&["<b>Accepted</b><span><time"]);
     olga.post(PAGE, &form("account-removal", "", "")).await.shows(&["The account at docker.io is removed."]);
     olga.post(PAGE, &form("account-test", "", "")).await.is(400, "The group has no account of its own there");
     assert_eq!(scene.a.manifest("a", "private/a", "1").await.status, 403);

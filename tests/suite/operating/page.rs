@@ -113,7 +113,7 @@ async fn a_registry_that_is_down_is_listed_with_the_reason_and_checked() {
     let scenario = Scenario::new().image("library/alpine", "latest", &image(1));
     let Started { hub, service, client, .. } = scenario.start().await;
     let works = said(run_here(&service, look));
-    assert!(works.contains("working") && works.contains("can be pulled"), "{works}");
+    assert!(works.contains("unused") && works.contains("can be pulled"), "{works}");
     hub.down(Listener::Registry);
     assert_eq!(client.manifest("team", "alpine", "2").await.status, 503);
     let fails = said(run_here(&service, &format!("{} || true", look.trim_end())));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::audit::Event;
 use crate::domain::audit::json::{self as event_json, SERVICE};
+use crate::domain::audit::names;
 use crate::domain::id::EventId;
 
 /// An audit event in GitLab's representation.
@@ -18,6 +19,7 @@ pub(in crate::http::api) struct EventView(Value);
 impl EventView {
     /// Returns the representation of an event.
     pub(super) fn of(id: EventId, event: &Event) -> Self {
+        debug_assert!(names::is_known(&event.name), "{} is missing in the list of names", event.name);
         Self(event_json::event(id, event))
     }
 }

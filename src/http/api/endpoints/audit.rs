@@ -22,8 +22,10 @@ const AUTHOR: Parameter =
     Parameter::text("author", "Only events by the author with this user name, of at most 255 characters");
 const AUTHOR_ID: Parameter =
     Parameter::number("author_id", "Only events by the user with this number; not together with `author`");
-const EVENT_NAME: Parameter =
-    Parameter::text("event_name", "Only events of this name, of lower-case letters and `_`, at most 255 characters");
+const EVENT_NAME: Parameter = Parameter::text(
+    "event_name",
+    "Only events of this name, such as `member_updated`; one that no event can have is refused",
+);
 
 pub(super) fn all() -> Vec<Endpoint> {
     vec![

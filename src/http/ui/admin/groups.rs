@@ -8,12 +8,12 @@ use maud::{Markup, html};
 
 use crate::actors::images::KnownTotals;
 use crate::domain::group::Group;
-use crate::domain::traffic::Traffic;
+use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::formatting::{number, percent};
-use crate::http::ui::pages::{Part, search_form};
-use crate::http::ui::parts::{admin_tabs, path_words, stored};
+use crate::http::ui::pages::{Part, check_word, search_form};
+use crate::http::ui::parts::{admin_tabs, group_words, stored};
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 use crate::http::ui::{address, chart, page};
@@ -23,6 +23,7 @@ const GROUPS: &str = "/-/admin/groups";
 
 /// Shows the page.
 pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse, Fault> {
+    visitor.valid(check_word(query, "sort", &["name"]))?;
     let part = Part::of(query);
     let by_name = value_in(query, "sort").is_some_and(|word| word == "name");
     let sort = if by_name { "name" } else { "" };
@@ -34,9 +35,8 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     groups.sort_by_cached_key(|group| (if by_name { Reverse(0) } else { Reverse(bytes(group)) }, group.path.clone()));
     let mut rows = Vec::new();
     for group in part.of_all(&groups) {
-        let traffic = images.traffic(Some(group.id), chart::HOURS, visitor.caller.now).await.unwrap_or_default();
-        let day = Traffic::of_all(&chart::last_hours(&traffic, visitor.caller.now));
-        rows.push(row(visitor, group, &sizes, &day));
+        let traffic = images.traffic(Some(group.id), TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
+        rows.push(row(visitor, group, &sizes, &traffic));
     }
     let content = html! {
         div.head { h1 { "Groups" } }
@@ -69,7 +69,7 @@ fn tools(search: &str) -> Markup {
     }
 }
 
-fn columns(by_name: bool) -> [Column<'static>; 6] {
+fn columns(by_name: bool) -> [Column<'static>; 7] {
     [
         Column::main("Group").sorted(by_name.then_some("ascending")).link("?sort=name".to_owned()),
         Column::new("Pulls"),
@@ -77,16 +77,18 @@ fn columns(by_name: bool) -> [Column<'static>; 6] {
         Column::new("Stored").sorted((!by_name).then_some("descending")).link("?".to_owned()),
         Column::num("Hit ratio, 24 h"),
         Column::num("Pulls, 24 h"),
+        Column::new("Last pull"),
     ]
 }
 
-fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals, day: &Traffic) -> Markup {
+fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals, traffic: &[(Hour, Traffic)]) -> Markup {
+    let (now, day) = (visitor.caller.now, chart::of_day(traffic, visitor.caller.now));
     let totals = sizes.of(group.id);
     let is_on = visitor.caller.state.switched_off(&visitor.caller.directory, group.id).is_none();
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
-                div.name { a href=(address::of_group(group.path.as_str())) { (path_words(group.path.as_str())) } }
+                div.name { a href=(address::of_group(group.path.as_str())) { (group_words(group.path.as_str())) } }
             }
             td role="cell" data-label="Pulls" { @if is_on { "On" } @else { span.badge { "Off" } } }
             td.num role="cell" data-label="Images" {
@@ -99,6 +101,7 @@ fn row(visitor: &Visitor, group: &Group, sizes: &KnownTotals, day: &Traffic) -> 
                 @match day.hit_ratio() { Some(ratio) => (percent(ratio)), None => "–" }
             }
             td.num role="cell" data-label="Pulls, 24 h" { (number(day.pulls())) }
+            td role="cell" data-label="Last pull" { (chart::last_pull(traffic, now)) }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::query::value_in;
 use crate::http::ui::address::RELOAD;
 use crate::http::ui::chart::{hit_ratio, saved};
+use crate::http::ui::expiring;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::formatting::{first_upper, number, share, size};
 use crate::http::ui::icons::icon;
@@ -33,7 +34,7 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     let content = html! {
         div.head { h1 { "Administration" } }
         (admin_tabs(visitor, ""))
-        (attention(&problems, &accounts))
+        (attention(visitor, &problems, &accounts))
         (figures(visitor, &traffic))
         (store(&sizes))
         (downloads::section(&running, reloads))
@@ -48,15 +49,23 @@ pub(super) async fn show(visitor: &Visitor, query: &str) -> Result<HttpResponse,
     Ok(response)
 }
 
-fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
+fn attention(visitor: &Visitor, problems: &[String], accounts: &[AccountState]) -> Markup {
     let failing: Vec<String> = accounts.iter().filter_map(registries::problem).collect();
+    let is_on = visitor.caller.state.is_switched_on(&visitor.caller.directory);
+    let expiring = expiring::soon(visitor, |_| true);
     html! {
         section aria-labelledby="attention" {
             h2 #attention { "Needs attention" }
-            @if problems.is_empty() && failing.is_empty() {
+            @if problems.is_empty() && failing.is_empty() && is_on && expiring.is_empty() {
                 p { "Nothing needs attention." }
             } @else {
                 ul.watch {
+                    @if !is_on {
+                        li {
+                            (icon("off"))
+                            p { "Pulls are switched off for the whole service: every one is refused. What is cached stays." }
+                        }
+                    }
                     @for problem in problems {
                         li { svg.icon.bad aria-hidden="true" { use href="#i-bad" {} } p { (first_upper(problem)) "." } }
                     }
@@ -66,6 +75,7 @@ fn attention(problems: &[String], accounts: &[AccountState]) -> Markup {
                             div.actions { a href="#registries" { "Registries" } }
                         }
                     }
+                    @if !expiring.is_empty() { li { (icon("stale")) (expiring::summary(visitor, &expiring)) } }
                 }
             }
         }

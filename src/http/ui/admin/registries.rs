@@ -10,7 +10,7 @@ use crate::domain::directory::Directory;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::http::api::{Caller, upstreams};
-use crate::http::ui::formatting::{number, share};
+use crate::http::ui::formatting::{duration, number, share};
 use crate::http::ui::icons::icon;
 use crate::http::ui::table::{self, Column};
 
@@ -45,9 +45,14 @@ pub(super) fn problem(account: &AccountState) -> Option<String> {
             seconds(held)
         ));
     }
-    if account.circuit != Circuit::Closed {
-        let because = account.because.as_deref().unwrap_or("the last request failed");
-        return Some(format!("{name} does not work: {because}. What is cached is served."));
+    let because = account.because.as_deref().unwrap_or("the request failed").trim_end_matches('.');
+    match account.circuit {
+        Circuit::Open => return Some(format!("{name} does not work: {because}. What is cached is served.")),
+        Circuit::HalfOpen => {
+            let ago = ago(account).unwrap_or_default();
+            return Some(format!("The last request to {name} failed{ago}: {because}. The next pull tries it again."));
+        }
+        Circuit::Closed => {}
     }
     let runs_out = account.runs_out_in?;
     let limit = account.limit.as_ref()?;
@@ -80,13 +85,19 @@ fn state(caller: &Caller, account: &AccountState) -> Markup {
             div class={ "state " (class) } { (icon(shape)) b { (word) } @if !because.is_empty() { span { (because) } } }
         }
     };
-    let retry = account.retry_in.map(|pause| format!("; the next try in {} s", seconds(pause))).unwrap_or_default();
-    let because = format!("{}{retry}", because.as_deref().unwrap_or_default());
+    let retry = match account.retry_in {
+        None => String::new(),
+        Some(pause) if pause.is_zero() => "; the next pull tries it again".to_owned(),
+        Some(pause) => format!("; the next try in {} s", seconds(pause)),
+    };
+    let failed = ago(account).map(|ago| format!("failed{ago}: ")).unwrap_or_default();
+    let because = format!("{failed}{}{retry}", because.as_deref().unwrap_or_default());
     match health {
         AccountHealth::Offline => shown("", "off", "Offline", "no registry is contacted"),
         AccountHealth::LimitReached => shown("warn", "stale", "Limit reached", "pulls wait"),
+        AccountHealth::Unused => shown("", "off", "Not used yet", "since the start of the service"),
         AccountHealth::Working => shown("good", "fresh", "Works", ""),
-        AccountHealth::TriedAgain => shown("warn", "stale", "Tried again", &because),
+        AccountHealth::TriedAgain => shown("warn", "stale", "Failed", &because),
         AccountHealth::Failing => shown("bad", "bad", "Fails", &because),
         AccountHealth::Unreadable => shown("bad", "bad", "Unreadable", &because),
     }
@@ -117,6 +128,11 @@ fn of_registry(account: &AccountState) -> String {
         Account::Username(name) => format!("{} with the account {name}", account.upstream),
         Account::OfGroup { username, .. } => format!("{} with the account {username} of a group", account.upstream),
     }
+}
+
+/// Returns how long ago the last request failed, if it did.
+fn ago(account: &AccountState) -> Option<String> {
+    account.failed_ago.map(|ago| format!(" {} ago", duration(ago)))
 }
 
 fn seconds(time: Duration) -> u64 {

@@ -7,6 +7,7 @@ use crate::domain::group::Group;
 use crate::domain::traffic::{Hour, TRAFFIC_HOURS, Traffic};
 use crate::http::ui::chart::{hit_ratio, saved};
 use crate::http::ui::formatting::{number, number_of, share, size};
+use crate::http::ui::parts::quota_bar;
 use crate::http::ui::visitor::Visitor;
 
 /// The known figures of a group.
@@ -15,28 +16,31 @@ pub(super) struct Figures {
     totals: Option<GroupTotals>,
     /// True if they are still being counted.
     is_counting: bool,
-    /// Number of pinned images.
-    pinned: usize,
     /// Its traffic by hour.
     traffic: Vec<(Hour, Traffic)>,
 }
 
 impl Figures {
     /// Reads the figures of a group. What cannot be read is unknown.
-    pub(super) async fn read(visitor: &Visitor, group: &Group, pinned: usize) -> Self {
+    pub(super) async fn read(visitor: &Visitor, group: &Group) -> Self {
         let images = &visitor.caller.state.images;
         let totals = images.known_totals().await.unwrap_or(KnownTotals::NotYet);
         let traffic = images.traffic(Some(group.id), TRAFFIC_HOURS, visitor.caller.now).await.unwrap_or_default();
-        Self { totals: totals.of(group.id), is_counting: totals == KnownTotals::NotYet, pinned, traffic }
+        Self { totals: totals.of(group.id), is_counting: totals == KnownTotals::NotYet, traffic }
     }
 
-    /// Shows them.
-    pub(super) fn show(&self, visitor: &Visitor, group: &Group) -> Markup {
+    /// Returns the number of images, if it is known.
+    pub(super) fn images(&self) -> Option<u64> {
+        self.totals.map(|totals| totals.images)
+    }
+
+    /// Shows them, with the number of pinned images.
+    pub(super) fn show(&self, visitor: &Visitor, group: &Group, pinned: usize) -> Markup {
         html! {
             section aria-labelledby="figures" {
                 h2.unseen #figures { "In figures" }
                 dl.tiles {
-                    div { dt { "Images" } dd { (self.images()) } }
+                    div { dt { "Images" } dd { (self.tile_of_images(pinned)) } }
                     div { dt { "Stored" } dd { (self.stored(group.cache.max_bytes)) } }
                     div { dt { "Saved in 30 days" } dd { (saved(&self.traffic)) } }
                     div.wide { dt { "Hit ratio, 24 hours" } (hit_ratio(&self.traffic, visitor.caller.now)) }
@@ -45,10 +49,10 @@ impl Figures {
         }
     }
 
-    fn images(&self) -> Markup {
+    fn tile_of_images(&self, pinned: usize) -> Markup {
         html! {
             span.figure { @match self.totals { Some(totals) => (number(totals.images)), None => "unknown" } }
-            @if self.pinned > 0 { " " (number(self.pinned as u64)) " pinned" }
+            @if pinned > 0 { " " (number(pinned as u64)) " pinned" }
         }
     }
 
@@ -67,9 +71,7 @@ impl Figures {
             span.figure { (size(totals.bytes)) }
             @match quota {
                 Some(quota) => {
-                    svg.share aria-hidden="true" {
-                        rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {}
-                    }
+                    (quota_bar(totals.bytes, quota))
                     " " (share(totals.bytes, quota)) " % of the quota of " (size(quota))
                 },
                 None => { " in " (number_of(totals.blobs, "blob")) " and " (number_of(totals.manifests, "manifest")) },

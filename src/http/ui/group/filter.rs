@@ -26,9 +26,14 @@ pub(super) const FILTERS: [(Filter, &str, &str); 5] = [
     (Filter::Arriving, "arriving", "Arriving"),
 ];
 
-/// Numbers of images by filter, as far as they are known without reading all records.
+/// Maximum number of images of a group whose records are read to count those that are going.
+const MAX_READ: u64 = 5_000;
+
+/// Numbers of images by filter, as far as they are known without reading the records of very many images.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
+    all: Option<u64>,
+    going: Option<usize>,
     /// Number of pinned images.
     pub(super) pinned: usize,
     stale: usize,
@@ -68,23 +73,31 @@ impl Filter {
 }
 
 impl Counts {
-    /// Reads the numbers of a group.
-    pub(super) async fn read(visitor: &Visitor, group: &Group) -> Result<Self, Fault> {
+    /// Reads the numbers of a group that has `all` images.
+    pub(super) async fn read(visitor: &Visitor, group: &Group, all: Option<u64>) -> Result<Self, Fault> {
         let pinned = ImageQuery { pinned: Some(true), ..ImageQuery::default() };
-        let [stale, arriving] = [Filter::Stale, Filter::Arriving].map(|filter| async move {
-            count(visitor, group, ImageQuery { only: only(visitor, group, filter).await, ..ImageQuery::default() })
-                .await
-        });
-        Ok(Self { pinned: count(visitor, group, pinned).await?, stale: stale.await?, arriving: arriving.await? })
+        let of_state = async |filter| {
+            let only = only(visitor, group, filter).await;
+            count(visitor, group, ImageQuery { only, ..ImageQuery::default() }).await
+        };
+        let is_small = all.is_some_and(|all| all <= MAX_READ);
+        Ok(Self {
+            all,
+            going: if is_small { Some(of_state(Filter::Going).await?) } else { None },
+            pinned: count(visitor, group, pinned).await?,
+            stale: of_state(Filter::Stale).await?,
+            arriving: of_state(Filter::Arriving).await?,
+        })
     }
 
     /// Returns the number of a filter, if it is known.
-    pub(super) fn of(&self, filter: Filter) -> Option<usize> {
+    pub(super) fn of(&self, filter: Filter) -> Option<u64> {
         match filter {
-            Filter::Stale => Some(self.stale),
-            Filter::Pinned => Some(self.pinned),
-            Filter::Arriving => Some(self.arriving),
-            Filter::All | Filter::Going => None,
+            Filter::All => self.all,
+            Filter::Going => self.going.map(|going| going as u64),
+            Filter::Stale => Some(self.stale as u64),
+            Filter::Pinned => Some(self.pinned as u64),
+            Filter::Arriving => Some(self.arriving as u64),
         }
     }
 }

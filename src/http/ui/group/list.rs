@@ -8,9 +8,9 @@ use crate::domain::group::Group;
 use crate::http::query::value_in;
 use crate::http::ui::address;
 use crate::http::ui::fault::Fault;
-use crate::http::ui::formatting::number;
 use crate::http::ui::image_row;
 use crate::http::ui::pages::{self, Numbered, PER_PAGE, page_in};
+use crate::http::ui::parts::counted;
 use crate::http::ui::table;
 use crate::http::ui::visitor::Visitor;
 
@@ -45,6 +45,7 @@ enum Column {
 impl List {
     /// Reads the part of the list that the query of the address requests.
     pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
+        visitor.valid(ListOptions::check(query))?;
         let options = ListOptions::of(query);
         let query = ImageQuery { only: only(visitor, group, options.filter).await, ..options.query() };
         let found = visitor.caller.state.images.list(group.id, query).await;
@@ -102,8 +103,7 @@ impl List {
                         li {
                             a href={ (base) (filtered.address()) }
                                 aria-current=[(filter == self.options.filter).then_some("true")] {
-                                (label)
-                                @if let Some(count) = counts.of(filter) { " " span.count { (number(count as u64)) } }
+                                (label) (counted(counts.of(filter)))
                             }
                         }
                     }
@@ -143,6 +143,13 @@ impl List {
 }
 
 impl ListOptions {
+    /// Fails with a sentence if a value in the query of an address is none of those that can be chosen.
+    fn check(query: &str) -> Result<(), String> {
+        pages::check_word(query, "sort", &["name", "size", "cached", "last_pulled", "pulls"])?;
+        pages::check_word(query, "order", &["asc", "desc"])?;
+        pages::check_word(query, "show", &FILTERS.map(|(_, word, _)| word)[1..])
+    }
+
     fn of(query: &str) -> Self {
         let value = |name: &str| value_in(query, name).unwrap_or_default();
         let column = match value("sort").as_str() {

@@ -21,12 +21,18 @@ use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 
 /// Shows the list, for owners with the form for a new member.
-pub(super) fn list(visitor: &Visitor, group: &Group, part: &Part, typed: &Typed, problem: Option<&Problem>) -> Markup {
+pub(super) async fn list(
+    visitor: &Visitor,
+    group: &Group,
+    part: &Part,
+    typed: &Typed,
+    problem: Option<&Problem>,
+) -> Markup {
     let mut people: Vec<_> = people(visitor, group).into_iter().collect();
     let (total, base) = (people.len(), address_of(group));
     people.retain(|(name, _)| name.to_lowercase().contains(&part.search));
     html! {
-        (top(visitor, group, "Members", "members"))
+        (top(visitor, group, "Members", "members").await)
         @if let Some(problem) = problem { (problem.note()) }
         @if visitor.owns(group) { (add_form(visitor, group, typed, problem)) }
         section aria-labelledby="list" {

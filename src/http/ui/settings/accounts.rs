@@ -8,7 +8,7 @@ use super::{Note, Shown, action, typed};
 use crate::actors::upstream_fetcher::TestResult;
 use crate::domain::group::Group;
 use crate::http::api::ApiError;
-use crate::http::api::upstream_accounts::{self as accounts, UsedAccount};
+use crate::http::api::upstream_accounts as accounts;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
@@ -20,8 +20,10 @@ use crate::http::ui::visitor::Visitor;
 pub(super) const SECTIONS: [&str; 3] = [SET, TEST, REMOVE];
 
 const SET: &str = "account";
-const TEST: &str = "account-test";
-const REMOVE: &str = "account-removal";
+/// The form that tests an account.
+pub(super) const TEST: &str = "account-test";
+/// The form that removes one.
+pub(super) const REMOVE: &str = "account-removal";
 
 /// The fields of the form as they were typed, without the password.
 #[derive(Default)]
@@ -79,10 +81,13 @@ fn problem(error: &ApiError) -> Option<Problem> {
     Problem::of(error)
 }
 
-/// Shows the accounts, and the form.
-pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    let directory = visitor.caller.state.identities.directory();
-    let used = accounts::used(&visitor.caller, &directory, group);
+/// Shows the table of the accounts, if there are any, and the form.
+pub(super) fn section(
+    visitor: &Visitor,
+    group: &Group,
+    (table, typed): (Option<&Markup>, &Typed),
+    problem: Option<&Problem>,
+) -> Markup {
     html! {
         div.split {
             div {
@@ -93,11 +98,10 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: 
                     before it is served."
                 }
             }
-            div.column.stack {
-                @if used.is_empty() {
-                    p { "This group pulls with the accounts of the service." }
-                } @else {
-                    ul.watch { @for account in &used { (row(visitor, group, account)) } }
+            div.stack {
+                @match table {
+                    Some(table) => (table),
+                    None => p { "This group pulls with the accounts of the service." },
                 }
                 (form(visitor, group, typed, problem))
             }
@@ -105,40 +109,10 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: 
     }
 }
 
-fn row(visitor: &Visitor, group: &Group, used: &UsedAccount) -> Markup {
-    let upstream = used.upstream.as_str();
-    html! {
-        li {
-            p {
-                b { (upstream) } " as " (used.account.username)
-                @if used.inherited { ", the account of " (used.holder) }
-                @if let Some(error) = &used.unreadable { ". The password cannot be decrypted: " (error) ". Set it again" }
-            }
-            @if !used.inherited {
-                div.actions {
-                    (button(visitor, group, (TEST, upstream), &format!("Test the account at {upstream}"), "Test"))
-                    (button(visitor, group, (REMOVE, upstream), &format!("Remove the account at {upstream}"), "Remove"))
-                }
-            }
-        }
-    }
-}
-
-fn button(visitor: &Visitor, group: &Group, (section, upstream): (&str, &str), label: &str, word: &str) -> Markup {
-    html! {
-        form method="post" action=(action(group)) {
-            (token_field(visitor))
-            input type="hidden" name="section" value=(section);
-            input type="hidden" name="upstream" value=(upstream);
-            button aria-label=(label) { (word) }
-        }
-    }
-}
-
 fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
     let upstreams = visitor.caller.state.upstreams.load_full();
     html! {
-        form.stack method="post" action=(action(group)) {
+        form.column.stack #account method="post" action=(action(group)) {
             (token_field(visitor))
             input type="hidden" name="section" value=(SET);
             (Field::new("upstream", "Registry").of_options(problem, html! {

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::usage::Usage;
 use super::{Shown, action, saved};
 use crate::domain::commands::group::GroupChange;
 use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
-use crate::http::ui::formatting::size;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::visitor::Visitor;
@@ -36,9 +36,12 @@ pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown),
 }
 
 /// Shows the form.
-pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    let present = group.cache.max_bytes.map(|bytes| format!(". It is {} now", size(bytes))).unwrap_or_default();
-    let quota_hint = format!("Such as 50. Empty: none but that of the whole store{present}");
+pub(super) fn section(
+    visitor: &Visitor,
+    group: &Group,
+    (usage, typed): (&Usage, &Typed),
+    problem: Option<&Problem>,
+) -> Markup {
     let days_label = "Remove images that nobody pulled for this number of days";
     html! {
         div.split {
@@ -49,11 +52,14 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &Typed, problem: 
             form.column.stack method="post" action=(action(group)) {
                 (token_field(visitor))
                 input type="hidden" name="section" value=(SECTION);
-                (Field::new("quota", "Quota in GB").kind(FieldKind::Decimal).short().hint(&quota_hint)
+                (usage.stored(group.cache.max_bytes))
+                (Field::new("quota", "Quota in GB").kind(FieldKind::Decimal).short()
+                    .hint("Such as 50. Empty: none but that of the whole store")
                     .value(&typed.quota).show(problem))
                 (Field::new("days", days_label).kind(FieldKind::Whole).short()
                     .hint("Such as 90; 0: never. Empty: as in the group above, or the service")
                     .value(&typed.days).show(problem))
+                (usage.going())
                 button { "Save space and age" }
             }
         }

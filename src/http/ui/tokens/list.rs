@@ -23,12 +23,12 @@ use crate::http::ui::visitor::Visitor;
 const EXPIRES_SOON_TIME: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Shows the page with the list.
-pub(super) fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
+pub(super) async fn list(visitor: &Visitor, owner: &Owner, part: &Part) -> HttpResponse {
     let Owner::Group(group) = owner else {
         return see("/-/account");
     };
     let content = html! {
-        (top(visitor, group, "Tokens", "tokens"))
+        (top(visitor, group, "Tokens", "tokens").await)
         section aria-labelledby="list" {
             div.head {
                 h2 #list { "Tokens that belong to " (group.path) }

@@ -34,6 +34,17 @@ const RUN_AXE: &str = "const done = arguments[arguments.length - 1];\
     axe.run(document, {runOnly: {type: 'tag', values: tags}}).then(result => done(result.violations.map(\
         found => found.id + ': ' + found.nodes.map(node => node.html).join(' | '))), error => done(['' + error]));";
 
+/// Returns the texts of the page that stand in a column narrower than six letters and higher than four lines.
+const SQUASHED: &str = "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];\
+    for (let text; text = texts.nextNode();) {\
+        const range = document.createRange();\
+        range.selectNodeContents(text);\
+        const box = range.getBoundingClientRect(), style = getComputedStyle(text.parentElement);\
+        const em = parseFloat(style.fontSize), line = parseFloat(style.lineHeight) || 1.2 * em;\
+        if (box.width > 1 && box.width < 6 * em && box.height > 4.5 * line) found.push(text.data.trim());\
+    }\
+    return found.filter(text => text.length > 8);";
+
 impl Chromium {
     pub async fn start(service: &Service) -> Self {
         // A process group of its own: a test that fails does not end the session, and the browser must end
@@ -128,7 +139,8 @@ impl Chromium {
         text.unwrap()
     }
 
-    /// Opens a page in all views, closed and with everything opened, and checks it with axe-core.
+    /// Opens a page in all views, closed and with everything opened, and checks it with axe-core. Checks also that it
+    /// does not scroll sideways, and that no text is squashed.
     pub async fn check_with_axe(&self, address: &str) {
         for (width, scheme) in VIEWS {
             self.chromium("Emulation.setDeviceMetricsOverride", metrics(width)).await;
@@ -144,6 +156,8 @@ impl Chromium {
             let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
             let overflow = self.client.execute(overflow, vec![]).await.unwrap();
             assert_eq!(overflow, json!(0), "{address} is wider than {width} px");
+            let squashed = self.client.execute(SQUASHED, vec![]).await.unwrap();
+            assert_eq!(squashed, json!([]), "{address}, {width} px: texts have no space");
         }
         self.chromium("Emulation.setDeviceMetricsOverride", metrics(1280)).await;
     }

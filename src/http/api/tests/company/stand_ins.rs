@@ -73,6 +73,10 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(())))
     }
 
+    fn remove_unpinned(&self, _: GroupId) -> BoxFuture<'_, Result<(), ImagesError>> {
+        Box::pin(ready(Ok(())))
+    }
+
     fn known_totals(&self) -> BoxFuture<'_, Result<KnownTotals, ImagesError>> {
         Box::pin(ready(Ok(KnownTotals::NotYet)))
     }
