@@ -59,7 +59,9 @@ async fn what_a_tag_stood_for_that_upstream_has_removed_goes_once_nobody_reads_i
     let is_noted = async || database.query("SELECT count(*) FROM earlier") == "1";
     eventually("what it stood for is known", is_noted).await;
     assert_eq!(database.query("SELECT count(*) FROM image"), "0");
-    scene.fleet.replicas.iter_mut().for_each(|replica| drop(replica.service.stop()));
+    for replica in &mut scene.fleet.replicas {
+        replica.service.stop();
+    }
     let database = &scene.fleet.database;
     database.query("UPDATE earlier SET moved_at = now() - interval '25 hours'");
     database.query("UPDATE object SET read_at = now() - interval '49 hours'");
