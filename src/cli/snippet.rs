@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::connection::Service;
 use super::failure::Failure;
 use super::output::print_line;
+use crate::domain::group::GroupPath;
 use crate::domain::snippets::{Client, Snippet, Source};
 
 /// Arguments of `snippet`.
@@ -18,7 +19,7 @@ pub(super) struct SnippetArgs {
     client: Client,
     /// Full path of the group
     #[arg(long)]
-    group: String,
+    group: GroupPath,
     #[command(flatten)]
     service: Service,
     /// Print the lines as JSON
@@ -30,7 +31,7 @@ impl SnippetArgs {
     /// Prints the lines. Does not contact the service.
     pub(super) fn run(self) -> Result<(), Failure> {
         let host = self.service.host();
-        let source = Source { host: &host, scheme: self.service.url.scheme(), group: &self.group };
+        let source = Source { host: &host, scheme: self.service.url.scheme(), group: self.group.as_str() };
         let snippets = self.client.snippets(source);
         if self.json {
             let all: Vec<Value> = snippets.iter().map(|one| json!({"title": one.title, "text": one.text})).collect();

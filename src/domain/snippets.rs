@@ -115,6 +115,11 @@ impl FromStr for Client {
 }
 
 impl Source<'_> {
+    /// Returns this text if the service is reached without TLS, which clients of the family of podman must be told.
+    fn without_tls(self, text: &'static str) -> &'static str {
+        if self.scheme == "http" { text } else { "" }
+    }
+
     /// Returns what stands before the name of an image, without a slash at the end.
     fn prefix(self) -> String {
         format!("{}/{}/dependency_proxy/containers", self.host, self.group)
@@ -189,13 +194,17 @@ fn containerd(source: Source<'_>) -> Vec<Snippet> {
 
 fn podman(source: Source<'_>) -> Vec<Snippet> {
     let (host, prefix) = (source.host, source.prefix());
+    let no_tls = source.without_tls(" --tls-verify=false");
     let pull = format!(
-        "podman login {host} -u '<user name>' --password-stdin < secret\npodman pull {prefix}/library/postgres:17"
+        "podman login{no_tls} {host} -u '<user name>' --password-stdin < secret\n\
+         podman pull{no_tls} {prefix}/library/postgres:17"
     );
     let mirror = format!(
-        "[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\n[[registry.mirror]]\nlocation = \"{prefix}\""
+        "[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\n[[registry.mirror]]\nlocation = \"{prefix}\"{}",
+        source.without_tls("\ninsecure = true")
     );
-    let copy = format!("skopeo copy docker://{prefix}/library/postgres:17 dir:postgres");
+    let no_tls = source.without_tls(" --src-tls-verify=false");
+    let copy = format!("skopeo copy{no_tls} docker://{prefix}/library/postgres:17 dir:postgres");
     vec![
         snippet("Log in and pull, with the secret in the file 'secret'", pull),
         snippet("Skopeo and buildah use the login of Podman", copy),
@@ -207,7 +216,12 @@ fn docker(source: Source<'_>) -> Vec<Snippet> {
     let (host, prefix) = (source.host, source.prefix());
     let text =
         format!("docker login {host} -u '<user name>' --password-stdin < secret\ndocker pull {prefix}/postgres:17");
-    vec![snippet("Log in and pull, with the secret in the file 'secret'", text)]
+    let mut snippets = vec![snippet("Log in and pull, with the secret in the file 'secret'", text)];
+    if source.scheme == "http" {
+        let title = "/etc/docker/daemon.json, before: the service has no TLS. Not needed for one on this machine";
+        snippets.push(snippet(title, format!("{{\"insecure-registries\": [\"{host}\"]}}")));
+    }
+    snippets
 }
 
 fn buildkit(source: Source<'_>) -> Vec<Snippet> {
@@ -232,5 +246,19 @@ mod tests {
             );
         }
         assert_eq!("Docker".parse::<Client>(), Err(ClientError));
+    }
+
+    #[test]
+    fn only_without_tls_the_lines_say_so() {
+        let text = |scheme| {
+            let source = Source { host: "images.example", scheme, group: "team" };
+            let all = [Client::Podman, Client::Docker].map(|client| client.snippets(source));
+            all.into_iter().flatten().map(|snippet| snippet.text).collect::<String>()
+        };
+        let parts =
+            ["login --tls-verify=false", "pull --tls-verify=false", "--src-tls-verify=false", "\ninsecure = true"];
+        assert!(parts.iter().all(|part| text("http").contains(part)), "{}", text("http"));
+        let secure = text("https");
+        assert!(!secure.contains("tls-verify") && !secure.contains("insecure"), "{secure}");
     }
 }

@@ -132,6 +132,32 @@ async fn group_access_tokens_and_personal_tokens_are_made_for_their_owners_alone
 }
 
 #[actix_rt::test]
+async fn a_form_that_is_sent_twice_makes_one_token() {
+    let house = House::new(with_images(1)).await;
+    let alice = house.visitor("alice").await;
+    let number = |text: &str| {
+        let (_, rest) = text.split_once(r#"name="last_token" value=""#).unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    for (page, kind) in [
+        (format!("{TOKENS}/new"), "deploy"),
+        (format!("{TOKENS}/new"), "group"),
+        ("/-/account/tokens/new".to_owned(), ""),
+    ] {
+        let send = async |last: &str| {
+            let fields =
+                [("name", "twice"), ("kind", kind), ("access_level", "10"), ("scopes", "pull"), ("last_token", last)];
+            alice.post(&page, &fields).await
+        };
+        let first = number(&alice.get(&page).await.text);
+        assert_eq!(send(&first).await.status, 200);
+        send(&first).await.is(400, "A token of this name was made since this form was shown");
+        let again = number(&alice.get(&page).await.text);
+        assert_eq!(send(&again).await.status, 200, "another one is wanted");
+    }
+}
+
+#[actix_rt::test]
 async fn of_a_group_whose_path_is_the_number_of_another_only_its_own_tokens_are_shown_and_made() {
     let house = House::new(with_images(1)).await;
     let service = &house.started.service;

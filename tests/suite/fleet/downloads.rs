@@ -202,7 +202,8 @@ async fn a_blob_that_upstream_does_not_have_is_refused_at_every_replica() {
 #[actix_rt::test]
 async fn a_lead_that_is_granted_when_nobody_waits_for_it_any_more_is_given_back() {
     let scene = Scene::of(1).await;
-    let (database, delay) = (&scene.fleet.database, Duration::from_millis(800));
+    // Longer than a pull waits for the lead, and short enough for new connections.
+    let (database, delay) = (&scene.fleet.database, Duration::from_millis(300));
     let unfinished = async || database.query("SELECT count(*) FROM claim WHERE NOT complete") == "0";
     eventually("the manifest is received", unfinished).await;
     let claims = database.query("SELECT count(*) FROM claim");

@@ -85,7 +85,7 @@ async fn the_digest_of_a_tag_is_not_found_with_the_way_to_name_it() {
     let by_digest = format!("{IMAGES}/app@{}", app.digest());
     for method in ["GET", "DELETE"] {
         let refused = service.api(method, &by_digest, Value::Null).await;
-        let message = "404 Image Not Found - it is cached by its tag: name it library/app:1 and library/app:2";
+        let message = "404 Image Not Found - it is cached by its tag: name it library/app:1 or library/app:2";
         assert_eq!((refused.status, &refused.json()["message"]), (404, &json!(message)));
     }
     let many = service.api("GET", &format!("{IMAGES}/another@{}", app.digest()), Value::Null).await.json();

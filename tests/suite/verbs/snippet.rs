@@ -16,4 +16,6 @@ async fn the_lines_name_the_service_and_the_group_and_need_no_token() {
     assert!(json[0]["text"].as_str().unwrap().starts_with(&format!("docker login {host}")), "{json}");
     let unknown = verb(&started.service, "", "snippet other --group team", "");
     assert_eq!(unknown.status.code(), Some(2));
+    let group = verb(&started.service, "", "snippet docker --group te$(id)am", "");
+    assert_eq!(group.status.code(), Some(2));
 }

@@ -7,10 +7,12 @@ use maud::{Markup, html};
 
 use super::{Owner, secret};
 use crate::auth::secret::Kind;
+use crate::domain::commands::CommandError;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
+use crate::domain::directory::Directory;
 use crate::domain::scope::{Scope, Scopes};
-use crate::domain::token::Token;
+use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::{self, ApiError, Authority, owner_of};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Choice, Field, FieldKind};
@@ -34,6 +36,14 @@ struct Typed {
     read_api: bool,
     api: bool,
     expires_at: String,
+    /// The number of the last token of the service when the form was shown.
+    last_token: Option<u64>,
+}
+
+/// A form that makes its token once: a reload of the page with the secret sends it again.
+struct Once {
+    last_token: Option<u64>,
+    name: String,
 }
 
 /// The scopes that the form offers, some of which stand for a pair.
@@ -54,6 +64,7 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner) -> HttpResponse {
         read_api: false,
         api: false,
         expires_at: day_text(visitor.caller.now + SUGGESTED),
+        last_token: Some(visitor.caller.directory.service().last_token),
     };
     page::show(&visitor.frame(), "New token", &content(visitor, owner, &typed, None))
 }
@@ -101,6 +112,7 @@ impl Typed {
             read_api: has("read_api"),
             api: has("api"),
             expires_at: text("expires_at"),
+            last_token: text("last_token").parse().ok(),
         }
     }
 
@@ -145,25 +157,53 @@ impl Typed {
             return Err(invalid("username", "cannot contain “$”"));
         }
         let caller = &visitor.caller;
+        let once = Once { last_token: self.last_token, name: self.name.clone() };
         let Owner::Group(group) = owner else {
             let own = caller.may(|caller| Ok(caller.user.id))?;
-            let create =
-                |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
+            let create = move |caller: &Authority<'_>, user| {
+                once.check(
+                    caller.directory,
+                    |owner| matches!(owner, TokenOwner::Personal { user: of } if *of == user),
+                )?;
+                edit::create_personal(caller.directory, user, new, &caller.terms())
+            };
             return caller.change("personal access token created", own, create).await;
         };
         let own = caller.may(owner_of(group.id))?;
         if self.is_access_token {
             let level = roles::chosen(&self.level)?;
             let create = move |caller: &Authority<'_>, group| {
+                once.check(
+                    caller.directory,
+                    |owner| matches!(owner, TokenOwner::Group { group: of, .. } if *of == group),
+                )?;
                 edit::create_group(caller.directory, group, level, new, &caller.terms())
             };
             return caller.change("group access token created", own, create).await;
         }
         let username = Some(self.username.clone()).filter(|name| !name.is_empty());
         let create = move |caller: &Authority<'_>, group| {
+            once.check(
+                caller.directory,
+                |owner| matches!(owner, TokenOwner::Deploy { group: of, .. } if *of == group),
+            )?;
             edit::create_deploy(caller.directory, group, username, new, &caller.terms())
         };
         caller.change("deploy token created", own, create).await
+    }
+}
+
+impl Once {
+    /// Fails if a token of this name and of such an owner was made since the form was shown.
+    fn check(&self, directory: &Directory, is_owner: impl Fn(&TokenOwner) -> bool) -> Result<(), CommandError> {
+        let Some(last) = self.last_token else { return Ok(()) };
+        let newer = directory.tokens().rev().take_while(|token| token.id.0 > last);
+        match newer.into_iter().any(|token| token.name == self.name && is_owner(&token.owner)) {
+            true => Err(CommandError::Refused(
+                "A token of this name was made since this form was shown, perhaps by this form. Open it again to make another",
+            )),
+            false => Ok(()),
+        }
     }
 }
 
@@ -180,6 +220,7 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
         @if let Some(problem) = problem { (problem.note()) }
         form method="post" action={ (owner.address()) "/new" } {
             (token_field(visitor))
+            @if let Some(last) = typed.last_token { input type="hidden" name="last_token" value=(last); }
             @if is_of_group { (kinds(typed)) }
             div.split {
                 div { h2 { "What it is called" } }
