@@ -159,7 +159,7 @@ pub(in crate::http) async fn find(caller: &Caller, group: GroupId, name: &str) -
             names.dedup();
             let others = names.len().saturating_sub(MAX_TAGS_OF_DIGEST);
             names.truncate(MAX_TAGS_OF_DIGEST);
-            names.extend((others > 0).then(|| format!("{others} other tags")));
+            names.extend((others > 0).then(|| format!("one of {others} other tags")));
             Err(ApiError::ByTag(names.join(" or ")))
         }
         Some(_) => Ok(present_first(caller, group, found)),

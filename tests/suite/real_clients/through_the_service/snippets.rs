@@ -192,7 +192,7 @@ async fn the_variables_for_gitlab_ci_and_its_job_and_the_workflow_for_github_log
         shell.skopeo_with(&shell.path("docker-auth.json"), &format!("{prefix}/{name}"), &digest);
     }
     // As the jobs of GitLab's own templates log in.
-    let login = "skopeo login -u \"$CI_DEPENDENCY_PROXY_USER\" -p \"$CI_DEPENDENCY_PROXY_PASSWORD\" $CI_DEPENDENCY_PROXY_SERVER";
+    let login = "skopeo login --tls-verify=false -u \"$CI_DEPENDENCY_PROXY_USER\" -p \"$CI_DEPENDENCY_PROXY_PASSWORD\" $CI_DEPENDENCY_PROXY_SERVER";
     let plain = variables.iter().filter(|(name, _)| name.starts_with("CI_"));
     let exports: String = plain.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     shell.run(&format!("{exports}{login}"));
