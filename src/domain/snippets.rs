@@ -115,7 +115,8 @@ impl FromStr for Client {
 }
 
 impl Source<'_> {
-    /// Returns this text if the service is reached without TLS, which clients of the family of podman must be told.
+    /// Returns this text if the service is reached without TLS, and nothing otherwise. Podman, skopeo and buildah need
+    /// an option for that.
     fn without_tls(self, text: &'static str) -> &'static str {
         if self.scheme == "http" { text } else { "" }
     }

@@ -72,6 +72,7 @@ mod page;
 mod pages;
 mod parts;
 mod passed;
+mod principal;
 mod problem;
 mod refetch;
 mod roles;

@@ -63,13 +63,13 @@ pub enum EventKind {
     Tokens,
     /// Groups, their accounts at registries, and the settings of the service.
     Settings,
-    /// What groups have cached.
+    /// Cached images of groups.
     Images,
     /// Refusals and failed logins.
     Refusals,
     /// Sessions of the console.
     SignIns,
-    /// What the service does by itself.
+    /// Work of the service by itself.
     Service,
 }
 

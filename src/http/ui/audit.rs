@@ -15,12 +15,13 @@ use super::formatting::number;
 use super::page;
 use super::pages::{PER_PAGE, links};
 use super::parts::{admin_tabs, top};
+use super::principal::deploy_token;
 use super::problem::Problem;
 use super::table::{self, Column};
 use super::visitor::Visitor;
 use crate::domain::audit::query::{EntityFilter, EventPart, EventQuery};
 use crate::domain::audit::{Author, Event, Who};
-use crate::domain::id::{EventId, TokenId};
+use crate::domain::id::EventId;
 use crate::http::query::value_in;
 
 /// Shows the events of a group.
@@ -171,14 +172,6 @@ fn name<'a>(visitor: &Visitor, author: &'a Author) -> Cow<'a, str> {
         Who::Service => "the service".into(),
         Who::Operator => "an operator on the machine".into(),
     }
-}
-
-/// Returns a deploy token with its group, if the token is still known.
-pub(super) fn deploy_token(visitor: &Visitor, token: Option<TokenId>, name: Option<&str>) -> String {
-    let directory = &visitor.caller.directory;
-    let group = token.and_then(|token| directory.token(token)).and_then(|token| directory.group(token.group()?));
-    let of = group.map(|group| format!(" of {}", group.path)).unwrap_or_default();
-    format!("deploy token {}{of}", name.unwrap_or_default())
 }
 
 /// Returns the credential and the address of an author.

@@ -32,7 +32,7 @@ struct Typed<'a> {
     with_pinned: bool,
 }
 
-/// What the group has cached, as far as it is known.
+/// Cached content of the group, as far as it is known.
 struct Cached {
     totals: Option<GroupTotals>,
     /// Number of pinned images, and of their bytes.

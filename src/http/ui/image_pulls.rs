@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use maud::{Markup, html};
 
-use super::audit::deploy_token;
 use super::fault::Fault;
 use super::formatting::{day, number, number_of, time};
+use super::principal::deploy_token;
 use super::table::{self, Column};
 use super::visitor::Visitor;
 use crate::actors::images::ImagePulls;

@@ -4,6 +4,7 @@
 mod change;
 mod creation;
 mod list;
+mod once;
 mod secret;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is recorded of changes, logins, pulls and traffic.
+//! Records of changes, logins, pulls and traffic.
 
 use super::stores::Stores;
 use crate::actors::audit::AuditTrail;
@@ -17,7 +17,7 @@ pub(super) struct Records {
     /// Times of last use of credentials.
     pub(super) last_used: LastUsed,
     pub(super) pulls: PullCounts,
-    /// Who pulled which image.
+    /// Pullers of each image.
     pub(super) pull_records: PullRecords,
     /// Traffic of groups that is not written yet.
     pub(super) traffic: TrafficCounts,

@@ -29,7 +29,7 @@ pub(super) enum Step {
     Switch { enabled: Option<bool> },
 }
 
-/// What a change is made on.
+/// State on which a change is made.
 struct Context<'a> {
     directory: &'a Directory,
     /// The number of changes before it.

@@ -1,4 +1,4 @@
-//! What a group has stored of its quota, and the images that go because nobody pulls them.
+//! Stored content of a group beside its quota, and the images that go because nobody pulls them.
 
 use maud::{Markup, html};
 
@@ -15,7 +15,7 @@ const MAX_READ: u64 = 5_000;
 /// Number of days to compare with those of the group.
 const OTHER_DAYS: u32 = 30;
 
-/// What a group has stored, as far as it is known.
+/// Stored content of a group, as far as it is known.
 pub(super) struct Usage {
     totals: Option<GroupTotals>,
     /// The days after which images go, and those that go within a week.

@@ -5,12 +5,11 @@ use actix_web::http::StatusCode;
 use jiff::SignedDuration;
 use maud::{Markup, html};
 
+use super::once::Once;
 use super::{Owner, secret};
 use crate::auth::secret::Kind;
-use crate::domain::commands::CommandError;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
-use crate::domain::directory::Directory;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::http::api::{self, ApiError, Authority, owner_of};
@@ -38,12 +37,6 @@ struct Typed {
     expires_at: String,
     /// The number of the last token of the service when the form was shown.
     last_token: Option<u64>,
-}
-
-/// A form that makes its token once: a reload of the page with the secret sends it again.
-struct Once {
-    last_token: Option<u64>,
-    name: String,
 }
 
 /// The scopes that the form offers, some of which stand for a pair.
@@ -190,20 +183,6 @@ impl Typed {
             edit::create_deploy(caller.directory, group, username, new, &caller.terms())
         };
         caller.change("deploy token created", own, create).await
-    }
-}
-
-impl Once {
-    /// Fails if a token of this name and of such an owner was made since the form was shown.
-    fn check(&self, directory: &Directory, is_owner: impl Fn(&TokenOwner) -> bool) -> Result<(), CommandError> {
-        let Some(last) = self.last_token else { return Ok(()) };
-        let newer = directory.tokens().rev().take_while(|token| token.id.0 > last);
-        match newer.into_iter().any(|token| token.name == self.name && is_owner(&token.owner)) {
-            true => Err(CommandError::Refused(
-                "A token of this name was made since this form was shown, perhaps by this form. Open it again to make another",
-            )),
-            false => Ok(()),
-        }
     }
 }
 
