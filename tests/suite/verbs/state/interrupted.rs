@@ -35,7 +35,12 @@ async fn whenever_it_is_killed_the_next_run_leaves_every_secret_in_its_file() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    says(&company.apply(&state, "--yes"));
+    let mut next = company.apply(&state, "--yes");
+    // The service may carry out the last request of a killed run after this one has read its state.
+    if String::from_utf8_lossy(&next.stderr).contains("The same command continues with what is left (409)") {
+        next = company.apply(&state, "--yes");
+    }
+    says(&next);
     assert_eq!(company.plan(&state, ""), [] as [&str; 0]);
     let password = company.secret("secrets/alice");
     says(&verb(&company.service, "", "login --username alice --password-stdin", &password));
