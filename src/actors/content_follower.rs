@@ -41,6 +41,8 @@ struct Following {
     parts: ContentFollower,
     shared: Arc<FleetContent>,
     followed: FollowedContent,
+    /// What the file of this replica says.
+    written: Option<FollowedContent>,
     /// True if all images of the fleet were taken over.
     is_complete: Arc<AtomicBool>,
     /// Images of others that are not taken over yet, and the times of their events.
@@ -57,6 +59,8 @@ const WAITING_TIME: Duration = Duration::from_secs(30);
 const MAX_WAITING: usize = 10_000;
 /// Number of images that are read at once where all are taken over.
 const IMAGES_AT_ONCE: i64 = 200;
+/// Time after which the images of a fleet are read again where the database did not respond.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which old events are removed.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -70,17 +74,17 @@ impl ContentFollower {
     pub async fn start(self, arbiter: &ArbiterHandle) -> Result<(), StoreError> {
         let Some(shared) = self.content.shared().cloned() else { return Ok(()) };
         let before = FollowedContent::read(&self.file)?;
-        let followed = before.clone().unwrap_or_default();
+        let (mut takes_over_all, followed) = (before.is_none(), before.clone().unwrap_or_default());
         let mut following = Following {
             parts: self,
             shared,
             followed,
+            written: before,
             is_complete: Arc::new(AtomicBool::new(true)),
             waiting: VecDeque::new(),
             last_tidying: Instant::now(),
         };
         following.shared.set_followed(following.followed.last.number);
-        let mut takes_over_all = before.is_none();
         loop {
             let found = following.shared.events_after(&following.followed.last).await?;
             if takes_over_all || found.fleet != following.followed.fleet || found.events.is_none() {
@@ -98,13 +102,13 @@ impl ContentFollower {
         Ok(())
     }
 
-    /// Takes over all images of the fleet that this replica does not have.
-    async fn take_over_all(&self, shared: &FleetContent) -> Result<(), StoreError> {
-        let mut place = ImagePlace::default();
+    /// Takes over all images of the fleet after a place that this replica does not have. The place moves with those
+    /// that are done.
+    async fn take_over_all(&self, shared: &FleetContent, place: &mut ImagePlace) -> Result<(), StoreError> {
         loop {
-            let images = shared.images_after(place, IMAGES_AT_ONCE).await?;
+            let images = shared.images_after(place.clone(), IMAGES_AT_ONCE).await?;
             let Some((last, _)) = images.last() else { return Ok(()) };
-            place = last.clone();
+            *place = last.clone();
             for (_, image) in &images {
                 // One that fails is taken over when it is pulled.
                 report(self.content.take_over_image(image).await.map(drop));
@@ -135,18 +139,22 @@ impl Following {
         self.waiting.clear();
         self.followed = FollowedContent { fleet, last };
         self.shared.set_followed(self.followed.last.number);
-        // Until all images are taken over, a start begins anew.
-        self.is_complete.store(false, Ordering::SeqCst);
+        self.written = None;
+        // Until all images are taken over, a start begins anew. What takes over those of before does not change this.
+        self.is_complete = Arc::default();
         FollowedContent::remove(&self.parts.file)
     }
 
-    /// Takes over all images in the background.
+    /// Takes over all images in the background. Where the database is away, it goes on once it is back.
     fn take_over_all(&self) {
         let (parts, shared, is_complete) = (self.parts.clone(), self.shared.clone(), self.is_complete.clone());
         actix_rt::spawn(async move {
-            let taken = parts.take_over_all(&shared).await;
-            is_complete.store(taken.is_ok(), Ordering::SeqCst);
-            report(taken);
+            let mut place = ImagePlace::default();
+            while let Err(error) = parts.take_over_all(&shared, &mut place).await {
+                report(Err(error));
+                sleep(RETRY_INTERVAL).await;
+            }
+            is_complete.store(true, Ordering::SeqCst);
         });
     }
 
@@ -195,7 +203,7 @@ impl Following {
 
     async fn carry_out(&mut self, found: ContentEvents) -> Result<(), StoreError> {
         if found.last == self.followed.last {
-            return Ok(());
+            return self.write();
         }
         for NumberedContentEvent { number, is_own, event } in found.events.unwrap_or_default() {
             match event {
@@ -212,7 +220,16 @@ impl Following {
         }
         self.followed.last = found.last;
         self.shared.set_followed(self.followed.last.number);
-        if self.is_complete.load(Ordering::SeqCst) { self.followed.write(&self.parts.file) } else { Ok(()) }
+        self.write()
+    }
+
+    /// Writes the file of this replica, once all images of before are taken over.
+    fn write(&mut self) -> Result<(), StoreError> {
+        if self.is_complete.load(Ordering::SeqCst) && self.written.as_ref() != Some(&self.followed) {
+            self.followed.write(&self.parts.file)?;
+            self.written = Some(self.followed.clone());
+        }
+        Ok(())
     }
 
     async fn carry_out_one(&mut self, event: ContentEvent) -> Result<(), StoreError> {
