@@ -14,7 +14,7 @@ use crate::domain::id::GroupId;
 use crate::domain::policy;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::fleet::{FleetContent, Lease, SearchPlace};
+use crate::store::fleet::{FleetContent, Lease, LinkPlace, SearchPlace};
 
 /// The parts that the keeper works with.
 pub struct FleetKeeper {
@@ -34,7 +34,10 @@ pub struct FleetKeeper {
 /// Memory of the keeper between its looks.
 #[derive(Default)]
 struct State {
+    /// The place of the search for objects without a link.
     place: SearchPlace,
+    /// The place of the search for links to what no image names.
+    link_place: LinkPlace,
     /// Time at which images that nobody pulls were removed last.
     expiry: Option<Instant>,
     /// Time of the last search for objects that nothing names.
@@ -85,6 +88,7 @@ impl FleetKeeper {
             report("what deleted groups have left could not be removed", shared.forget_groups(lease).await);
             report("what tags stood for before could not be removed", shared.forget_earlier(lease).await);
         }
+        report("what no image names could not be removed", remove_unnamed(shared, lease, &mut state.link_place).await);
         if is_time(&mut state.search, SEARCH_INTERVAL) {
             let deleted = shared.delete_nameless().await.map(|objects| match objects {
                 0 => {}
@@ -141,6 +145,14 @@ impl FleetKeeper {
         }
         Ok(images)
     }
+}
+
+async fn remove_unnamed(shared: &FleetContent, lease: &Lease, place: &mut LinkPlace) -> Result<(), StoreError> {
+    let links = shared.remove_unnamed_links(lease, place).await?;
+    if links > 0 {
+        tracing::info!(links, "links to what no image names were removed");
+    }
+    Ok(())
 }
 
 /// Returns true if nothing was done for this time, and notes that it is done now.

@@ -81,7 +81,7 @@ pub use self::followed::FollowedContent;
 pub use self::identity::{Change, Committed, FleetIdentities, FleetTurn, Look, Missed, Registered};
 pub use self::index::{FleetLookUp, ImagePlace, StoredObject};
 pub use self::jobs::Lease;
-pub use self::keeping::{Kept, SearchPlace};
+pub use self::keeping::{Kept, LinkPlace, SearchPlace};
 pub use self::live_replicas::LiveReplicas;
 pub use self::moving::{FoundState, MovedIn, Moving};
 pub use self::moving_content::{ContentToMove, MissingContent};

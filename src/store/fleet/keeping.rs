@@ -10,6 +10,9 @@
 mod expiry;
 mod group_totals;
 mod quotas;
+mod unnamed;
+
+pub use self::unnamed::LinkPlace;
 
 use std::time::Duration;
 

@@ -163,3 +163,30 @@ async fn what_comes_back_while_it_is_doomed_keeps_the_time_of_its_last_read() {
     let back = "SELECT count(*) FROM object WHERE doomed_at IS NULL AND read_at > now() + interval '50 minutes'";
     eventually("all are back", async || scene.fleet.database.query(back) == "3").await;
 }
+
+#[actix_rt::test]
+async fn a_link_that_no_image_names_goes_once_nobody_reads_it_and_what_an_image_names_stays() {
+    let mut scene = Scene::of(2).await;
+    scene.pull(0).await;
+    scene.uploaded(3).await;
+    for replica in &mut scene.fleet.replicas {
+        replica.service.stop();
+    }
+    let database = &scene.fleet.database;
+    let links = database.query("SELECT count(*) FROM link");
+    // As if two layers had arrived after their images were removed: nobody has read the first for days.
+    for (digest, days) in [("aa", 3), ("bb", 1)] {
+        let digest = format!("decode(repeat('{digest}', 32), 'hex')");
+        let time = format!("now() - interval '{days} days'");
+        database.query(&format!("INSERT INTO link SELECT {digest}, min(group_id), min(origin), 5 FROM link"));
+        let object = "INSERT INTO object (digest, name, size, stored_at, read_at) VALUES";
+        database.query(&format!("{object} ({digest}, 'blobs/{days}', 5, {time}, {time})"));
+    }
+    database.query("UPDATE object SET read_at = now() - interval '3 days', stored_at = read_at WHERE size > 5");
+    scene.fleet.replicas.iter_mut().for_each(|replica| replica.service.restart());
+    let database = &scene.fleet.database;
+    let first = "SELECT count(*) FROM link WHERE digest = decode(repeat('aa', 32), 'hex')";
+    eventually("the link of the first layer goes", async || database.query(first) == "0").await;
+    let left: u64 = database.query("SELECT count(*) FROM link").parse().unwrap();
+    assert_eq!(left, links.parse::<u64>().unwrap() + 1, "what the image names, and what was read yesterday");
+}
