@@ -48,6 +48,9 @@ type Values = Vec<(Box<dyn ToSql + Sync + Send>, Type)>;
 
 /// Maximum number of objects that are deleted in one run.
 const DELETED_AT_ONCE: i64 = 500;
+/// Number of objects that could not be deleted after which a run ends: it does not wait for an object store that is away
+/// once for each object, and an object that cannot be deleted does not keep the others.
+const MAX_FAILURES: usize = 10;
 /// Maximum number of objects that are examined for links in one run.
 const EXAMINED_AT_ONCE: i64 = 10_000;
 /// Maximum number of digests that are chosen to go in one run.
@@ -77,8 +80,9 @@ const DOOM_SURPLUS: &str = "WITH RECURSIVE kept (digest) AS (SELECT digest FROM 
     UNION SELECT name.named FROM kept JOIN name ON name.manifest = kept.digest) \
     UPDATE object SET doomed_at = now() WHERE digest = ANY($1) AND doomed_at IS NULL \
     AND NOT EXISTS (SELECT FROM kept WHERE kept.digest = object.digest)";
+// In no order, so that objects that cannot be deleted are not the first of each run.
 const DOOMED: &str =
-    "SELECT digest, name FROM object WHERE doomed_at < now() - interval '10 minutes' ORDER BY doomed_at LIMIT $1";
+    "SELECT digest, name FROM object WHERE doomed_at < now() - interval '10 minutes' ORDER BY random() LIMIT $1";
 const DELETE: &str = "WITH gone AS (DELETE FROM object WHERE digest = $1 AND name = $2 AND doomed_at IS NOT NULL RETURNING digest) \
     DELETE FROM name USING gone WHERE name.manifest = gone.digest \
     AND NOT EXISTS (SELECT FROM link WHERE link.digest = gone.digest)";
@@ -176,17 +180,25 @@ impl FleetContent {
     async fn delete_doomed(&self, lease: &Lease) -> Result<u64, StoreError> {
         let read =
             work(|client| Box::pin(async move { client.query_typed(DOOMED, &[(&DELETED_AT_ONCE, Type::INT8)]).await }));
-        let mut deleted = 0;
+        let (mut deleted, mut failures) = (0, Vec::new());
         for row in self.index.database().run(read).await? {
-            let (digest, name): (Vec<u8>, String) = (row.get(0), row.get(1));
-            digest_of(&digest)?;
-            // The object first: an object without a row would only be found by the search for such.
-            self.bucket.delete(&name).await?;
-            let values: Values = vec![(Box::new(digest), Type::BYTEA), (Box::new(name), Type::TEXT)];
-            self.step(lease, DELETE, values).await?;
-            deleted += 1;
+            match self.delete_object(lease, row.get(0), row.get(1)).await {
+                Ok(()) => deleted += 1,
+                Err(error) => failures.push(error),
+            }
+            if failures.len() == MAX_FAILURES {
+                break;
+            }
         }
-        Ok(deleted)
+        failures.into_iter().next().map_or(Ok(deleted), Err)
+    }
+
+    async fn delete_object(&self, lease: &Lease, digest: Vec<u8>, name: String) -> Result<(), StoreError> {
+        digest_of(&digest)?;
+        // The object first: an object without a row would only be found by the search for such.
+        self.bucket.delete(&name).await?;
+        let values: Values = vec![(Box::new(digest), Type::BYTEA), (Box::new(name), Type::TEXT)];
+        self.step(lease, DELETE, values).await.map(drop)
     }
 
     /// Deletes objects of more than a day ago that have no row: of uploads whose replica was killed. Returns their
@@ -204,16 +216,20 @@ impl FleetContent {
             );
             return Ok(0);
         }
-        let mut deleted = 0;
+        let (mut deleted, mut failures) = (0, Vec::new());
         let mut pages = self.bucket.older_than(NAMELESS_AGE);
-        while let Some(names) = pages.try_next().await? {
+        while let Some(names) = pages.try_next().await?
+            && failures.len() < MAX_FAILURES
+        {
             let known = self.known_names(names.clone()).await?;
             for name in names.iter().filter(|name| !known.contains(name)) {
-                self.bucket.delete(name).await?;
-                deleted += 1;
+                match self.bucket.delete(name).await {
+                    Ok(()) => deleted += 1,
+                    Err(error) => failures.push(error),
+                }
             }
         }
-        Ok(deleted)
+        failures.into_iter().next().map_or(Ok(deleted), Err)
     }
 
     async fn known_names(&self, names: Vec<String>) -> Result<Vec<String>, StoreError> {
