@@ -128,7 +128,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         metrics,
         follower: shared.as_ref().map(|shared| shared.follower.clone()),
         replicas,
-        content: shared.and_then(|shared| shared.content.shared().cloned()),
+        content: shared.map(|shared| shared.content),
         shutdown_timeout: settings.server.shutdown_timeout,
         stopping,
         janitor,

@@ -28,6 +28,8 @@ use crate::store::images::ImageKey;
 pub struct ContentFollower {
     /// The index of this replica.
     pub content: ContentStore,
+    /// What all replicas share.
+    pub shared: Arc<FleetContent>,
     /// Its manifests, with tags and links in memory.
     pub manifests: ManifestCacheHandle,
     /// Removes images and what only they name.
@@ -72,12 +74,11 @@ impl ContentFollower {
     ///
     /// Fails if the database cannot be reached, or a file of this replica cannot be read or written.
     pub async fn start(self, arbiter: &ArbiterHandle) -> Result<(), StoreError> {
-        let Some(shared) = self.content.shared().cloned() else { return Ok(()) };
         let before = FollowedContent::read(&self.file)?;
         let (mut takes_over_all, followed) = (before.is_none(), before.clone().unwrap_or_default());
         let mut following = Following {
+            shared: self.shared.clone(),
             parts: self,
-            shared,
             followed,
             written: before,
             is_complete: Arc::new(AtomicBool::new(true)),

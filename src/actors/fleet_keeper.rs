@@ -12,7 +12,6 @@ use super::janitor::JanitorHandle;
 use super::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
-use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::fleet::{FleetContent, Lease, LinkPlace, SearchPlace};
 
@@ -21,7 +20,7 @@ pub struct FleetKeeper {
     /// The identities, with the quotas of groups.
     pub policy: PolicyEvaluatorHandle,
     /// The content that replicas share.
-    pub content: ContentStore,
+    pub shared: Arc<FleetContent>,
     /// Removes images.
     pub janitor: JanitorHandle,
     /// Number of days after its last pull after which an image is removed, where its group has no setting of its own;
@@ -56,12 +55,11 @@ const SEARCH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 impl FleetKeeper {
     /// Starts to keep on this arbiter, whenever no other replica does.
     pub fn start(self, arbiter: &ArbiterHandle) {
-        let Some(shared) = self.content.shared().cloned() else { return };
-        arbiter.spawn_fn(move || drop(actix_rt::spawn(async move { self.run(shared).await })));
+        arbiter.spawn_fn(move || drop(actix_rt::spawn(self.run())));
     }
 
-    async fn run(self, shared: Arc<FleetContent>) {
-        let (mut state, mut rest_until) = (State::default(), Instant::now());
+    async fn run(self) {
+        let (shared, mut state, mut rest_until) = (&self.shared, State::default(), Instant::now());
         loop {
             sleep(KEEPER_INTERVAL).await;
             let lease = match shared.take_keeping().await {
@@ -74,7 +72,7 @@ impl FleetKeeper {
             metrics::gauge!("dependency_proxy_fleet_keeps").set(f64::from(u8::from(lease.is_some())));
             let began = Instant::now();
             if let Some(lease) = lease.filter(|_| rest_until <= began) {
-                self.keep(&shared, &lease, &mut state).await;
+                self.keep(shared, &lease, &mut state).await;
                 rest_until = began + BUSY_PART * began.elapsed();
             }
         }

@@ -89,22 +89,15 @@ impl SharedDownloads {
     /// Returns the blob from the bucket; `None` if that does not send it, or upstream has something else. A new
     /// download for groups without a link is confirmed by upstream first: the bucket grants nothing.
     async fn of_bucket(&self, request: &GetBlob) -> Result<Option<Content>, UpstreamError> {
-        let Some(shared) = self.content.shared() else { return Ok(None) };
-        let Some(object) = shared.object(&request.digest).await else { return Ok(None) };
-        if !self.is_confirmed(request, Some(object.size)).await? {
+        let Some(copy) = self.content.copy(&request.digest).await else { return Ok(None) };
+        if !self.is_confirmed(request, Some(copy.length())).await? {
             return Ok(None);
         }
-        let Some(bytes) = shared.bytes(&request.digest, &object, request.from).await else { return Ok(None) };
-        let broken = shared.clone();
-        let stream = bytes.map_err(move |reason| {
-            // The rest comes from elsewhere.
-            broken.note_interrupted();
-            UpstreamError::Interrupted { reason }
-        });
-        let stream = stream.boxed();
-        let head = ContentHead { length: Some(object.size), digest: Some(request.digest), media_type: None };
-        let (shared, digest) = (shared.clone(), request.digest);
-        let sender = MirrorContent::of_other(move || shared.report_wrong(digest, object.clone()));
+        let Some(bytes) = copy.bytes(request.from).await else { return Ok(None) };
+        // After an interruption the rest comes from elsewhere.
+        let stream = bytes.map_err(|reason| UpstreamError::Interrupted { reason }).boxed();
+        let head = ContentHead { length: Some(copy.length()), digest: Some(request.digest), media_type: None };
+        let sender = MirrorContent::of_other(move || copy.report_wrong());
         Ok(Some(Content { head, stream, mirror: Some(sender) }))
     }
 

@@ -79,7 +79,7 @@ impl Handles {
         let policy = start_policy(&stores, settings, fleet, &identity_arbiter).await?;
         fleet.iter().for_each(|fleet| upstream.share_limits(fleet.upstream_reports()));
         let start_shared = |fleet| SharedParts::start(fleet, (&policy, &upstream, &stores.content), &identity_arbiter);
-        let shared = fleet.map(start_shared).transpose()?;
+        let shared = fleet.zip(stores.shared.clone()).map(start_shared).transpose()?;
         let current_upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.pull_rules()));
         let accounts = follow_accounts(&policy, account_keys, upstream.clone(), current_upstreams.clone()).await?;
         let records = Records::open(&stores, settings, fleet).await?;
@@ -89,8 +89,9 @@ impl Handles {
         let caches = Caches::start((&upstream, shared.as_ref()), &stores, quotas(&policy), settings);
         let (content, files) = (stores.content.clone(), stores.files.clone());
         let janitor = background::start_janitor(stores, (&policy, &caches, &records), settings, &identity_arbiter);
-        if fleet.is_some() {
-            background::follow_fleet((&policy, &content, &caches.manifests), &janitor, settings).await?;
+        if let Some(shared) = &shared {
+            let of_content = (&content, &shared.content, &caches.manifests);
+            background::follow_fleet((&policy, &janitor), of_content, settings).await?;
         }
         let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let stores = (content, files, records.traffic_records.clone());

@@ -41,6 +41,7 @@
 //! | [`grant`](ContentStore::grant), [`put_manifest`](ContentStore::put_manifest), [`share`](ContentStore::share) | within seconds, in the background | what waits is lost by a kill, and shared when it is looked up again; an outage is waited for |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | within seconds, in the background | lost by a kill: upstream tells the others when they revalidate the tag |
 //! | [`record_files`](ContentStore::record_files) (reads), [`record_pulls`](ContentStore::record_pulls) | within seconds, in the background | what is not written is lost |
+//! | [`copy`](ContentStore::copy), [`readable_copy`](ContentStore::readable_copy), [`revalidated_elsewhere`](ContentStore::revalidated_elsewhere) | they return what the others have; nothing without a fleet | they return nothing |
 //! | [`pin`](ContentStore::pin), [`remove_images`](ContentStore::remove_images), [`remove_unpulled`](ContentStore::remove_unpulled), [`purge_shared`](ContentStore::purge_shared) | in the shared index before they return; each replica follows | they fail, and nothing has changed; [`purged_here`](ContentStore::purged_here) ends a purge on this machine, which is repeated without it |
 //! | [`take_over_image`](ContentStore::take_over_image), [`remove_images_here`](ContentStore::remove_images_here), [`change_tag_here`](ContentStore::change_tag_here), [`pin_here`](ContentStore::pin_here) | they carry out here what another replica has done | repeated: the number of the last event that was carried out is stored after it |
 //!
@@ -54,6 +55,7 @@
 //! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and
 //! [`BlobFiles`](super::blobs::BlobFiles) share one `Usage`.
 
+mod copies;
 mod files;
 mod fleet;
 mod images;
@@ -77,6 +79,7 @@ use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
+pub use self::copies::{CopyBytes, SharedCopy};
 pub use super::grant::{Grant, LookUp, Pulled};
 pub use super::outcomes::{Evicted, Holdings, RemovedLinks, StartedRemoval};
 

@@ -75,8 +75,8 @@ impl Parts {
     pub(super) async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
         // Without them an image that was just pulled would count as old.
         self.record_pulls().await?;
-        if self.content.shared().is_some() {
-            // An image may be pulled at other replicas: one of them removes what nobody pulls anywhere.
+        if !self.content.sees_all_pulls() {
+            // The keeper of the fleet removes what nobody pulls anywhere.
             return self.remove_unlinked(now).await;
         }
         let (directory, mut since) = (self.policy.directory(), HashMap::new());

@@ -23,10 +23,9 @@ use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, Named};
 use crate::domain::origin::Origin;
-use crate::domain::reference::{Reference, Tag};
+use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::link::TagEntry;
 use crate::store::manifests::Manifest;
 use crate::telemetry::LineLimit;
 use crate::upstream::{Content, ContentHead, ManifestHead, UpstreamError};
@@ -63,9 +62,10 @@ impl Fetcher {
         revalidation: Option<Duration>,
     ) -> SharedOutcome<ManifestHead> {
         if let (Some(limit), Reference::Tag(tag)) = (revalidation, &key.reference)
-            && let Some(head) = self.revalidated_elsewhere(&key.origin, tag, limit).await
+            && let Some(digest) = self.store.revalidated_elsewhere(&key.origin, tag, limit / 2).await
         {
-            return SharedOutcome::new(Ok(head), false);
+            let head = ContentHead { digest: Some(digest), ..ContentHead::default() };
+            return SharedOutcome::new(Ok(ManifestHead::Confirmed(head)), false);
         }
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let head = self.upstream.send(HeadManifest { origin, reference, revalidation, group }).await;
@@ -74,17 +74,6 @@ impl Fetcher {
             Err(error) => error.was_sent(),
         };
         SharedOutcome::new(head.map_err(|error| cause(key, &error.into())), sent)
-    }
-
-    /// Returns what another replica of a fleet has had confirmed for a tag just now; `None` if this replica has to
-    /// request it, or if the other one does not finish in time.
-    async fn revalidated_elsewhere(&self, origin: &Origin, tag: &Tag, limit: Duration) -> Option<ManifestHead> {
-        let shared = self.store.shared()?;
-        if shared.may_revalidate(origin, tag).await {
-            return None;
-        }
-        let TagEntry { digest, .. } = shared.revalidated(origin, tag, limit / 2).await?;
-        Some(ManifestHead::Confirmed(ContentHead { digest: Some(digest), ..ContentHead::default() }))
     }
 
     /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution

@@ -17,7 +17,7 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::server::StartError;
 use crate::settings::Settings;
 use crate::store::content::ContentStore;
-use crate::store::fleet::FollowedContent;
+use crate::store::fleet::{FleetContent, FollowedContent};
 
 /// Starts the janitor over these stores and components.
 pub(super) fn start_janitor(
@@ -56,19 +56,20 @@ pub(super) fn start_janitor(
 /// # Errors
 /// The state of what was followed before cannot be read.
 pub(super) async fn follow_fleet(
-    (policy, content, manifests): (&PolicyEvaluatorHandle, &ContentStore, &ManifestCacheHandle),
-    janitor: &JanitorHandle,
+    (policy, janitor): (&PolicyEvaluatorHandle, &JanitorHandle),
+    (content, shared, manifests): (&ContentStore, &Arc<FleetContent>, &ManifestCacheHandle),
     settings: &Settings,
 ) -> Result<(), StartError> {
     let follower = ContentFollower {
         content: content.clone(),
+        shared: shared.clone(),
         manifests: manifests.clone(),
         janitor: janitor.clone(),
         file: settings.storage.cache_dir.join(FollowedContent::FILE_NAME),
     };
     let keeper = FleetKeeper {
         policy: policy.clone(),
-        content: content.clone(),
+        shared: shared.clone(),
         janitor: janitor.clone(),
         unpulled_days: settings.storage.unpulled_days,
         max_bytes: settings.fleet.bucket_max_bytes(),

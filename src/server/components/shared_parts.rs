@@ -1,5 +1,7 @@
 //! The parts of a server that work with the other replicas of a fleet.
 
+use std::sync::Arc;
+
 use actix_rt::ArbiterHandle;
 
 use crate::actors::follower::FollowerHandle;
@@ -10,7 +12,7 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::server::StartError;
 use crate::server::fleet::Fleet;
 use crate::store::content::ContentStore;
-use crate::store::fleet::FleetSessions;
+use crate::store::fleet::{FleetContent, FleetSessions};
 
 /// The parts that work with the other replicas of a fleet. Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +26,7 @@ pub(in crate::server) struct SharedParts {
     /// The sessions of the console.
     pub(super) sessions: FleetSessions,
     /// The cached content.
-    pub(in crate::server) content: ContentStore,
+    pub(in crate::server) content: Arc<FleetContent>,
 }
 
 impl SharedParts {
@@ -33,7 +35,7 @@ impl SharedParts {
     /// # Errors
     /// The client for other replicas cannot be made.
     pub(super) fn start(
-        fleet: &Fleet,
+        (fleet, shared): (&Fleet, Arc<FleetContent>),
         (policy, upstream, content): (&PolicyEvaluatorHandle, &UpstreamHandle, &ContentStore),
         arbiter: &ArbiterHandle,
     ) -> Result<Self, StartError> {
@@ -42,7 +44,7 @@ impl SharedParts {
             downloads: fleet.downloads(upstream.clone(), content.clone())?,
             manifests: fleet.manifests(content.clone())?,
             sessions: fleet.sessions(),
-            content: content.clone(),
+            content: shared,
         })
     }
 }

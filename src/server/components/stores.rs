@@ -14,6 +14,7 @@ use crate::store::embedded::content::EmbeddedContent;
 use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::index::Index;
 use crate::store::error::OpenError;
+use crate::store::fleet::FleetContent;
 use crate::store::free_space::FreeSpace;
 use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
@@ -26,6 +27,8 @@ pub(in crate::server) struct Stores {
     pub(super) leftovers: TempFileSweep,
     pub(super) identities: IdentityStore,
     pub(super) content: ContentStore,
+    /// What all replicas share of the content; `None` without a fleet.
+    pub(super) shared: Option<Arc<FleetContent>>,
     pub(super) files: BlobFiles,
     pub(super) spool: Spool,
 }
@@ -59,14 +62,16 @@ impl Stores {
         let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
         let files = files.within(storage.max_bytes, usage);
         let content = Arc::new(EmbeddedContent::new(index, manifests));
-        let content = match fleet {
-            Some(fleet) => ContentStore::fleet(content.clone(), fleet.content(content, files.clone())),
+        let shared = fleet.map(|fleet| Arc::new(fleet.content(content.clone(), files.clone())));
+        let content = match &shared {
+            Some(shared) => ContentStore::fleet(content, shared.clone()),
             None => ContentStore::embedded(content),
         };
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
             identities,
             content,
+            shared,
             files,
             spool: Spool::open(cache)?,
         })

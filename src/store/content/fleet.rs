@@ -20,12 +20,13 @@ use crate::store::link::{Link, TagEntry, links_of};
 
 impl ContentStore {
     /// Returns the store of a replica: the embedded engine of this machine, and what all replicas share.
-    pub fn fleet(content: Arc<EmbeddedContent>, shared: FleetContent) -> Self {
-        Self(Engine::Fleet(content, Arc::new(shared)))
+    pub fn fleet(content: Arc<EmbeddedContent>, shared: Arc<FleetContent>) -> Self {
+        Self(Engine::Fleet(content, shared))
     }
 
-    /// Returns what the replicas share; `None` without a fleet.
-    pub fn shared(&self) -> Option<&Arc<FleetContent>> {
+    /// Returns what the replicas share; `None` without a fleet. Only for the operations of the store: they say what is
+    /// wanted, and each has a response without a fleet.
+    pub(super) fn shared(&self) -> Option<&Arc<FleetContent>> {
         match &self.0 {
             Engine::Embedded(_) => None,
             Engine::Fleet(_, shared) => Some(shared),

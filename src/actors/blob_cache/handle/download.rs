@@ -36,7 +36,7 @@ impl BlobCacheHandle {
     ) -> Result<Option<BlobReader>, BlobError> {
         let _permit = self.wait(wanted.group)?;
         let (is_granted, expected) = (link.is_some_and(Link::is_granted), link.map(Link::expected).unwrap_or_default());
-        let key = BlobKey { granted: is_granted && self.shared.content.shared().is_some(), ..wanted.key() };
+        let key = BlobKey { granted: is_granted && self.shared.content.has_copies(), ..wanted.key() };
         let unlinked = (!is_granted).then_some(wanted.group);
         let mut joined = self.join(&key, expected, unlinked, None).await?;
         if joined.is_none() && begin {

@@ -66,17 +66,15 @@ impl BlobCacheHandle {
     /// is that of [`given_whole`](Self::given_whole), for the whole blob: one that comes back for it gets no URL, unless
     /// the object was verified a short time ago.
     pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64, client: Option<u64>) -> Option<Url> {
-        let shared = self.shared.content.shared()?;
-        let digest = wanted.digest;
-        let object = shared.known_object(&digest).await?.object;
+        let copy = self.shared.content.readable_copy(&wanted.digest).await?;
         let (link, stored) = self.look_up(wanted).await.ok()?;
-        if object.size < min_bytes || !link.is_some_and(Link::is_granted) || only_cold && stored.is_some() {
+        if copy.length() < min_bytes || !link.is_some_and(Link::is_granted) || only_cold && stored.is_some() {
             return None;
         }
-        if self.is_sent_again(client, &digest) && shared.suspect(&digest).await {
+        if self.is_sent_again(client, &wanted.digest) && copy.suspect().await {
             return None;
         }
-        shared.url(&object).await
+        copy.url().await
     }
 
     /// Records that a client is sent to the object store for a whole blob. Returns true if it comes back for it: it may
@@ -87,8 +85,8 @@ impl BlobCacheHandle {
 
     /// Returns the length of a blob that the replicas of a fleet share, if the group has a granted link to it.
     pub(super) async fn length_in_bucket(&self, wanted: &OpenBlob, link: Option<Link>) -> Option<u64> {
-        let shared = self.shared.content.shared().filter(|_| link.is_some_and(Link::is_granted))?;
-        Some(shared.object(&wanted.digest).await?.size)
+        link.filter(|link| link.is_granted())?;
+        Some(self.shared.content.copy(&wanted.digest).await?.length())
     }
 
     /// Returns the progress of the running download of this blob, if there is one. The group is not added to its
