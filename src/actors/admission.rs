@@ -1,4 +1,5 @@
-//! Bounded admission: semaphores with a gauge of their permits in use and a counter of refusals.
+//! Bounded admission: semaphores with a gauge of their permits in use and a counter of refusals. A semaphore elsewhere
+//! refuses no client; its comment says why it has no gauge of its own.
 
 use std::collections::HashMap;
 use std::hash::Hash;

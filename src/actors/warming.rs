@@ -40,7 +40,8 @@ struct Inner {
     upstream: UpstreamHandle,
     arbiter: ArbiterHandle,
     jobs: Mutex<Jobs>,
-    /// Limits the images of all jobs that are pulled at the same time.
+    /// Limits the images of all jobs that are pulled at the same time. No admission limit: the images of a job that was
+    /// admitted wait as long as it takes, and are shown with it. What is refused is a job; see [`MAX_RUNNING_JOBS`].
     images: Semaphore,
 }
 

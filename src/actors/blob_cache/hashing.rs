@@ -36,7 +36,8 @@ pub(super) struct Hashes {
 
 struct Queue {
     state: Mutex<State>,
-    /// One permit for each byte that may still be added. Closed if the work was lost.
+    /// One permit for each byte that may still be added. Closed if the work was lost. No admission limit: it slows one
+    /// download down and refuses nobody.
     room: Semaphore,
 }
 

@@ -31,6 +31,7 @@ pub(super) struct PasswordVerifier {
     /// Checks that run or wait for a thread.
     checking: HashMap<Proof, Check>,
     failures: FailureCounts,
+    /// Permits for hashing; see the handle.
     threads: Arc<Semaphore>,
 }
 

@@ -22,6 +22,8 @@ use crate::actors::admission::refused;
 pub(in crate::server) struct Workers {
     arbiters: Vec<Arbiter>,
     stop: watch::Sender<bool>,
+    /// One permit for each connection. No admission limit: a connection without a permit waits, in the listen queue of
+    /// the kernel, and idle ones are closed for it. Those of an address beyond its maximum are refused before.
     permits: Arc<Semaphore>,
     /// Maximum number of open connections: the permits that there are.
     max_connections: u32,

@@ -43,7 +43,8 @@ pub struct FleetContent {
     pub(super) bucket: Bucket,
     uploads: Uploads,
     pub(super) changes: IndexChanges,
-    /// Limits the manifests that are read from the bucket at the same time.
+    /// Limits the manifests that are read from the bucket at the same time. No admission limit: whoever waits too long
+    /// gets the manifest from upstream.
     reading: Semaphore,
     /// The totals of groups, with the time at which they were read.
     totals: Mutex<Option<TotalsAt>>,

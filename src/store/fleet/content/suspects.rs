@@ -14,6 +14,7 @@ use crate::domain::digest::Digest;
 /// The verification of objects: one at a time.
 pub(super) struct Suspects {
     known: Cache<Digest, Suspicion>,
+    /// Permits for the objects that wait, or are being read back. No admission limit: no client waits for it.
     waiting: Arc<Semaphore>,
     reading: Semaphore,
 }
