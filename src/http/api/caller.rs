@@ -41,6 +41,7 @@ pub(in crate::http) use self::permission::Permission;
 use super::error::ApiError;
 use super::state::ApiState;
 use crate::actors::audit::Occurrence;
+use crate::actors::images::ImagesError;
 use crate::auth::secret;
 use crate::domain::audit::{Author, Entity, FieldChange, Target, Who};
 use crate::domain::directory::{Credential, Directory};
@@ -173,7 +174,8 @@ impl Caller {
         let group = (group, path.as_str());
         let (name, what) = ("cache_cleared", "cache of a group cleared");
         let change = CacheChange { name, what, group, image: None, changes: Vec::new() };
-        self.change_cache(&change, async { Ok(self.state.purge.start(group.0).await?) }).await
+        self.change_cache(&change, async { Ok(self.state.janitor.purge(group.0).await.map_err(ImagesError::from)?) })
+            .await
     }
 
     /// Removes what the group of the permission has cached, except for pinned images. Works as [`Self::purge`] otherwise.

@@ -141,7 +141,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ac
     warn_of_vacated(&caller, &vacated);
     for group in deleted {
         // The group is gone already. Each replica removes what it has cached for it.
-        if let Err(error) = caller.state.purge.start(group).await {
+        if let Err(error) = caller.state.janitor.purge(group).await {
             tracing::warn!(group_id = group.0, %error, "the cache of a deleted group could not be removed everywhere yet");
         }
     }

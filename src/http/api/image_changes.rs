@@ -188,7 +188,7 @@ pub(super) async fn find_with_tags(
 ) -> Result<Vec<ShownImage>, ApiError> {
     let ImageName { upstream, repository, reference } = image;
     let images = &caller.state.images;
-    let found = images.find(group, (upstream.clone(), repository.clone(), reference.clone())).await?;
+    let found = images.find(group, upstream.clone(), repository.clone(), reference.clone()).await?;
     let Reference::Digest(digest) = reference else { return Ok(found) };
     if !found.is_empty() {
         return Ok(found);
@@ -205,8 +205,8 @@ pub(super) async fn find_with_tags(
 /// Returns an image as it is now.
 async fn find_again(caller: &Caller, before: &ShownImage) -> Result<ShownImage, ApiError> {
     let ImageKey { group, origin, reference } = before.image.key.clone();
-    let name = (origin.upstream.clone(), origin.repository.clone(), reference);
-    let found = caller.state.images.find(group, name).await?;
+    let (upstream, repository) = (origin.upstream.clone(), origin.repository.clone());
+    let found = caller.state.images.find(group, upstream, repository, reference).await?;
     found.into_iter().find(|one| one.image.key.origin == origin).ok_or(ApiError::NotFound("Image"))
 }
 

@@ -73,6 +73,6 @@ pub(super) async fn of_group_token(caller: Caller, path: web::Path<(String, Stri
 }
 
 async fn holdings(caller: &Caller, groups: Vec<GroupId>) -> Option<HoldingsView> {
-    let Holdings { tags, bytes } = caller.state.purge.holdings(groups).await?;
+    let Holdings { tags, bytes } = caller.state.janitor.holdings(groups).await?;
     Some(HoldingsView { tags, bytes })
 }

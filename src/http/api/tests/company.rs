@@ -2,8 +2,8 @@
 //! group `other` that they do not see; and tokens of every kind, over the real owner of the directory.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod caches;
 mod records;
-mod stand_ins;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use self::caches::Caches;
 pub(super) use self::records::{records, secret_of};
-use self::stand_ins::{NoImages, NoJobs, NoUpstreams, Purged};
 use crate::actors::audit::{AuditOptions, AuditTrail};
 use crate::actors::group_accounts::GroupAccounts;
 use crate::actors::last_used::LastUsed;
@@ -26,6 +26,7 @@ use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::jwt::KeySet;
 use crate::auth::sealing::SealingKeys;
 use crate::domain::directory::Directory;
+use crate::domain::id::GroupId;
 use crate::domain::last_use::AddressDays;
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
@@ -40,8 +41,7 @@ use crate::http::api::state::ApiState;
 /// The API over the identities of the company.
 pub(super) struct Company {
     state: web::Data<ApiState>,
-    /// The groups whose caches were purged.
-    pub(super) purged: Arc<Purged>,
+    caches: Caches,
     _data: tempfile::TempDir,
 }
 
@@ -81,14 +81,13 @@ impl Company {
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
         let (policy, store) = PolicyEvaluatorHandle::over_store(records, data.path()).unwrap();
-        let audit = AuditOptions { keep_days: 0, max_bytes: u64::MAX, max_refusal_bytes: u64::MAX };
         let tokens = TokenIssuerHandle::over(policy.clone()).unwrap();
-        let purged = Arc::new(Purged::default());
-        let vault = vec!["vault/keys".parse().unwrap()];
-        let account = AccountRule { username: "robot".to_owned(), groups: vault, images: Vec::new() };
-        let upstream = Upstream { accounts: vec![account], tag_freshness: Duration::ZERO };
-        let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
-        let upstreams = Arc::new(ArcSwap::from_pointee(Upstreams::new(names)));
+        let options = AuditOptions { keep_days: 0, max_bytes: u64::MAX, max_refusal_bytes: u64::MAX };
+        let audit = AuditTrail::new(store.clone(), options, None);
+        let last_used = LastUsed::new(HashMap::new(), AddressDays(30));
+        let of_identities = (store, audit.clone(), last_used.clone());
+        let caches = Caches::start(data.path(), &policy, of_identities);
+        let upstreams = Arc::new(ArcSwap::from_pointee(upstreams()));
         let keys = SealingKeys::new(&KeySet::generate()).unwrap();
         let accounts = GroupAccounts::new(keys, Box::new(|_| {}), upstreams.clone());
         let followed = accounts.clone();
@@ -96,12 +95,12 @@ impl Company {
         let state = ApiState {
             identities: Identities::new(policy),
             tokens,
-            audit: AuditTrail::new(store, audit, None),
-            last_used: LastUsed::new(HashMap::new(), AddressDays(30)),
-            purge: purged.clone(),
-            images: Arc::new(NoImages),
-            warming: Arc::new(NoJobs),
-            upstream: Arc::new(NoUpstreams),
+            audit,
+            last_used,
+            janitor: caches.janitor.clone(),
+            images: caches.images.clone(),
+            warming: caches.warmer.clone(),
+            upstream: caches.upstream.clone(),
             unpulled_days: 0,
             pull_days: 30,
             accounts,
@@ -113,12 +112,20 @@ impl Company {
             proxy_enabled: true,
             public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),
         };
-        Self { state: web::Data::new(state), purged, _data: data }
+        Self { state: web::Data::new(state), caches, _data: data }
     }
 
     /// Returns a snapshot of the identities.
     pub(super) fn directory(&self) -> Arc<Directory> {
         self.state.identities.directory()
+    }
+
+    /// Returns the groups whose caches stay: those that have something cached, and whose purge is not recorded.
+    pub(super) async fn cached(&self) -> Vec<GroupId> {
+        let groups = self.caches.content.groups().await.unwrap();
+        let mut kept: Vec<_> = groups.into_iter().filter(|(_, is_purged)| !is_purged).map(|(group, _)| group).collect();
+        kept.sort();
+        kept
     }
 
     /// Calls the API with the token of this name; `nobody` has none.
@@ -161,4 +168,12 @@ impl Company {
         let bytes = to_bytes(response.into_body()).await.ok().unwrap();
         Response { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
+}
+
+/// Returns the upstreams of the settings, which name groups by their paths.
+fn upstreams() -> Upstreams {
+    let vault = vec!["vault/keys".parse().unwrap()];
+    let account = AccountRule { username: "robot".to_owned(), groups: vault, images: Vec::new() };
+    let settings = Upstream { accounts: vec![account], tag_freshness: Duration::ZERO };
+    Upstreams::new(["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), settings.clone())))
 }

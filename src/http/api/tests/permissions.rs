@@ -1,4 +1,4 @@
-//! Access test: every route of the API with every kind of caller, each call on a company of its own.
+//! Access test: every route of the API with every kind of caller, each call on a company that no other has changed.
 
 use super::company::{Body, Company, records};
 
@@ -102,11 +102,14 @@ const TABLE: &[(&str, &str, &str, [u16; 10])] = &[
 #[actix_web::test]
 async fn every_route_responds_to_every_caller_as_in_the_table() {
     let records = records();
-    let mut wrong = Vec::new();
+    let (mut company, mut wrong) = (Company::open(&records), Vec::new());
     for (method, path, body, statuses) in TABLE {
         for (caller, expected) in CALLERS.into_iter().zip(statuses) {
             let body = if body.is_empty() { Body::Nothing } else { Body::Json(body) };
-            let response = Company::open(&records).call(caller, method, path, body).await;
+            let response = company.call(caller, method, path, body).await;
+            if *method != "GET" && response.status.is_success() {
+                company = Company::open(&records);
+            }
             if response.status.as_u16() != *expected {
                 let status = response.status.as_u16();
                 wrong.push(format!("{caller} {method} {path}: {status}, not {expected}: {}", response.body));
