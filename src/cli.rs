@@ -1,5 +1,19 @@
 //! The command line, one file per subcommand. `serve` runs the service; most others are for people and use the REST
 //! API of a running service, which makes all decisions. Only this layer prints to standard output.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`serve`], [`health`] | the service; a readiness check for its container |
+//! | [`config`], [`engines`] | the files that this program reads; the engines of a fleet, from its settings |
+//! | [`admin`], [`backup`], [`restore`], [`restoring`], [`fsck`] | commands on a data folder, by [`admin`](crate::admin) |
+//! | [`apply`], [`export`] | the state file: putting it into effect, and writing it |
+//! | [`group`], [`member`], [`user`], [`token`], [`cache`], [`audit`], [`upstream`] | subcommands for one kind of object of a running service |
+//! | [`login`], [`snippet`], [`explain`] | an API token for a password; lines for clients; who may pull, and by which rule |
+//! | [`check`], [`mod@bench`], [`image`], [`refusal`] | pulls as a client makes them: step by step, or as a load; names of images, and error bodies |
+//! | [`client`], [`connection`], [`credentials`] | the HTTP client of the subcommands; their options for the service, and for a pull |
+//! | [`secret_file`], [`confirmation`], [`if_missing`] | new files of secrets; the question before a removal; scripts that run again |
+//! | [`output`], [`byte_bar`], [`failure`] | output on the terminal; errors with their exit codes |
+//! | [`documents`] | completions and the manual |
 
 mod admin;
 mod apply;

@@ -25,6 +25,8 @@
 //! | [`history`] | the commands that made the layers of an image |
 //! | [`id`] | identifiers of users, groups, tokens, credentials, accounts and audit events |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
+//! | [`json_object`] | JSON objects of others, which no other reader understands in another way |
+//! | [`key_files`] | default paths of the key files |
 //! | [`last_use`] | when and from where a credential was last used |
 //! | [`limits`] | limits on what callers of the REST API create |
 //! | [`list_query`] | the query of a list of tags or referrers |
@@ -54,6 +56,7 @@
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
 //! | [`upstream_account`] | accounts of groups at upstreams, as they are stored |
 //! | [`user`] | users, their passwords, and the bots of group access tokens |
+//! | [`visible_text`] | texts that people compare, such as names, without characters that nobody sees |
 
 pub mod access;
 pub mod audit;

@@ -8,6 +8,17 @@
 //!
 //! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
 //! file of a key but not its line.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`sections`], [`server`], [`upstreams`] | the sections, and the types that they are read into |
+//! | [`layers`], [`node`], [`secrets`] | defaults, file and environment as one tree, each value with its place; secrets in files |
+//! | [`deserializer`] | from the tree to the types |
+//! | [`error`], [`fault`], [`repair`] | faults as the operator reads them; how all of them are found, not only the first |
+//! | [`keys`] | the place of each key, and what differs between two settings |
+//! | [`state`] | the state file |
+//! | [`schema`] | schemas of both files, for editors |
+//! | [`chosen`], [`mod@restored`], [`toml_text`] | the settings in a backup, and a file of them; values as TOML |
 
 mod chosen;
 mod deserializer;

@@ -9,7 +9,7 @@
 //! | [`manifests`] | manifests as files, for the engine of [`content`] | block |
 //! | [`blobs`], [`spool`], [`blob_file`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`reserve`], [`atomic_file`] | the data folder, disk space, disk space that is kept for changes of identities, files that are replaced as a whole | block |
-//! | [`key_file`], [`operator_notes`] | replacement of the file of the signing keys; audit events of commands | block |
+//! | [`key_file`], [`operator_notes`], [`audit_file`] | replacement of the file of the signing keys; audit events of commands; the file to which audit events are appended | block |
 //! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
 //! | [`closing`] | the end of the store's use, between changes | blocks |

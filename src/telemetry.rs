@@ -4,6 +4,15 @@
 //! Other crates may log warnings and errors only: at lower levels HTTP libraries log headers and signed URLs, which
 //! are secrets. No filter can change that, so a log at any level can be shown to others. No metric has a group, a
 //! user or an image in a label.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`log_filter`], [`human`], [`json`] | which events are logged, and the two formats of lines |
+//! | [`line_limit`], [`line_window`] | limits on lines that requests cause |
+//! | [`buffered_writer`], [`log_output`], [`in_time`] | the way of lines to the output, which never blocks a request |
+//! | [`request`] | the id of the request in each line |
+//! | [`exporter`], [`counters`], [`process`] | metrics for Prometheus; counters of pulls; metrics of the process |
+//! | [`trace`] | traces |
 
 mod buffered_writer;
 mod counters;

@@ -17,6 +17,21 @@
 //!
 //! Headers and addresses are not logged, at any level. The libraries below (reqwest, hyper, hyper_util, rustls)
 //! have log output of their own; their level must stay at `warn`.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`options`], [`hosts`], [`address`] | the settings of an upstream; the hosts and addresses that it may name |
+//! | [`mirrored`], [`mirror_state`] | the registries of an upstream in their order; the state of one mirror |
+//! | [`registry`], [`response`], [`content`], [`list`], [`link_header`], [`head_support`] | the client of one registry; what its responses say; content, and lists; repositories without `HEAD` |
+//! | [`authorization`], [`tokens`], [`token_realm`] | challenges during a request; tokens that are known; requests for tokens |
+//! | [`accounts`], [`group_logins`], [`known_account`], [`refused_accounts`] | accounts of the settings and of groups; one of them with its credentials; those that are refused at present |
+//! | [`budgets`], [`rate_limit`] | pull budgets of accounts; the headers that report them |
+//! | [`transport`], [`clients`] | one request with its redirects; the clients of reqwest |
+//! | [`error`], [`connection_error`], [`failure_body`] | errors, one variant per cause; causes of lost connections; details in error bodies |
+//! | [`replicas`] | requests to the other replicas of a fleet |
+//!
+//! What runs around these requests (limits, backoff, deadlines) is in
+//! [`actors::upstream_fetcher`](crate::actors::upstream_fetcher).
 
 mod accounts;
 mod address;

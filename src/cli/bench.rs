@@ -1,5 +1,12 @@
 //! `bench`: a load generator. Its clients pull whole images from this service, or from any registry or mirror, and
 //! measure latency and throughput. It starts no service and stores nothing.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`arguments`], [`open_files`] | what is measured; the limit of open files |
+//! | [`rounds`] | the clients: threads, and rounds of one server |
+//! | [`pull`], [`platform`], [`session`], [`wire`] | the pull of an image; the choice of a platform; challenges and tokens; HTTP |
+//! | [`tally`], [`fault`], [`progress`], [`report`] | what was measured; kinds of errors; output meanwhile, and at the end |
 
 mod arguments;
 mod fault;

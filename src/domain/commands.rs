@@ -8,6 +8,15 @@
 //! Numbers of users, groups and tokens come from the counters in [`Service`]. The change that uses a number also
 //! writes the counter, so that no number is assigned twice.
 //!
+//! | module | content |
+//! |---|---|
+//! | [`group`], [`member`], [`user`], [`token`] | commands that create, change and remove one kind of object |
+//! | [`upstream_account`], [`service`] | the account of a group at an upstream; the switches of the whole service |
+//! | [`rotation`], [`maker`] | another secret or another end for a token; what the maker of an object limits |
+//! | [`retention`] | removal of what ended long ago |
+//! | [`loss`], [`summary`] | what a change takes away, to be shown before it; what it did, for the log |
+//! | [`change_builder`] | a change under construction, which all commands use |
+//!
 //! [`Directory`]: super::directory::Directory
 //! [`Service`]: super::directory::Service
 

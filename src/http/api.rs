@@ -8,6 +8,21 @@
 //! the parameters, [`response`] has the types of responses, and [`pagination`] makes pages of lists. [`identities`] has
 //! the only handle for changes, which [`caller`] uses. What a change takes away is in [`losses`], and [`previews`]
 //! shows it.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`endpoints`], [`endpoint`], [`description`], [`mod@reference`] | the table of all routes; one of them; its description as OpenAPI, and for readers |
+//! | [`caller`], [`identities`], [`pace`] | who calls, and what they may change; snapshots and changes of identities; limits on the rate of changes |
+//! | [`params`], [`response`], [`pagination`], [`error`] | parameters, responses, pages of lists, errors |
+//! | [`groups`], [`members`], [`users`], [`user_changes`] | groups, their members, and users |
+//! | [`tokens`], [`personal_tokens`], [`group_tokens`], [`deploy_tokens`], [`access_tokens`], [`rotations`] | tokens: of all kinds, of each kind, what they have in common, and their rotation |
+//! | [`own_password`], [`own_token`] | what a password alone permits |
+//! | [`images`], [`image_changes`], [`image_view`], [`pulls`], [`warming`], [`statistics`] | cached images: lists, changes, their view; who pulled; jobs that pull; sizes and traffic |
+//! | [`upstreams`], [`upstream_accounts`], [`explanation`] | states of registries; accounts of groups there; who may pull, and by which rule |
+//! | [`previews`], [`losses`] | what a change would remove; the confirmation of it |
+//! | [`audit_events`] | who changed what |
+//! | [`settings`], [`version`], [`mod@problems`] | the switch of the proxy; versions; problems for `/readyz` |
+//! | [`state`] | the state that the routes share |
 
 mod access_tokens;
 mod audit_events;

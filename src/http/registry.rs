@@ -1,3 +1,15 @@
+//!
+//! | module | content |
+//! |---|---|
+//! | [`authorized`] | who the caller is, and whether the pull is allowed |
+//! | [`path_cache`] | the meaning of a request path |
+//! | [`manifest`], [`blob`], [`list`] | the routes: manifests, blobs, lists of tags and referrers |
+//! | [`redirect`] | redirects to the object store of a fleet |
+//! | [`body`], [`multipart`] | the way of a blob's bytes to the socket; several ranges in one response |
+//! | [`token`] | `/jwt/auth`: login tokens |
+//! | [`error`] | statuses, codes and sentences of errors |
+//! | [`state`] | the state that the routes share |
+//! | [`traced`] | the span of a pull |
 //! The registry's routes below `/v2` (OCI distribution specification, "Pull"). All but the version check need an
 //! [`Authorized`] value.
 

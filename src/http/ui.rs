@@ -37,6 +37,13 @@
 //! functions ([`mod@page`], [`pages`], [`parts`], [`icons`], [`address`], [`fields`], [`problem`], [`losses`],
 //! [`chart`], [`roles`], [`formatting`]). Nothing is loaded from elsewhere, no page has a script or style in it, and
 //! only copying needs a script.
+//!
+//! | parts of pages | modules |
+//! |---|---|
+//! | of a group's page | [`counts`], [`image_row`], [`snippets`], [`refetch`] |
+//! | of an image's page | [`image_parts`], [`image_pulls`] |
+//! | of an audit trail | [`audit_filter`], [`audit_values`] |
+//! | of several | [`table`], [`expiring`] (tokens that end soon), [`principal`] (names of others than users), [`session_list`], [`user_agent`] |
 
 mod account;
 mod address;

@@ -4,6 +4,7 @@
 
 mod circles;
 mod contracts;
+mod maps;
 mod source;
 
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! All endpoints of the API: its routes and their descriptions. A new endpoint is an entry in the table of its subject,
 //! beside the others of the same path; every parameter that its handler reads is in it.
+//!
+//! The subjects: [`groups`], [`members`], [`users`]; [`tokens`], [`personal_tokens`], [`group_tokens`],
+//! [`deploy_tokens`]; [`images`], [`statistics`]; [`accounts`] at upstreams; [`mod@audit`]; [`settings`], [`service`].
 
 mod accounts;
 mod audit;

@@ -1,4 +1,12 @@
 //! Cached content in the embedded store: the index and the manifests as files. The functions block.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`images`], [`parts`], [`sizes`], [`pins`] | lists of images; the parts of one; sizes; content of pinned images |
+//! | [`names`] | what stored manifests name |
+//! | [`eviction`] | removal of files with the lowest priority, which [`domain::eviction`](crate::domain::eviction) computes |
+//! | [`removal`], [`unnamed`] | removal of images and of links, for quotas and age; of links to what no image names |
+//! | [`closing`] | the end of the store's use |
 
 mod closing;
 mod eviction;

@@ -6,6 +6,22 @@
 //! In sled alone are the records of stored files, the summaries of manifests, the numbers and times of pulls, the
 //! traffic by hour, and who pulled which image. The first two can be made again from the stored content, apart from the
 //! numbers of reads. The totals of groups are in memory alone.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`links`], [`tags`], [`images`] | the entries: links of groups, tags, images that groups have pulled |
+//! | [`image_lists`], [`image_record`] | lists of images, as they are shown; the format of a record of an image |
+//! | [`pins`], [`pull_records`], [`traffic`] | pins; who pulled which image; pulls and bytes by hour |
+//! | [`files`], [`file_record`] | records of stored files, with their reads and their order of eviction; the format of a record |
+//! | [`summaries`] | what each stored manifest names |
+//! | [`totals`], [`holdings`] | amounts of content of each group: kept in memory, and counted from the small files |
+//! | [`removal`], [`purge`], [`trimming`] | removal of images, and of all that a group has; selection of links to remove |
+//! | [`opening`], [`trust`] | opening and closing; when the database is used rather than the small files |
+//! | [`examination`], [`found`], [`rebuild`], [`restoring`] | comparison with the small files; correction of the database by them, and of damaged ones by it |
+//! | [`moving`] | entries that move to the index of a fleet |
+//!
+//! The small files themselves are in [`index_file`]; the keys of the database in
+//! [`index_key`](super::index_key).
 
 mod examination;
 mod file_record;

@@ -20,6 +20,12 @@
 //!
 //! A change whose line is complete but which the database does not know was being written when the process ended.
 //! It counts, although it was not acknowledged.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`found`], [`files`], [`present`] | what a start finds in the files; their names; the identities of a folder that no service has open |
+//! | [`agreement`], [`newest`] | which of them belong to one history; the copy whose restore loses the fewest changes |
+//! | [`takeover`], [`completion`], [`replacement`] | a journal where there is none; the database from the journal; a restore |
 
 mod agreement;
 mod completion;
