@@ -165,12 +165,12 @@ async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing
     let began = Instant::now();
     scene.gives(&scene.image, "stale").await;
     let first = began.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&first), "{first:?}");
+    assert!(first >= Duration::from_millis(900), "{first:?}");
     let began = Instant::now();
     for _ in 0..20 {
         scene.gives(&scene.image, "stale").await;
     }
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < first * 10, "{:?} for all, {first:?} for the first", began.elapsed());
     assert_eq!(scene.heads(), 1);
     // A response to another request ends the backoff.
     scene.hub.behave();
@@ -259,7 +259,7 @@ async fn a_tag_that_moved_to_what_cannot_be_fetched_is_served_as_it_was() {
     scene.gives(&scene.image, "miss").await;
     scene.hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(10, 5)]));
     scene.hub.on(Kind::ManifestGet).too_many_requests(5);
-    let began = Instant::now();
+    scene.hub.reset_counts();
     scene.gives(&scene.image, "stale").await;
-    assert!(began.elapsed() < Duration::from_secs(4), "nobody waits for a limit with something to serve");
+    assert_eq!(scene.gets(), 1, "nobody waits for a limit with something to serve");
 }

@@ -239,7 +239,7 @@ async fn a_client_has_the_configured_time_for_its_first_request_and_is_sent_noth
     for wire in [silent, unfinished] {
         assert_eq!(wire.until_cut().await, 0, "it was sent something");
     }
-    assert!((8..20).contains(&connected.elapsed().as_secs()), "{:?}", connected.elapsed());
+    assert!(connected.elapsed() >= Duration::from_secs(8), "{:?}", connected.elapsed());
 }
 
 #[actix_rt::test]

@@ -24,6 +24,8 @@ struct Scene {
 /// Length of the layer, which takes about four seconds.
 const LENGTH: u64 = 16 * MIB;
 const RATE: u64 = 4 * MIB;
+/// Time after which clients give up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Scene {
     async fn of(replicas: usize) -> Self {
@@ -86,7 +88,7 @@ async fn a_herd_at_all_replicas_causes_one_download_from_upstream() {
     for answer in join_all(herd).await {
         scene.assert_whole(&answer.unwrap());
     }
-    assert!(began.elapsed() < Duration::from_secs(3 * LENGTH / RATE), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert_eq!(scene.requests(), 1);
     let leader = scene.leader().await;
     for replica in (0..3).filter(|replica| *replica != leader) {
@@ -116,7 +118,7 @@ async fn a_late_replica_gets_the_blob_for_another_group_after_upstream_has_confi
 
 #[actix_rt::test]
 async fn where_the_receiving_replica_is_killed_or_stands_still_another_goes_on_from_the_byte_that_it_has() {
-    for (signal_name, longest) in [("KILL", Duration::from_secs(8)), ("STOP", Duration::from_secs(16))] {
+    for signal_name in ["KILL", "STOP"] {
         let scene = Scene::of(3).await;
         let first = scene.pull(0);
         eventually("the first replica receives it", async || scene.role(0, "led").await == 1).await;
@@ -127,7 +129,7 @@ async fn where_the_receiving_replica_is_killed_or_stands_still_another_goes_on_f
         for follower in [second, third] {
             scene.assert_whole(&follower.await.unwrap());
         }
-        assert!(began.elapsed() < longest, "{signal_name}: {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE, "{signal_name}: {:?}", began.elapsed());
         assert_eq!(scene.requests(), 2, "{signal_name}: one request of each replica that received it");
         first.abort();
         if signal_name == "STOP" {

@@ -17,7 +17,7 @@ async fn others_go_on_at_once_with_what_a_stopping_replica_was_receiving() {
     let mut fleet = Fleet::of(2);
     let layer = Layer::random(16 * MIB, 7);
     fleet.hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
-    fleet.hub.on(Kind::BlobDownload).slow(4 * MIB);
+    fleet.hub.on(Kind::BlobDownload).slow(2 * MIB);
     let clients = fleet.clients().await;
     for client in &clients {
         assert_eq!(client.manifest("team", "app", "1").await.status, 200);
@@ -34,18 +34,18 @@ async fn others_go_on_at_once_with_what_a_stopping_replica_was_receiving() {
     // Its own client leaves, so that nothing but the other replica waits for it.
     first.abort();
     assert!(first.await.is_err());
-    let began = Instant::now();
     // The other client reads meanwhile.
     fleet.replicas[0].service.tell_to_stop();
     assert!(fleet.replicas[0].service.ended().await.success());
-    let stopped = began.elapsed();
-    assert!(stopped < Duration::from_secs(3), "the stop waits for no other replica: {stopped:?}");
+    assert!(!second.is_finished(), "the stop waits for no other replica");
     assert_eq!(fleet.database.query("SELECT count(*) FROM replica"), "1", "it has left");
     let answer = second.await.unwrap();
     assert_eq!((answer.status, answer.cut, answer.body == layer.bytes()), (200, false, true), "{}", answer.body.len());
-    // A new download would take four seconds from here.
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(fleet.hub.requests().blob_downloads(layer.digest()), 2);
+    let requests = fleet.hub.requests();
+    assert_eq!(requests.blob_downloads(layer.digest()), 2);
+    let of_layer = requests.iter().filter(|request| request.reference.as_deref() == Some(layer.digest()));
+    let from: Vec<_> = of_layer.filter_map(|request| request.range.as_deref()).collect();
+    assert!(from.iter().all(|from| *from != "bytes=0-") && !from.is_empty(), "it goes on: {from:?}");
 }
 
 #[actix_rt::test]
@@ -94,7 +94,8 @@ async fn a_stop_does_not_wait_for_engines_that_are_away() {
     sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
     assert!(fleet.replicas[0].service.stop().success());
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // It would wait for as long as a stop may take.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(fleet.service(0).log().contains("some content is not uploaded yet"), "{}", fleet.service(0).log());
     // What was left is uploaded by the next start.
     for front in [&fleet.replicas[0].to_bucket, &fleet.replicas[0].to_database] {
