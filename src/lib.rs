@@ -6,7 +6,8 @@
 //!
 //! Start here, then read the front page of the layer that you want to change: [`http`] for routes, [`actors`] for who
 //! owns what, [`store`] for what is on disk, [`upstream`] for registries, [`domain`] for the rules. Most items are
-//! private: build the documentation with `cargo doc --document-private-items`.
+//! private: build the documentation with `cargo doc --document-private-items`. At the end of this page, from
+//! `src/drawings.md`, are the ways of a pull, a login and a change of identities, and of start and stop.
 //!
 //! # Where to start for a change
 //!
@@ -56,9 +57,10 @@
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
 //!    `domain::explanation`.
-//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is
-//!    no user for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`;
-//!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
+//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no
+//!    user for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and
+//!    `cli::cache::pulls`; `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token
+//!    pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!
@@ -110,8 +112,8 @@
 //! 4. `actors::janitor::tasks`: removal of orphans, and repetition after a crash.
 //! 5. `forget_group` of `ManifestCacheHandle` and `BlobCacheHandle`, which keep links in memory;
 //!    `actors::memory_removals` guards them against a concurrent read of the store.
-//! 6. In a fleet, `store::fleet::removal` removes from the shared index first, and [`actors::content_follower`] then from
-//!    each replica. [`actors::fleet_keeper`] does what `janitor::limits` does on one machine.
+//! 6. In a fleet, `store::fleet::removal` removes from the shared index first, and [`actors::content_follower`] then
+//!    from each replica. [`actors::fleet_keeper`] does what `janitor::limits` does on one machine.
 //!
 //! ## What is stored in another way
 //!
@@ -247,105 +249,7 @@
 //! 8. A group sees only what upstream lets its account have. Bytes are stored once; a granted link opens them.
 //!    Without one, upstream decides, with a request of this group's account. A referenced link is not enough,
 //!    unless upstream is known to have served the digest to the same account for another group or repository.
-//!
-//! # A cached pull, from socket to socket
-//!
-//! Each worker thread accepts on a listener of its own (`SO_REUSEPORT`): an accept thread that hands connections
-//! over, as in actix-server, cost a third of the CPU time of a one-request connection.
-//!
-//! ```text
-//! server::net::workers      accept(2) on the worker's own listener; limits per address
-//! server::net::connection   TLS, actix-http over the socket
-//! server::net::turns        where several groups use the thread, the connection waits for the turn of its group
-//! http::middleware          request id, metrics, log line of a refusal
-//! http::registry            GET /v2/<group>/dependency_proxy/containers/<image>/manifests/<tag>
-//! http::registry::authorized   login token -> credential -> Directory snapshot -> domain::policy::pull_grant
-//! actors::manifest_cache    ManifestCacheHandle::pull: manifest, link and tag in memory and fresh -> hit
-//! http::registry::manifest  the response, bytes shared with the cache
-//!
-//! GET .../blobs/<digest>    the same way, then
-//! http::registry::redirect  307 to the object store, where the settings of a fleet say so
-//! actors::blob_cache        BlobCacheHandle::open: granted link and open file -> BlobReader over the file
-//! http::registry::body      a chunk in memory, or a file range for the connection's send queue (http::send_queue)
-//! server::net::socket       sendfile(2) in the socket's flush, after the head and before the next response
-//! ```
-//!
-//! No message is sent, and nothing blocks.
-//!
-//! # A cold manifest
-//!
-//! ```text
-//! client      ManifestCacheHandle          ManifestCache (actor)       UpstreamFetcher (actor)      store
-//!   |  pull -------> | not in memory              |                            |                      |
-//!   |                |-- look up link, tag, file ------------------------------------------------->  | (nothing)
-//!   |                |-- FetchManifest ---------> | single flight per          |                      |
-//!   |                |                            | (origin, reference)        |                      |
-//!   |                |                            |-- GetManifest -----------> | backoff, permit,     |
-//!   |                |                            |                            | GET /v2/...          |
-//!   |                |                            | <------- bytes ----------- |                      |
-//!   |                |                            | digest holds, is a manifest                       |
-//!   |                |                            |-- put ------------------------------------------> | fsync, rename
-//!   |                | <-- response, to all ----- |                            |                      |
-//!   |                |-- grant: link to the manifest, references to what it names, tag -------------> | files, sled
-//!   | <- response -- |                                                                                |
-//! ```
-//!
-//! A stale tag goes the same way with a `HEAD` first. If upstream does not decide in time, the stored manifest is
-//! served stale.
-//!
-//! A replica of a fleet also looks into the shared index (`store::content::fleet`) before it sends `FetchManifest`, and
-//! takes over what it finds there and in the bucket. Before `GetManifest`, `actors::shared_manifests` claims the lead: if
-//! another replica has it, the manifest comes from that one.
-//!
-//! # A cold blob
-//!
-//! ```text
-//! BlobCacheHandle::open     no granted link, or no file
-//! BlobCache (actor)         one download per (origin, digest), however many readers; the others are coalesced
-//! blob_cache::download_task GET from upstream, by Range again after an interruption (domain::download decides)
-//! blob_cache::writer        bytes to the spool file and to the hash, in batches; each batch wakes the readers
-//! BlobReader                each client follows the growing file at its own pace; the last byte waits for the digest
-//! store::blobs              digest holds: fsync, rename into place, link granted. Otherwise the readers are cut off
-//! ```
-//!
-//! In a fleet, `actors::shared_downloads` decides where the download task gets the bytes: from the bucket, from the
-//! replica that leads, or from upstream. `store::blobs` is followed by an upload to the bucket.
-//!
-//! A `HEAD`, and a bounded range that has not arrived, are upstream requests of their own. A `HEAD` begins no download.
-//! Ranges begin one when those requested of a blob are together longer than the blob.
-//!
-//! # A login
-//!
-//! `GET /v2/` without a token gets a 401 with a challenge that names `/jwt/auth`. There the
-//! [`TokenIssuer`](actors::token_issuer) verifies user name and secret and signs a login token that carries the
-//! credential's id ([`auth::jwt`]).
-//!
-//! An access token or a deploy token can also be sent with each request (Basic), without a login
-//! (`TokenIssuerHandle::identify_token`). A password cannot.
-//!
-//! # A change of identities
-//!
-//! ```text
-//! http::api, http::ui        Caller: an active token with the scope, or a session, and the right to this change
-//! PolicyEvaluator (actor)    single writer: decides again on the newest Directory; domain::commands computes writes
-//! store::identities          journal: append, fsync. Then sled. Several waiting changes share one fsync
-//!                            in a fleet: one transaction in the database, under the lock of its last change
-//! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it
-//!                            in a fleet: logs the change, and waits until no other replica decides without it
-//! http::api                  acknowledges
-//! ```
-//!
-//! # Start and stop
-//!
-//! ```text
-//! cli::serve       settings, logging
-//! server::build    signals -> data folder (locked) -> listeners -> store -> actors -> first start -> workers
-//! serve            until SIGTERM, SIGINT or SIGQUIT
-//! stop             workers finish their responses -> metrics -> Janitor writes what is in memory -> store is closed
-//! ```
-//!
-//! A replica of a fleet connects to the engines and registers before its store is opened, and opens the port for other
-//! replicas before the first start. After the Janitor it leaves the registration and uploads what waits.
+#![doc = include_str!("drawings.md")]
 
 pub mod actors;
 pub mod admin;

@@ -14,6 +14,7 @@
 //! | [`pins`], [`pull_records`], [`traffic`] | pins; who pulled which image; pulls and bytes by hour |
 //! | [`files`], [`file_record`] | records of stored files, with their reads and their order of eviction; the format of a record |
 //! | [`summaries`] | what each stored manifest names |
+//! | [`holders`] | groups that hold some content |
 //! | [`totals`], [`holdings`] | amounts of content of each group: kept in memory, and counted from the small files |
 //! | [`removal`], [`purge`], [`trimming`] | removal of images, and of all that a group has; selection of links to remove |
 //! | [`opening`], [`trust`] | opening and closing; when the database is used rather than the small files |
@@ -27,6 +28,7 @@ mod examination;
 mod file_record;
 mod files;
 mod found;
+mod holders;
 mod holdings;
 mod image_lists;
 mod image_record;
