@@ -154,32 +154,24 @@ impl Looking {
         }
     }
 
+    /// Looks at the database, and at the log where that has failed or does not respond soon.
     async fn look(&self) {
+        let failed = Notify::new();
         let by_database = pin!(async {
             let looked = self.look_at_database().await;
             report("database", &looked);
+            if looked.is_err() {
+                failed.notify_one();
+            }
             looked.is_ok()
         });
-        // The log is read where the database does not respond soon: it costs more, and often has to be paid for.
+        // Not at once: the log costs more, and often has to be paid for.
         let patience = if self.database_responds.get() { self.parts.bound.interval() } else { Duration::ZERO };
-        let responds = match select(by_database, pin!(sleep(patience))).await {
-            Either::Left((true, _)) => true,
-            Either::Left((false, _)) => {
-                self.follow_log().await;
-                false
-            }
-            Either::Right(((), by_database)) => self.look_at_both(by_database).await,
-        };
-        self.database_responds.set(responds);
-        if responds {
-            metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0);
-        }
-    }
-
-    /// Waits for a look at the database that is late, and reads the log meanwhile. Returns true if the database has
-    /// responded.
-    async fn look_at_both(&self, by_database: impl Future<Output = bool> + Unpin) -> bool {
-        match select(by_database, pin!(self.follow_log())).await {
+        let by_log = pin!(async {
+            drop(timeout(patience, failed.notified()).await);
+            self.follow_log().await;
+        });
+        let responds = match select(by_database, by_log).await {
             // The log has nothing that the database has not shown: it must not hold up the next look.
             Either::Left((true, _)) => true,
             Either::Left((false, by_log)) => {
@@ -187,6 +179,10 @@ impl Looking {
                 false
             }
             Either::Right(((), by_database)) => by_database.await,
+        };
+        self.database_responds.set(responds);
+        if responds {
+            metrics::gauge!("dependency_proxy_fleet_follows_log").set(0.0);
         }
     }
 

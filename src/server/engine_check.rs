@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::fleet;
+use crate::auth::fleet_secret::FleetSecret;
 use crate::settings::{Settings, SettingsError, SharedEngines};
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Database, FleetIdentities};
@@ -24,7 +25,10 @@ pub fn check_engines(settings: &Settings) -> Vec<SettingsError> {
 }
 
 async fn try_out(options: &SharedEngines) -> Vec<(&'static str, String)> {
-    let (database, bucket) = futures::future::join(try_database(options), try_bucket(options)).await;
+    // A secret that cannot be used is reported by the check of the files.
+    let secret = fleet::secret(&options.secret_file).ok().map(Arc::new);
+    let (database, bucket) =
+        futures::future::join(try_database(options, secret.as_deref()), try_bucket(options, secret.as_ref())).await;
     let problem = |key, tried: Result<(), StoreError>| Some((key, tried.err()?.to_string()));
     let key = match database {
         Err(StoreError::Fleet(FleetError::OtherSecret)) => "secret_file",
@@ -33,16 +37,17 @@ async fn try_out(options: &SharedEngines) -> Vec<(&'static str, String)> {
     [problem(key, database), problem("bucket_url", bucket)].into_iter().flatten().collect()
 }
 
-async fn try_database(options: &SharedEngines) -> Result<(), StoreError> {
-    Database::try_out(&options.database).await?;
-    // That the secret cannot be used is found by itself.
-    let Ok(secret) = fleet::secret(&options.secret_file) else { return Ok(()) };
-    Database::unconnected(&options.database)?.check_secret(&secret.ids()).await
+async fn try_database(options: &SharedEngines, secret: Option<&FleetSecret>) -> Result<(), StoreError> {
+    let database = Database::try_out(&options.database).await?;
+    match secret {
+        Some(secret) => database.check_secret(&secret.ids()).await,
+        None => Ok(()),
+    }
 }
 
-async fn try_bucket(options: &SharedEngines) -> Result<(), StoreError> {
-    // A secret that cannot be used is reported elsewhere.
-    let Ok(secret) = fleet::secret(&options.secret_file) else { return Ok(()) };
+async fn try_bucket(options: &SharedEngines, secret: Option<&Arc<FleetSecret>>) -> Result<(), StoreError> {
+    let Some(secret) = secret else { return Ok(()) };
+    // Only their thread is used: no connection is made.
     let identities = FleetIdentities::of_nobody(Database::unconnected(&options.database)?, options.bound);
-    ChangeLog::new(&options.bucket, &identities, Arc::new(secret))?.check().await
+    ChangeLog::new(&options.bucket, &identities, secret.clone())?.check().await
 }

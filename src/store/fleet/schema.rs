@@ -71,12 +71,12 @@ impl Database {
     }
 
     /// Tries a database out as a start would use it, and upgrades nothing: it can be reached, is recent enough, and
-    /// this program may make tables in it and works with those that it has.
+    /// this program may make tables in it and works with those that it has. Returns it, connected.
     ///
     /// # Errors
     ///
     /// Fails if that is not so.
-    pub async fn try_out(options: &DatabaseOptions) -> Result<(), StoreError> {
+    pub async fn try_out(options: &DatabaseOptions) -> Result<Self, StoreError> {
         const ABOUT: &str = "SELECT current_setting('server_version_num')::integer, current_setting('fsync'), \
             current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE')";
         let database = Self::unconnected(options)?;
@@ -104,7 +104,7 @@ impl Database {
                 "this user may not make tables in it: GRANT CREATE ON SCHEMA public TO this user".to_owned(),
             );
         }
-        Ok(())
+        Ok(database)
     }
 
     /// Checks that this program works with the schema as it is. Upgrades nothing.
