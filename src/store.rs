@@ -24,9 +24,9 @@
 //! # Another engine
 //!
 //! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
-//!    is the embedded engine of this machine, with what replicas share beside it: an operation passes a closure over the
-//!    embedded engine to `run`, and `content::fleet` adds what the others know. The operations are async, so that an
-//!    engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client of
+//!    is the embedded engine of this machine, with what replicas share beside it: an operation passes a closure over
+//!    the embedded engine to `run`, and `content::fleet` adds what the others know. The operations are async, so that
+//!    an engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client of
 //!    [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
 //!    a file of [`embedded`].
@@ -38,8 +38,8 @@
 //!    needs commands of its own.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
-//!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in its
-//!    process; [`fleet`] has a lock in the database, and the rules of [`domain::fleet`](crate::domain::fleet).
+//!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in
+//!    its process; [`fleet`] has a lock in the database, and the rules of [`domain::fleet`](crate::domain::fleet).
 //! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`],
 //!    `tests/suite` as a whole, and `tests/suite/fleet` with real engines, outages and kills.
 

@@ -30,7 +30,7 @@
 //! | [`error`], [`connection_error`], [`failure_body`] | errors, one variant per cause; causes of lost connections; details in error bodies |
 //! | [`replicas`] | requests to the other replicas of a fleet |
 //!
-//! What runs around these requests (limits, backoff, deadlines) is in
+//! Limits, backoff and deadlines of these requests are in
 //! [`actors::upstream_fetcher`](crate::actors::upstream_fetcher).
 
 mod accounts;

@@ -28,7 +28,7 @@ use crate::store::images::ImageKey;
 pub struct ContentFollower {
     /// The index of this replica.
     pub content: ContentStore,
-    /// What all replicas share.
+    /// The content that all replicas share.
     pub shared: Arc<FleetContent>,
     /// Its manifests, with tags and links in memory.
     pub manifests: ManifestCacheHandle,

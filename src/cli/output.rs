@@ -106,8 +106,8 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
-/// Returns the text with invisible characters replaced, except for line breaks: a terminal could obey them, and they make
-/// one name look like another.
+/// Returns the text with invisible characters replaced, except for line breaks: a terminal could obey them, and they
+/// make one name look like another.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

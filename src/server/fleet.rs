@@ -185,8 +185,8 @@ impl Fleet {
     }
 }
 
-/// Checks that the object store can hold the change log, and that the log is that of these identities. The start goes on
-/// without an object store that does not respond.
+/// Checks that the object store can hold the change log, and that the log is that of these identities. The start goes
+/// on without an object store that does not respond.
 async fn check_log(log: &ChangeLog, identities: &FleetIdentities) -> Result<(), StoreError> {
     let usable = async {
         log.check().await?;

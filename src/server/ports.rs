@@ -1,4 +1,5 @@
-//! The ports for clients and metrics, from when they are bound until they are served. Who connects between the two waits.
+//! The ports for clients and metrics, from when they are bound until they are served. Who connects between the two
+//! waits.
 
 use std::net::{SocketAddr, TcpListener};
 

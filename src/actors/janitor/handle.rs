@@ -67,8 +67,8 @@ impl JanitorHandle {
         removed.map(drop)
     }
 
-    /// Works as [`Self::remove_images`], for those that are not pinned and that nobody has pulled at any replica for this
-    /// number of days. Returns their number; 0 without a fleet.
+    /// Works as [`Self::remove_images`], for those that are not pinned and that nobody has pulled at any replica for
+    /// this number of days. Returns their number; 0 without a fleet.
     ///
     /// # Errors
     ///

@@ -27,8 +27,8 @@ use crate::store::fleet::FailedLogins;
 pub struct TokenIssuerHandle {
     pub(super) actor: Addr<TokenIssuer>,
     signer: Arc<Signer>,
-    /// Permits for hashing, shared with the actor. No admission limit: the verifier has the queue before it, whose gauge
-    /// and refusals count different passwords rather than requests. A new password waits as long as it takes.
+    /// Permits for hashing, shared with the actor. No admission limit: the verifier has the queue before it, whose
+    /// gauge and refusals count different passwords rather than requests. A new password waits as long as it takes.
     pub(super) hashing: Arc<Semaphore>,
 }
 

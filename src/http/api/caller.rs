@@ -178,7 +178,8 @@ impl Caller {
             .await
     }
 
-    /// Removes what the group of the permission has cached, except for pinned images. Works as [`Self::purge`] otherwise.
+    /// Removes what the group of the permission has cached, except for pinned images. Works as [`Self::purge`]
+    /// otherwise.
     ///
     /// # Errors
     /// As for [`Self::purge`], and if the store fails.

@@ -24,8 +24,8 @@ const OTHER_ACCOUNT: &str = "The image was pulled with another account than the 
 /// Maximum number of tags that the refusal of a digest names.
 const MAX_TAGS_OF_DIGEST: usize = 20;
 
-/// Has the registry confirm what a tag stands for. Returns the image as it was and as it is then. Images of accounts that
-/// the group does not use any more are left as they are.
+/// Has the registry confirm what a tag stands for. Returns the image as it was and as it is then. Images of accounts
+/// that the group does not use any more are left as they are.
 ///
 /// # Errors
 /// The caller is no owner, there is no such image, or the registry does not confirm it.

@@ -27,7 +27,7 @@ pub(in crate::server) struct Stores {
     pub(super) leftovers: TempFileSweep,
     pub(super) identities: IdentityStore,
     pub(super) content: ContentStore,
-    /// What all replicas share of the content; `None` without a fleet.
+    /// The content that all replicas share; `None` without a fleet.
     pub(super) shared: Option<Arc<FleetContent>>,
     pub(super) files: BlobFiles,
     pub(super) spool: Spool,

@@ -61,10 +61,10 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None` if
-    /// it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it. `client`
-    /// is that of [`given_whole`](Self::given_whole), for the whole blob: one that comes back for it gets no URL, unless
-    /// the object was verified a short time ago.
+    /// Returns a URL by which a client gets a blob of at least this length from the object store for a minute; `None`
+    /// if it is not there, if the group has no granted link to it, and with `only_cold` if this machine has it.
+    /// `client` is that of [`given_whole`](Self::given_whole), for the whole blob: one that comes back for it gets no
+    /// URL, unless the object was verified a short time ago.
     pub async fn url(&self, wanted: &OpenBlob, only_cold: bool, min_bytes: u64, client: Option<u64>) -> Option<Url> {
         let copy = self.shared.content.readable_copy(&wanted.digest).await?;
         let (link, stored) = self.look_up(wanted).await.ok()?;

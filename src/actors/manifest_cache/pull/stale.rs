@@ -10,8 +10,8 @@ use crate::store::link::TagEntry;
 use crate::store::manifests::Manifest;
 
 impl Pull<'_> {
-    /// Serves a stored manifest whose tag could not be revalidated for this cause. `recorded`: the group has an image of
-    /// the tag.
+    /// Serves a stored manifest whose tag could not be revalidated for this cause. `recorded`: the group has an image
+    /// of the tag.
     ///
     /// # Errors
     ///

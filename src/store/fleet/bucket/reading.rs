@@ -1,4 +1,4 @@
-//! What the store says of an object, and its content, read back to verify it.
+//! Descriptions of objects by the store, and their content, read back to verify it.
 
 use std::time::{Duration, Instant};
 

@@ -11,8 +11,8 @@ fn redirecting(mode: &str) -> String {
     format!("redirect = \"{mode}\"\nredirect_endpoint = \"http://{store}\"\nredirect_from = [\"127.0.0.0/8\"]")
 }
 
-/// Returns the response that sends the client to the bucket. The replica may know from a moment ago that the bucket does
-/// not have the blob, and serves it then.
+/// Returns the response that sends the client to the bucket. The replica may know from a moment ago that the bucket
+/// does not have the blob, and serves it then.
 async fn sent_to_bucket(client: &Client, path: &str) -> Answer {
     let answer = RefCell::new(None);
     let is_sent = async || {

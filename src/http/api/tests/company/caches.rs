@@ -42,7 +42,7 @@ use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::ManifestStore;
 use crate::store::spool::Spool;
 
-/// What the API reaches beside the identities.
+/// The caches, with the handles that the API uses.
 pub(super) struct Caches {
     pub(super) content: ContentStore,
     pub(super) images: Images,
