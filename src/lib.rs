@@ -24,11 +24,11 @@
 //! | what is evicted | [below](#what-is-evicted) |
 //! | removal of what is cached | [below](#removal-of-what-is-cached) |
 //! | what is stored in another way | [below](#what-is-stored-in-another-way) |
-//! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
+//! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components::stores`; [`admin`] |
 //! | several replicas | [`domain::fleet`], which has the rules and their model; [`store::fleet`], [`actors::follower`], [`actors::policy_evaluator`] (`confirmer`, `validity`); `server::fleet` |
 //! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
 //! | what replicas share of cached content | `store::content::fleet` (what a replica takes over), `store::fleet::content` (the index and the objects), [`actors::content_follower`], [`actors::fleet_keeper`] |
-//! | redirects to the object store | `domain::redirects`, `http::registry::redirect`, `store::fleet::bucket` |
+//! | redirects to the object store | `domain::redirects`, `http::registry::redirect`, `url` of `actors::blob_cache::handle::head`, `store::content::copies`, `store::fleet::bucket` |
 //! | what else replicas share | sessions: [`actors::sessions`], `store::fleet` (`sessions`); failed logins: `actors::token_issuer::failure_counts`, `failed_logins`; limits of upstreams: `actors::upstream_fetcher` (`exchange`), `upstream_reports` |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
@@ -92,7 +92,7 @@
 //!    records have besides, such as the time of the last read, so that nothing is misread after the setting changes.
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
 //!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
-//! 3. `store::blobs`: how much, by `domain::quota` and `domain::min_free`.
+//! 3. `store::blobs::space`: how much, by `domain::quota` and `domain::min_free`.
 //! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
 //!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
 //!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.

@@ -25,17 +25,21 @@
 //!
 //! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
 //!    is the embedded engine of this machine, with what replicas share beside it: an operation passes a closure over
-//!    the embedded engine to `run`, and `content::fleet` adds what the others know. The operations are async, so that
-//!    an engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client of
-//!    [`upstream`](crate::upstream) here, and no other client.
+//!    the embedded engine to `run`, `content::fleet` adds what the others know, and `content::copies` has what is in
+//!    the object store. No caller asks which engine there is: an operation says what is wanted, and has a response
+//!    without a fleet. Only what exists because of a fleet (`server::fleet`, and the actors that it starts) gets parts
+//!    of [`fleet`]. The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids
+//!    the HTTP client of [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
 //!    a file of [`embedded`].
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
-//! 4. `server::components::stores` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it backs up,
-//!    restores and resets in `embedded::identity`, `embedded::backup` and `embedded::export`, so that another engine
-//!    needs commands of its own.
+//! 4. `server::components::stores` opens the stores, over what `server::fleet` has connected to.
+//!    [`admin`](crate::admin) does not use [`identities`]: it backs up, restores and resets in `embedded::identity`,
+//!    `embedded::backup` and `embedded::export`, so that another engine needs commands of its own, as a fleet has them
+//!    in [`backup`](crate::admin::backup), [`restore`](crate::admin::restore) and [`share`](crate::admin::share). Its
+//!    settings are in `settings::sections`.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
 //!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in
