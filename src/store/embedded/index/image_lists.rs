@@ -26,6 +26,32 @@ pub struct PageOf {
     pub limit: usize,
 }
 
+impl PageOf {
+    /// Returns the numbers of the images of this part, in its order. Each image has a place in the order of the list and
+    /// its number, by which images of one place are ordered. Sorts no more of them than the part.
+    fn of(&self, places: &mut [(i128, usize)]) -> Vec<usize> {
+        let skip = self.skip.min(places.len());
+        let length = self.limit.min(places.len() - skip);
+        let from = if self.descending { places.len() - skip - length } else { skip };
+        let part = part(places, from, length);
+        part.sort_unstable();
+        let numbers = part.iter().map(|(_, number)| *number);
+        if self.descending { numbers.rev().collect() } else { numbers.collect() }
+    }
+}
+
+/// Returns those that a sorted list would have from this index on, in any order.
+fn part<T: Ord>(all: &mut [T], from: usize, length: usize) -> &mut [T] {
+    if from > 0 && from < all.len() {
+        all.select_nth_unstable(from);
+    }
+    let rest = &mut all[from..];
+    if length < rest.len() {
+        rest.select_nth_unstable(length);
+    }
+    &mut rest[..length]
+}
+
 impl Index {
     /// Returns a part of the images of a group and the number of all; `None` if the database cannot be read, and for an
     /// order that the records do not have. In the order of names no other records are read.
@@ -51,19 +77,15 @@ impl Index {
         place: impl Fn(&[u8], &ImageRecord) -> i128,
     ) -> Option<(Records, usize)> {
         self.in_database(|| {
-            let mut all = Vec::new();
+            let (mut entries, mut places) = (Vec::new(), Vec::new());
             for entry in self.images.scan_prefix(key::images_of_group(group)) {
                 let (key, value) = entry?;
-                let record = ImageRecord::decoded(&value)?;
-                all.push((place(&key, &record), key, record));
+                places.push((place(&key, &ImageRecord::decoded(&value)?), entries.len()));
+                entries.push((key, value));
             }
-            all.sort_by_key(|(place, _, _)| *place);
-            if page.descending {
-                all.reverse();
-            }
-            let total = all.len();
-            let records = all.into_iter().skip(page.skip).take(page.limit);
-            Ok((records.filter_map(|(_, key, record)| key::image_of(&key).zip(Some(record))).collect(), total))
+            let total = entries.len();
+            let shown = page.of(&mut places).into_iter().map(|number| Ok(entries[number].clone()));
+            Ok((shown.filter_map(|entry| decoded(entry).transpose()).collect::<Result<_, _>>()?, total))
         })
     }
 
@@ -164,4 +186,28 @@ impl Index {
 fn decoded(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Option<(ImageKey, ImageRecord)>, StoreError> {
     let (key, value) = entry?;
     Ok(key::image_of(&key).zip(Some(ImageRecord::decoded(&value)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_part_is_what_the_whole_sorted_list_has_there(
+            places in prop::collection::vec(-3_i128..4, 0..40), descending: bool, skip in 0_usize..50, limit in 0_usize..50,
+        ) {
+            let mut places: Vec<(i128, usize)> = places.into_iter().zip(0..).collect();
+            let mut sorted = places.clone();
+            sorted.sort_unstable();
+            if descending {
+                sorted.reverse();
+            }
+            let wanted: Vec<usize> = sorted.into_iter().map(|(_, number)| number).skip(skip).take(limit).collect();
+            let page = PageOf { order: ImageOrder::Pulls, descending, skip, limit };
+            prop_assert_eq!(page.of(&mut places), wanted);
+        }
+    }
 }
