@@ -19,7 +19,7 @@ use crate::domain::reference::{Reference, Tag};
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::fleet::{
-    ContentEvent, ContentEvents, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
+    ContentEvent, ContentEvents, CountPlace, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
 };
 use crate::store::images::ImageKey;
 
@@ -50,10 +50,14 @@ struct Following {
     /// Images of others that are not taken over yet, and the times of their events.
     waiting: VecDeque<(ImageKey, Instant)>,
     last_tidying: Instant,
+    /// The place up to which numbers of pulls were read, and the time of the next read.
+    counts: (CountPlace, Instant),
 }
 
 /// Interval at which new events are read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Interval at which numbers of pulls are read.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for which an image is waited for whose manifest is not in the bucket yet. Later it is taken over when it is
 /// pulled.
 const WAITING_TIME: Duration = Duration::from_secs(30);
@@ -84,6 +88,7 @@ impl ContentFollower {
             is_complete: Arc::new(AtomicBool::new(true)),
             waiting: VecDeque::new(),
             last_tidying: Instant::now(),
+            counts: (CountPlace::default(), Instant::now()),
         };
         following.shared.set_followed(following.followed.last.number);
         loop {
@@ -159,14 +164,25 @@ impl Following {
         });
     }
 
+    /// Shares the records of who pulled in the background. What the database does not take is shared at the next start.
+    fn share_pull_records(&self) {
+        let content = self.parts.content.clone();
+        actix_rt::spawn(async move {
+            let shared = content.share_pull_records().await;
+            failures::report("who pulled images at this replica could not all be shared", shared);
+        });
+    }
+
     async fn run(mut self, takes_over_all: bool) {
         if takes_over_all {
             self.take_over_all();
         }
+        self.share_pull_records();
         loop {
             sleep(LOOK_INTERVAL).await;
             report(self.look().await);
             report(self.take_over_waiting().await);
+            report(self.follow_counts().await);
             if self.last_tidying.elapsed() > TIDY_INTERVAL {
                 self.last_tidying = Instant::now();
                 report(self.shared.forget_old_events().await);
@@ -200,6 +216,21 @@ impl Following {
             }
         }
         Ok(())
+    }
+
+    /// Reads the numbers of pulls that other replicas have counted, if it is time.
+    async fn follow_counts(&mut self) -> Result<(), StoreError> {
+        let ((place, next), now) = (&mut self.counts, Instant::now());
+        if now < *next {
+            return Ok(());
+        }
+        *next = now + COUNT_INTERVAL;
+        let counted = self.shared.counted_after(place).await?;
+        if counted.has_more {
+            // The rest comes after the next look at events: removals must not wait for it.
+            *next = now;
+        }
+        self.parts.content.put_pulls_here(counted.images).await
     }
 
     async fn carry_out(&mut self, found: ContentEvents) -> Result<(), StoreError> {

@@ -44,8 +44,7 @@ impl PullCounts {
             let image = ImageKey { group, origin: origin.clone(), reference: reference.clone() };
             let mut unwritten = self.unwritten();
             if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(&image) {
-                let pulls = unwritten.entry(image).or_insert(Pulls { count: 0, last: now });
-                (pulls.count, pulls.last) = (pulls.count + 1, pulls.last.max(now));
+                unwritten.entry(image).or_insert(Pulls { count: 0, last: now }).add(Pulls { count: 1, last: now });
             }
         });
     }
@@ -59,8 +58,7 @@ impl PullCounts {
     pub fn put_back(&self, pulls: HashMap<ImageKey, Pulls>) {
         let mut unwritten = self.unwritten();
         for (image, earlier) in pulls {
-            let pulls = unwritten.entry(image).or_insert(Pulls { count: 0, last: earlier.last });
-            (pulls.count, pulls.last) = (pulls.count + earlier.count, pulls.last.max(earlier.last));
+            unwritten.entry(image).and_modify(|pulls| pulls.add(earlier)).or_insert(earlier);
         }
     }
 

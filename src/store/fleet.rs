@@ -22,6 +22,7 @@
 //! | [`objects`], [`bucket`] | which content is in the object store, and the objects |
 //! | [`keeping`], [`jobs`] | the care of the object store, by one replica at a time |
 //! | [`pause`] | a pause after a failure of an engine |
+//! | [`pulls`], [`pull_records`] | pulls of images at all replicas, and who made them |
 //! | [`uploads`] | uploads of stored content |
 //! | [`sessions`] | sessions of the console |
 //! | [`traffic`] | traffic of groups |
@@ -57,6 +58,8 @@ mod moving_rows;
 mod objects;
 mod options;
 mod pause;
+mod pull_records;
+mod pulls;
 mod removal;
 mod replicas;
 mod revalidation;
@@ -86,6 +89,7 @@ pub use self::live_replicas::LiveReplicas;
 pub use self::moving::{FoundState, MovedIn, Moving};
 pub use self::moving_content::{ContentToMove, MissingContent};
 pub use self::options::{BucketOptions, DatabaseOptions, DatabaseUrl};
+pub use self::pulls::CountPlace;
 pub use self::removal::RemovedImages;
 pub use self::replicas::{Registration, Replica, Sign};
 pub use self::secret_file::{SecretFileError, read_secret};

@@ -139,6 +139,14 @@ pub struct Pulls {
     pub last: Timestamp,
 }
 
+impl Pulls {
+    /// Adds other pulls of the image.
+    pub fn add(&mut self, others: Self) {
+        self.count = self.count.saturating_add(others.count);
+        self.last = self.last.max(others.last);
+    }
+}
+
 /// Key of a record of pulls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PullKey {

@@ -15,8 +15,11 @@ use crate::domain::reference::{Reference, Tag};
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
 use crate::store::fleet::{FleetContent, FleetLookUp, Seen};
-use crate::store::images::{CachedImage, ImageKey};
+use crate::store::images::{CachedImage, ImageKey, Pulls};
 use crate::store::link::{Link, TagEntry, links_of};
+
+/// Number of records of who pulled that are shared at once at a start.
+const RECORDS_AT_ONCE: usize = 1_000;
 
 impl ContentStore {
     /// Returns the store of a replica: the embedded engine of this machine, and what all replicas share.
@@ -212,6 +215,44 @@ impl ContentStore {
             false => content.index().deny_tag(&origin, &tag),
         })
         .await
+    }
+
+    /// Replaces the numbers of pulls of images by those of all replicas.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
+    /// space.
+    pub async fn put_pulls_here(&self, images: Vec<(ImageKey, Pulls)>) -> Result<(), StoreError> {
+        let Some(shared) = self.shared().cloned() else { return Ok(()) };
+        self.run(move |content| {
+            for (image, Pulls { count, last }) in images {
+                let count = count + shared.waiting_pulls(&image);
+                content.index().put_pulls(&image, Pulls { count, last })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Shares the records of who pulled that this machine has: those of before a move, and what was not shared before
+    /// it was killed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is closed, or if the database cannot be reached.
+    pub async fn share_pull_records(&self) -> Result<(), StoreError> {
+        let Some(shared) = self.shared() else { return Ok(()) };
+        let mut last = None;
+        loop {
+            let after = last.clone();
+            let records = self
+                .run(move |content| Ok(content.index().stored_pull_records(after.as_ref(), RECORDS_AT_ONCE)))
+                .await?;
+            let Some(end) = records.last().cloned() else { return Ok(()) };
+            shared.write_pull_records(records).await?;
+            last = Some(end);
+        }
     }
 
     /// Pins an image, or ends that, as another replica has.

@@ -10,6 +10,7 @@ use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::traffic::{Hour, Traffic};
 use crate::store::blobs::BlobFiles;
+use crate::store::embedded::index::StoredPullRecord;
 use crate::store::error::StoreError;
 use crate::store::images::{
     CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageParts, ImagePulls, ImageQuery, KnownTotals, PullKey,
@@ -76,10 +77,12 @@ impl ContentStore {
     /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
     /// space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
-        if let Some(shared) = self.shared() {
-            shared.note_pulls(pulls.clone());
+        let noted = self.shared().map(|shared| (shared.clone(), pulls.clone()));
+        self.run(move |content| content.index().record_pulls(&pulls)).await?;
+        if let Some((shared, pulls)) = noted {
+            shared.note_pulls(pulls);
         }
-        self.run(move |content| content.index().record_pulls(&pulls)).await
+        Ok(())
     }
 
     /// Adds records of who pulled, within `max_bytes` for all of them. Returns the number of pulls that have no record
@@ -90,15 +93,25 @@ impl ContentStore {
     /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
     /// space.
     pub async fn record_pullers(&self, records: Vec<(PullKey, PullRecord)>, max_bytes: u64) -> Result<u64, StoreError> {
-        self.run(move |content| content.index().add_pull_records(&records, max_bytes)).await
+        let added = self.run(move |content| content.index().add_pull_records(&records, max_bytes)).await?;
+        if let Some(shared) = self.shared() {
+            shared.note_pull_records(added.sums);
+        }
+        Ok(added.dropped)
     }
 
-    /// Returns a part of the records of who pulled an image; nothing if the index is damaged.
+    /// Returns a part of the records of who pulled an image; nothing if the index is damaged. In a fleet, at all
+    /// replicas together, unless the database does not respond.
     ///
     /// # Errors
     ///
     /// Fails if the store is closed.
     pub async fn pullers(&self, query: PullsQuery) -> Result<ImagePulls, StoreError> {
+        if let Some(shared) = self.shared()
+            && let Some(pulls) = shared.pull_records(StoredPullRecord::image_of(&query), &query).await
+        {
+            return Ok(pulls);
+        }
         self.run(move |content| Ok(content.index().pull_records(&query))).await
     }
 
@@ -106,8 +119,11 @@ impl ContentStore {
     ///
     /// # Errors
     ///
-    /// Fails if the store is closed.
+    /// Fails if the store is closed, or if the database of a fleet cannot be reached.
     pub async fn forget_pullers_before(&self, day: Day) -> Result<(), StoreError> {
+        if let Some(shared) = self.shared() {
+            shared.forget_pull_records_before(day).await?;
+        }
         self.run(move |content| {
             content.index().forget_pull_records_before(day);
             Ok(())

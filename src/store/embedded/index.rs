@@ -64,6 +64,7 @@ pub use self::image_record::ImageRecord;
 use self::links::UsedLinks;
 pub(in crate::store) use self::moving::ImageToMove;
 pub(super) use self::opening::{set_aside, was_interrupted};
+pub(in crate::store) use self::pull_records::StoredPullRecord;
 pub use self::removal::{LinkRemoval, PreparedRemoval};
 pub use self::summaries::Summary;
 use self::totals::Totals;

@@ -3,6 +3,7 @@
 
 mod following;
 mod objects;
+mod pulls;
 mod suspects;
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +11,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use futures::future::join3;
+use futures::future::join4;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
@@ -25,6 +26,8 @@ use super::index::{FleetIndex, FleetLookUp};
 use super::index_changes::IndexChanges;
 use super::objects::Objects;
 use super::pause::Pause;
+use super::pull_records::WaitingRecords;
+use super::pulls::WaitingPulls;
 use super::uploads::{Uploader, Uploads};
 use crate::domain::digest::Digest;
 use crate::domain::id::{GroupId, ReplicaId};
@@ -53,6 +56,8 @@ pub struct FleetContent {
     /// Names of objects with other content than that of their digest.
     wrong_objects: Cache<Digest, String>,
     suspects: Suspects,
+    pulls: WaitingPulls,
+    pull_records: WaitingRecords,
     /// The last event that this replica has carried out.
     followed: AtomicI64,
     /// Number of removals from the index of this replica. Locked while something is taken over.
@@ -85,8 +90,11 @@ impl FleetContent {
     ) -> Self {
         let (index, objects) = (FleetIndex::new(database.clone(), replica), Objects::new(database.clone()));
         let uploader = Uploader { bucket: bucket.clone(), objects: objects.clone(), claims, files, content };
+        let changes = IndexChanges::start(index.clone());
         Self {
-            changes: IndexChanges::start(index.clone()),
+            pulls: WaitingPulls::new(index.clone(), changes.clone()),
+            pull_records: WaitingRecords::new(index.clone()),
+            changes,
             index,
             objects,
             bucket,
@@ -163,7 +171,12 @@ impl FleetContent {
     pub async fn hand_over(&self, limit: Duration, patience: Duration) {
         let released = timeout(patience, self.release_keeping());
         let flushed = timeout(limit.min(patience), self.changes.flush());
-        let (left, flushed, _) = join3(self.uploads.finished(limit, patience), flushed, released).await;
+        let written = timeout(limit.min(patience), self.write_pulls());
+        let uploaded = self.uploads.finished(limit, patience);
+        let (left, flushed, written, _) = join4(uploaded, flushed, written, released).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::warn!("the last pulls of images are not counted at the other replicas");
+        }
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("the last links and tags are not shared: other replicas request them from upstream");
         }

@@ -15,7 +15,8 @@ use crate::domain::reference::Tag;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::grant::{Grant, Pulled};
 
-/// The queue of changes.
+/// The queue of changes. Cheap to clone; clones share it.
+#[derive(Clone)]
 pub(super) struct IndexChanges {
     queue: mpsc::Sender<Change>,
     index: FleetIndex,

@@ -3,6 +3,7 @@
 
 mod keeping;
 mod outages;
+mod pulls;
 mod redirects;
 mod removals;
 mod tags;

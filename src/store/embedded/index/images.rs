@@ -149,6 +149,29 @@ impl Index {
         added == Some(true)
     }
 
+    /// Replaces the number of pulls in the record of an image, and its time of the last pull by a later one.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::record_pulls`] does.
+    pub fn put_pulls(&self, image: &ImageKey, pulls: Pulls) -> Result<(), StoreError> {
+        if !self.may_record()? {
+            return Err(StoreError::Full);
+        }
+        let key = key::image(image);
+        let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        self.in_database(|| {
+            let Some(before) = ImageRecord::read(self.images.get(&key)?) else { return Ok(()) };
+            let last_pulled_at = before.last_pulled_at.max(pulls.last);
+            let record = ImageRecord { pulls: pulls.count, last_pulled_at, ..before };
+            if record != before {
+                self.images.insert(key, record.encoded())?;
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
     /// Returns the record of an image; `None` if there is none, or if the database cannot be read.
     pub(super) fn image(&self, image: &ImageKey) -> Option<ImageRecord> {
         self.in_database(|| Ok(ImageRecord::read(self.images.get(key::image(image))?))).flatten()

@@ -18,6 +18,8 @@ pub(in crate::store) struct ImageToMove {
     /// The digest of the image, and when upstream has confirmed it.
     pub(in crate::store) entry: TagEntry,
     pub(in crate::store) last_pulled_at: Timestamp,
+    /// Number of pulls.
+    pub(in crate::store) pulls: u64,
     pub(in crate::store) pinned: bool,
     /// The digests that the tag stood for before.
     pub(in crate::store) earlier: Vec<Digest>,
@@ -51,11 +53,13 @@ impl Index {
         let image = |file: Result<image_files::ImageFile, StoreError>| {
             let file = file?;
             let key = ImageKey { group, origin: file.origin.clone(), reference: file.reference() };
-            // Only the database has the time of the last pull.
-            let pulled = self.image(&key).map(|record| record.last_pulled_at);
-            let last_pulled_at = pulled.map_or(file.entry.checked_at, |pulled| pulled.max(file.entry.checked_at));
+            // Only the database has the pulls.
+            let record = self.image(&key);
+            let checked_at = file.entry.checked_at;
+            let last_pulled_at = record.map_or(checked_at, |record| record.last_pulled_at.max(checked_at));
+            let pulls = record.map_or(0, |record| record.pulls);
             let earlier = file.earlier.iter().map(|earlier| earlier.digest).collect();
-            Ok(ImageToMove { key, entry: file.entry, last_pulled_at, pinned: file.pinned, earlier })
+            Ok(ImageToMove { key, entry: file.entry, last_pulled_at, pulls, pinned: file.pinned, earlier })
         };
         image_files::all(&self.groups, group)?.map(image).collect()
     }

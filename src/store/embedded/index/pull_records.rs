@@ -1,22 +1,67 @@
 //! Records of who pulled which image, by day, image and credential. In sled alone.
 
+use std::ops::Bound;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::{Index, StoreError, key, read};
 use crate::domain::pull_record::{Day, PullRecord};
 use crate::store::images::{ImagePulls, PullKey, PullsQuery};
 
+/// A record as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct StoredPullRecord {
+    /// The group, upstream, repository and reference.
+    pub(in crate::store) image: Vec<u8>,
+    pub(in crate::store) day: Day,
+    /// The id of the credential; zeros for none.
+    pub(in crate::store) credential: [u8; 16],
+    /// A [`PullRecord`] as JSON.
+    pub(in crate::store) record: Vec<u8>,
+}
+
+impl StoredPullRecord {
+    /// Returns what [`Self::image`] is for the records that a query is about.
+    pub(in crate::store) fn image_of(query: &PullsQuery) -> Vec<u8> {
+        key::images_of_reference(query.group, &query.upstream, &query.repository, &query.reference)
+    }
+
+    /// Returns the record under a key made by [`key::pull_record`]; `None` if it is none.
+    fn of(key: &[u8], record: Vec<u8>) -> Option<Self> {
+        let (day, rest) = key.split_first_chunk::<4>()?;
+        let (image, credential) = rest.split_last_chunk::<16>()?;
+        let day = Day(u32::from_be_bytes(*day));
+        Some(Self { image: image.to_vec(), day, credential: *credential, record })
+    }
+
+    fn key(&self) -> Vec<u8> {
+        [key::day_of_pulls(self.day).as_slice(), &self.image, &self.credential].concat()
+    }
+}
+
+/// Result of adding records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct AddedPullRecords {
+    /// The records that have changed, with the pulls of before.
+    pub(in crate::store) sums: Vec<StoredPullRecord>,
+    /// Number of pulls that have no record any more, or get none, because there are too many.
+    pub(in crate::store) dropped: u64,
+}
+
 impl Index {
     /// Adds records. Where all of them would take more than `max_bytes`, the oldest days are removed, and if those do
-    /// not suffice, new records are left out. Returns the number of pulls that have no record any more for that reason.
+    /// not suffice, new records are left out.
     ///
     /// # Errors
     ///
     /// Fails with [`StoreError::Full`] if there is no space for records, and if the file system does not report its
     /// free space.
-    pub fn add_pull_records(&self, records: &[(PullKey, PullRecord)], max_bytes: u64) -> Result<u64, StoreError> {
+    pub(in crate::store) fn add_pull_records(
+        &self,
+        records: &[(PullKey, PullRecord)],
+        max_bytes: u64,
+    ) -> Result<AddedPullRecords, StoreError> {
         if records.is_empty() {
-            return Ok(0);
+            return Ok(AddedPullRecords::default());
         }
         if !self.may_record()? {
             return Err(StoreError::Full);
@@ -24,12 +69,12 @@ impl Index {
         let mut held = self.pull_record_bytes();
         let added = self.in_database(|| {
             let mut bytes = held.map_or_else(|| self.size_of_pull_records(), Ok)?;
-            let mut dropped = 0;
+            let mut added = AddedPullRecords::default();
             for (key, record) in records {
-                dropped += self.add_pull_record(key, record, (&mut bytes, max_bytes))?;
+                self.add_pull_record(key, record, (&mut bytes, max_bytes), &mut added)?;
             }
             *held = Some(bytes);
-            Ok(dropped)
+            Ok(added)
         });
         Ok(added.unwrap_or_default())
     }
@@ -59,6 +104,25 @@ impl Index {
         self.in_database(read).unwrap_or_default()
     }
 
+    /// Returns records in their order after one, or from the first; at most `limit`. Nothing if the database cannot be
+    /// read.
+    pub(in crate::store) fn stored_pull_records(
+        &self,
+        after: Option<&StoredPullRecord>,
+        limit: usize,
+    ) -> Vec<StoredPullRecord> {
+        let from = after.map_or(Bound::Unbounded, |record| Bound::Excluded(record.key()));
+        let read = || {
+            let mut records = Vec::new();
+            for entry in self.pull_records.range((from.clone(), Bound::Unbounded)).take(limit) {
+                let (key, value) = entry?;
+                records.extend(StoredPullRecord::of(&key, value.to_vec()));
+            }
+            Ok(records)
+        };
+        self.in_database(read).unwrap_or_default()
+    }
+
     /// Removes the records of earlier days. Reads nothing else.
     pub fn forget_pull_records_before(&self, day: Day) {
         let mut held = self.pull_record_bytes();
@@ -69,13 +133,14 @@ impl Index {
         });
     }
 
-    /// Adds one record. Returns the number of pulls that have no record any more because there are too many records.
+    /// Adds one record.
     fn add_pull_record(
         &self,
         key: &PullKey,
         record: &PullRecord,
         (bytes, max_bytes): (&mut u64, u64),
-    ) -> Result<u64, StoreError> {
+        added: &mut AddedPullRecords,
+    ) -> Result<(), StoreError> {
         let stored_key = key::pull_record(key);
         let before = self.pull_records.get(&stored_key)?;
         let mut sum = record.clone();
@@ -85,20 +150,21 @@ impl Index {
         }
         let value = serde_json::to_vec(&sum)?;
         let length = (stored_key.len() + value.len()) as u64;
-        let mut dropped = 0;
         if before.is_none() {
             while *bytes + length > max_bytes {
                 let Some((freed, pulls)) = self.remove_first_day_before(key.day)? else {
-                    return Ok(dropped + record.count);
+                    added.dropped += record.count;
+                    return Ok(());
                 };
                 *bytes = bytes.saturating_sub(freed);
-                dropped += pulls;
+                added.dropped += pulls;
             }
         }
         let replaced = before.map_or(0, |before| (stored_key.len() + before.len()) as u64);
         *bytes = (*bytes + length).saturating_sub(replaced);
+        added.sums.extend(StoredPullRecord::of(&stored_key, value.clone()));
         self.pull_records.insert(stored_key, value)?;
-        Ok(dropped)
+        Ok(())
     }
 
     /// Removes the records of the first day that has some, if it is before this one. Returns their bytes and the number
@@ -177,7 +243,7 @@ mod tests {
         let index = open();
         let pulls = [key(2, "3", 0), key(2, "3", 1), key(3, "3", 1), key(2, "3.1", 1), key(3, "3", 1)];
         let records: Vec<_> = pulls.into_iter().map(|key| (key, record())).collect();
-        assert_eq!(index.add_pull_records(&records, u64::MAX).unwrap(), 0);
+        assert_eq!(index.add_pull_records(&records, u64::MAX).unwrap().dropped, 0);
         index.close().unwrap();
         drop(index);
         let index = open();
@@ -194,7 +260,7 @@ mod tests {
         let index = Index::open(data.path(), cache.path()).unwrap();
         let one = (key::pull_record(&key(1, "3", 1)).len() + serde_json::to_vec(&record()).unwrap().len()) as u64;
         let add = |day, credential| {
-            index.add_pull_records(&[(key(day, "3", credential), record())], 3 * one + one / 2).unwrap()
+            index.add_pull_records(&[(key(day, "3", credential), record())], 3 * one + one / 2).unwrap().dropped
         };
         assert_eq!([add(1, 1), add(1, 2), add(2, 1), add(2, 1)], [0; 4]);
         assert_eq!((add(3, 1), found(&index, "3", (0, 9)).0), (2, vec![(3, true, 1), (2, true, 2)]));

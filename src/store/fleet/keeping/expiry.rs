@@ -1,7 +1,5 @@
 //! Removal from the index because of age: images that nobody pulls, and what deleted groups have left.
 
-use std::collections::HashMap;
-
 use tokio_postgres::types::Type;
 
 use super::Values;
@@ -10,11 +8,10 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::fleet::content::FleetContent;
-use crate::store::fleet::database::{Value, work};
-use crate::store::fleet::index::{FleetIndex, id_of, text_of};
+use crate::store::fleet::database::work;
+use crate::store::fleet::index::id_of;
 use crate::store::fleet::jobs::Lease;
 use crate::store::fleet::removal::REMOVE_LINKS;
-use crate::store::images::{ImageKey, Pulls};
 
 // Ids are not assigned twice, so that a group that is gone stays so. The groups are found one by one in the index of
 // links, however many links each has.
@@ -41,12 +38,6 @@ const OLD_TAGS: &str = "DELETE FROM tag WHERE ctid = ANY(ARRAY(SELECT ctid FROM 
 const UNPULLED: &str = "SELECT origin.origin, image.reference FROM image JOIN origin ON image.origin = origin.id \
     WHERE image.group_id = $1 AND NOT image.pinned AND image.pulled_at < now() - make_interval(days => $2) \
     ORDER BY image.origin LIMIT 256";
-// Once an hour is enough to know what is in use.
-const NOTE_PULLS: &str = "UPDATE image SET pulled_at = now() FROM origin, \
-    unnest($1::bigint[], $2::text[], $3::text[]) AS pulled (group_id, origin, reference) \
-    WHERE origin.origin = pulled.origin AND image.origin = origin.id AND image.group_id = pulled.group_id \
-    AND image.reference = pulled.reference AND image.pulled_at < now() - interval '1 hour'";
-
 impl FleetContent {
     /// Removes links and images of groups that do not exist any more.
     ///
@@ -111,30 +102,4 @@ impl FleetContent {
         }
         Ok(found)
     }
-
-    /// Records that images were pulled, in the background.
-    pub(in crate::store) fn note_pulls(&self, pulls: HashMap<ImageKey, Pulls>) {
-        if pulls.is_empty() || self.database_pause.is_on() {
-            return;
-        }
-        let index = self.index.clone();
-        self.index.database().runtime().spawn(async move { note_pulls(&index, pulls).await.ok() });
-    }
-}
-
-async fn note_pulls(index: &FleetIndex, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
-    let (mut groups, mut origins, mut references) = (Vec::new(), Vec::new(), Vec::new());
-    for image in pulls.keys() {
-        groups.push(id_of(image.group));
-        origins.push(text_of(&image.origin)?);
-        references.push(image.reference.to_string());
-    }
-    let note = work(move |client| {
-        Box::pin(async move {
-            let values: [Value<'_>; 3] =
-                [(&groups, Type::INT8_ARRAY), (&origins, Type::TEXT_ARRAY), (&references, Type::TEXT_ARRAY)];
-            client.execute_typed(NOTE_PULLS, &values).await
-        })
-    });
-    index.database().run(note).await.map(drop)
 }
