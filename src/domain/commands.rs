@@ -15,6 +15,7 @@
 //! | [`rotation`], [`maker`] | another secret or another end for a token; what the maker of an object limits |
 //! | [`retention`] | removal of what ended long ago |
 //! | [`loss`], [`summary`] | what a change takes away, to be shown before it; what it did, for the log |
+//! | [`seen`] | the values that a person has seen, so that no change undoes another without anybody knowing |
 //! | [`change_builder`] | a change under construction, which all commands use |
 //!
 //! [`Directory`]: super::directory::Directory
@@ -27,6 +28,7 @@ pub mod maker;
 pub mod member;
 pub mod retention;
 pub mod rotation;
+pub mod seen;
 pub mod service;
 pub mod summary;
 #[cfg(test)]
@@ -40,6 +42,7 @@ use std::num::NonZeroUsize;
 use jiff::Timestamp;
 
 use self::change_builder::ChangeBuilder;
+use self::seen::ChangedValue;
 use super::directory::Write;
 use super::id::UserId;
 use super::limits::{Limits, MAX_NAME_CHARS};
@@ -78,6 +81,9 @@ pub enum CommandError {
     /// The change conflicts with something that exists already.
     #[error("{0}")]
     Conflict(String),
+    /// Values are not those that were seen before the change any more, because another change came between.
+    #[error("another change came between: {}", fields_of(.0))]
+    Changed(Vec<ChangedValue>),
     /// Only administrators may make the change. The text states no more, so that it does not reveal which paths are
     /// reserved.
     #[error("403 Forbidden")]
@@ -104,6 +110,10 @@ impl CommandError {
     fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }
+}
+
+fn fields_of(changed: &[ChangedValue]) -> String {
+    changed.iter().map(|value| value.field).collect::<Vec<_>>().join(", ")
 }
 
 /// Checks a name: not empty, not too long, one line.

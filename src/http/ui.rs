@@ -35,8 +35,8 @@
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
 //! functions ([`mod@page`], [`pages`], [`parts`], [`icons`], [`address`], [`fields`], [`problem`], [`losses`],
-//! [`chart`], [`roles`], [`formatting`]). Nothing is loaded from elsewhere, no page has a script or style in it, and
-//! only copying needs a script.
+//! [`seen`], [`chart`], [`roles`], [`formatting`]). Nothing is loaded from elsewhere, no page has a script or style in
+//! it, and only copying needs a script.
 //!
 //! | parts of pages | modules |
 //! |---|---|
@@ -83,6 +83,7 @@ mod principal;
 mod problem;
 mod refetch;
 mod roles;
+mod seen;
 mod session_list;
 mod settings;
 mod sign_in;

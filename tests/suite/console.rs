@@ -9,6 +9,7 @@ mod groups;
 mod guesses;
 mod lists;
 mod losses;
+mod outdated;
 mod sessions;
 mod tokens;
 mod users;

@@ -1,6 +1,8 @@
 //! `/groups/:id/dependency_proxy/upstream_accounts`: the accounts of a group at upstreams, for its owners. The names of
 //! the fields are those of GitLab (`identity`, `secret`). A password is never returned.
 
+use std::collections::BTreeSet;
+
 use actix_web::web;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -14,6 +16,7 @@ use super::response::{Body, Found, NoContent, Time};
 use crate::actors::upstream_fetcher::{AccountTest, TestResult};
 use crate::domain::audit::{Entity, Event, FieldChange, Target};
 use crate::domain::commands::CommandError;
+use crate::domain::commands::seen::{Seen, SeenValue};
 use crate::domain::commands::upstream_account as edit;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
@@ -87,7 +90,7 @@ pub(super) async fn set_one(
     let group = caller.authority().group(&group, Right::Own)?.id;
     params.require(&["identity", "secret"])?;
     let (username, password) = (params.required_text("identity")?, params.secret("secret")?.unwrap_or_default());
-    set(&caller, group, &upstream, username, password).await?;
+    set(&caller, group, &upstream, (username, password), Seen::default()).await?;
     let directory = caller.state.identities.directory();
     let account = directory.group(group).and_then(|group| {
         let (upstream, account) = group.upstream_accounts.get_key_value(upstream.as_str())?;
@@ -101,7 +104,7 @@ pub(super) async fn set_one(
 pub(super) async fn remove_one(caller: Caller, path: web::Path<(String, String)>) -> Result<NoContent, ApiError> {
     let (group, upstream) = path.into_inner();
     let group = caller.authority().group(&group, Right::Own)?.id;
-    remove(&caller, group, &upstream).await?;
+    remove(&caller, group, &upstream, Seen::default()).await?;
     Ok(NoContent)
 }
 
@@ -127,16 +130,35 @@ pub(in crate::http) fn used(caller: &Caller, directory: &Directory, group: &Grou
     found
 }
 
-/// Gives a group an account at an upstream. The same user name with the same password changes nothing.
+/// Returns the accounts of a group in words, with an empty one for each upstream at which it has none, for a form that
+/// changes one of them.
+pub(in crate::http) fn values(caller: &Caller, group: &Group) -> Vec<SeenValue> {
+    let (own, upstreams) = (group.upstream_accounts.keys(), caller.state.upstreams.load_full());
+    let all: BTreeSet<&UpstreamName> = upstreams.names().chain(own).collect();
+    all.into_iter().map(|upstream| value_of(Some(group), upstream)).collect()
+}
+
+/// Returns the account of a group at one upstream in words; empty for none.
+fn value_of(group: Option<&Group>, upstream: &UpstreamName) -> SeenValue {
+    let words = |account: &UpstreamAccount| {
+        let at = account.set_at.strftime("%-d %B %Y, %H:%M:%S UTC");
+        format!("{}, with a password of {at}", account.username)
+    };
+    let account = group.and_then(|group| group.upstream_accounts.get(upstream));
+    SeenValue { key: upstream.to_string(), field: "identity", words: account.map(words).unwrap_or_default() }
+}
+
+/// Gives a group an account, by user name and password, at an upstream. The same account changes nothing.
 ///
 /// # Errors
-/// The caller is no owner, there is no such upstream, or a field is not valid.
+/// The caller is no owner, there is no such upstream, a field is not valid, or the account that is there is not the one
+/// that was `seen`.
 pub(in crate::http) async fn set(
     caller: &Caller,
     group: GroupId,
     upstream: &str,
-    username: String,
-    password: SecretString,
+    (username, password): (String, SecretString),
+    seen: Seen,
 ) -> Result<(), ApiError> {
     edit::check(&username, password.expose_secret())?;
     let known = caller.state.upstreams.load().named(upstream).map(|(name, _)| name.clone());
@@ -151,7 +173,10 @@ pub(in crate::http) async fn set(
         }
         let sealed = accounts.seal(id, &upstream, (&username, &password), caller.now);
         let account = sealed.map_err(|_| CommandError::Refused("the password could not be encrypted"))?;
-        edit::set(caller.directory, id, upstream, account).map(|(writes, _)| (writes, ()))
+        let before = value_of(caller.directory.group(id).map(AsRef::as_ref), &upstream);
+        let set = edit::set(caller.directory, id, upstream.clone(), account);
+        let set = seen.unchanged(vec![before], set, |group| vec![value_of(Some(group), &upstream)]);
+        set.map(|(writes, _)| (writes, ()))
     };
     caller.change("upstream account set", own, set).await
 }
@@ -159,11 +184,20 @@ pub(in crate::http) async fn set(
 /// Takes the account at an upstream from a group, which then uses that of the group above it or of the service.
 ///
 /// # Errors
-/// The caller is no owner, or the group has no such account.
-pub(in crate::http) async fn remove(caller: &Caller, group: GroupId, upstream: &str) -> Result<(), ApiError> {
+/// The caller is no owner, the group has no such account, or it is not the one that was `seen`.
+pub(in crate::http) async fn remove(
+    caller: &Caller,
+    group: GroupId,
+    upstream: &str,
+    seen: Seen,
+) -> Result<(), ApiError> {
     let upstream: UpstreamName = upstream.parse().map_err(|_| ApiError::NotFound("Upstream"))?;
     let own = caller.may(owner_of(group))?;
-    let remove = move |caller: &Authority<'_>, id| edit::remove(caller.directory, id, &upstream);
+    let remove = move |caller: &Authority<'_>, id| {
+        let before = value_of(caller.directory.group(id).map(AsRef::as_ref), &upstream);
+        let removed = edit::remove(caller.directory, id, &upstream);
+        seen.unchanged(vec![before], removed, |_| vec![value_of(None, &upstream)])
+    };
     let was_there = caller.change("upstream account removed", own, remove).await?;
     if was_there { Ok(()) } else { Err(ApiError::NotFound("Account")) }
 }

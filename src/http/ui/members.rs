@@ -6,7 +6,6 @@ mod list;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use maud::{Markup, html};
 
 use self::list::{end_field, list, role_field};
@@ -19,9 +18,11 @@ use super::pages::Part;
 use super::parts::{crumbs_below, token_field};
 use super::problem::Problem;
 use super::roles;
+use super::seen;
 use super::visitor::Visitor;
 use crate::domain::access::Membership;
 use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
+use crate::domain::commands::seen::{Seen, SeenValue};
 use crate::domain::group::Group;
 use crate::domain::id::UserId;
 use crate::http::api::{ApiError, Authority, owner_of};
@@ -95,7 +96,7 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
     }
     let changed = match page {
         MembersPage::List => typed.add(visitor, &group).await,
-        MembersPage::Change(user) => typed.change(visitor, &group, user).await,
+        MembersPage::Change(user) => typed.change(visitor, &group, user, seen::of(form)).await,
         MembersPage::Remove(user) => remove(visitor, &group, user).await,
     };
     let done = match page {
@@ -110,10 +111,13 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
             list(visitor, &group, &Part::default(), &typed, Some(&problem)).await
         }
         MembersPage::Change(user) => {
-            change_form(visitor, &group, &*find(visitor, &group, user)?, &typed, Some(&problem))
+            // As it is now: somebody else may have changed it since the head of the request arrived.
+            let directory = visitor.caller.state.identities.directory();
+            let present = directory.membership(group.id, user).ok_or_else(|| visitor.fault(Kind::NoPage))?;
+            change_form(visitor, &group, present, &typed, Some(&problem))
         }
     };
-    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), &format!("Members of {}", group.path), &content))
+    Ok(page::respond(problem.status(), &visitor.frame(), &format!("Members of {}", group.path), &content))
 }
 
 impl Typed {
@@ -129,10 +133,13 @@ impl Typed {
         visitor.caller.change("member added", own, add).await.map(drop)
     }
 
-    async fn change(&self, visitor: &Visitor, group: &Group, user: UserId) -> Result<(), ApiError> {
+    async fn change(&self, visitor: &Visitor, group: &Group, user: UserId, seen: Seen) -> Result<(), ApiError> {
         let change = MemberChange { level: Some(roles::chosen(&self.level)?), expires_at: Some(self.end()?) };
-        let update =
-            move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, &caller.terms());
+        let update = move |caller: &Authority<'_>, group| {
+            let present = caller.directory.membership(group, user).map(|member| values(member)).unwrap_or_default();
+            let updated = edit::update(caller.directory, group, user, change, &caller.terms());
+            seen.unchanged(present, updated, values)
+        };
         let own = visitor.caller.may(owner_of(group.id))?;
         visitor.caller.change("member changed", own, update).await.map(drop)
     }
@@ -145,6 +152,12 @@ impl Typed {
         }
         Ok(end)
     }
+}
+
+/// Returns what the form of a membership shows of it.
+fn values(member: &Membership) -> Vec<SeenValue> {
+    let end = member.expires_at.map(day_text).unwrap_or_default();
+    vec![SeenValue::of("access_level", member.level.name()), SeenValue::of("expires_at", end)]
 }
 
 async fn remove(visitor: &Visitor, group: &Group, user: UserId) -> Result<(), ApiError> {
@@ -183,6 +196,7 @@ fn change_form(
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (address_of(group)) "/" (member.user.0) "/change" } {
             (token_field(visitor))
+            (seen::field(&values(member)))
             (role_field(typed, problem))
             (end_field(typed, problem))
             div.actions { button.primary { "Save the role" } a href=(address_of(group)) { "Cancel" } }

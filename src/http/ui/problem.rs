@@ -1,19 +1,34 @@
-//! Problems with forms, as their pages show them: a note on top, and a sentence at the field.
+//! Problems with forms, as their pages show them: a note on top, and a sentence at each field that has one.
 
+use actix_web::http::StatusCode;
 use maud::{Markup, html};
 
 use super::icons::icon;
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::CommandError;
+use crate::domain::commands::seen::ChangedValue;
 use crate::http::api::ApiError;
 
 /// Reason why a form was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
+    /// What is wrong: at least one.
+    faults: Vec<FormFault>,
+    /// True if what the form is about was changed since its page was made.
+    is_outdated: bool,
+}
+
+/// Something that is wrong with a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FormFault {
     /// The field; `None`: it is about the whole form.
     field: Option<&'static str>,
     sentence: String,
 }
+
+/// Sentence for a form about something that was changed since its page was made.
+const OUTDATED: &str = "Nothing was saved: what this page is about was changed since it was opened, by somebody else or in another tab. \
+     What you typed is still here; save it again if it should replace this:";
 
 impl Problem {
     /// Returns what the API would refuse in this way; `None` if that is not about what was typed.
@@ -32,13 +47,32 @@ impl Problem {
             CommandError::Invalid { field, reason } => Some(Self::at_field(field, reason)),
             CommandError::Conflict(sentence) => Some(Self::of_form(sentence)),
             CommandError::Refused(sentence) => Some(Self::of_form(sentence)),
+            CommandError::Changed(changed) => Some(Self::outdated(changed)),
             CommandError::Missing(_) | CommandError::Forbidden => None,
         }
     }
 
     /// Returns a problem with the whole form.
     pub(super) fn of_form(sentence: &str) -> Self {
-        Self { field: None, sentence: format!("{}.", sentence.trim_end_matches('.')) }
+        Self::of_fault(None, format!("{}.", sentence.trim_end_matches('.')))
+    }
+
+    fn outdated(changed: &[ChangedValue]) -> Self {
+        let words = |words: &str| if words.is_empty() { "empty".to_owned() } else { format!("“{words}”") };
+        let of_value = |value: &ChangedValue| {
+            let reason = format!("is {} now; this page showed {}", words(&value.present), words(&value.seen));
+            Self::at_field(value.field, &reason).faults
+        };
+        Self { faults: changed.iter().flat_map(of_value).collect(), is_outdated: true }
+    }
+
+    fn of_fault(field: Option<&'static str>, sentence: String) -> Self {
+        Self { faults: vec![FormFault { field, sentence }], is_outdated: false }
+    }
+
+    /// Returns the status of the page that shows the form again.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.is_outdated { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST }
     }
 
     /// Returns a problem with a field. `reason` is the rest of a sentence that begins with its name.
@@ -48,6 +82,7 @@ impl Problem {
             "dependency_proxy_max_bytes" => "quota",
             "dependency_proxy_unpulled_days" => "days",
             "dependency_proxy_tag_freshness_seconds" => "freshness",
+            "visibility_level" => "visibility",
             _ => field,
         };
         let name = match field {
@@ -80,27 +115,35 @@ impl Problem {
             "admin" => "The choice of an administrator",
             _ => field,
         };
-        Self { field: Some(field), sentence: format!("{name} {}.", reason.trim_end_matches('.')) }
+        Self::of_fault(Some(field), format!("{name} {}.", reason.trim_end_matches('.')))
     }
 
     /// Shows the note on top of the form.
     pub(super) fn note(&self) -> Markup {
+        let link = if self.is_outdated { "Look at it" } else { "Correct it" };
         html! {
             div.note.bad role="alert" {
                 (icon("bad"))
                 div {
-                    p {
-                        b { (self.sentence) }
-                        @if let Some(id) = self.field.map(id_of) { " " a href={ "#" (id) } { "Correct it" } }
+                    @if self.is_outdated { p { b { (OUTDATED) } } }
+                    @for FormFault { field, sentence } in &self.faults {
+                        p {
+                            b { (sentence) }
+                            @if let Some(id) = field.map(id_of) { " " a href={ "#" (id) } { (link) } }
+                        }
                     }
                 }
             }
         }
     }
 
+    fn at_name(&self, field: &str) -> Option<&FormFault> {
+        self.faults.iter().find(|fault| fault.field == Some(field))
+    }
+
     /// Returns the value of `aria-invalid` of a field.
     pub(super) fn invalid(problem: Option<&Self>, field: &str) -> Option<&'static str> {
-        problem.filter(|problem| problem.field == Some(field)).map(|_| "true")
+        problem.and_then(|problem| problem.at_name(field)).map(|_| "true")
     }
 
     /// Returns the value of `aria-describedby` of a field: its hint, and the sentence if the problem is with it.
@@ -111,11 +154,11 @@ impl Problem {
         (!ids.is_empty()).then(|| ids.join(" "))
     }
 
-    /// Shows the sentence at a field, if the problem is with that.
+    /// Shows the sentence at a field, if there is one.
     pub(super) fn at(problem: Option<&Self>, field: &str) -> Markup {
-        let here = problem.filter(|problem| problem.field == Some(field));
+        let here = problem.and_then(|problem| problem.at_name(field));
         html! {
-            @if let Some(problem) = here { p.error id={ (field) "-error" } { (icon("bad")) (problem.sentence) } }
+            @if let Some(fault) = here { p.error id={ (field) "-error" } { (icon("bad")) (fault.sentence) } }
         }
     }
 }

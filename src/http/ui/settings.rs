@@ -26,13 +26,17 @@ use super::icons::icon;
 use super::page;
 use super::parts::top;
 use super::problem::Problem;
+use super::seen;
 use super::visitor::Visitor;
 use crate::domain::commands::group::{self as edit, GroupChange};
+use crate::domain::commands::seen::{Seen, SeenValue};
 use crate::domain::group::Group;
 use crate::http::api::{Authority, owner_of};
 
 /// Content of the page beside the group.
 struct Shown {
+    /// The chosen value of the switch.
+    proxy: Option<bool>,
     limits: limits::Typed,
     /// The time for which tags are fresh, as it was typed.
     freshness: String,
@@ -46,6 +50,9 @@ struct Note {
     is_success: bool,
     sentence: String,
 }
+
+/// Returns the values of a group that a form of the page shows.
+type Values = fn(&Group) -> Vec<SeenValue>;
 
 /// Reason why a change was not saved.
 enum NotSaved {
@@ -73,35 +80,44 @@ pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Faul
         Some(limits::SECTION) => limits::change(form, &group).await?,
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to save.".to_owned()))),
     };
-    let status = if shown.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = shown.problem.as_ref().map_or(StatusCode::OK, Problem::status);
     let content = content(visitor, &group, &shown).await;
     Ok(page::respond(status, &visitor.frame(), &format!("Settings of {}", group.path), &content))
 }
 
-/// Saves a change of the group. Returns the group and what to show; after a problem what was `typed`.
+/// Saves a change of the group, of which the page showed these `values`. Returns the group and what to show; after a
+/// problem what was `typed`.
 async fn saved(
-    visitor: &Visitor,
+    form: &Form,
     group: &Group,
-    wanted: Result<GroupChange, Problem>,
+    (wanted, values): (Result<GroupChange, Problem>, Values),
     typed: impl FnOnce(Shown) -> Shown,
 ) -> Result<(Group, Shown), Fault> {
-    match save(visitor, group, wanted).await {
+    match save(&form.visitor, group, wanted, (seen::of(form), values)).await {
         Ok(group) => {
             let shown = Shown { note: Some(Note::good("Saved.")), ..Shown::of(&group) };
             Ok((group, shown))
         }
         Err(NotSaved::Problem(problem)) => {
-            let shown = Shown { problem: Some(problem), ..typed(Shown::of(group)) };
-            Ok((group.clone(), shown))
+            let group = present(&form.visitor, group);
+            let shown = Shown { problem: Some(problem), ..typed(Shown::of(&group)) };
+            Ok((group, shown))
         }
         Err(NotSaved::Fault(fault)) => Err(fault),
     }
 }
 
-async fn save(visitor: &Visitor, group: &Group, wanted: Result<GroupChange, Problem>) -> Result<Group, NotSaved> {
+async fn save(
+    visitor: &Visitor,
+    group: &Group,
+    wanted: Result<GroupChange, Problem>,
+    (seen, values): (Seen, Values),
+) -> Result<Group, NotSaved> {
     let change = wanted.map_err(NotSaved::Problem)?;
     let update = move |caller: &Authority<'_>, id| {
-        edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id)
+        let present = caller.directory.group(id).map(|group| values(group)).unwrap_or_default();
+        let updated = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
+        seen.unchanged(present, updated, values)
     };
     let changed = match visitor.caller.may(owner_of(group.id)) {
         Ok(own) => visitor.caller.change("group changed", own, update).await,
@@ -113,6 +129,11 @@ async fn save(visitor: &Visitor, group: &Group, wanted: Result<GroupChange, Prob
     })
 }
 
+/// Returns a group as it is now: somebody else may have changed it since the head of the request arrived.
+fn present(visitor: &Visitor, group: &Group) -> Group {
+    visitor.caller.state.identities.directory().group(group.id).map_or_else(|| group.clone(), |now| Group::clone(now))
+}
+
 /// Returns a field as it was typed, without white space around it.
 fn typed(form: &Form, name: &str) -> String {
     form.value(name).unwrap_or_default().trim().to_owned()
@@ -121,7 +142,8 @@ fn typed(form: &Form, name: &str) -> String {
 impl Shown {
     fn of(group: &Group) -> Self {
         let account = accounts::Typed::default();
-        Self { limits: limits::Typed::of(group), freshness: freshness::of(group), account, problem: None, note: None }
+        let (limits, freshness) = (limits::Typed::of(group), freshness::of(group));
+        Self { proxy: group.proxy_enabled, limits, freshness, account, problem: None, note: None }
     }
 }
 
@@ -144,7 +166,7 @@ async fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
         (top(visitor, group, "Settings", "settings").await)
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
-        (switch::section(visitor, group))
+        (switch::section(visitor, group, shown.proxy))
         (accounts::section(visitor, group, (accounts.as_ref(), &shown.account), problem))
         (freshness::section(visitor, group, &shown.freshness, problem))
         (limits::section(visitor, group, (&usage, &shown.limits), problem))

@@ -188,7 +188,7 @@ fn edit_status(error: &CommandError) -> StatusCode {
     match error {
         CommandError::Missing(_) => StatusCode::NOT_FOUND,
         CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
-        CommandError::Conflict(_) => StatusCode::CONFLICT,
+        CommandError::Conflict(_) | CommandError::Changed(_) => StatusCode::CONFLICT,
         CommandError::Forbidden | CommandError::Refused(_) => StatusCode::FORBIDDEN,
     }
 }
@@ -201,7 +201,7 @@ fn edit_body(error: &CommandError) -> Value {
         CommandError::Missing(Resource::Member | Resource::Token) => json!({"message": "404 Not found"}),
         CommandError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
         CommandError::Conflict(text) => json!({"message": text}),
-        CommandError::Forbidden => json!({"message": error.to_string()}),
+        CommandError::Changed(_) | CommandError::Forbidden => json!({"message": error.to_string()}),
         CommandError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
     }
 }

@@ -17,6 +17,7 @@ use crate::http::api::upstream_accounts::{self as accounts, UsedAccount};
 use crate::http::ui::formatting::{duration, number, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::parts::token_field;
+use crate::http::ui::seen;
 use crate::http::ui::table::{self, Column};
 use crate::http::ui::visitor::Visitor;
 
@@ -190,6 +191,7 @@ fn button(
             (token_field(visitor))
             input type="hidden" name="section" value=(section);
             input type="hidden" name="upstream" value=(used.upstream);
+            @if section == REMOVE { (seen::field(&accounts::values(&visitor.caller, group))) }
             button class=[Some(class).filter(|class| !class.is_empty())] { (word) }
         }
     }

@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 use secrecy::SecretString;
 
-use super::{Note, Shown, action, typed};
+use super::{Note, Shown, action, present, typed};
 use crate::actors::upstream_fetcher::TestResult;
 use crate::domain::group::Group;
 use crate::http::api::ApiError;
@@ -14,6 +14,7 @@ use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
 
 /// The forms of this part of the page.
@@ -39,18 +40,18 @@ pub(super) async fn change(form: &Form, group: &Group, section: &str) -> Result<
     let outcome = match section {
         TEST => test(visitor, group, &typed.upstream).await,
         REMOVE => {
-            let removed = accounts::remove(&visitor.caller, group.id, &typed.upstream).await;
+            let removed = accounts::remove(&visitor.caller, group.id, &typed.upstream, seen::of(form)).await;
             removed.map(|()| Note::good(&format!("The account at {} is removed.", typed.upstream)))
         }
         _ => {
             let secret = SecretString::from(form.value("secret").unwrap_or_default());
             let (caller, upstream) = (&visitor.caller, typed.upstream.as_str());
-            let set = accounts::set(caller, group.id, upstream, typed.identity.clone(), secret).await;
+            let account = (typed.identity.clone(), secret);
+            let set = accounts::set(caller, group.id, upstream, account, seen::of(form)).await;
             set.map(|()| Note::good(&format!("The account at {upstream} is saved. Its password is not shown again.")))
         }
     };
-    let present =
-        visitor.caller.state.identities.directory().group(group.id).map_or(group.clone(), |found| Group::clone(found));
+    let present = present(visitor, group);
     match outcome {
         Ok(note) => {
             let shown = Shown { note: Some(note), ..Shown::of(&present) };
@@ -115,6 +116,7 @@ fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Proble
         form.column.stack #account method="post" action=(action(group)) {
             (token_field(visitor))
             input type="hidden" name="section" value=(SET);
+            (seen::field(&accounts::values(&visitor.caller, group)))
             (Field::new("upstream", "Registry").of_options(problem, html! {
                 @for name in upstreams.names() {
                     option value=(name) selected[name.as_str() == typed.upstream] { (name) }

@@ -4,12 +4,14 @@ use maud::{Markup, html};
 
 use super::{Shown, action, saved};
 use crate::domain::commands::group::GroupChange;
+use crate::domain::commands::seen::SeenValue;
 use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
 
 /// The form of this part of the page.
@@ -19,7 +21,7 @@ pub(super) const SECTION: &str = "freshness";
 pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown), Fault> {
     let freshness = form.value("freshness").map_or_else(|| of(group), |text| text.trim().to_owned());
     let wanted = wanted(&freshness);
-    saved(&form.visitor, group, wanted, |shown| Shown { freshness, ..shown }).await
+    saved(form, group, (wanted, values), |shown| Shown { freshness, ..shown }).await
 }
 
 /// Returns the field with what the group has.
@@ -41,6 +43,7 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &str, problem: Op
             form.column.stack method="post" action=(action(group)) {
                 (token_field(visitor))
                 input type="hidden" name="section" value=(SECTION);
+                (seen::field(&values(group)))
                 (Field::new("freshness", "Tags are fresh for this number of seconds").kind(FieldKind::Whole).short()
                     .hint("Such as 600; 0: confirmed at every pull. Empty: as in the group above, or the service")
                     .value(typed).show(problem))
@@ -48,6 +51,10 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &str, problem: Op
             }
         }
     }
+}
+
+fn values(group: &Group) -> Vec<SeenValue> {
+    vec![SeenValue::of("freshness", of(group))]
 }
 
 fn wanted(typed: &str) -> Result<GroupChange, Problem> {

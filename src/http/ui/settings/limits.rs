@@ -5,12 +5,14 @@ use maud::{Markup, html};
 use super::usage::Usage;
 use super::{Shown, action, saved};
 use crate::domain::commands::group::GroupChange;
+use crate::domain::commands::seen::SeenValue;
 use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
 
 /// The form of this part of the page.
@@ -32,7 +34,7 @@ const MAX_QUOTA_GB: f64 = 1e9;
 pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown), Fault> {
     let limits = Typed::new(form, group);
     let wanted = limits.change();
-    saved(&form.visitor, group, wanted, |shown| Shown { limits, ..shown }).await
+    saved(form, group, (wanted, values), |shown| Shown { limits, ..shown }).await
 }
 
 /// Shows the form.
@@ -52,6 +54,7 @@ pub(super) fn section(
             form.column.stack method="post" action=(action(group)) {
                 (token_field(visitor))
                 input type="hidden" name="section" value=(SECTION);
+                (seen::field(&values(group)))
                 (usage.stored(group.cache.max_bytes))
                 (Field::new("quota", "Quota in GB").kind(FieldKind::Decimal).short()
                     .hint("Such as 50. Empty: none but that of the whole store")
@@ -64,6 +67,11 @@ pub(super) fn section(
             }
         }
     }
+}
+
+fn values(group: &Group) -> Vec<SeenValue> {
+    let Typed { quota, days } = Typed::of(group);
+    vec![SeenValue::of("quota", quota), SeenValue::of("days", days)]
 }
 
 impl Typed {

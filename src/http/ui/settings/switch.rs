@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{Shown, action, saved};
 use crate::domain::commands::group::GroupChange;
+use crate::domain::commands::seen::SeenValue;
 use crate::domain::group::Group;
 use crate::domain::policy;
 use crate::http::ui::fault::Fault;
@@ -11,18 +12,23 @@ use crate::http::ui::fields::Choice;
 use crate::http::ui::form::Form;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
 
 /// The form of this part of the page.
 pub(super) const SECTION: &str = "proxy";
 
+const INHERITED: &str = "As in the group above, or the service";
+
 /// Saves the form. Returns the group and what to show.
 pub(super) async fn change(form: &Form, group: &Group) -> Result<(Group, Shown), Fault> {
-    saved(&form.visitor, group, wanted(form), |shown| shown).await
+    let wanted = wanted(form);
+    let proxy = wanted.as_ref().ok().and_then(|wanted| wanted.proxy_enabled).unwrap_or(group.proxy_enabled);
+    saved(form, group, (wanted, values), |shown| Shown { proxy, ..shown }).await
 }
 
-/// Shows the form.
-pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
+/// Shows the form, with the value that is chosen.
+pub(super) fn section(visitor: &Visitor, group: &Group, chosen: Option<bool>) -> Markup {
     let directory = &visitor.caller.directory;
     let switched = visitor.caller.state.is_switched_on(directory);
     let above = match group.parent {
@@ -31,9 +37,9 @@ pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
     };
     let inherited = format!("It is {} there", if above { "on" } else { "off" });
     let choices = [
-        ("inherit", "As in the group above, or the service", inherited.as_str(), group.proxy_enabled.is_none()),
-        ("on", "On", "Whatever the group above says", group.proxy_enabled == Some(true)),
-        ("off", "Off", "Also in groups below, unless they say otherwise", group.proxy_enabled == Some(false)),
+        ("inherit", INHERITED, inherited.as_str(), chosen.is_none()),
+        ("on", "On", "Whatever the group above says", chosen == Some(true)),
+        ("off", "Off", "Also in groups below, unless they say otherwise", chosen == Some(false)),
     ];
     html! {
         div.split {
@@ -41,6 +47,7 @@ pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
             form.column.stack method="post" action=(action(group)) {
                 (token_field(visitor))
                 input type="hidden" name="section" value=(SECTION);
+                (seen::field(&values(group)))
                 fieldset {
                     legend.unseen { "Dependency proxy" }
                     @for (value, label, meaning, is_chosen) in choices {
@@ -51,6 +58,15 @@ pub(super) fn section(visitor: &Visitor, group: &Group) -> Markup {
             }
         }
     }
+}
+
+fn values(group: &Group) -> Vec<SeenValue> {
+    let words = match group.proxy_enabled {
+        None => INHERITED,
+        Some(true) => "On",
+        Some(false) => "Off",
+    };
+    vec![SeenValue::of("proxy", words)]
 }
 
 /// Returns the change that the form describes.

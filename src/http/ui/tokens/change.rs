@@ -11,6 +11,7 @@ use super::{Owner, secret};
 use crate::domain::commands::loss::Loss;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::rotation;
+use crate::domain::commands::seen::SeenValue;
 use crate::domain::commands::token as edit;
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
@@ -26,6 +27,7 @@ use crate::http::ui::losses;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
 use crate::http::ui::problem::Problem;
+use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
 
 /// The overlaps that the form offers: the value, and its meaning.
@@ -133,18 +135,22 @@ pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
     let typed = form.present("expires_at").map_err(|error| visitor.refused(&error))?;
     let error = match wanted_end(visitor, &token, typed) {
         Ok((_, lost)) if form.value(losses::FIELD).unwrap_or_default() != lost.mark => {
-            let content = extension_confirmation(visitor, owner, &token, typed, &lost);
+            // What the first page showed, also if the token has changed since.
+            let shown = form.value(seen::FIELD).unwrap_or_default();
+            let content = extension_confirmation(visitor, owner, &token, (typed, shown), &lost);
             return Ok(page::show(&visitor.frame(), "End of a token", &content));
         }
-        Ok((end, lost)) => match change_end(visitor, owner, id, end, lost.mark.clone()).await {
+        Ok((end, lost)) => match change_end(form, owner, id, end, lost.mark.clone()).await {
             Ok(()) => return Ok(visitor.done(&end_changed(&lost), &owner.address()).await),
             Err(error) => error,
         },
         Err(error) => error,
     };
     let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
-    let content = extension_form(visitor, owner, &token, typed, Some(&problem));
-    Ok(page::respond(StatusCode::BAD_REQUEST, &visitor.frame(), "End of a token", &content))
+    // As it is now: somebody else may have changed it since the head of the request arrived.
+    let present = visitor.caller.state.identities.directory().token(id).cloned().unwrap_or(token);
+    let content = extension_form(visitor, owner, &present, typed, Some(&problem));
+    Ok(page::respond(problem.status(), &visitor.frame(), "End of a token", &content))
 }
 
 /// Returns the end that was typed, and what ends earlier with it.
@@ -155,19 +161,26 @@ fn wanted_end(visitor: &Visitor, token: &Token, typed: &str) -> Result<(Option<T
 }
 
 async fn change_end(
-    visitor: &Visitor,
+    form: &Form,
     owner: &Owner,
     id: TokenId,
     end: Option<Timestamp>,
     mark: String,
 ) -> Result<(), ApiError> {
-    let of = owner.clone();
-    let may = visitor.caller.may(move |caller| of.find(caller, id))?;
+    let (caller, of, seen) = (&form.visitor.caller, owner.clone(), seen::of(form));
+    let may = caller.may(move |caller| of.find(caller, id))?;
     let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
         let change = rotation::extend(caller.directory, token.id, end, &caller.terms());
-        confirmed(&mark, change, |writes| Loss::brought_forward(caller.directory, writes, token.id, caller.now))
+        let change =
+            confirmed(&mark, change, |writes| Loss::brought_forward(caller.directory, writes, token.id, caller.now));
+        seen.unchanged(values(&token), change, values)
     };
-    visitor.caller.change("end of a token changed", may, extend).await.map(drop)
+    caller.change("end of a token changed", may, extend).await.map(drop)
+}
+
+/// Returns what the form of a token shows of it.
+fn values(token: &Token) -> Vec<SeenValue> {
+    vec![SeenValue::of("expires_at", token.expires_at.map(day_text).unwrap_or_default())]
 }
 
 fn end_changed(lost: &Lost) -> String {
@@ -179,7 +192,13 @@ fn end_changed(lost: &Lost) -> String {
     }
 }
 
-fn extension_confirmation(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, lost: &Lost) -> Markup {
+fn extension_confirmation(
+    visitor: &Visitor,
+    owner: &Owner,
+    token: &Token,
+    (typed, shown): (&str, &str),
+    lost: &Lost,
+) -> Markup {
     html! {
         (owner.crumbs(visitor, &format!("End of {}", token.name)))
         h1 { "End more than the token " (token.name) " on " (typed) "?" }
@@ -192,6 +211,7 @@ fn extension_confirmation(visitor: &Visitor, owner: &Owner, token: &Token, typed
             form method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
                 (token_field(visitor))
                 (losses::field(lost))
+                input type="hidden" name=(seen::FIELD) value=(shown);
                 input type="hidden" name="expires_at" value=(typed);
                 div.actions { button.danger { "End all of them on " (typed) } a href=(owner.address()) { "Cancel" } }
             }
@@ -206,6 +226,7 @@ fn extension_form(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, 
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
             (token_field(visitor))
+            (seen::field(&values(token)))
             (Field::new("expires_at", "Expires on").kind(FieldKind::Day("")).short().value(typed)
                 .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))
             div.actions { button.primary { "Save the end" } a href=(owner.address()) { "Cancel" } }
