@@ -30,7 +30,8 @@
 //! pages cannot slow pulls; how many of them at a time, of all people and of one, is in [`limits`]. There a request
 //! passes [`visitor`], which finds the session of its cookie ([`sessions`](crate::actors::sessions)) and decides
 //! on the present identities whether its password is still valid; a form also passes [`form`], which wants the
-//! session's token against forged requests. What fails becomes a page in [`fault`], which maps failures to status
+//! session's token against forged requests. Without a session, what was typed into it is kept ([`kept_form`]) while
+//! its sender signs in again ([`sign_in_form`]). What fails becomes a page in [`fault`], which maps failures to status
 //! codes. A page that shows its form again with a problem chooses the status code itself.
 //!
 //! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
@@ -71,6 +72,7 @@ mod image;
 mod image_parts;
 mod image_pulls;
 mod image_row;
+mod kept_form;
 mod limits;
 mod losses;
 mod members;
@@ -87,6 +89,7 @@ mod seen;
 mod session_list;
 mod settings;
 mod sign_in;
+mod sign_in_form;
 mod snippets;
 mod table;
 mod thread;

@@ -7,6 +7,7 @@ mod browser;
 mod changes;
 mod groups;
 mod guesses;
+mod kept;
 mod lists;
 mod losses;
 mod outdated;

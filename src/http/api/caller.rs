@@ -69,6 +69,8 @@ pub(crate) struct Caller {
     identity: Identity,
     credential: CredentialId,
     needed: Needed,
+    /// True if the request shows its form again instead of carrying it out.
+    changes_nothing: bool,
 }
 
 /// Maximum length of the name of a client program that is kept, in characters.
@@ -112,7 +114,20 @@ impl Caller {
         state.last_used.note(credential, address, now);
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
         let user_agent = user_agent.map(|name| name.chars().take(MAX_USER_AGENT_CHARS).collect());
-        Ok(Self { address, user_agent, state, directory, user, now, base_url, identity, credential, needed })
+        let changes_nothing = false;
+        Ok(Self {
+            address,
+            user_agent,
+            state,
+            directory,
+            user,
+            now,
+            base_url,
+            identity,
+            credential,
+            needed,
+            changes_nothing,
+        })
     }
 
     /// Creates the caller who presented an access token.
@@ -121,6 +136,11 @@ impl Caller {
     /// There is no active token, or its scopes do not allow the method of this request.
     pub(super) fn by_token(request: &HttpRequest) -> Result<Self, ApiError> {
         by_token(request, Needed::by(request.method()))
+    }
+
+    /// Has every change by this caller refused: the form of the request is shown again, and not carried out.
+    pub(in crate::http) fn hold_changes(&mut self) {
+        self.changes_nothing = true;
     }
 
     /// Returns the caller as refusals name it.

@@ -62,6 +62,9 @@ pub(crate) enum ApiError {
     /// The current password in a change of the own password is wrong: a guess, as at a login.
     #[error("current_password is invalid")]
     WrongPassword,
+    /// A form of the console is only shown again, with what was typed before its session ended.
+    #[error("409 Conflict - the form was not carried out")]
+    NotCarriedOut,
     /// The body is larger than any request needs.
     #[error("413 Request Entity Too Large")]
     TooLarge,

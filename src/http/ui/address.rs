@@ -30,6 +30,8 @@ pub(super) enum NavItem {
 pub(super) enum Why {
     /// The session ended before a form was sent, which was not carried out.
     FormNotSaved,
+    /// The session ended before a form was sent. What was typed into it follows.
+    FormKept,
     /// The user has changed the password.
     NewPassword,
 }
@@ -86,12 +88,13 @@ impl NavItem {
 impl Why {
     /// Returns the reason with this word.
     pub(super) fn parse(word: &str) -> Option<Self> {
-        [Self::FormNotSaved, Self::NewPassword].into_iter().find(|why| why.word() == word)
+        [Self::FormNotSaved, Self::FormKept, Self::NewPassword].into_iter().find(|why| why.word() == word)
     }
 
     fn word(self) -> &'static str {
         match self {
             Self::FormNotSaved => "form",
+            Self::FormKept => "kept",
             Self::NewPassword => "password",
         }
     }
@@ -101,6 +104,10 @@ impl Why {
         match self {
             Self::FormNotSaved => {
                 "Your session has ended, so nothing was saved. Sign in again: the page with the form follows."
+            }
+            Self::FormKept => {
+                "Your session has ended, so nothing was saved. Sign in again: the form follows with what you typed, \
+                 except passwords."
             }
             Self::NewPassword => {
                 "Your password was changed. All your sessions have ended with the old one: sign in with the new one."

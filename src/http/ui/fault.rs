@@ -8,17 +8,20 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::Uri;
 use actix_web::http::header::{ALLOW, HOST, HeaderName, HeaderValue, REFERER, RETRY_AFTER};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
 
 use self::content::content;
 use super::address::{self, Why};
 use super::formatting::first_upper;
+use super::kept_form::KeptForm;
 use super::page::{self, Frame};
 use super::see;
+use super::sign_in_form::SignInForm;
 use crate::actors::policy_evaluator::{ChangeError, FleetError};
 use crate::actors::sessions::SessionError;
-use crate::http::api::ApiError;
+use crate::http::api::{ApiError, ApiState};
 use crate::http::refusals::Refused;
 
 /// A request that failed, and the frame of its page.
@@ -38,6 +41,8 @@ pub(super) enum Kind {
         back: String,
         /// True if a form was sent, which was not carried out.
         form: bool,
+        /// What was typed into the form, if that can be kept.
+        kept: Option<KeptForm>,
     },
     /// There is no such group, or the user is no member of it.
     NoGroup { path: String, username: String },
@@ -84,11 +89,21 @@ impl Fault {
     /// the page of the form, if one was sent.
     pub(super) fn signed_out(request: &HttpRequest) -> Self {
         let kind = match (request.method().is_safe(), request.path()) {
-            (true, _) => Kind::SignedOut { back: request.uri().to_string(), form: false },
-            (false, address::SIGN_OUT) => Kind::SignedOut { back: "/".to_owned(), form: false },
-            (false, _) => Kind::SignedOut { back: page_of_form(request), form: true },
+            (true, _) => Kind::SignedOut { back: request.uri().to_string(), form: false, kept: None },
+            (false, address::SIGN_OUT) => Kind::SignedOut { back: "/".to_owned(), form: false, kept: None },
+            (false, _) => Kind::SignedOut { back: page_of_form(request), form: true, kept: None },
         };
-        Self::new(kind, Frame::of_nobody(String::new()))
+        let state = request.app_data::<Data<ApiState>>();
+        let host = state.map(|state| state.public_url.host(request)).unwrap_or_default();
+        Self::new(kind, Frame::of_nobody(host))
+    }
+
+    /// Has the page for signing in carry what was typed into the form of this request, if it has no session.
+    pub(super) fn keeping(mut self, form: Option<KeptForm>) -> Self {
+        if let Kind::SignedOut { kept, .. } = &mut *self.kind {
+            *kept = form;
+        }
+        self
     }
 
     /// Returns true if the request has no session; false if that is not known.
@@ -120,7 +135,7 @@ impl Kind {
     pub(super) fn of(error: &ApiError) -> Self {
         let (status, text) = (error.status_code(), error.to_string());
         if status == StatusCode::UNAUTHORIZED {
-            return Self::SignedOut { back: "/".to_owned(), form: true };
+            return Self::SignedOut { back: "/".to_owned(), form: true, kept: None };
         }
         let (reason, wait, details) = (error.reason(), error.wait(), error.refused().details);
         if let ApiError::Cache(_) = error {
@@ -169,7 +184,9 @@ impl fmt::Display for Fault {
 impl ResponseError for Fault {
     fn status_code(&self) -> StatusCode {
         match &*self.kind {
-            Kind::SignedOut { .. } => StatusCode::SEE_OTHER,
+            // The form for signing in again comes with what was typed.
+            Kind::SignedOut { kept: Some(_), .. } => StatusCode::FORBIDDEN,
+            Kind::SignedOut { kept: None, .. } => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
             Kind::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -179,11 +196,16 @@ impl ResponseError for Fault {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Kind::SignedOut { back, form } = &*self.kind {
-            return see(&address::sign_in(back, form.then_some(Why::FormNotSaved)));
-        }
-        let content = html! { div.column.flow { (content(&self.kind)) } };
-        let mut response = page::respond(self.status_code(), &self.frame, "Error", &content);
+        let (title, content) = if let Kind::SignedOut { back, form, kept } = &*self.kind {
+            let Some(kept) = kept else {
+                return see(&address::sign_in(back, form.then_some(Why::FormNotSaved)));
+            };
+            let form = SignInForm { back, why: Some(Why::FormKept), kept: Some(kept), ..SignInForm::default() };
+            ("Sign in", form.show())
+        } else {
+            ("Error", html! { div.column.flow { (content(&self.kind)) } })
+        };
+        let mut response = page::respond(self.status_code(), &self.frame, title, &content);
         if let Kind::WrongMethod(methods) = *self.kind {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         }

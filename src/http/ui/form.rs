@@ -2,16 +2,18 @@
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, HeaderName, ORIGIN};
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::fault::{Fault, Kind};
+use super::kept_form::{KeptForm, REOPENED_FIELD};
 use super::page::TOKEN_FIELD;
 use super::passed::SentBody;
-use super::visitor::Visitor;
-use crate::http::api::ApiError;
+use super::visitor::{Visitor, secrets_of};
+use crate::auth::form_token;
+use crate::http::api::{ApiError, ApiState};
 use crate::http::form_body::BodyFault;
 
 /// A form of a session.
@@ -26,11 +28,14 @@ pub(super) struct Fields(Vec<(String, String)>);
 
 impl Form {
     async fn of(request: &HttpRequest) -> Result<Self, Fault> {
-        let visitor = Visitor::of(request).await?;
+        let mut visitor = Visitor::of(request).await.map_err(|fault| fault.keeping(kept(request)))?;
         let fields = Fields::read(request).map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
         let is_foreign = is_of_another_site(request, &visitor.host);
         if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
             return Err(visitor.fault(Kind::Forged));
+        }
+        if fields.value(REOPENED_FIELD).is_some() {
+            visitor.caller.hold_changes();
         }
         Ok(Self { visitor, fields })
     }
@@ -99,6 +104,19 @@ impl FromRequest for Form {
         let request = request.clone();
         async move { Self::of(&request).await }.boxed_local()
     }
+}
+
+/// Returns what was typed into a form whose session has ended, if a page of that session sent it: a browser still has
+/// the cookie, from whose secret the token of the form follows. Nobody else can have something kept in the name of its
+/// sender.
+fn kept(request: &HttpRequest) -> Option<KeptForm> {
+    let (fields, state) = (Fields::read(request).ok()?, request.app_data::<Data<ApiState>>()?);
+    let token = fields.value(TOKEN_FIELD)?;
+    let is_of = |secret: &String| form_token::is_of(token, &form_token::secret_of(secret));
+    let is_own =
+        secrets_of(request, state).iter().any(is_of) && !is_of_another_site(request, &state.public_url.host(request));
+    let pairs = fields.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    is_own.then(|| KeptForm::new(request.path(), pairs)).flatten()
 }
 
 /// Returns true if the browser reports that a page of another site sent this request (Fetch Metadata, section 2.4; RFC

@@ -15,7 +15,7 @@ use super::form::Form;
 use super::formatting::{day_text, parsed_day};
 use super::page;
 use super::pages::Part;
-use super::parts::{crumbs_below, token_field};
+use super::parts::{crumbs_below, token_field, typed_form};
 use super::problem::Problem;
 use super::roles;
 use super::seen;
@@ -195,7 +195,7 @@ fn change_form(
         h1 { "Role of " (name) " in " (group.path) }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (address_of(group)) "/" (member.user.0) "/change" } {
-            (token_field(visitor))
+            (typed_form(visitor))
             (seen::field(&values(member)))
             (role_field(typed, problem))
             (end_field(typed, problem))

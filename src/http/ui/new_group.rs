@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::fault::Fault;
 use super::fields::{Choice, Field, FieldKind};
 use super::form::Form;
-use super::parts::token_field;
+use super::parts::typed_form;
 use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{address, page};
@@ -112,7 +112,7 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
         }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action=(ADDRESS) {
-            (token_field(visitor))
+            (typed_form(visitor))
             (place(visitor, typed, problem))
             (Field::new("path", "Path").kind(FieldKind::Identifier).required().value(&typed.path)
                 .hint("Small letters and digits, between them “.”, “_” or “-”").show(problem))

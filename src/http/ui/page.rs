@@ -109,7 +109,8 @@ fn bar(frame: &Frame) -> Markup {
                     @if frame.user.is_some() {
                         span.word { (frame.host) } span.unseen { ", your groups" }
                     } @else {
-                        span { (frame.host) }
+                        // A page that fails before the host is known has a name, too.
+                        span { @if frame.host.is_empty() { "dependency-proxy" } @else { (frame.host) } }
                     }
                 }
                 @if let Some(SignedIn { username, admin, form_token, present }) = &frame.user {

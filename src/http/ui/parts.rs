@@ -7,6 +7,7 @@ use super::address::{self, ADMIN};
 use super::counts;
 use super::formatting::{number, share, size};
 use super::icons::icon;
+use super::kept_form::TYPED_FIELD;
 use super::page::TOKEN_FIELD;
 use super::visitor::Visitor;
 use crate::domain::digest::Digest;
@@ -28,6 +29,12 @@ pub(super) fn copy_button(text: &str, label: &str) -> Markup {
 /// Returns the hidden field that every form of a session needs.
 pub(super) fn token_field(visitor: &Visitor) -> Markup {
     html! { input type="hidden" name=(TOKEN_FIELD) value=(visitor.form_token()); }
+}
+
+/// Returns the hidden fields of a form of a session into which something is typed: it is kept when the session has
+/// ended.
+pub(super) fn typed_form(visitor: &Visitor) -> Markup {
+    html! { (token_field(visitor)) input type="hidden" name=(TYPED_FIELD) value="yes"; }
 }
 
 /// Returns a digest, shortened.

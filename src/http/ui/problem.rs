@@ -14,8 +14,18 @@ use crate::http::api::ApiError;
 pub(super) struct Problem {
     /// What is wrong: at least one.
     faults: Vec<FormFault>,
-    /// True if what the form is about was changed since its page was made.
-    is_outdated: bool,
+    kind: Kind,
+}
+
+/// The kind of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Something that was typed cannot be used.
+    Wrong,
+    /// What the form is about was changed since its page was made.
+    Outdated,
+    /// The form was not carried out, because its session had ended.
+    Reopened,
 }
 
 /// Something that is wrong with a form.
@@ -30,6 +40,10 @@ struct FormFault {
 const OUTDATED: &str = "Nothing was saved: what this page is about was changed since it was opened, by somebody else or in another tab. \
      What you typed is still here; save it again if it should replace this:";
 
+/// Sentence for a form that is shown again.
+const REOPENED: &str = "This is what you typed before your session ended. Nothing was saved yet: look through it, and \
+                        send it";
+
 impl Problem {
     /// Returns what the API would refuse in this way; `None` if that is not about what was typed.
     pub(super) fn of(error: &ApiError) -> Option<Self> {
@@ -38,6 +52,9 @@ impl Problem {
         }
         if let ApiError::WrongPassword = error {
             return Some(Self::at_field("current_password", "is wrong"));
+        }
+        if let ApiError::NotCarriedOut = error {
+            return Some(Self { kind: Kind::Reopened, ..Self::of_form(REOPENED) });
         }
         if let ApiError::Refused(sentence) = error {
             return Some(Self::of_form(sentence));
@@ -63,16 +80,20 @@ impl Problem {
             let reason = format!("is {} now; this page showed {}", words(&value.present), words(&value.seen));
             Self::at_field(value.field, &reason).faults
         };
-        Self { faults: changed.iter().flat_map(of_value).collect(), is_outdated: true }
+        Self { faults: changed.iter().flat_map(of_value).collect(), kind: Kind::Outdated }
     }
 
     fn of_fault(field: Option<&'static str>, sentence: String) -> Self {
-        Self { faults: vec![FormFault { field, sentence }], is_outdated: false }
+        Self { faults: vec![FormFault { field, sentence }], kind: Kind::Wrong }
     }
 
     /// Returns the status of the page that shows the form again.
     pub(super) fn status(&self) -> StatusCode {
-        if self.is_outdated { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST }
+        match self.kind {
+            Kind::Wrong => StatusCode::BAD_REQUEST,
+            Kind::Outdated => StatusCode::CONFLICT,
+            Kind::Reopened => StatusCode::OK,
+        }
     }
 
     /// Returns a problem with a field. `reason` is the rest of a sentence that begins with its name.
@@ -120,12 +141,14 @@ impl Problem {
 
     /// Shows the note on top of the form.
     pub(super) fn note(&self) -> Markup {
-        let link = if self.is_outdated { "Look at it" } else { "Correct it" };
+        let is_outdated = self.kind == Kind::Outdated;
+        let link = if is_outdated { "Look at it" } else { "Correct it" };
+        let (class, shape) = if self.kind == Kind::Reopened { ("warn", "stale") } else { ("bad", "bad") };
         html! {
-            div.note.bad role="alert" {
-                (icon("bad"))
+            div class={ "note " (class) } role="alert" {
+                (icon(shape))
                 div {
-                    @if self.is_outdated { p { b { (OUTDATED) } } }
+                    @if is_outdated { p { b { (OUTDATED) } } }
                     @for FormFault { field, sentence } in &self.faults {
                         p {
                             b { (sentence) }

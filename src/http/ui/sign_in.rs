@@ -7,34 +7,40 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
-use maud::{Markup, html};
+use maud::html;
 use secrecy::SecretString;
 
 use super::address::{SIGN_OUT, Why};
 use super::fault::Fault;
-use super::fields::{Field, FieldKind};
 use super::form::{self, Fields, Form};
-use super::icons::icon;
-use super::page::{self, Frame};
+use super::kept_form::{KeptForm, is_local};
+use super::page::{self, Frame, SignedIn};
 use super::parts::token_field;
+use super::sign_in_form::SignInForm;
 use super::visitor::{Visitor, cookie, secrets_of};
 use crate::actors::sessions::SessionError;
 use crate::actors::token_issuer::PasswordError;
+use crate::auth::form_token;
 use crate::domain::id::CredentialId;
 use crate::domain::session::StartedFrom;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
 use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
 
-/// Maximum length of an address that is returned to, in bytes.
-const MAX_ADDRESS_BYTES: usize = 2048;
-
 /// Name and password of the form for signing in, which belongs to no session yet.
 pub(super) struct Login {
     username: String,
     password: SecretString,
-    /// The address to show afterwards.
+    next: Next,
+}
+
+/// What follows after signing in.
+#[derive(Debug, Default)]
+struct Next {
+    /// The address to show.
     back: String,
+    /// The form that opens again before.
+    kept: Option<KeptForm>,
 }
 
 /// Reason why nobody was signed in.
@@ -57,7 +63,8 @@ pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> Result<
         Err(fault) => return Err(fault),
     }
     let why = query_value(&request, "why").and_then(|word| Why::parse(&word));
-    Ok(page::show(&frame(&request, &state), "Sign in", &content("", &back, None, why)))
+    let form = SignInForm { back: &back, why, ..SignInForm::default() };
+    Ok(page::show(&frame(&request, &state), "Sign in", &form.show()))
 }
 
 /// Handles `POST /-/sign-in`.
@@ -68,9 +75,9 @@ pub(super) async fn sign_in(
 ) -> HttpResponse {
     let login = match login {
         Ok(login) => login,
-        Err(LoginError(sentence)) => return refused(&request, &state, ("", ""), &Failure::Form(sentence)),
+        Err(LoginError { sentence, next }) => return refused(&request, &state, ("", &next), &Failure::Form(sentence)),
     };
-    let Login { username, password, back } = login;
+    let Login { username, password, next } = login;
     let address = state.public_url.client(&request);
     let verified = state.tokens.identify_by_password(&username, password, address).await;
     let caller = verified.and_then(|credential| {
@@ -81,10 +88,13 @@ pub(super) async fn sign_in(
         Ok((caller, credential)) => {
             let secret = match start(&request, &caller, credential).await {
                 Ok(secret) => secret,
-                Err(error) => return refused(&request, &state, (&username, &back), &Failure::Session(error)),
+                Err(error) => return refused(&request, &state, (&username, &next), &Failure::Session(error)),
             };
             caller.note_session(("console_signed_in", "signed in to the console"));
-            let mut response = see(&back);
+            let mut response = match &next.kept {
+                Some(kept) => reopen(&request, &caller, kept, (&secret, &next.back)),
+                None => see(&next.back),
+            };
             // Fails only for a cookie that cannot be a header, which one of hexadecimal digits can.
             let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
             response
@@ -92,9 +102,19 @@ pub(super) async fn sign_in(
         Err(error) => {
             let subject = Subject::by_login(&state.identities.directory(), &username, "");
             request.extensions_mut().insert(subject);
-            refused(&request, &state, (&username, &back), &Failure::Login(error))
+            refused(&request, &state, (&username, &next), &Failure::Login(error))
         }
     }
+}
+
+/// Returns the page that opens a form again, for a caller whose new session has this secret.
+fn reopen(request: &HttpRequest, caller: &Caller, kept: &KeptForm, (secret, back): (&str, &str)) -> HttpResponse {
+    let form_secret = form_token::secret_of(secret);
+    let token = || form_token::issue(&form_secret);
+    let (username, admin) = (caller.user.username.to_string(), caller.user.admin);
+    let user = SignedIn { username, admin, form_token: token(), present: None };
+    let frame = Frame { user: Some(user), ..frame(request, &caller.state) };
+    page::show(&frame, "Open the form again", &kept.reopen(&token(), local(back)))
 }
 
 /// Starts a session in place of that of the request, which belongs to another user, or is older. Returns the secret for
@@ -140,13 +160,19 @@ pub(super) async fn sign_out(request: HttpRequest, state: Data<ApiState>, form: 
 
 /// Redirects to `back` if it is an address of this site, else to the first page.
 fn see(back: &str) -> HttpResponse {
-    // Browsers leave out tabs and line breaks, so that what remains could begin with two slashes.
-    let is_plain = back.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    let is_local = back.starts_with('/') && !back.starts_with("//") && back.len() <= MAX_ADDRESS_BYTES;
-    super::see(if is_plain && is_local { back } else { "/" })
+    super::see(local(back))
 }
 
-fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &str), failure: &Failure) -> HttpResponse {
+fn local(back: &str) -> &str {
+    if is_local(back) { back } else { "/" }
+}
+
+fn refused(
+    request: &HttpRequest,
+    state: &ApiState,
+    (username, next): (&str, &Next),
+    failure: &Failure,
+) -> HttpResponse {
     let (status, reason) = match failure {
         Failure::Form(_) => (StatusCode::BAD_REQUEST, "wrong_request"),
         Failure::Login(PasswordError::Wrong) => (StatusCode::FORBIDDEN, WRONG_SECRET),
@@ -155,8 +181,9 @@ fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &st
         Failure::Session(SessionError::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
     };
     let sentence = sentence(failure);
-    let content = content(username, back, Some(&sentence), None);
-    let mut response = page::respond(status, &frame(request, state), "Sign in", &content);
+    let (back, kept) = (next.back.as_str(), next.kept.as_ref());
+    let form = SignInForm { username, back, kept, error: Some(&sentence), why: None };
+    let mut response = page::respond(status, &frame(request, state), "Sign in", &form.show());
     if let Failure::Login(PasswordError::TooMany(wait)) = failure {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
     }
@@ -182,58 +209,36 @@ fn frame(request: &HttpRequest, state: &ApiState) -> Frame {
     Frame::of_nobody(state.public_url.host(request))
 }
 
-fn content(username: &str, back: &str, error: Option<&str>, why: Option<Why>) -> Markup {
-    html! {
-        div.alone.flow {
-            h1 { "Sign in" }
-            @if let Some(why) = why {
-                div.note.warn role="status" { (icon("stale")) div { p { b { (why.sentence()) } } } }
-            }
-            @if let Some(error) = error {
-                div.note.bad role="alert" #wrong { (icon("bad")) div { p { b { (error) } } } }
-            }
-            form.stack method="post" action="/-/sign-in" {
-                input type="hidden" name="return" value=(back);
-                (Field::new("username", "User name").kind(FieldKind::Username).required().value(username).show(None))
-                (Field::new("password", "Password").kind(FieldKind::Password).required()
-                    .wrong(error.map(|_| "wrong")).show(None))
-                button.primary { "Sign in" }
-            }
-            p.hint {
-                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can "
-                "set a new one."
-            }
-        }
-    }
-}
-
 impl Login {
     fn of(request: &HttpRequest) -> Result<Self, LoginError> {
         let host = request.app_data::<Data<ApiState>>().map(|state| state.public_url.host(request)).unwrap_or_default();
-        let fields = Fields::read(request).map_err(|sentence| LoginError(sentence.to_owned()))?;
+        let invalid = |sentence: String, next| LoginError { sentence, next };
+        let fields = Fields::read(request).map_err(|sentence| invalid(sentence.to_owned(), Next::default()))?;
         // A page of another site must not sign a visitor in as somebody else.
         if form::is_of_another_site(request, &host) {
-            return Err(LoginError("The form was sent from another site. Sign in here.".to_owned()));
+            return Err(invalid("The form was sent from another site. Sign in here.".to_owned(), Next::default()));
         }
-        let required = |name: &str, label: &str| {
-            let value = fields.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
-            value.ok_or_else(|| LoginError(format!("{label} is missing.")))
-        };
-        Ok(Self {
-            username: required("username", "The user name")?,
-            password: required("password", "The password")?.into(),
-            back: fields.value("return").unwrap_or_default().to_owned(),
-        })
+        let back = fields.value("return").unwrap_or_default().to_owned();
+        let next = Next { back, kept: KeptForm::carried(|name| fields.value(name)) };
+        let typed = |name: &str| fields.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        match (typed("username"), typed("password")) {
+            (Some(username), Some(password)) => Ok(Self { username, password: password.into(), next }),
+            (None, _) => Err(invalid("The user name is missing.".to_owned(), next)),
+            (Some(_), None) => Err(invalid("The password is missing.".to_owned(), next)),
+        }
     }
 }
 
-/// Reason why a form for signing in cannot be used, as a sentence.
+/// Reason why a form for signing in cannot be used.
 #[derive(Debug)]
-pub(super) struct LoginError(String);
+pub(super) struct LoginError {
+    sentence: String,
+    next: Next,
+}
 
 impl From<LoginError> for actix_web::Error {
-    fn from(LoginError(sentence): LoginError) -> Self {
-        actix_web::error::ErrorBadRequest(sentence)
+    fn from(error: LoginError) -> Self {
+        actix_web::error::ErrorBadRequest(error.sentence)
     }
 }
 

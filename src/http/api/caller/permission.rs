@@ -30,12 +30,15 @@ impl Caller {
     /// question, is passed to the change.
     ///
     /// # Errors
-    /// The rule refuses the change at present.
+    /// The rule refuses the change at present, or the form of the request is only shown again.
     pub(in crate::http) fn may<G, D>(&self, decide: D) -> Result<Permission<D, G>, ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<G, ApiError>,
     {
         let granted = decide(&self.authority())?;
+        if self.changes_nothing {
+            return Err(ApiError::NotCarriedOut);
+        }
         Ok(Permission { decide, granted })
     }
 

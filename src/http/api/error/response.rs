@@ -53,6 +53,7 @@ impl ApiError {
             }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
+            Self::NotCarriedOut => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -108,7 +109,7 @@ impl ApiError {
             Self::InvalidToken(_) => "invalid_token",
             Self::InsufficientScope(_) => "scopes",
             Self::Forbidden => "no_access",
-            Self::Refused(_) | Self::SwitchedOff(_) => "refused",
+            Self::Refused(_) | Self::SwitchedOff(_) | Self::NotCarriedOut => "refused",
             Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
@@ -162,6 +163,7 @@ impl ApiError {
             | Self::Forbidden
             | Self::Refused(_)
             | Self::SwitchedOff(_)
+            | Self::NotCarriedOut
             | Self::NotFound(_)
             | Self::ByTag(_)
             | Self::NothingThere

@@ -21,7 +21,7 @@ use crate::http::ui::form::Form;
 use crate::http::ui::formatting::number_of;
 use crate::http::ui::losses as shown;
 use crate::http::ui::page;
-use crate::http::ui::parts::{admin_tabs, token_field};
+use crate::http::ui::parts::{admin_tabs, token_field, typed_form};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::session_list;
 use crate::http::ui::visitor::Visitor;
@@ -82,7 +82,7 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
         (admin_tabs(visitor, "/users"))
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (ADMIN) "/users/new" } {
-            (token_field(visitor))
+            (typed_form(visitor))
             (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
                 .hint(USERNAME)
                 .show(problem))

@@ -14,7 +14,7 @@ use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::formatting::day;
 use crate::http::ui::icons::icon;
 use crate::http::ui::pages::Part;
-use crate::http::ui::parts::{token_field, top};
+use crate::http::ui::parts::{top, typed_form};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::table::{self, Column};
@@ -122,7 +122,7 @@ fn add_form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Pr
         section aria-labelledby="add" {
             h2 #add { "Add a member" }
             form.inline method="post" action=(address_of(group)) {
-                (token_field(visitor))
+                (typed_form(visitor))
                 (Field::new("username", "User name").kind(FieldKind::Identifier).required().value(&typed.username)
                     .class("grow")
                     .show(problem))

@@ -12,7 +12,7 @@ use crate::http::api::upstream_accounts as accounts;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::typed_form;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
@@ -114,7 +114,7 @@ fn form(visitor: &Visitor, group: &Group, typed: &Typed, problem: Option<&Proble
     let upstreams = visitor.caller.state.upstreams.load_full();
     html! {
         form.column.stack #account method="post" action=(action(group)) {
-            (token_field(visitor))
+            (typed_form(visitor))
             input type="hidden" name="section" value=(SET);
             (seen::field(&accounts::values(&visitor.caller, group)))
             (Field::new("upstream", "Registry").of_options(problem, html! {

@@ -9,7 +9,7 @@ use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::typed_form;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
@@ -41,7 +41,7 @@ pub(super) fn section(visitor: &Visitor, group: &Group, typed: &str, problem: Op
                 }
             }
             form.column.stack method="post" action=(action(group)) {
-                (token_field(visitor))
+                (typed_form(visitor))
                 input type="hidden" name="section" value=(SECTION);
                 (seen::field(&values(group)))
                 (Field::new("freshness", "Tags are fresh for this number of seconds").kind(FieldKind::Whole).short()

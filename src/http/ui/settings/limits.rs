@@ -10,7 +10,7 @@ use crate::domain::group::Group;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Field, FieldKind};
 use crate::http::ui::form::Form;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::typed_form;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
@@ -52,7 +52,7 @@ pub(super) fn section(
                 p.soft { "Over the quota, what this group has not read for the longest time goes first. Pinned images stay." }
             }
             form.column.stack method="post" action=(action(group)) {
-                (token_field(visitor))
+                (typed_form(visitor))
                 input type="hidden" name="section" value=(SECTION);
                 (seen::field(&values(group)))
                 (usage.stored(group.cache.max_bytes))

@@ -10,7 +10,7 @@ use crate::domain::policy;
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::Choice;
 use crate::http::ui::form::Form;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::typed_form;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
@@ -45,7 +45,7 @@ pub(super) fn section(visitor: &Visitor, group: &Group, chosen: Option<bool>) ->
         div.split {
             div { h2 { "Dependency proxy" } p.soft { "Off: every pull is refused with a sentence that says so. What is cached stays." } }
             form.column.stack method="post" action=(action(group)) {
-                (token_field(visitor))
+                (typed_form(visitor))
                 input type="hidden" name="section" value=(SECTION);
                 (seen::field(&values(group)))
                 fieldset {

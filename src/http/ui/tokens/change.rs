@@ -25,7 +25,7 @@ use crate::http::ui::formatting::{day_text, minute, parsed_day, time};
 use crate::http::ui::icons::icon;
 use crate::http::ui::losses;
 use crate::http::ui::page;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::{token_field, typed_form};
 use crate::http::ui::problem::Problem;
 use crate::http::ui::seen;
 use crate::http::ui::visitor::Visitor;
@@ -225,7 +225,7 @@ fn extension_form(visitor: &Visitor, owner: &Owner, token: &Token, typed: &str, 
         h1 { "When does the token " (token.name) " expire?" }
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action={ (owner.address()) "/" (token.id.0) "/extend" } {
-            (token_field(visitor))
+            (typed_form(visitor))
             (seen::field(&values(token)))
             (Field::new("expires_at", "Expires on").kind(FieldKind::Day("")).short().value(typed)
                 .hint("It stops working when this day begins, by UTC. Empty: never. Its secret stays").show(problem))

@@ -18,7 +18,7 @@ use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
 use crate::http::ui::formatting::{day_text, parsed_day};
 use crate::http::ui::page;
-use crate::http::ui::parts::token_field;
+use crate::http::ui::parts::typed_form;
 use crate::http::ui::problem::Problem;
 use crate::http::ui::roles;
 use crate::http::ui::visitor::Visitor;
@@ -198,7 +198,7 @@ fn content(visitor: &Visitor, owner: &Owner, typed: &Typed, problem: Option<&Pro
         h1 { "New token" }
         @if let Some(problem) = problem { (problem.note()) }
         form method="post" action={ (owner.address()) "/new" } {
-            (token_field(visitor))
+            (typed_form(visitor))
             @if let Some(last) = typed.last_token { input type="hidden" name="last_token" value=(last); }
             @if is_of_group { (kinds(typed)) }
             div.split {
