@@ -55,7 +55,7 @@
 //! | [`traffic`] | pulls and bytes of a group within an hour |
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
 //! | [`upstream_account`] | accounts of groups at upstreams, as they are stored |
-//! | [`user`] | users, their passwords, and the bots of group access tokens |
+//! | [`user`], [`email`] | users, their passwords, and the bots of group access tokens; their email addresses |
 //! | [`visible_text`] | texts that people compare, such as names, without characters that nobody sees |
 
 pub mod access;
@@ -70,6 +70,7 @@ pub mod deadlines;
 pub mod digest;
 pub mod directory;
 pub mod download;
+pub mod email;
 pub mod eviction;
 pub mod explanation;
 pub mod fair_queue;

@@ -79,8 +79,16 @@ pub enum CommandError {
         reason: String,
     },
     /// The change conflicts with something that exists already.
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{text}")]
+    Conflict {
+        /// The field that has the conflict, if it is that of one.
+        field: Option<&'static str>,
+        /// The reason, as a sentence.
+        text: &'static str,
+    },
+    /// Several fields have values that are not allowed, or that conflict with something.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Several(Vec<CommandError>),
     /// Values are not those that were seen before the change any more, because another change came between.
     #[error("another change came between: {}", fields_of(.0))]
     Changed(Vec<ChangedValue>),
@@ -107,6 +115,20 @@ pub enum Resource {
 }
 
 impl CommandError {
+    /// Passes on if none of these fields has a fault.
+    ///
+    /// # Errors
+    /// Fails with the faults of all fields.
+    fn of_fields(checked: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let each = |fault| if let Self::Several(faults) = fault { faults } else { vec![fault] };
+        let mut faults: Vec<Self> = checked.into_iter().filter_map(Result::err).flat_map(each).collect();
+        match faults.len() {
+            0 => Ok(()),
+            1 => Err(faults.remove(0)),
+            _ => Err(Self::Several(faults)),
+        }
+    }
+
     fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }

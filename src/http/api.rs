@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`endpoints`], [`endpoint`], [`description`], [`mod@reference`] | the table of all routes; one of them; its description as OpenAPI, and for readers |
 //! | [`caller`], [`identities`], [`pace`] | who calls, and what they may change; snapshots and changes of identities; limits on the rate of changes |
-//! | [`params`], [`response`], [`pagination`], [`error`] | parameters, responses, pages of lists, errors |
+//! | [`params`], [`faults`], [`response`], [`pagination`], [`error`] | parameters, the faults of several, responses, pages of lists, errors |
 //! | [`groups`], [`members`], [`users`], [`user_changes`] | groups, their members, and users |
 //! | [`tokens`], [`personal_tokens`], [`group_tokens`], [`deploy_tokens`], [`access_tokens`], [`rotations`] | tokens: of all kinds, of each kind, what they have in common, and their rotation |
 //! | [`own_password`], [`own_token`] | what a password alone permits |
@@ -33,6 +33,7 @@ mod endpoint;
 mod endpoints;
 mod error;
 pub(in crate::http) mod explanation;
+mod faults;
 mod group_tokens;
 pub(in crate::http) mod groups;
 mod identities;
@@ -73,6 +74,7 @@ pub(super) use self::access_tokens::{last_address_uses, last_use, new_secret};
 pub(super) use self::caller::{Authority, Caller, Needed, Right, owner_of};
 pub(super) use self::endpoints::shows_identities;
 pub(super) use self::error::ApiError;
+pub(super) use self::faults::Faults;
 pub(crate) use self::identities::Identities;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;

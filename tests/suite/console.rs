@@ -12,6 +12,7 @@ mod lists;
 mod losses;
 mod outdated;
 mod sessions;
+mod several;
 mod tokens;
 mod users;
 mod visitor;

@@ -150,8 +150,7 @@ pub fn update(
         unpulled_days: change.unpulled_days.unwrap_or(group.cache.unpulled_days),
         tag_freshness_seconds: change.tag_freshness_seconds.unwrap_or(group.cache.tag_freshness_seconds),
     };
-    check_cache(group.cache)?;
-    check_text(&group.name, &group.description)?;
+    CommandError::of_fields([check_text(&group.name, &group.description), check_cache(group.cache)])?;
     if group.path != old.path {
         move_paths(directory, upstreams, &mut builder, (old, &group.path), by)?;
     }
@@ -233,29 +232,22 @@ fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> 
 }
 
 fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
-    check_name(name)?;
-    check_lines("description", description, MAX_GROUP_DESCRIPTION_CHARS)
+    CommandError::of_fields([check_name(name), check_lines("description", description, MAX_GROUP_DESCRIPTION_CHARS)])
 }
 
 fn check_cache(limits: GroupCacheLimits) -> Result<(), CommandError> {
-    if limits.max_bytes == Some(0) {
-        return Err(CommandError::invalid("dependency_proxy_max_bytes", "must be greater than 0"));
-    }
-    if limits.max_bytes > Some(MAX_CACHE_BYTES) {
-        let reason = format!("must be less than or equal to {MAX_CACHE_BYTES}");
-        return Err(CommandError::invalid("dependency_proxy_max_bytes", reason));
-    }
-    match limits.unpulled_days {
-        Some(days) if days > MAX_UNPULLED_DAYS => Err(CommandError::invalid(
-            "dependency_proxy_unpulled_days",
-            format!("must be less than or equal to {MAX_UNPULLED_DAYS}"),
-        )),
-        _ if limits.tag_freshness_seconds > Some(MAX_TAG_FRESHNESS_SECONDS) => Err(CommandError::invalid(
-            "dependency_proxy_tag_freshness_seconds",
-            format!("must be less than or equal to {MAX_TAG_FRESHNESS_SECONDS}"),
-        )),
+    let at_most = |field, value: Option<u64>, max: u64| match value {
+        Some(value) if value > max => Err(CommandError::invalid(field, format!("must be less than or equal to {max}"))),
         _ => Ok(()),
-    }
+    };
+    let bytes = match limits.max_bytes {
+        Some(0) => Err(CommandError::invalid("dependency_proxy_max_bytes", "must be greater than 0")),
+        bytes => at_most("dependency_proxy_max_bytes", bytes, MAX_CACHE_BYTES),
+    };
+    let (days, seconds) = (limits.unpulled_days.map(u64::from), limits.tag_freshness_seconds.map(u64::from));
+    let days = at_most("dependency_proxy_unpulled_days", days, MAX_UNPULLED_DAYS.into());
+    let seconds = at_most("dependency_proxy_tag_freshness_seconds", seconds, MAX_TAG_FRESHNESS_SECONDS.into());
+    CommandError::of_fields([bytes, days, seconds])
 }
 
 fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), CommandError> {

@@ -37,7 +37,7 @@ pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> CommandR
         return Err(CommandError::invalid("user", "cannot be added: it is the bot of a group access token"));
     }
     if directory.membership(new.group, new.user).is_some() {
-        return Err(CommandError::Conflict("Member already exists".to_owned()));
+        return Err(CommandError::Conflict { field: Some("username"), text: "Member already exists" });
     }
     let NewMember { group, user, level, expires_at } = new;
     let person = |member: &&Arc<Membership>| directory.user(member.user).is_some_and(|user| user.bot_of.is_none());

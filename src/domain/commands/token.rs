@@ -159,7 +159,7 @@ fn bot(
     let text = format!("group_{group}_bot_{}", new.new_credential.credential);
     let username: Username = text.parse().map_err(|_| CommandError::invalid("username", "is invalid"))?;
     if directory.user_named(&text).is_some() {
-        return Err(CommandError::Conflict("Username has already been taken".to_owned()));
+        return Err(CommandError::Conflict { field: Some("username"), text: "Username has already been taken" });
     }
     let user = User::new(builder.next_user(), username, new.name.clone(), now);
     Ok(User { email: format!("{text}@noreply.localhost"), bot_of: Some(group), ..user })

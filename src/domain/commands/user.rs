@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{ChangeBuilder, CommandError, CommandResult, Resource, check_line, check_name, member};
+use super::{ChangeBuilder, CommandError, CommandResult, Resource, check_name, member};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record};
+use crate::domain::email::Email;
 use crate::domain::id::{GroupId, UserId};
-use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::user::{Password, User, Username};
 
 /// The input for a new user.
@@ -16,8 +16,8 @@ pub struct NewUser {
     pub username: Username,
     /// The display name.
     pub name: String,
-    /// The email address: empty, or one that no other user has.
-    pub email: String,
+    /// The email address, which no other user has; `None`: none.
+    pub email: Option<Email>,
     /// True for an administrator.
     pub admin: bool,
     /// The password; `None`: the user can authenticate with tokens only.
@@ -31,8 +31,8 @@ pub struct UserChange {
     pub username: Option<Username>,
     /// The display name.
     pub name: Option<String>,
-    /// The email address: empty, or one that no other user has.
-    pub email: Option<String>,
+    /// The email address, which no other user has; `Some(None)`: none.
+    pub email: Option<Option<Email>>,
     /// True for an administrator.
     pub admin: Option<bool>,
     /// The new password, with a new credential id: JWTs issued for the old password stop working.
@@ -44,12 +44,14 @@ pub struct UserChange {
 /// # Errors
 /// Fails if the user name or email address is taken, or a field is not valid.
 pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> CommandResult<User> {
-    check_name(&new.name)?;
-    check_line("email", &new.email, MAX_NAME_CHARS)?;
-    check_unique(directory, None, Some(&new.username), Some(&new.email))?;
+    CommandError::of_fields([
+        check_username(directory, None, &new.username),
+        check_name(&new.name),
+        check_email(directory, None, new.email.as_ref()),
+    ])?;
     let mut builder = ChangeBuilder::of(directory);
     let user = User {
-        email: new.email,
+        email: new.email.map(String::from).unwrap_or_default(),
         admin: new.admin,
         password: new.password,
         ..User::new(builder.next_user(), new.username, new.name, now)
@@ -70,17 +72,17 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> CommandR
             "The bot of a group access token cannot be changed. Rotate or revoke its token instead",
         ));
     }
-    check_unique(directory, Some(id), change.username.as_ref(), change.email.as_deref())?;
+    let username = change.username.as_ref().map_or(Ok(()), |name| check_username(directory, Some(id), name));
+    let email = change.email.as_ref().map_or(Ok(()), |email| check_email(directory, Some(id), email.as_ref()));
+    CommandError::of_fields([username, check_name(change.name.as_ref().unwrap_or(&user.name)), email])?;
     if change.admin == Some(false) {
         check_other_administrator(directory, &user)?;
     }
     user.username = change.username.unwrap_or(user.username);
     user.name = change.name.unwrap_or(user.name);
-    user.email = change.email.unwrap_or(user.email);
+    user.email = change.email.map_or(user.email, |email| email.map(String::from).unwrap_or_default());
     user.admin = change.admin.unwrap_or(user.admin);
     user.password = change.password.or(user.password);
-    check_name(&user.name)?;
-    check_line("email", &user.email, MAX_NAME_CHARS)?;
     let mut builder = ChangeBuilder::of(directory);
     builder.put(Record::User(user.clone()));
     Ok(builder.finish(user))
@@ -111,7 +113,10 @@ pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) ->
     let user = find(directory, id)?;
     check_other_administrator(directory, &user)?;
     if user.bot_of.is_none() && !force && owned_by_nobody_else(directory, id, now).next().is_some() {
-        return Err(CommandError::Conflict("User cannot be removed while is the sole-owner of a group".to_owned()));
+        return Err(CommandError::Conflict {
+            field: None,
+            text: "User cannot be removed while is the sole-owner of a group",
+        });
     }
     let mut builder = ChangeBuilder::of(directory);
     builder.delete_user(directory, id, now);
@@ -141,21 +146,21 @@ fn find(directory: &Directory, id: UserId) -> Result<User, CommandError> {
     directory.user(id).map(|user| User::clone(user)).ok_or(CommandError::Missing(Resource::User))
 }
 
-fn check_unique(
-    directory: &Directory,
-    own: Option<UserId>,
-    username: Option<&Username>,
-    email: Option<&str>,
-) -> Result<(), CommandError> {
-    let email = email.filter(|email| !email.is_empty());
-    let same_email = |user: &User| email.is_some_and(|email| user.email.eq_ignore_ascii_case(email));
-    if directory.users().any(|user| Some(user.id) != own && same_email(user)) {
-        return Err(CommandError::Conflict("Email has already been taken".to_owned()));
-    }
-    match username.and_then(|name| directory.user_named(name.as_str())) {
-        Some(user) if Some(user.id) != own => Err(CommandError::Conflict("Username has already been taken".to_owned())),
+fn check_username(directory: &Directory, own: Option<UserId>, name: &Username) -> Result<(), CommandError> {
+    match directory.user_named(name.as_str()) {
+        Some(user) if Some(user.id) != own => {
+            Err(CommandError::Conflict { field: Some("username"), text: "Username has already been taken" })
+        }
         _ => Ok(()),
     }
+}
+
+fn check_email(directory: &Directory, own: Option<UserId>, email: Option<&Email>) -> Result<(), CommandError> {
+    let same_email = |user: &User| email.is_some_and(|email| user.email.eq_ignore_ascii_case(email.as_str()));
+    if directory.users().any(|user| Some(user.id) != own && same_email(user)) {
+        return Err(CommandError::Conflict { field: Some("email"), text: "Email has already been taken" });
+    }
+    Ok(())
 }
 
 /// Checks that this user is not the only administrator who is not blocked.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::faults::Faults;
 use super::params::Params;
 use super::response::{Day, Time};
 use crate::auth::random;
@@ -188,15 +189,15 @@ pub(in crate::http) fn new_secret(kind: Kind) -> (SecretString, NewCredential) {
 /// A parameter is missing or invalid.
 pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, SecretString), ApiError> {
     params.require(&["name", "scopes"])?;
-    let (secret, new_credential) = new_secret(kind);
-    let new = NewToken {
-        name: params.required_text("name")?,
-        description: params.text("description")?.unwrap_or_default(),
-        scopes: params.scopes()?,
-        ending: params.day("expires_at")?.map_or(Ending::InDays(LIFE_DAYS), Ending::At),
-        new_credential,
+    let mut faults = Faults::default();
+    let (name, description) = (faults.take(params.required_text("name")), faults.take(params.text("description")));
+    let (scopes, end) = (faults.take(params.scopes()), faults.take(params.day("expires_at")));
+    let (Some(name), Some(description), Some(scopes), Some(end)) = (name, description, scopes, end) else {
+        return Err(faults.into());
     };
-    Ok((new, secret))
+    let (secret, new_credential) = new_secret(kind);
+    let ending = end.map_or(Ending::InDays(LIFE_DAYS), Ending::At);
+    Ok((NewToken { name, description: description.unwrap_or_default(), scopes, ending, new_credential }, secret))
 }
 
 /// Returns the deleted tokens of these groups, as revoked ones, if the request includes them with `include_deleted`.

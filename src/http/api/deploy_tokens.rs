@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::access_tokens::{self, LastUseView, WithSecret, new_secret, old_secret_end};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
+use super::faults::Faults;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
@@ -67,15 +68,18 @@ pub(super) async fn create(
         if brings { caller.administrator().map(|()| group) } else { Ok(group) }
     })?;
     params.require(&["name", "scopes"])?;
-    let (secret, new_credential) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| new_secret(Kind::Deploy));
-    let new = NewToken {
-        name: params.required_text("name")?,
-        description: String::new(),
-        scopes: params.scopes()?,
-        ending: params.time("expires_at")?.map_or(Ending::Never, Ending::At),
-        new_credential,
+    let mut faults = Faults::default();
+    let (name, username) = (faults.take(params.required_text("name")), faults.take(params.text("username")));
+    let (scopes, end) = (faults.take(params.scopes()), faults.take(params.time("expires_at")));
+    let brought = faults.take(brought.and_then(|secret| secret.map(taken_over).transpose()));
+    let (Some(name), Some(username), Some(scopes), Some(end), Some(brought)) = (name, username, scopes, end, brought)
+    else {
+        return Err(faults.into());
     };
-    let username = params.text("username")?.filter(|name| !name.is_empty());
+    let (secret, new_credential) = brought.unwrap_or_else(|| new_secret(Kind::Deploy));
+    let ending = end.map_or(Ending::Never, Ending::At);
+    let new = NewToken { name, description: String::new(), scopes, ending, new_credential };
+    let username = username.filter(|name| !name.is_empty());
     let create = move |caller: &Authority<'_>, group: Arc<Group>| {
         edit::create_deploy(caller.directory, group.id, username, new, &caller.terms())
     };

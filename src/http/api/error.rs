@@ -59,6 +59,9 @@ pub(crate) enum ApiError {
         /// The rest of a sentence that begins with the field.
         reason: String,
     },
+    /// Several fields have faults.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Several(Vec<ApiError>),
     /// The current password in a change of the own password is wrong: a guess, as at a login.
     #[error("current_password is invalid")]
     WrongPassword,

@@ -15,6 +15,7 @@ pub(super) use self::lists::{descendants, list, subgroups};
 use self::view::{GroupView, view};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
+use super::faults::Faults;
 use super::image_changes;
 use super::params::Params;
 use super::response::{Accepted, Body, Created, Found, Message};
@@ -81,25 +82,7 @@ pub(super) async fn update(
         check_move(caller, &group, part.as_deref())?;
         Ok(group.id)
     })?;
-    let unpulled_days = params.number("dependency_proxy_unpulled_days")?;
-    let seconds = params.number("dependency_proxy_tag_freshness_seconds")?;
-    let change = GroupChange {
-        name: params.text("name")?,
-        path: params.text("path")?,
-        description: params.text("description")?,
-        visibility: visibility(&params)?,
-        proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(none(&params, "dependency_proxy_enabled")),
-        max_cache_bytes: params
-            .number("dependency_proxy_max_bytes")?
-            .map(Some)
-            .or(none(&params, "dependency_proxy_max_bytes")),
-        unpulled_days: unpulled_days
-            .map(|days| Some(u32::try_from(days).unwrap_or(u32::MAX)))
-            .or(none(&params, "dependency_proxy_unpulled_days")),
-        tag_freshness_seconds: seconds
-            .map(|seconds| Some(u32::try_from(seconds).unwrap_or(u32::MAX)))
-            .or(none(&params, "dependency_proxy_tag_freshness_seconds")),
-    };
+    let change = change(&params)?;
     let update = move |caller: &Authority<'_>, id| {
         let edit = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
         with_vacated(caller.directory, edit)
@@ -107,6 +90,31 @@ pub(super) async fn update(
     let (group, vacated) = caller.change("group changed", own, update).await?;
     warn_of_vacated(&caller, &vacated);
     Ok(Body(view(&caller, &group)))
+}
+
+/// Returns what the parameters change.
+fn change(params: &Params) -> Result<GroupChange, ApiError> {
+    let mut faults = Faults::default();
+    let mut number = |name: &str| {
+        let number = faults.take(params.number(name)).flatten().map(Some);
+        number.or(none(params, name))
+    };
+    let max_cache_bytes = number("dependency_proxy_max_bytes");
+    let few = |number: Option<u64>| number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    let unpulled_days = number("dependency_proxy_unpulled_days").map(few);
+    let tag_freshness_seconds = number("dependency_proxy_tag_freshness_seconds").map(few);
+    let switch = faults.take(params.flag("dependency_proxy_enabled")).flatten().map(Some);
+    let change = GroupChange {
+        name: faults.take(params.text("name")).flatten(),
+        path: faults.take(params.text("path")).flatten(),
+        description: faults.take(params.text("description")).flatten(),
+        visibility: faults.take(visibility(params)).flatten(),
+        proxy_enabled: switch.or(none(params, "dependency_proxy_enabled")),
+        max_cache_bytes,
+        unpulled_days,
+        tag_freshness_seconds,
+    };
+    faults.none().map(|()| change)
 }
 
 /// Handles `POST /groups/:id/transfer`: moves the group below that of `group_id`, or without it to the top.

@@ -98,7 +98,7 @@ pub(in crate::http) fn confirmed<T>(
     if mark_of(&loss(&writes)) == mark {
         Ok((writes, value))
     } else {
-        Err(CommandError::Conflict(UNCONFIRMED.to_owned()))
+        Err(CommandError::Conflict { field: None, text: UNCONFIRMED })
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::caller::{Authority, Caller, Right};
 use super::endpoint::parameter::access_levels;
 use super::error::ApiError;
+use super::faults::Faults;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::response::{Body, Created, Day, Found, ListPage, NoContent, Time};
@@ -111,10 +112,12 @@ pub(super) async fn add(
     params: Params,
 ) -> Result<Created<MemberView>, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
-    let level = params.level("access_level")?;
-    let level = level.ok_or_else(|| ApiError::Parameter("access_level is missing".to_owned()))?;
-    let user = named(&caller, &params)?;
-    let (id, expires_at) = (user.id, end(&params, caller.now)?);
+    let mut faults = Faults::default();
+    let missing = || ApiError::Parameter("access_level is missing".to_owned());
+    let level = faults.take(params.level("access_level").and_then(|level| level.ok_or_else(missing)));
+    let (user, expires_at) = (faults.take(named(&caller, &params)), faults.take(end(&params, caller.now)));
+    let (Some(level), Some(user), Some(expires_at)) = (level, user, expires_at) else { return Err(faults.into()) };
+    let id = user.id;
     let add = move |caller: &Authority<'_>, group| {
         edit::add(caller.directory, NewMember { group, user: id, level, expires_at }, &caller.terms())
     };
@@ -168,8 +171,10 @@ pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -
     let own = caller.may(move |caller| Ok(caller.group(&path.0, Right::Own)?.id))?;
     let user = user?;
     let endless = params.is_blank("expires_at").then_some(None);
-    let expires_at = end(&params, caller.now)?.map(Some).or(endless);
-    let change = MemberChange { level: params.level("access_level")?, expires_at };
+    let mut faults = Faults::default();
+    let expires_at = faults.take(end(&params, caller.now)).flatten().map(Some).or(endless);
+    let change = MemberChange { level: faults.take(params.level("access_level")).flatten(), expires_at };
+    faults.none()?;
     let update =
         move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, &caller.terms());
     let member = caller.change("member changed", own, update).await?;

@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
+use super::faults::Faults;
 use super::pagination::Page;
 use super::params::{Params, number};
 use super::response::{Body, Created, Found, ListPage, NoContent, Time};
 use super::user_changes::{self, administered, hashed};
 use crate::domain::commands::user::{self as edit, NewUser, UserChange};
+use crate::domain::email::{Email, EmailError};
 use crate::domain::id::UserId;
 use crate::domain::user::{User, Username};
 
@@ -72,13 +74,17 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<Created<Use
         let text = "password, force_random_password are missing, at least one parameter must be provided";
         return Err(ApiError::Parameter(text.to_owned()));
     }
-    let new = NewUser {
-        username: username(&params.required_text("username")?)?,
-        name: params.required_text("name")?,
-        email: params.text("email")?.unwrap_or_default(),
-        admin: params.is_true("admin")?,
-        password: hashed(&caller, password.filter(|_| !none)).await?,
+    let mut faults = Faults::default();
+    let name = faults.take(params.required_text("username").and_then(|name| username(&name)));
+    let full_name = faults.take(params.required_text("name"));
+    let (email, admin) = (faults.take(email(&params)), faults.take(params.is_true("admin")));
+    let password = faults.take(hashed(&caller, password.filter(|_| !none)).await);
+    let (Some(username), Some(name), Some(email), Some(admin), Some(password)) =
+        (name, full_name, email, admin, password)
+    else {
+        return Err(faults.into());
     };
+    let new = NewUser { username, name, email: email.flatten(), admin, password };
     let user = user_changes::create(&caller, new).await?;
     Ok(Body(full(&user, &caller.base_url)))
 }
@@ -118,13 +124,16 @@ pub(super) async fn update(
 ) -> Result<Found<UserView>, ApiError> {
     let id = id(&path)?;
     let user = caller.may(move |caller| administered(caller, id))?;
+    let mut faults = Faults::default();
+    let name = params.text("username").and_then(|name| name.map(|name| username(&name)).transpose());
     let change = UserChange {
-        username: params.text("username")?.map(|name| username(&name)).transpose()?,
-        name: params.text("name")?,
-        email: params.text("email")?,
-        admin: params.flag("admin")?,
-        password: hashed(&caller, params.secret("password")?).await?,
+        username: faults.take(name).flatten(),
+        name: faults.take(params.text("name")).flatten(),
+        email: faults.take(email(&params)).flatten(),
+        admin: faults.take(params.flag("admin")).flatten(),
+        password: faults.take(hashed(&caller, params.secret("password")?).await).flatten(),
     };
+    faults.none()?;
     let update = move |caller: &Authority<'_>, id| edit::update(caller.directory, id, change);
     let user = caller.change("user changed", user, update).await?;
     Ok(Body(full(&user, &caller.base_url)))
@@ -199,6 +208,16 @@ fn seen_by(caller: &Caller, user: &User) -> SeenUserView {
 /// The caller is not an administrator, or is that user, or there is no such user.
 pub(super) fn deletable(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
     user_changes::deletable(caller, self::id(id)?)
+}
+
+/// Returns the email address of a request; `Some(None)` for an empty one, which means none.
+fn email(params: &Params) -> Result<Option<Option<Email>>, ApiError> {
+    let Some(text) = params.text("email")? else { return Ok(None) };
+    if text.is_empty() {
+        return Ok(Some(None));
+    }
+    let invalid = |error: EmailError| ApiError::Invalid { field: "email", reason: error.to_string() };
+    text.parse().map(|email| Some(Some(email))).map_err(invalid)
 }
 
 fn username(text: &str) -> Result<Username, ApiError> {

@@ -133,7 +133,8 @@ impl<'a> Field<'a> {
         self.around(
             problem,
             html! {
-                input id=(id) class=[self.short.then_some("short")] name=(self.name) type=[self.kind.input_type()]
+                input id=(id) class=[self.short.then_some("short")] name=(self.name)
+                    autofocus[Problem::is_first(problem, self.name)] type=[self.kind.input_type()]
                     inputmode=[self.kind.input_mode()] autocomplete=[self.kind.autocomplete()]
                     autocapitalize=[plain.then_some("none")] spellcheck=[plain.then_some("false")] required[self.required]
                     minlength=[least] maxlength=[most.or(self.max_chars)]
@@ -150,6 +151,7 @@ impl<'a> Field<'a> {
             problem,
             html! {
                 select id=(self.id()) class=[self.short.then_some("short")] name=(self.name)
+                    autofocus[Problem::is_first(problem, self.name)]
                     aria-invalid=[Problem::invalid(problem, self.name)] aria-describedby=[self.description(problem)] {
                     (options)
                 }

@@ -25,7 +25,7 @@ use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
 use crate::domain::commands::seen::{Seen, SeenValue};
 use crate::domain::group::Group;
 use crate::domain::id::UserId;
-use crate::http::api::{ApiError, Authority, owner_of};
+use crate::http::api::{ApiError, Authority, Faults, owner_of};
 
 /// A page about the members of a group, by the rest of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +122,12 @@ pub(super) async fn change(form: &Form, path: &str, page: MembersPage) -> Result
 
 impl Typed {
     async fn add(&self, visitor: &Visitor, group: &Group) -> Result<(), ApiError> {
-        let (level, expires_at) = (roles::chosen(&self.level)?, self.end()?);
         let known = visitor.caller.directory.user_named(&self.username).map(|user| user.id);
         let reason = || "belongs to nobody here. An administrator creates users".to_owned();
-        let user = known.ok_or_else(|| ApiError::Invalid { field: "username", reason: reason() })?;
+        let mut faults = Faults::default();
+        let user = faults.take(known.ok_or_else(|| ApiError::Invalid { field: "username", reason: reason() }));
+        let (level, expires_at) = (faults.take(roles::chosen(&self.level)), faults.take(self.end()));
+        let (Some(user), Some(level), Some(expires_at)) = (user, level, expires_at) else { return Err(faults.into()) };
         let add = move |caller: &Authority<'_>, group| {
             edit::add(caller.directory, NewMember { group, user, level, expires_at }, &caller.terms())
         };
@@ -134,7 +136,10 @@ impl Typed {
     }
 
     async fn change(&self, visitor: &Visitor, group: &Group, user: UserId, seen: Seen) -> Result<(), ApiError> {
-        let change = MemberChange { level: Some(roles::chosen(&self.level)?), expires_at: Some(self.end()?) };
+        let mut faults = Faults::default();
+        let change =
+            MemberChange { level: faults.take(roles::chosen(&self.level)), expires_at: faults.take(self.end()) };
+        faults.none()?;
         let update = move |caller: &Authority<'_>, group| {
             let present = caller.directory.membership(group, user).map(|member| values(member)).unwrap_or_default();
             let updated = edit::update(caller.directory, group, user, change, &caller.terms());

@@ -14,7 +14,7 @@ use super::{address, page};
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::group::NewGroup;
 use crate::domain::group::{Group, Visibility};
-use crate::http::api::{ApiError, groups};
+use crate::http::api::{ApiError, Faults, groups};
 use crate::http::query::value_in;
 
 /// The fields of the form, as they were typed.
@@ -57,11 +57,7 @@ pub(super) async fn create(form: Form) -> Result<HttpResponse, Fault> {
     let public = visibility.as_ref().is_ok_and(|chosen| *chosen == "public");
     let (parent, path) = (text("parent"), text("path"));
     let typed = Typed { parent, path, name: text("name"), description: text("description"), public };
-    let made = match visibility {
-        Ok(_) => typed.create(visitor).await,
-        Err(error) => Err(error),
-    };
-    match made {
+    match typed.create(visitor, visibility.map(drop)).await {
         Ok(group) => Ok(visitor.done("The group was created.", &address::of_group(group.path.as_str())).await),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
@@ -83,15 +79,18 @@ fn parents(visitor: &Visitor) -> impl Iterator<Item = &Group> {
 }
 
 impl Typed {
-    async fn create(&self, visitor: &Visitor) -> Result<Group, ApiError> {
+    async fn create(&self, visitor: &Visitor, visibility: Result<(), ApiError>) -> Result<Group, ApiError> {
         let invalid = |field, reason: &str| ApiError::Invalid { field, reason: reason.to_owned() };
         let above = parents(visitor).find(|group| group.path.as_str() == self.parent).map(|group| group.id);
+        let mut faults = Faults::default();
         if above.is_none() && !self.parent.is_empty() {
-            return Err(invalid("parent", "is no group that you own"));
+            faults.take::<()>(Err(invalid("parent", "is no group that you own")));
         }
         if self.path.is_empty() {
-            return Err(invalid("path", "is missing"));
+            faults.take::<()>(Err(invalid("path", "is missing")));
         }
+        faults.take(visibility);
+        faults.none()?;
         let new = NewGroup {
             name: if self.name.is_empty() { self.path.clone() } else { self.name.clone() },
             path: self.path.clone(),

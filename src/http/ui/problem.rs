@@ -59,14 +59,34 @@ impl Problem {
         if let ApiError::Refused(sentence) = error {
             return Some(Self::of_form(sentence));
         }
+        if let ApiError::Several(faults) = error {
+            return Self::all(faults.iter().map(Self::of));
+        }
         let ApiError::Failed(ChangeError::Refused(refusal)) = error else { return None };
+        Self::of_refusal(refusal)
+    }
+
+    fn of_refusal(refusal: &CommandError) -> Option<Self> {
         match refusal {
             CommandError::Invalid { field, reason } => Some(Self::at_field(field, reason)),
-            CommandError::Conflict(sentence) => Some(Self::of_form(sentence)),
+            CommandError::Several(faults) => Self::all(faults.iter().map(Self::of_refusal)),
+            CommandError::Conflict { field, text } => Some(Self::of_fault(*field, format!("{text}."))),
             CommandError::Refused(sentence) => Some(Self::of_form(sentence)),
             CommandError::Changed(changed) => Some(Self::outdated(changed)),
             CommandError::Missing(_) | CommandError::Forbidden => None,
         }
+    }
+
+    /// Returns several problems as one; `None` if one of them is not about what was typed.
+    fn all(problems: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let problems: Vec<Self> = problems.collect::<Option<_>>()?;
+        problems.into_iter().reduce(Self::and)
+    }
+
+    /// Returns both problems as one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.faults.extend(other.faults);
+        self
     }
 
     /// Returns a problem with the whole form.
@@ -175,6 +195,12 @@ impl Problem {
         let ids: Vec<String> =
             [Some(hint.to_owned()).filter(|hint| !hint.is_empty()), error].into_iter().flatten().collect();
         (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    /// Returns true if the first problem that is about a field is with this one: the cursor is there.
+    pub(super) fn is_first(problem: Option<&Self>, field: &str) -> bool {
+        let first = problem.and_then(|problem| problem.faults.iter().find_map(|fault| fault.field));
+        first == Some(field)
     }
 
     /// Shows the sentence at a field, if there is one.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::{GroupEntry, RawState, TokenEntry, UserEntry};
 use super::refused;
+use crate::domain::email::Email;
 use crate::domain::group::GroupPath;
 use crate::domain::limits::{MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::scope::{Scope, Scopes};
@@ -76,8 +77,10 @@ impl Checked<'_> {
 
     fn user(&mut self, name: &str, user: &UserEntry) {
         let path = ["users", name];
-        self.line(&[&path[..], &["name"]].concat(), user.name.as_deref(), false);
-        self.line(&[&path[..], &["email"]].concat(), user.email.as_deref(), true);
+        self.line(&[&path[..], &["name"]].concat(), user.name.as_deref());
+        if let Some(Err(error)) = user.email.as_deref().filter(|email| !email.is_empty()).map(str::parse::<Email>) {
+            self.refuse(&[&path[..], &["email"]].concat(), error.to_string());
+        }
         self.file(&[&path[..], &["password_file"]].concat(), user.password_file.as_deref());
         for (token, entry) in &user.tokens {
             self.token(&[&path[..], &["tokens", token]].concat(), token, entry);
@@ -86,7 +89,7 @@ impl Checked<'_> {
 
     fn group(&mut self, key: &str, group: &GroupEntry) {
         let path = ["groups", key];
-        self.line(&[&path[..], &["name"]].concat(), group.settings.name.as_deref(), false);
+        self.line(&[&path[..], &["name"]].concat(), group.settings.name.as_deref());
         let length = group.settings.description.as_ref().map_or(0, |text| text.chars().count());
         if length > MAX_GROUP_DESCRIPTION_CHARS {
             let problem = format!("is longer than {MAX_GROUP_DESCRIPTION_CHARS} characters");
@@ -95,7 +98,7 @@ impl Checked<'_> {
         self.usernames(&[&path[..], &["members"]].concat(), group.members.keys());
         for (name, entry) in &group.deploy_tokens {
             let path = [&path[..], &["deploy_tokens", name]].concat();
-            self.line(&[&path[..], &["username"]].concat(), entry.username.as_deref(), false);
+            self.line(&[&path[..], &["username"]].concat(), entry.username.as_deref());
             if entry.token.scopes.as_ref().is_some_and(is_of_the_api) {
                 self.refuse(&[&path[..], &["scopes"]].concat(), "of a deploy token can only be those of a registry");
             }
@@ -107,14 +110,14 @@ impl Checked<'_> {
     }
 
     fn token(&mut self, path: &[&str], name: &str, token: &TokenEntry) {
-        self.line(path, Some(name), false);
+        self.line(path, Some(name));
         self.file(&[path, &["secret_file"]].concat(), token.secret_file.as_deref());
     }
 
     /// Checks a text of one line, as the service does.
-    fn line(&mut self, path: &[&str], text: Option<&str>, may_be_empty: bool) {
+    fn line(&mut self, path: &[&str], text: Option<&str>) {
         let Some(text) = text else { return };
-        if is_blank(text) && !may_be_empty {
+        if is_blank(text) {
             self.refuse(path, "is empty");
         } else if text.contains(is_invisible) {
             self.refuse(path, "contains line breaks or other characters that are not shown");

@@ -55,11 +55,14 @@ secret_file = ''
 [groups.Team]
 [groups.v2]
 description = 'x'
+[users.dora]
+email = 'notmail'
 ";
     let found = state(text).unwrap_err();
     let expected = [
         "line 2: users.alice.admn: unknown key; known keys are name, email, admin, blocked, password_file, tokens",
         "line 3: users.alice.email: is a number, not a string",
+        "line 19: users.dora.email: is invalid: it must be like ann@example.com",
         "line 4: users.-x: can contain only letters, digits, '_', '-' and '.', and cannot start with '-'",
         "line 1: users.alice: is the name of another user; the case of letters does not count",
         "line 7: groups.team.visibility: 'secret' is not one of private, internal, public",

@@ -1,6 +1,8 @@
 //! The responses to requests that were not carried out. This is the API's only place that maps failures to status
 //! codes.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -52,7 +54,9 @@ impl ApiError {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Invalid { .. } | Self::Several(_) | Self::WrongPassword => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotCarriedOut => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -114,9 +118,12 @@ impl ApiError {
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed(_) => "wrong_method",
-            Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow | Self::Encoded => {
-                "wrong_request"
-            }
+            Self::Parameter(_)
+            | Self::Invalid { .. }
+            | Self::Several(_)
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::Encoded => "wrong_request",
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy)
@@ -151,6 +158,7 @@ impl ApiError {
             | Self::TooSlow
             | Self::Encoded => json!({"error": self.to_string()}),
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+            Self::Several(faults) => several(faults),
             Self::WrongPassword => json!({"message": {"current_password": ["is invalid"]}}),
             Self::Failed(ChangeError::Refused(error)) => edit_body(error),
             Self::Failed(ChangeError::Busy) => {
@@ -190,7 +198,8 @@ fn edit_status(error: &CommandError) -> StatusCode {
     match error {
         CommandError::Missing(_) => StatusCode::NOT_FOUND,
         CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
-        CommandError::Conflict(_) | CommandError::Changed(_) => StatusCode::CONFLICT,
+        CommandError::Conflict { .. } | CommandError::Changed(_) => StatusCode::CONFLICT,
+        CommandError::Several(faults) => several_status(faults),
         CommandError::Forbidden | CommandError::Refused(_) => StatusCode::FORBIDDEN,
     }
 }
@@ -202,8 +211,45 @@ fn edit_body(error: &CommandError) -> Value {
         }
         CommandError::Missing(Resource::Member | Resource::Token) => json!({"message": "404 Not found"}),
         CommandError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
-        CommandError::Conflict(text) => json!({"message": text}),
+        CommandError::Conflict { text, .. } => json!({"message": text}),
+        CommandError::Several(faults) => message_of(faults.iter().filter_map(fault_of_field)),
         CommandError::Changed(_) | CommandError::Forbidden => json!({"message": error.to_string()}),
         CommandError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
     }
+}
+
+/// Returns the body for several faults: GitLab names first what cannot be read, and then what is not valid.
+fn several(faults: &[ApiError]) -> Value {
+    let is_unread = |fault: &&ApiError| matches!(fault, ApiError::Parameter(_));
+    let unread: Vec<String> = faults.iter().filter(is_unread).map(ToString::to_string).collect();
+    if !unread.is_empty() {
+        return json!({"error": unread.join(", ")});
+    }
+    message_of(faults.iter().filter_map(invalid_field))
+}
+
+/// Returns the status for several faults. One that can be corrected without knowing what exists comes first.
+fn several_status(faults: &[CommandError]) -> StatusCode {
+    let is_conflict = |fault| matches!(fault, &CommandError::Conflict { .. });
+    if faults.iter().all(is_conflict) { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST }
+}
+
+fn invalid_field(fault: &ApiError) -> Option<(&'static str, &str)> {
+    let ApiError::Invalid { field, reason } = fault else { return None };
+    Some((field, reason))
+}
+
+fn fault_of_field(fault: &CommandError) -> Option<(&'static str, &str)> {
+    if let CommandError::Invalid { field, reason } = fault {
+        return Some((field, reason));
+    }
+    let CommandError::Conflict { field, text } = fault else { return None };
+    Some((field.unwrap_or("base"), text))
+}
+
+/// Returns the body with the reasons of each field.
+fn message_of<'a>(faults: impl Iterator<Item = (&'static str, &'a str)>) -> Value {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    faults.for_each(|(field, reason)| reasons.entry(field).or_default().push(reason));
+    json!({"message": reasons})
 }

@@ -8,12 +8,13 @@ use maud::{Markup, html};
 use secrecy::SecretString;
 
 use crate::domain::commands::user::{NewUser, owned_by_nobody_else};
+use crate::domain::email::EmailError;
 use crate::domain::group::Group;
 use crate::domain::id::UserId;
 use crate::domain::token::TokenOwner;
 use crate::domain::user::User;
 use crate::http::api::losses::{self, Lost};
-use crate::http::api::{ApiError, user_changes as edit};
+use crate::http::api::{ApiError, Faults, user_changes as edit};
 use crate::http::ui::address::{self, ADMIN};
 use crate::http::ui::fault::{Fault, Kind};
 use crate::http::ui::fields::{Choice, Field, FieldKind};
@@ -49,11 +50,7 @@ pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
     let admin = form.value("admin").map(|_| form.choice("admin", &["yes"])).transpose();
     let is_admin = admin.as_ref().is_ok_and(Option::is_some);
     let typed = Typed { username: text("username"), name: text("name"), email: text("email"), admin: is_admin };
-    let created = match admin {
-        Ok(_) => typed.create(visitor, form.value("password")).await,
-        Err(error) => Err(error),
-    };
-    match created {
+    match typed.create(visitor, admin.map(drop), form.value("password")).await {
         Ok(user) => Ok(visitor.done("The user was created.", &format!("{ADMIN}/users?q={}", user.username)).await),
         Err(error) => {
             let problem = Problem::of(&error).ok_or_else(|| visitor.refused(&error))?;
@@ -64,15 +61,28 @@ pub(super) async fn create(form: &Form) -> Result<HttpResponse, Fault> {
 }
 
 impl Typed {
-    async fn create(&self, visitor: &Visitor, password: Option<&str>) -> Result<User, ApiError> {
+    async fn create(
+        &self,
+        visitor: &Visitor,
+        admin: Result<(), ApiError>,
+        password: Option<&str>,
+    ) -> Result<User, ApiError> {
         let invalid = |field, reason: String| ApiError::Invalid { field, reason };
-        let username = self.username.parse().map_err(|error| invalid("username", format!("{error}")))?;
-        let password = password.filter(|password| !password.is_empty()).map(SecretString::from);
-        let password = password.ok_or_else(|| invalid("password", "is missing".to_owned()))?;
+        let mut faults = Faults::default();
+        let username = self.username.parse().map_err(|error| invalid("username", format!("{error}")));
+        let username = faults.take(username);
+        let email = Some(self.email.as_str()).filter(|email| !email.is_empty()).map(str::parse).transpose();
+        let email = faults.take(email.map_err(|error: EmailError| invalid("email", error.to_string())));
+        let password = match password.filter(|password| !password.is_empty()).map(SecretString::from) {
+            Some(password) => edit::hashed(&visitor.caller, Some(password)).await,
+            None => Err(invalid("password", "is missing".to_owned())),
+        };
+        let (password, admin) = (faults.take(password), faults.take(admin));
+        let (Some(username), Some(email), Some(password), Some(())) = (username, email, password, admin) else {
+            return Err(faults.into());
+        };
         let name = if self.name.is_empty() { self.username.clone() } else { self.name.clone() };
-        let password = edit::hashed(&visitor.caller, Some(password)).await?;
-        let new = NewUser { username, name, email: self.email.clone(), admin: self.admin, password };
-        edit::create(&visitor.caller, new).await
+        edit::create(&visitor.caller, NewUser { username, name, email, admin: self.admin, password }).await
     }
 }
 

@@ -89,24 +89,26 @@ impl Typed {
     }
 
     fn change(&self) -> Result<GroupChange, Problem> {
-        let max_cache_bytes = match self.quota.as_str() {
-            "" => None,
-            typed => Some(
-                typed
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|gb| *gb > 0.0 && *gb <= MAX_QUOTA_GB)
-                    .ok_or_else(|| Problem::at_field("quota", "is not a number of GB such as 50 or 0.5"))?,
-            ),
-        };
-        let unpulled_days = match self.days.as_str() {
-            "" => None,
-            typed => Some(typed.parse::<u32>().map_err(|_| Problem::at_field("days", "is not a number of days"))?),
-        };
-        Ok(GroupChange {
-            max_cache_bytes: Some(max_cache_bytes.map(|gb| (gb * GB).round() as u64)),
-            unpulled_days: Some(unpulled_days),
-            ..GroupChange::default()
-        })
+        match (self.bytes(), self.days()) {
+            (Ok(bytes), Ok(days)) => {
+                Ok(GroupChange { max_cache_bytes: Some(bytes), unpulled_days: Some(days), ..GroupChange::default() })
+            }
+            (Err(quota), Err(days)) => Err(quota.and(days)),
+            (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => Err(problem),
+        }
+    }
+
+    fn bytes(&self) -> Result<Option<u64>, Problem> {
+        if self.quota.is_empty() {
+            return Ok(None);
+        }
+        let gb = self.quota.parse::<f64>().ok().filter(|gb| *gb > 0.0 && *gb <= MAX_QUOTA_GB);
+        let gb = gb.ok_or_else(|| Problem::at_field("quota", "is not a number of GB such as 50 or 0.5"))?;
+        Ok(Some((gb * GB).round() as u64))
+    }
+
+    fn days(&self) -> Result<Option<u32>, Problem> {
+        let days = Some(self.days.as_str()).filter(|days| !days.is_empty()).map(str::parse);
+        days.transpose().map_err(|_| Problem::at_field("days", "is not a number of days"))
     }
 }

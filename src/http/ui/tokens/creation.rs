@@ -12,7 +12,7 @@ use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
-use crate::http::api::{self, ApiError, Authority, owner_of};
+use crate::http::api::{self, ApiError, Authority, Faults, owner_of};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::{Choice, Field, FieldKind};
 use crate::http::ui::form::Form;
@@ -66,7 +66,7 @@ pub(super) fn show(visitor: &Visitor, owner: &Owner) -> HttpResponse {
 pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let typed = Typed::of(form);
-    let made = match check_choices(form, owner).and_then(|()| typed.new_token(owner)) {
+    let made = match typed.new_token(owner, check_choices(form, owner)) {
         Ok((new, secret)) => typed.create(visitor, owner, new).await.map(|token| (token, secret)),
         Err(error) => Err(error),
     };
@@ -80,15 +80,16 @@ pub(super) async fn create(form: &Form, owner: &Owner) -> Result<HttpResponse, F
     }
 }
 
-/// Checks that the form has only choices that it offers.
-fn check_choices(form: &Form, owner: &Owner) -> Result<(), ApiError> {
+/// Finds the choices of the form that it does not offer.
+fn check_choices(form: &Form, owner: &Owner) -> Faults {
+    let mut faults = Faults::default();
     if let Owner::Group(_) = owner {
-        form.choice("kind", &["deploy", "group"])?;
+        faults.take(form.choice("kind", &["deploy", "group"]));
     }
-    match form.values("scopes").find(|scope| !SCOPES.contains(scope)) {
-        Some(_) => Err(invalid("scopes", "has one that cannot be chosen")),
-        None => Ok(()),
+    if form.values("scopes").any(|scope| !SCOPES.contains(&scope)) {
+        faults.take::<()>(Err(invalid("scopes", "has one that cannot be chosen")));
     }
+    faults
 }
 
 impl Typed {
@@ -109,26 +110,27 @@ impl Typed {
         }
     }
 
-    fn new_token(&self, owner: &Owner) -> Result<(NewToken, secrecy::SecretString), ApiError> {
+    /// Returns the token that is wanted, with its secret, unless it or the form has `faults`.
+    fn new_token(&self, owner: &Owner, mut faults: Faults) -> Result<(NewToken, secrecy::SecretString), ApiError> {
         let kind = match owner {
             Owner::Visitor => Kind::Personal,
             Owner::Group(_) if self.is_access_token => Kind::Group,
             Owner::Group(_) => Kind::Deploy,
         };
         let (secret, new_credential): (_, NewCredential) = api::new_secret(kind);
-        let ending = match parsed_day(&self.expires_at) {
-            Ok(None) => Ending::Never,
-            Ok(Some(at)) => Ending::At(at),
-            Err(()) => return Err(invalid("expires_at", "is not a day such as 2027-02-26")),
-        };
-        let new = NewToken {
-            name: self.name.clone(),
-            description: String::new(),
-            scopes: self.scopes().ok_or_else(|| invalid("scopes", "is empty: choose at least one"))?,
-            ending,
-            new_credential,
-        };
-        Ok((new, secret))
+        if self.name.is_empty() {
+            faults.take::<()>(Err(invalid("name", "can't be blank")));
+        }
+        // The API allows it together with a supplied secret, which this form does not accept.
+        if self.username.contains('$') {
+            faults.take::<()>(Err(invalid("username", "cannot contain “$”")));
+        }
+        let end = parsed_day(&self.expires_at).map_err(|()| invalid("expires_at", "is not a day such as 2027-02-26"));
+        let scopes = self.scopes().ok_or_else(|| invalid("scopes", "is empty: choose at least one"));
+        let (Some(scopes), Some(end)) = (faults.take(scopes), faults.take(end)) else { return Err(faults.into()) };
+        faults.none()?;
+        let (name, description, ending) = (self.name.clone(), String::new(), end.map_or(Ending::Never, Ending::At));
+        Ok((NewToken { name, description, scopes, ending, new_credential }, secret))
     }
 
     fn scopes(&self) -> Option<Scopes> {
@@ -145,10 +147,6 @@ impl Typed {
     }
 
     async fn create(&self, visitor: &Visitor, owner: &Owner, new: NewToken) -> Result<Token, ApiError> {
-        // The API allows it together with a supplied secret, which this form does not accept.
-        if self.username.contains('$') {
-            return Err(invalid("username", "cannot contain “$”"));
-        }
         let caller = &visitor.caller;
         let once = Once { last_token: self.last_token, name: self.name.clone() };
         let Owner::Group(group) = owner else {

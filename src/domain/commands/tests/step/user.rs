@@ -50,5 +50,5 @@ impl UserStep {
 
 fn new_user(name: u8, admin: bool) -> user::NewUser {
     let username = format!("user{name}").parse().unwrap();
-    user::NewUser { username, name: "A user".to_owned(), email: String::new(), admin, password: None }
+    user::NewUser { username, name: "A user".to_owned(), email: None, admin, password: None }
 }

@@ -24,7 +24,7 @@ pub(in crate::http::api::tests) fn records() -> Directory {
         let new = user::NewUser {
             username: name.parse().unwrap(),
             name: name.to_uppercase(),
-            email: format!("{name}@example.com"),
+            email: Some(format!("{name}@example.com").parse().unwrap()),
             admin: name == "root",
             password: None,
         };
