@@ -17,7 +17,8 @@
 //! | `.../clear` | confirmation before a cache is cleared | [`clearing`] |
 //! | `.../tokens...` | tokens of a group: list, new one, rotation, end, revocation | [`tokens`] |
 //! | `.../members...` | members of a group | [`members`] |
-//! | `.../settings` | switch, accounts at registries, freshness, quota and age of a group | [`settings`] |
+//! | `.../settings` | name, path, place, switch, accounts at registries, freshness, quota and age of a group | [`settings`] |
+//! | `.../settings/delete` | confirmation before a group is deleted | [`group_deletion`] |
 //! | `.../explain` | whether somebody may pull, and why | [`explanation`] |
 //! | `/-/users/<name>` | leads to the account of the user, or to the list of users | [`user`] |
 //! | `/-/account...` | the password, the personal access tokens and the sessions of the user | [`account`] |
@@ -44,6 +45,7 @@
 //! | of a group's page | [`counts`], [`image_row`], [`snippets`], [`refetch`] |
 //! | of an image's page | [`image_parts`], [`image_pulls`] |
 //! | of an audit trail | [`audit_filter`], [`audit_values`] |
+//! | of the place of a group | [`group_choice`] |
 //! | of several | [`table`], [`expiring`] (tokens that end soon), [`principal`] (names of others than users), [`session_list`], [`user_agent`] |
 
 mod account;
@@ -65,6 +67,8 @@ mod fields;
 mod form;
 mod formatting;
 mod group;
+mod group_choice;
+mod group_deletion;
 mod group_pages;
 mod home;
 mod icons;

@@ -5,6 +5,7 @@ mod admin;
 mod attacks;
 mod browser;
 mod changes;
+mod group_changes;
 mod groups;
 mod guesses;
 mod kept;

@@ -13,15 +13,18 @@ use actix_web::web;
 
 pub(super) use self::lists::{descendants, list, subgroups};
 use self::view::{GroupView, view};
-use super::caller::{Authority, Caller, Right};
+use super::caller::{Authority, Caller, Right, owner_of};
 use super::error::ApiError;
 use super::faults::Faults;
 use super::image_changes;
+use super::losses::{self, Lost};
 use super::params::Params;
 use super::response::{Accepted, Body, Created, Found, Message};
+use crate::actors::janitor::Holdings;
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::CommandResult;
 use crate::domain::commands::group::{self as edit, GroupChange, NewGroup};
+use crate::domain::commands::seen::{Seen, SeenValue};
 use crate::domain::directory::Directory;
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
@@ -117,6 +120,60 @@ fn change(params: &Params) -> Result<GroupChange, ApiError> {
     faults.none().map(|()| change)
 }
 
+/// Changes a group for its owner, who has `seen` its `values`.
+///
+/// # Errors
+/// The caller is no owner, or may not give it this path; a field is not valid; or the values are not those that were
+/// seen any more.
+pub(in crate::http) async fn change_seen(
+    caller: &Caller,
+    id: GroupId,
+    change: GroupChange,
+    (seen, values): (Seen, fn(&Group) -> Vec<SeenValue>),
+) -> Result<Group, ApiError> {
+    let (owned, part) = (owner_of(id), change.path.clone());
+    let own = caller.may(move |caller| {
+        let id = owned(caller)?;
+        let group = caller.directory.group(id).ok_or(ApiError::NotFound("Group"))?;
+        check_move(caller, group, part.as_deref()).map(|()| id)
+    })?;
+    let update = move |caller: &Authority<'_>, id| {
+        let present = caller.directory.group(id).map(|group| values(group)).unwrap_or_default();
+        let edit = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
+        with_vacated(caller.directory, seen.unchanged(present, edit, values))
+    };
+    let (group, vacated) = caller.change("group changed", own, update).await?;
+    warn_of_vacated(caller, &vacated);
+    Ok(group)
+}
+
+/// Moves a group below another one, or to the top, for its owner, who has `seen` its `values`.
+///
+/// # Errors
+/// The caller is no owner of both, or no administrator for the top; the move is not possible; or the values are not
+/// those that were seen any more.
+pub(in crate::http) async fn move_seen(
+    caller: &Caller,
+    id: GroupId,
+    parent: Option<GroupId>,
+    (seen, values): (Seen, fn(&Group) -> Vec<SeenValue>),
+) -> Result<Group, ApiError> {
+    let owned = owner_of(id);
+    let own = caller.may(move |caller| {
+        let id = owned(caller)?;
+        may_create_in(caller, parent.map(|parent| parent.0)).map(|()| id)
+    })?;
+    let transfer = move |caller: &Authority<'_>, id| {
+        let present = caller.directory.group(id).map(|group| values(group)).unwrap_or_default();
+        let upstreams = caller.state.upstreams.load();
+        let edit = edit::transfer(caller.directory, &upstreams, (id, parent), caller.user.id, &caller.terms());
+        with_vacated(caller.directory, seen.unchanged(present, edit, values))
+    };
+    let (group, vacated) = caller.change("group transferred", own, transfer).await?;
+    warn_of_vacated(caller, &vacated);
+    Ok(group)
+}
+
 /// Handles `POST /groups/:id/transfer`: moves the group below that of `group_id`, or without it to the top.
 pub(super) async fn transfer(
     caller: Caller,
@@ -145,15 +202,48 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ac
     let delete = move |caller: &Authority<'_>, id| {
         with_vacated(caller.directory, edit::delete(caller.directory, id, caller.now))
     };
-    let (deleted, vacated) = caller.change("group deleted", own, delete).await?;
-    warn_of_vacated(&caller, &vacated);
+    let deleted = caller.change("group deleted", own, delete).await?;
+    clear_deleted(&caller, deleted).await;
+    Ok(Body(Message::ACCEPTED))
+}
+
+/// Deletes a group, if what goes with it has this `mark`.
+///
+/// # Errors
+/// The caller is no owner, or something else would go.
+pub(in crate::http) async fn delete_confirmed(caller: &Caller, id: GroupId, mark: String) -> Result<(), ApiError> {
+    let own = caller.may(owner_of(id))?;
+    let delete = move |caller: &Authority<'_>, id| {
+        let change = edit::delete(caller.directory, id, caller.now);
+        let change = losses::confirmed(&mark, change, |writes| losses::with_group(caller, writes, id));
+        with_vacated(caller.directory, change)
+    };
+    let deleted = caller.change("group deleted", own, delete).await?;
+    clear_deleted(caller, deleted).await;
+    Ok(())
+}
+
+/// Returns what goes with a group that is deleted, and what it and the groups below it have cached; `None` if that
+/// cannot be read.
+///
+/// # Errors
+/// There is no such group.
+pub(in crate::http) async fn deletion(caller: &Caller, id: GroupId) -> Result<(Lost, Option<Holdings>), ApiError> {
+    let authority = caller.authority();
+    let (writes, groups) = edit::delete(authority.directory, id, authority.now)?;
+    let lost = Lost::of(&authority, &losses::with_group(&authority, &writes, id));
+    Ok((lost, caller.state.janitor.holdings(groups).await))
+}
+
+/// Removes what groups have cached that were deleted, and warns about accounts that are kept for their paths.
+async fn clear_deleted(caller: &Caller, (deleted, vacated): (Vec<GroupId>, Vec<GroupPath>)) {
+    warn_of_vacated(caller, &vacated);
     for group in deleted {
         // The group is gone already. Each replica removes what it has cached for it.
         if let Err(error) = caller.state.janitor.purge(group).await {
             tracing::warn!(group_id = group.0, %error, "the cache of a deleted group could not be removed everywhere yet");
         }
     }
-    Ok(Body(Message::ACCEPTED))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/cache` (<https://docs.gitlab.com/api/dependency_proxy/>).

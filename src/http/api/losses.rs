@@ -78,6 +78,13 @@ pub(super) fn with_user(caller: &Authority<'_>, writes: &[Write], id: UserId) ->
     loss
 }
 
+/// Returns what these writes take away with a group.
+pub(super) fn with_group(caller: &Authority<'_>, writes: &[Write], id: GroupId) -> Loss {
+    let mut loss = Loss::of(caller.directory, writes, caller.now);
+    loss.groups.remove(&id);
+    loss
+}
+
 /// Returns what these writes take away with a token.
 pub(in crate::http) fn with_token(caller: &Authority<'_>, writes: &[Write], id: TokenId) -> Loss {
     let mut loss = Loss::of(caller.directory, writes, caller.now);

@@ -11,10 +11,8 @@ use super::error::ApiError;
 use super::losses::{self, Lost};
 use super::params::Params;
 use super::response::{Body, Found};
-use super::{group_tokens, personal_tokens, users};
+use super::{group_tokens, groups, personal_tokens, users};
 use crate::actors::janitor::Holdings;
-use crate::domain::commands::group;
-use crate::domain::commands::loss::Loss;
 use crate::domain::id::GroupId;
 
 /// The objects that go with a group, with what it and the groups below it have cached.
@@ -40,11 +38,8 @@ pub(super) struct HoldingsView {
 /// Handles `GET /groups/:id/deletion`.
 pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<Found<LostWithGroupView>, ApiError> {
     let top = caller.authority().group(&path, Right::Own)?.id;
-    let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
-    let mut loss = Loss::of(&caller.directory, &writes, caller.now);
-    loss.groups.remove(&top);
-    let lost = Lost::of(&caller.authority(), &loss);
-    Ok(Body(LostWithGroupView { lost, cache: holdings(&caller, groups).await }))
+    let (lost, cache) = groups::deletion(&caller, top).await?;
+    Ok(Body(LostWithGroupView { lost, cache: cache.map(HoldingsView::of) }))
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/cache`. Groups below it are not counted.
@@ -73,6 +68,11 @@ pub(super) async fn of_group_token(caller: Caller, path: web::Path<(String, Stri
 }
 
 async fn holdings(caller: &Caller, groups: Vec<GroupId>) -> Option<HoldingsView> {
-    let Holdings { tags, bytes } = caller.state.janitor.holdings(groups).await?;
-    Some(HoldingsView { tags, bytes })
+    caller.state.janitor.holdings(groups).await.map(HoldingsView::of)
+}
+
+impl HoldingsView {
+    fn of(Holdings { tags, bytes }: Holdings) -> Self {
+        Self { tags, bytes }
+    }
 }

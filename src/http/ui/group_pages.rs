@@ -10,7 +10,7 @@ use super::members::{self, MembersPage};
 use super::pages;
 use super::tokens::{self, Owner, TokensPage};
 use super::visitor::Visitor;
-use super::{audit, clearing, deletion, explanation, group, image, settings};
+use super::{audit, clearing, deletion, explanation, group, group_deletion, image, settings};
 use super::{see, without_slash};
 
 /// A page of a group.
@@ -32,6 +32,8 @@ enum Page<'a> {
     Members(MembersPage),
     /// Its settings.
     Settings,
+    /// The confirmation before it is deleted.
+    Removal,
     /// The audit trail: changes and refusals.
     Audit,
     /// The explanation whether somebody may pull, and why.
@@ -59,6 +61,7 @@ pub(super) async fn show(
         Page::Tokens(page) => tokens::show(&visitor, &Owner::of_group(&visitor, path)?, page, query).await,
         Page::Members(page) => members::show(&visitor, path, page, query).await,
         Page::Settings => settings::show(&visitor, path).await,
+        Page::Removal => group_deletion::show(&visitor, path).await,
         Page::Explanation => explanation::show(&visitor, path, query).await,
         Page::Audit => audit::of_group(&visitor, path, query).await,
     }
@@ -74,6 +77,7 @@ pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<Htt
         Page::Tokens(page) => tokens::change(&form, &Owner::of_group(&form.visitor, path)?, page).await,
         Page::Members(page) => members::change(&form, path, page).await,
         Page::Settings => settings::change(&form, path).await,
+        Page::Removal => group_deletion::delete(&form, path).await,
         Page::Bare | Page::Group | Page::Explanation | Page::Audit => Err(form.visitor.no_such_page()),
     }
 }
@@ -91,6 +95,7 @@ fn parse(address: &str) -> Option<(&str, Page<'_>)> {
         "/delete" => Page::Deletion,
         "/clear" => Page::Clearing,
         "/settings" => Page::Settings,
+        "/settings/delete" => Page::Removal,
         "/explain" => Page::Explanation,
         "/audit" => Page::Audit,
         _ if page.starts_with("/tokens") => Page::Tokens(TokensPage::parse(page.strip_prefix("/tokens")?)?),

@@ -7,11 +7,11 @@ use maud::{Markup, html};
 use super::fault::Fault;
 use super::fields::{Choice, Field, FieldKind};
 use super::form::Form;
+use super::group_choice::{self, parents};
 use super::parts::typed_form;
 use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{address, page};
-use crate::domain::access::AccessLevel;
 use crate::domain::commands::group::NewGroup;
 use crate::domain::group::{Group, Visibility};
 use crate::http::api::{ApiError, Faults, groups};
@@ -29,9 +29,6 @@ struct Typed {
 
 /// The choices of who can pull.
 const VISIBILITIES: [&str; 2] = ["private", "public"];
-
-/// Maximum number of groups above that are offered; of more, the path is typed.
-const MAX_OPTIONS: usize = 100;
 
 /// Address of the form.
 pub(super) const ADDRESS: &str = "/-/groups/new";
@@ -72,20 +69,11 @@ pub(super) fn may_make(visitor: &Visitor) -> bool {
     visitor.caller.user.admin || parents(visitor).next().is_some()
 }
 
-/// Returns the groups below which the visitor may make one.
-fn parents(visitor: &Visitor) -> impl Iterator<Item = &Group> {
-    let groups = visitor.caller.directory.groups();
-    groups.filter(|group| visitor.authority().level(group.id) >= Some(AccessLevel::Owner)).map(AsRef::as_ref)
-}
-
 impl Typed {
     async fn create(&self, visitor: &Visitor, visibility: Result<(), ApiError>) -> Result<Group, ApiError> {
         let invalid = |field, reason: &str| ApiError::Invalid { field, reason: reason.to_owned() };
-        let above = parents(visitor).find(|group| group.path.as_str() == self.parent).map(|group| group.id);
         let mut faults = Faults::default();
-        if above.is_none() && !self.parent.is_empty() {
-            faults.take::<()>(Err(invalid("parent", "is no group that you own")));
-        }
+        let above = faults.take(group_choice::chosen(visitor, &self.parent)).flatten();
         if self.path.is_empty() {
             faults.take::<()>(Err(invalid("path", "is missing")));
         }
@@ -112,7 +100,7 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
         @if let Some(problem) = problem { (problem.note()) }
         form.stack method="post" action=(ADDRESS) {
             (typed_form(visitor))
-            (place(visitor, typed, problem))
+            (group_choice::field(visitor, &typed.parent, None, problem))
             (Field::new("path", "Path").kind(FieldKind::Identifier).required().value(&typed.path)
                 .hint("Small letters and digits, between them “.”, “_” or “-”").show(problem))
             (Field::new("name", "Name").hint("Empty: the path").value(&typed.name).show(problem))
@@ -121,22 +109,6 @@ fn content(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Marku
             div.actions { button.primary { "Create the group" } a href="/" { "Cancel" } }
         }
     }
-}
-
-fn place(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> Markup {
-    let field = Field::new("parent", "Below");
-    let groups: Vec<&Group> = parents(visitor).take(MAX_OPTIONS + 1).collect();
-    if groups.len() > MAX_OPTIONS {
-        let hint = "The path of the group above, whose members are members of this one, too. Empty: no other group";
-        return field.kind(FieldKind::Identifier).hint(hint).value(&typed.parent).show(problem);
-    }
-    let options = html! {
-        @if visitor.caller.user.admin { option value="" { "No other group" } }
-        @for group in groups {
-            option value=(group.path) selected[group.path.as_str() == typed.parent] { (group.path) }
-        }
-    };
-    field.hint("Members of a group above are members of this one, too").of_options(problem, options)
 }
 
 fn visibility(typed: &Typed) -> Markup {

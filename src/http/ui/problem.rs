@@ -124,6 +124,7 @@ impl Problem {
             "dependency_proxy_unpulled_days" => "days",
             "dependency_proxy_tag_freshness_seconds" => "freshness",
             "visibility_level" => "visibility",
+            "group_id" | "parent_id" => "parent",
             _ => field,
         };
         let name = match field {

@@ -1,8 +1,9 @@
-//! The settings of a group: whether it pulls, how much it may cache, how long it keeps what nobody pulls, how long tags
+//! The settings of a group: its name, path and place, whether it pulls, how much it may cache, how long it keeps what nobody pulls, how long tags
 //! are fresh, and its accounts at registries. A section has its own form.
 //!
 //! | file | section |
 //! |---|---|
+//! | [`details`] | name, path, description and visibility; the group above; the way to the deletion |
 //! | [`switch`] | whether the group pulls |
 //! | [`accounts`], [`account_table`] | its accounts at registries |
 //! | [`freshness`] | the time for which tags are fresh |
@@ -10,6 +11,7 @@
 
 mod account_table;
 mod accounts;
+mod details;
 mod freshness;
 mod limits;
 mod switch;
@@ -28,13 +30,14 @@ use super::parts::top;
 use super::problem::Problem;
 use super::seen;
 use super::visitor::Visitor;
-use crate::domain::commands::group::{self as edit, GroupChange};
-use crate::domain::commands::seen::{Seen, SeenValue};
+use crate::domain::commands::group::GroupChange;
+use crate::domain::commands::seen::SeenValue;
 use crate::domain::group::Group;
-use crate::http::api::{Authority, owner_of};
+use crate::http::api::{ApiError, groups};
 
 /// Content of the page beside the group.
 struct Shown {
+    details: details::Typed,
     /// The chosen value of the switch.
     proxy: Option<bool>,
     limits: limits::Typed,
@@ -73,13 +76,19 @@ pub(super) async fn show(visitor: &Visitor, path: &str) -> Result<HttpResponse, 
 pub(super) async fn change(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
+    let before = group.path.clone();
     let (group, shown) = match form.value("section") {
+        Some(details::SECTION) => details::change(form, &group).await?,
+        Some(details::PLACE) => details::change_place(form, &group).await?,
         Some(switch::SECTION) => switch::change(form, &group).await?,
         Some(section) if accounts::SECTIONS.contains(&section) => accounts::change(form, &group, section).await?,
         Some(freshness::SECTION) => freshness::change(form, &group).await?,
         Some(limits::SECTION) => limits::change(form, &group).await?,
         _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to save.".to_owned()))),
     };
+    if group.path != before && shown.problem.is_none() {
+        return Ok(visitor.done("Saved. The pages of the group have this address now.", &action(&group)).await);
+    }
     let status = shown.problem.as_ref().map_or(StatusCode::OK, Problem::status);
     let content = content(visitor, &group, &shown).await;
     Ok(page::respond(status, &visitor.frame(), &format!("Settings of {}", group.path), &content))
@@ -93,13 +102,31 @@ async fn saved(
     (wanted, values): (Result<GroupChange, Problem>, Values),
     typed: impl FnOnce(Shown) -> Shown,
 ) -> Result<(Group, Shown), Fault> {
-    match save(&form.visitor, group, wanted, (seen::of(form), values)).await {
+    let visitor = &form.visitor;
+    let changed = match wanted {
+        Ok(change) => {
+            let changed = groups::change_seen(&visitor.caller, group.id, change, (seen::of(form), values)).await;
+            changed.map_err(|error| not_saved(visitor, &error))
+        }
+        Err(problem) => Err(NotSaved::Problem(problem)),
+    };
+    shown_after(visitor, group, changed, typed)
+}
+
+/// Returns the group and what to show after a change of it; after a problem what was `typed`.
+fn shown_after(
+    visitor: &Visitor,
+    group: &Group,
+    changed: Result<Group, NotSaved>,
+    typed: impl FnOnce(Shown) -> Shown,
+) -> Result<(Group, Shown), Fault> {
+    match changed {
         Ok(group) => {
             let shown = Shown { note: Some(Note::good("Saved.")), ..Shown::of(&group) };
             Ok((group, shown))
         }
         Err(NotSaved::Problem(problem)) => {
-            let group = present(&form.visitor, group);
+            let group = present(visitor, group);
             let shown = Shown { problem: Some(problem), ..typed(Shown::of(&group)) };
             Ok((group, shown))
         }
@@ -107,26 +134,8 @@ async fn saved(
     }
 }
 
-async fn save(
-    visitor: &Visitor,
-    group: &Group,
-    wanted: Result<GroupChange, Problem>,
-    (seen, values): (Seen, Values),
-) -> Result<Group, NotSaved> {
-    let change = wanted.map_err(NotSaved::Problem)?;
-    let update = move |caller: &Authority<'_>, id| {
-        let present = caller.directory.group(id).map(|group| values(group)).unwrap_or_default();
-        let updated = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
-        seen.unchanged(present, updated, values)
-    };
-    let changed = match visitor.caller.may(owner_of(group.id)) {
-        Ok(own) => visitor.caller.change("group changed", own, update).await,
-        Err(error) => Err(error),
-    };
-    changed.map_err(|error| match Problem::of(&error) {
-        Some(problem) => NotSaved::Problem(problem),
-        None => NotSaved::Fault(visitor.refused(&error)),
-    })
+fn not_saved(visitor: &Visitor, error: &ApiError) -> NotSaved {
+    Problem::of(error).map_or_else(|| NotSaved::Fault(visitor.refused(error)), NotSaved::Problem)
 }
 
 /// Returns a group as it is now: somebody else may have changed it since the head of the request arrived.
@@ -141,9 +150,9 @@ fn typed(form: &Form, name: &str) -> String {
 
 impl Shown {
     fn of(group: &Group) -> Self {
-        let account = accounts::Typed::default();
+        let (account, details) = (accounts::Typed::default(), details::Typed::of(group));
         let (limits, freshness) = (limits::Typed::of(group), freshness::of(group));
-        Self { proxy: group.proxy_enabled, limits, freshness, account, problem: None, note: None }
+        Self { details, proxy: group.proxy_enabled, limits, freshness, account, problem: None, note: None }
     }
 }
 
@@ -166,10 +175,12 @@ async fn content(visitor: &Visitor, group: &Group, shown: &Shown) -> Markup {
         (top(visitor, group, "Settings", "settings").await)
         @if let Some(note) = &shown.note { (note.show()) }
         @if let Some(problem) = problem { (problem.note()) }
+        (details::section(visitor, group, &shown.details, problem))
         (switch::section(visitor, group, shown.proxy))
         (accounts::section(visitor, group, (accounts.as_ref(), &shown.account), problem))
         (freshness::section(visitor, group, &shown.freshness, problem))
         (limits::section(visitor, group, (&usage, &shown.limits), problem))
+        (details::place_section(visitor, group, &shown.details, problem))
     }
 }
 

@@ -162,6 +162,7 @@ fn addresses_of_owners(token: &str, member: &str) -> Vec<String> {
         "/tokens/new",
         "/members",
         "/settings",
+        "/settings/delete",
         "/audit",
         "/explain",
         "/explain?user=bob&image=app:1",
@@ -213,6 +214,7 @@ async fn the_longest_names_break_on_every_page_and_none_is_wider_than_its_window
         "/members",
         &format!("/members/{}/remove", owner.id),
         "/settings",
+        "/settings/delete",
         "/audit",
         &format!("/explain?user={username}&image=app:1"),
     ] {

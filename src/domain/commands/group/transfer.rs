@@ -72,12 +72,14 @@ fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<Grou
 
 fn check_place(group: &Group, parent: Option<&Arc<Group>>) -> Result<(), CommandError> {
     match parent {
-        None if group.parent.is_none() => Err(CommandError::invalid("group_id", "the group is already at the top")),
+        None if group.parent.is_none() => {
+            Err(CommandError::invalid("group_id", "is none already: the group is at the top"))
+        }
         Some(parent) if group.parent == Some(parent.id) => {
-            Err(CommandError::invalid("group_id", "the group is already below that group"))
+            Err(CommandError::invalid("group_id", "is above the group already"))
         }
         Some(parent) if parent.path.is_within(&group.path) => {
-            Err(CommandError::invalid("group_id", "a group cannot be moved below itself"))
+            Err(CommandError::invalid("group_id", "is the group itself, or below it"))
         }
         _ => Ok(()),
     }

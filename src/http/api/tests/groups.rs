@@ -119,10 +119,10 @@ async fn a_group_is_transferred_with_those_below_it_by_owners_of_both() {
     let below = format!("group_id={target}");
     assert_eq!(transfer("owner", "team", &below).await.status.as_u16(), 404, "the owner does not see the target");
     for (group, to, reason) in [
-        ("team", "group_id=2", "a group cannot be moved below itself"),
-        ("team", "group_id=1", "a group cannot be moved below itself"),
-        ("team%2Fci", "group_id=1", "the group is already below that group"),
-        ("team", "", "the group is already at the top"),
+        ("team", "group_id=2", "is the group itself, or below it"),
+        ("team", "group_id=1", "is the group itself, or below it"),
+        ("team%2Fci", "group_id=1", "is above the group already"),
+        ("team", "", "is none already: the group is at the top"),
     ] {
         let refused = transfer("admin", group, to).await;
         assert_response(&refused, 400, json!({"message": {"group_id": [reason]}}));
