@@ -8,6 +8,7 @@ use super::connection::Service;
 use super::failure::Failure;
 use super::output::print_line;
 use crate::domain::group::GroupPath;
+use crate::domain::repository::UpstreamName;
 use crate::domain::snippets::{Client, Snippet, Source};
 
 /// Arguments of `snippet`.
@@ -20,6 +21,9 @@ pub(super) struct SnippetArgs {
     /// Full path of the group
     #[arg(long)]
     group: GroupPath,
+    /// A registry that containerd gets a file for, besides docker.io; may be given several times
+    #[arg(long = "registry", value_name = "NAME")]
+    registries: Vec<UpstreamName>,
     #[command(flatten)]
     service: Service,
     /// Print the lines as JSON
@@ -31,7 +35,9 @@ impl SnippetArgs {
     /// Prints the lines. Does not contact the service.
     pub(super) fn run(self) -> Result<(), Failure> {
         let host = self.service.host();
-        let source = Source { host: &host, scheme: self.service.url.scheme(), group: self.group.as_str() };
+        let registries: Vec<String> = self.registries.iter().map(ToString::to_string).collect();
+        let (scheme, group) = (self.service.url.scheme(), self.group.as_str());
+        let source = Source { host: &host, scheme, group, registries: &registries };
         let snippets = self.client.snippets(source);
         if self.json {
             let all: Vec<Value> = snippets.iter().map(|one| json!({"title": one.title, "text": one.text})).collect();

@@ -41,6 +41,8 @@ pub struct Source<'a> {
     pub scheme: &'a str,
     /// Full path of the group.
     pub group: &'a str,
+    /// Names of registries behind the service, as far as they are known.
+    pub registries: &'a [String],
 }
 
 /// The error for a name that is no client.
@@ -177,20 +179,31 @@ fn kubernetes(source: Source<'_>) -> Vec<Snippet> {
 }
 
 fn containerd(source: Source<'_>) -> Vec<Snippet> {
-    let Source { host, scheme, group } = source;
+    let Source { host, scheme, group, registries } = source;
     let address = format!("{scheme}://{host}/v2/{group}/dependency_proxy/containers");
     let text = format!(
         "[host.\"{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\noverride_path = true\n\
          [host.\"{address}\".header]\nAuthorization = \"Basic <base64 of user name:secret>\""
     );
-    vec![
+    let mut snippets = vec![
         snippet("/etc/containerd/certs.d/docker.io/hosts.toml: images of Docker Hub keep their names", text.clone()),
         snippet("/etc/containerd/certs.d/_default/hosts.toml: those of all registries do", text),
         snippet(
             "Does it pull? containerd reads these files if its setting config_path names their folder",
             "ctr images pull --hosts-dir /etc/containerd/certs.d docker.io/library/postgres:17".to_owned(),
         ),
-    ]
+    ];
+    let others: Vec<&str> = registries.iter().map(String::as_str).filter(|name| *name != "docker.io").collect();
+    if !others.is_empty() {
+        let title = "Instead of _default, for single registries: the file of docker.io in the folder of each";
+        let text = format!(
+            "cd /etc/containerd/certs.d\nfor registry in {}; do\n  \
+             install -D -m 600 docker.io/hosts.toml \"$registry/hosts.toml\"\ndone",
+            others.join(" ")
+        );
+        snippets.push(snippet(title, text));
+    }
+    snippets
 }
 
 fn podman(source: Source<'_>) -> Vec<Snippet> {
@@ -237,7 +250,7 @@ mod tests {
 
     #[test]
     fn every_client_is_found_by_its_name_and_its_lines_name_the_group() {
-        let source = Source { host: "images.example:8443", scheme: "https", group: "team/ci" };
+        let source = Source { host: "images.example:8443", scheme: "https", group: "team/ci", registries: &[] };
         for client in Client::ALL {
             assert_eq!(client.name().parse(), Ok(client));
             let text: String = client.snippets(source).into_iter().map(|snippet| snippet.text).collect();
@@ -250,9 +263,20 @@ mod tests {
     }
 
     #[test]
+    fn containerd_gets_a_file_for_each_registry_that_is_known() {
+        let files = |names: &[&str]| {
+            let registries: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let source = Source { host: "images.example", scheme: "https", group: "team", registries: &registries };
+            Client::Containerd.snippets(source).into_iter().skip(3).map(|snippet| snippet.text).collect::<String>()
+        };
+        assert!(files(&["docker.io", "ghcr.io", "quay.io"]).contains("for registry in ghcr.io quay.io; do"));
+        assert_eq!(files(&["docker.io"]), "");
+    }
+
+    #[test]
     fn only_without_tls_the_lines_say_so() {
         let text = |scheme| {
-            let source = Source { host: "images.example", scheme, group: "team" };
+            let source = Source { host: "images.example", scheme, group: "team", registries: &[] };
             let all = [Client::Podman, Client::Docker].map(|client| client.snippets(source));
             all.into_iter().flatten().map(|snippet| snippet.text).collect::<String>()
         };

@@ -10,7 +10,9 @@ use crate::domain::snippets::{Client, Source};
 /// Returns the choice of clients, with the lines of each.
 pub(super) fn choice(visitor: &Visitor, group: &Group) -> Markup {
     let scheme = if visitor.caller.base_url.starts_with("https://") { "https" } else { "http" };
-    let source = Source { host: &visitor.host, scheme, group: group.path.as_str() };
+    let upstreams = visitor.caller.state.upstreams.load_full();
+    let registries: Vec<String> = upstreams.names().map(ToString::to_string).collect();
+    let source = Source { host: &visitor.host, scheme, group: group.path.as_str(), registries: &registries };
     html! {
         div.choices.flow {
             fieldset.switch {

@@ -165,6 +165,15 @@ async fn the_lines_for_containerd_pull_images_of_one_registry_and_of_all() {
         assert!(listed.contains(digest), "{folder}: {listed}");
         shell.run("ctr images remove --sync docker.io/library/postgres:17");
     }
+    let several = "snippet containerd --group team --json --registry ghcr.io --registry quay.io";
+    let several: Vec<Value> = serde_json::from_str(&says(&verb(&scene.service, "", several, ""))).unwrap();
+    shell.write("certs.d/docker.io/hosts.toml", &lines[0]);
+    let text = several[3]["text"].as_str().unwrap();
+    shell.run(&text.replace("/etc/containerd/certs.d", shell.path("certs.d").to_str().unwrap()));
+    for registry in ["ghcr.io", "quay.io"] {
+        let file = std::fs::read_to_string(shell.path(&format!("certs.d/{registry}/hosts.toml"))).unwrap();
+        assert_eq!(file, lines[0], "{registry}");
+    }
 }
 
 #[actix_rt::test]
