@@ -14,7 +14,8 @@ created a token for them. The administrator whose token is used is an owner of e
 
 Of deploy tokens, those that may read a registry are copied, with name, user name and end. GitLab does not show their
 secrets again. Where FOLDER/<group path>/<user name> exists, its content becomes the secret, so that clients need no change;
-otherwise a new secret is written to that file, which only its owner can read.
+otherwise a new secret is written to that file, which only its owner can read. Of several tokens of a group with the same
+user name, the oldest is copied: the file of a user name has one secret. The others are named, to be created by hand.
 
 Prints a line for each thing that is created or cannot be copied. The exit code is 1 if anything could not be copied.
 """
@@ -62,10 +63,11 @@ class Move:
             if member.access_level >= LEVELS[0] and member.state == "active" and not BOT.match(member.username):
                 self.attempt(f"member {member.username} of {group.full_path}", lambda: self.member(here, member, group))
         taken = {token.username for token in here.deploytokens.list(active=True, get_all=True)} if here else set()
-        for token in group.deploytokens.list(get_all=True):
+        copied = set()
+        for token in sorted(group.deploytokens.list(get_all=True), key=lambda token: token.id):
             if not (token.revoked or token.expired) and {"read_registry", "read_virtual_registry"} & set(token.scopes):
                 what = f"deploy token {token.username} of {group.full_path}"
-                self.attempt(what, lambda: self.deploy_token(here, token, taken, group))
+                self.attempt(what, lambda: self.deploy_token(here, token, (taken, copied), group))
 
     def ready_group(self, group):
         """Returns the group here; None in a dry run if it would be created."""
@@ -100,7 +102,12 @@ class Move:
                 self.users[name] = self.here.users.create(new)
         return self.users[name]
 
-    def deploy_token(self, here, token, taken, group):
+    def deploy_token(self, here, token, known, group):
+        taken, copied = known
+        if token.username in copied:
+            by_hand = f"dependency-proxy token create --group {group.full_path} --username {token.username}"
+            raise ValueError(f"an older one has the same user name; create '{token.name}' by hand: {by_hand} --name NAME")
+        copied.add(token.username)
         file = self.secrets / group.full_path / token.username
         kept = file.read_text().strip() if file.exists() else None
         if token.username in taken:

@@ -190,6 +190,34 @@ async fn what_exists_already_is_not_changed_and_what_cannot_be_copied_is_named()
 }
 
 #[actix_rt::test]
+async fn of_deploy_tokens_with_the_same_user_name_the_oldest_is_copied_and_the_others_are_named() {
+    let scene = Scene::start();
+    let [team, ci] = fill(&scene.gitlab).await;
+    for (group, name) in [(&team, "second"), (&team, "third"), (&ci, "of another group")] {
+        let fields = json!({"name": name, "username": "cluster", "scopes": PULL});
+        scene.gitlab.deploy_token_with(group, fields).await;
+    }
+    scene.keep("team", "cluster", OLD_SECRET);
+    for options in [&["--dry-run", "team"][..], &["team"], &["team"]] {
+        let output = scene.run(options);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = errors.lines().collect();
+        let sentence = "cannot copy deploy token cluster of team: an older one has the same user name; create";
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with(sentence)), "{errors}");
+        assert!(lines[0].contains("'second' by hand: dependency-proxy token create --group team --username cluster"));
+        assert!(lines[1].contains("'third' by hand"), "{errors}");
+    }
+    let tokens = listed(&scene.service, "/groups/team/deploy_tokens", &["name", "username"]).await;
+    assert_eq!(tokens, [[json!("cluster"), json!("cluster")], [json!("fleet"), json!("gitlab+deploy-token-7")]]);
+    assert_eq!(login(&scene.service, "cluster", OLD_SECRET).await, 200);
+    assert_eq!(
+        listed(&scene.service, "/groups/team%2Fci/deploy_tokens", &["name"]).await,
+        [[json!("of another group")]]
+    );
+}
+
+#[actix_rt::test]
 async fn the_commands_of_the_document_print_a_plan_and_carry_it_out() {
     let [commands] = blocks("Copying groups from a GitLab", "sh")[..] else { panic!("one block") };
     let scene = Scene::start();
