@@ -2,6 +2,7 @@
 //! axe-core.
 
 mod chromium;
+mod forms;
 
 use std::process::Command;
 

@@ -139,6 +139,18 @@ impl Chromium {
         text.unwrap()
     }
 
+    /// Checks the page that is shown with axe-core.
+    pub async fn check_present_with_axe(&self, what: &str) {
+        self.client.execute(&self.axe, vec![]).await.unwrap();
+        let found = self.client.execute_async(RUN_AXE, vec![]).await.unwrap();
+        assert_eq!(found, json!([]), "{what}");
+    }
+
+    /// Returns the id of the element that has the focus.
+    pub async fn focused(&self) -> Value {
+        self.client.execute("return document.activeElement.id", vec![]).await.unwrap()
+    }
+
     /// Opens a page in all views, closed and with everything opened, and checks it with axe-core. Checks also that it
     /// does not scroll sideways, and that no text is squashed.
     pub async fn check_with_axe(&self, address: &str) {
@@ -147,10 +159,8 @@ impl Chromium {
             let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
             self.chromium("Emulation.setEmulatedMedia", features).await;
             self.open(address).await;
-            self.client.execute(&self.axe, vec![]).await.unwrap();
             for state in ["closed", "open"] {
-                let found = self.client.execute_async(RUN_AXE, vec![]).await.unwrap();
-                assert_eq!(found, json!([]), "{address}, {width} px, {scheme}, {state}");
+                self.check_present_with_axe(&format!("{address}, {width} px, {scheme}, {state}")).await;
                 self.client.execute(OPEN_ALL, vec![]).await.unwrap();
             }
             let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
