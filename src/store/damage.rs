@@ -54,12 +54,13 @@ pub(super) fn found(kind: Kind, path: &Path, what: impl Display, remedy: &'stati
 /// Extension that is added to the name of an unreadable file or folder.
 const DAMAGED_EXTENSION: &str = "damaged";
 
-/// Returns the content that was read from a file or folder; `None` if it does not exist or cannot be read.
-/// Unreadable content is reported and, if possible, moved aside.
+/// Returns the content that was read from a file; `None` if it does not exist or cannot be read. Unreadable content is
+/// reported and, if possible, moved aside.
 ///
 /// # Errors
 ///
-/// Fails if the process lacks open files or memory, because the content is not damaged then.
+/// Fails if the content need not be damaged: if the process lacks open files, memory or the permission, or if the file
+/// system does not respond.
 pub(super) fn readable<T>(
     kind: Kind,
     path: &Path,
@@ -69,7 +70,7 @@ pub(super) fn readable<T>(
     let error = match outcome {
         Ok(read) => return Ok(Some(read)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if is_shortage(&error) => return Err(error.into()),
+        Err(error) if says_nothing(&error) => return Err(with_path(path, &error)),
         Err(error) => error,
     };
     let remedy = if set_aside(path) {
@@ -79,6 +80,51 @@ pub(super) fn readable<T>(
     };
     found(kind, path, format!("{what}: {error}"), remedy);
     Ok(None)
+}
+
+/// Works as [`readable`] for content that upstream has as well: what this process may not read is reported, stays where
+/// it is, and counts as missing.
+///
+/// # Errors
+///
+/// Fails if the process lacks open files or memory.
+pub(super) fn readable_content<T>(
+    kind: Kind,
+    path: &Path,
+    what: impl Display,
+    outcome: io::Result<T>,
+) -> Result<Option<T>, StoreError> {
+    match outcome {
+        Err(error) if is_refusal(&error) => {
+            found(kind, path, format!("{what}: {error}"), "upstream is requested again");
+            Ok(None)
+        }
+        outcome => readable(kind, path, what, outcome),
+    }
+}
+
+/// Returns what was read from a folder; `None` if it does not exist, or if a file is in its place, which is reported
+/// and, if possible, moved aside.
+///
+/// # Errors
+///
+/// Fails if the folder cannot be read for another reason: nobody knows then what is in it.
+pub(super) fn readable_folder<T>(
+    kind: Kind,
+    path: &Path,
+    what: impl Display,
+    outcome: io::Result<T>,
+) -> Result<Option<T>, StoreError> {
+    match outcome {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(with_path(path, &error))
+        }
+        outcome => readable(kind, path, what, outcome),
+    }
+}
+
+fn with_path(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", path.display()))
 }
 
 /// Runs `write`, which writes the file at `path`. If something else blocks that path or a folder above it, such as
@@ -118,9 +164,21 @@ pub(super) fn is_set_aside(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == DAMAGED_EXTENSION)
 }
 
+/// Returns true if an error says nothing of the content.
+pub(super) fn says_nothing(error: &io::Error) -> bool {
+    is_shortage(error) || is_refusal(error)
+}
+
 /// Returns true if the error comes from a shortage of this process, or is temporary.
-pub(super) fn is_shortage(error: &io::Error) -> bool {
+fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN))
+}
+
+/// Returns true if the process lacks the permission, or if a file system that is elsewhere does not respond.
+fn is_refusal(error: &io::Error) -> bool {
+    use Errno as E;
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(E::ACCESS | E::PERM | E::STALE | E::TIMEDOUT | E::NOTCONN | E::HOSTDOWN | E::NODEV | E::NXIO))
 }
 
 /// Returns true if the error shows that something else exists at the path.

@@ -2,6 +2,7 @@
 //! anything in it is opened.
 
 mod access;
+mod contents;
 mod owner;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ pub use self::access::{check_folder, check_new_file};
 pub use self::owner::give_to_owner_of;
 
 use self::access::{lock_folder, locked, unless_missing};
+use self::contents::check_contents;
 use self::owner::chown;
 use super::atomic_file;
 use super::error::{OpenError, StoreError};
@@ -39,10 +41,11 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// Fails if the folder cannot be created or written, if another process has locked it, or if a newer program has
-    /// written it.
+    /// Fails if the folder cannot be created or written, or something in it cannot, if another process has locked it,
+    /// or if a newer program has written it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = lock_folder(path, LOCK)?;
+        check_contents(path, true)?;
         layout::DATA.bring_up_to_date(path)?;
         Ok(Self { path: path.to_owned(), cache: None, _locks: vec![lock] })
     }
@@ -52,7 +55,8 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// Fails if another process has locked a folder, or if a newer program has written it.
+    /// Fails if another process has locked a folder, if something in it cannot be read, or if a newer program has
+    /// written it.
     pub fn inspect(path: &Path, cache: &Path) -> Result<Self, OpenError> {
         let mut locks = Vec::new();
         for (folder, name) in [(path, LOCK), (cache, CACHE_LOCK)] {
@@ -61,6 +65,7 @@ impl DataDir {
                 Ok(file) => locks.push(locked(folder, file)?),
                 Err(error) => unless_missing(error).map_err(fail)?,
             }
+            check_contents(folder, false)?;
         }
         layout::DATA.check(path)?;
         layout::CACHE.check(cache)?;
@@ -75,6 +80,7 @@ impl DataDir {
     /// Fails as [`Self::open`] does.
     pub fn with_cache(mut self, path: &Path) -> Result<Self, OpenError> {
         self._locks.push(lock_folder(path, CACHE_LOCK)?);
+        check_contents(path, true)?;
         layout::CACHE.check(path)?;
         self.cache = Some(path.to_owned());
         Ok(self)

@@ -148,7 +148,8 @@ impl ManifestStore {
     /// Fails if the process lacks open files or memory, or if a damaged file cannot be removed.
     pub fn read(&self, digest: &Digest) -> Result<Option<Manifest>, StoreError> {
         let (file, description) = self.paths(digest);
-        let Some(bytes) = damage::readable(Kind::Manifest, &file, digest, read_large(&file))? else { return Ok(None) };
+        let read = damage::readable_content(Kind::Manifest, &file, digest, read_large(&file))?;
+        let Some(bytes) = read else { return Ok(None) };
         let mut manifest = Manifest::new(String::new(), bytes);
         if manifest.digest != *digest {
             return self.remove_damaged(digest, &manifest);

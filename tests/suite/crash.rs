@@ -11,6 +11,7 @@ mod full_disk;
 mod identities;
 mod ledger;
 mod order;
+mod owners;
 mod regained;
 mod restoring;
 mod starting;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, FlockOperation, access, flock};
 
+use super::contents::check_contents;
 use crate::store::error::OpenError;
 use crate::store::{atomic_file, layout};
 
@@ -30,6 +31,7 @@ pub(super) fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
 /// has written it.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     check_nearest(path).map_err(|error| refusal(path, error))?;
+    check_contents(path, true)?;
     // The names of the files show whether it is a data folder or a cache folder.
     [layout::DATA, layout::CACHE].iter().try_for_each(|layout| layout.check(path))
 }
@@ -92,7 +94,7 @@ pub(super) fn unless_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-fn refusal(path: &Path, error: io::Error) -> OpenError {
+pub(super) fn refusal(path: &Path, error: io::Error) -> OpenError {
     if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
         return OpenError::NoFolder(path.to_owned());
     }

@@ -10,8 +10,8 @@
 //!
 //! A line consists of the first 16 hexadecimal digits of the SHA-256 of the rest, a space, and JSON. A line whose
 //! checksum does not match is ignored: it grants no access, and the next pull makes a request to upstream. The same
-//! holds for a file or a folder that cannot be read; it is renamed, with `.damaged` appended. Empty lines are
-//! ignored. Earlier versions wrote a `.json` file without a checksum for each link; of these, everything that their
+//! holds for a file that cannot be read; it is renamed, with `.damaged` appended. What this process may not read is an
+//! error. Empty lines are ignored. Earlier versions wrote a `.json` file without a checksum for each link; of these, everything that their
 //! name confirms is still used.
 
 pub(super) mod images;
@@ -132,10 +132,10 @@ fn files(
     Ok(paths.filter(move |path: &Result<PathBuf, StoreError>| path.as_ref().map_or(true, is_whole)))
 }
 
-/// Returns the paths in a folder; none if it does not exist or cannot be read.
+/// Returns the paths in a folder; none if it does not exist. Fails if it cannot be read.
 fn entries(kind: Kind, folder: &Path, what: impl std::fmt::Display) -> Result<Vec<PathBuf>, StoreError> {
     let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    Ok(damage::readable(kind, folder, what, read)?.unwrap_or_default())
+    Ok(damage::readable_folder(kind, folder, what, read)?.unwrap_or_default())
 }
 
 #[cfg(test)]

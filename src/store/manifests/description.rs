@@ -24,7 +24,7 @@ pub(super) struct Description {
 /// Returns the media type of a manifest whose bytes were verified: from the description if the document agrees with
 /// it, else from the document, and the description is rewritten. `None` if neither states one.
 pub(super) fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
-    let text = damage::readable(Kind::Description, description, digest, fs::read(description))?;
+    let text = damage::readable_content(Kind::Description, description, digest, fs::read(description))?;
     let size = bytes.len() as u64;
     if let Some(media_type) = described_type(bytes, text.as_deref()) {
         return Ok(Some(media_type));

@@ -200,7 +200,7 @@ fn a_folder_that_cannot_be_written_is_refused_with_who_where_and_what_to_run() {
 }
 
 /// Returns the command as run by an unprivileged user: by another one if this is root.
-fn as_somebody(binary: &Path) -> (Command, u32) {
+pub(super) fn as_somebody(binary: &Path) -> (Command, u32) {
     let uid = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap();
     if uid != 0 {
         return (Command::new(binary), uid);

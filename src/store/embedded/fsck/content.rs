@@ -218,10 +218,10 @@ fn hash(path: &Path, buffer: &mut [u8], progress: &dyn Fn(Progress)) -> io::Resu
 ///
 /// # Errors
 ///
-/// Fails if the process lacks open files or memory, because the file is not damaged then.
+/// Fails if the process lacks open files, memory or the permission, because the file need not be damaged then.
 pub(super) fn unreadable(path: PathBuf, error: io::Error) -> Result<Finding, StoreError> {
-    if damage::is_shortage(&error) {
-        return Err(error.into());
+    if damage::says_nothing(&error) {
+        return Err(StoreError::Io(format!("{}: {error}", path.display())));
     }
     Ok(Finding::Unreadable { path, error: error.to_string() })
 }

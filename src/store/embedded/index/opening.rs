@@ -69,6 +69,7 @@ impl Index {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
             index.adopt_traffic_of_first_version()?;
+            index.forget_purged()?;
             index.rebuild_unless_complete(cache)?;
             Ok(index)
         }));

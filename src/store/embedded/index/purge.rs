@@ -34,6 +34,23 @@ impl Index {
         Ok(orphans)
     }
 
+    /// Removes the entries of groups whose purge was interrupted, before anybody looks them up. The purge is repeated
+    /// later, because their small files and contents are still there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder of the small files cannot be read.
+    pub(super) fn forget_purged(&self) -> Result<(), StoreError> {
+        for group in index_file::groups(&self.groups)? {
+            let group = group?;
+            if index_file::is_forgotten(&self.groups, group) {
+                self.purging.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+                self.forget_entries(group);
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the small files of a purged group, with those of pulls meanwhile, and the entries of these. This is the
     /// last step, after the removal of the contents that no group may read any more.
     ///

@@ -55,3 +55,28 @@ fn forgetting_a_group_leaves_what_others_have() {
     assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
     assert!(images(&index, A).is_empty());
 }
+
+#[test]
+fn what_an_interrupted_purge_has_left_is_gone_for_everybody_once_the_index_is_open_and_is_no_damage() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let index = Index::open(data.path(), data.path()).unwrap();
+    for group in [A, B] {
+        index.add_links(group, &origin, &[(digest(1), GRANTED)]).unwrap();
+    }
+    index.add_links(A, &origin, &[(digest(2), GRANTED)]).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.check_against_files().unwrap();
+    index.mark_forgotten(A).unwrap();
+    index.close().unwrap();
+    drop(index);
+    let index = Index::open(data.path(), data.path()).unwrap();
+    for _ in ["at once", "after the comparison with the files"] {
+        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), None);
+        assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
+        assert!(index.listed_images(A).unwrap().is_empty());
+        assert_eq!(index.link(B, &origin, &digest(1)).unwrap(), Some(GRANTED));
+        assert_eq!(index.check_against_files().unwrap(), 0, "nothing differs");
+    }
+    assert_eq!(index.forget_group(A).unwrap(), [digest(2)], "its contents are still found, and removed");
+}
