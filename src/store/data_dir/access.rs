@@ -12,14 +12,14 @@ use crate::store::{atomic_file, layout};
 
 /// Locks a folder by means of the file with this name in it.
 pub(super) fn lock_folder(path: &Path, name: &str) -> Result<File, OpenError> {
-    locked(path, probe(path, name).map_err(|error| refusal(path, error))?)
+    locked(path, probe(path, name).map_err(|error| OpenError::unusable(path, error))?)
 }
 
 pub(super) fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
-        Err(error) => Err(refusal(path, error.into())),
+        Err(error) => Err(OpenError::unusable(path, error.into())),
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
 /// Fails if the folder, or the nearest existing one above it, is not a folder or not writable, or if a newer program
 /// has written it.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
-    check_nearest(path).map_err(|error| refusal(path, error))?;
+    check_nearest(path).map_err(|error| OpenError::unusable(path, error))?;
     check_contents(path, true)?;
     // The names of the files show whether it is a data folder or a cache folder.
     [layout::DATA, layout::CACHE].iter().try_for_each(|layout| layout.check(path))
@@ -43,7 +43,7 @@ pub fn check_folder(path: &Path) -> Result<(), OpenError> {
 /// Fails if the folder does not exist, or is not writable.
 pub fn check_new_file(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    check_writable(folder).map_err(|error| refusal(folder, error))
+    check_writable(folder).map_err(|error| OpenError::unusable(folder, error))
 }
 
 /// Checks the nearest existing folder on a path, in which the others would be created.
@@ -92,12 +92,4 @@ fn create(path: &Path) -> io::Result<()> {
 
 pub(super) fn unless_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-pub(super) fn refusal(path: &Path, error: io::Error) -> OpenError {
-    if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
-        return OpenError::NoFolder(path.to_owned());
-    }
-    let uid = rustix::process::geteuid().as_raw();
-    OpenError::NotWritable { path: path.to_owned(), uid, error }
 }

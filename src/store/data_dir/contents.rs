@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::access::refusal;
 use crate::store::error::OpenError;
 
 /// Names of what the service uses in its folders. Others, such as `lost+found`, are none of its business.
@@ -47,11 +46,11 @@ pub(super) fn check_contents(folder: &Path, writes: bool) -> Result<(), OpenErro
 fn check(path: PathBuf, writes: bool, depth: usize) -> Result<(), OpenError> {
     match usable(&path, writes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refusal(&path, error)),
+        Err(error) => return Err(OpenError::unusable(&path, error)),
         Ok(is_folder) if !is_folder || depth == MAX_DEPTH => return Ok(()),
         Ok(_) => {}
     }
-    let entries = std::fs::read_dir(&path).map_err(|error| refusal(&path, error))?;
+    let entries = std::fs::read_dir(&path).map_err(|error| OpenError::unusable(&path, error))?;
     entries.flatten().try_for_each(|entry| check(entry.path(), writes, depth + 1))
 }
 

@@ -51,14 +51,14 @@ pub enum OpenError {
     /// The path, or a part of it, is no folder.
     #[error("{} cannot be used as a folder: it, or a part of its path, is a file", .0.display())]
     NoFolder(PathBuf),
-    /// The folder cannot be written.
+    /// The folder, or the file or folder in it, cannot be read or written.
     #[error(
-        "{} cannot be written by user {uid}: {error}. To give it to this user: {}chown -R {uid} '{}'",
-        .path.display(), if .path.is_dir() { String::new() } else { format!("mkdir -p '{}' && ", .path.display()) },
+        "{} cannot be used by user {uid}: {error}. To give it to this user: {}chown -R {uid} '{}'",
+        .path.display(), if .path.exists() { String::new() } else { format!("mkdir -p '{}' && ", .path.display()) },
         .path.display()
     )]
     NotWritable {
-        /// The folder.
+        /// The file or folder.
         path: PathBuf,
         /// User id of this process.
         uid: u32,
@@ -136,6 +136,15 @@ impl OpenError {
             advice.key_file = path.map(Path::to_owned);
         }
         self
+    }
+
+    /// Returns the error for a file or folder that this process cannot use.
+    pub(in crate::store) fn unusable(path: &Path, error: io::Error) -> Self {
+        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+            return Self::NoFolder(path.to_owned());
+        }
+        let uid = rustix::process::geteuid().as_raw();
+        Self::NotWritable { path: path.to_owned(), uid, error }
     }
 
     /// Returns the error for a failure of the file or folder at `path`. For a full disk it states how many of the

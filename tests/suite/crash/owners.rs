@@ -26,7 +26,9 @@ impl Scene {
         let image = Image::single(&[Layer::random(1_000, 1)]);
         let mut started = Scenario::new().image("library/app", "1", &image).start().await;
         assert_eq!(started.client.manifest("team", "app", "1").await.status, 200);
-        assert_eq!(started.client.stored_blob("team", "app", image.layers()[0].digest()).await.status, 200);
+        for blob in image.blobs() {
+            assert_eq!(started.client.stored_blob("team", "app", blob.digest()).await.status, 200);
+        }
         assert_eq!(started.service.api("PUT", PIN, json!({"pinned": true})).await.status, 200);
         assert!(started.service.stop().success());
         let folder = tempfile::tempdir().unwrap();
@@ -78,8 +80,8 @@ async fn what_the_service_may_not_read_is_refused_by_its_path_and_nothing_is_los
     for name in names.into_iter().chain([tags]) {
         let path = data.join(&name);
         let mode = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
-        for arguments in [&["serve"][..], &["serve", "--check"], &["fsck", "--repair", "--data", "data", "--yes"]] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        for arguments in [&["serve"][..], &["serve", "--check"], &["fsck", "--repair", "--data", "data"]] {
             let output = scene.run(arguments);
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(!output.status.success(), "{name}, {arguments:?}: {said}");

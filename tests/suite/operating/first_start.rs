@@ -41,7 +41,7 @@ fn a_cache_folder_that_cannot_be_written_is_refused_by_its_name() {
     std::fs::write(&file, "").unwrap();
     for (cache, sentences) in [
         (file.join("cache"), ["file/cache cannot be used as a folder", "is a file"]),
-        ("/proc/cache".into(), ["/proc/cache cannot be written by user", "chown -R"]),
+        ("/proc/cache".into(), ["/proc/cache cannot be used by user", "chown -R"]),
     ] {
         let mut command = serve(folder.path(), "127.0.0.1:0");
         let output = command.env("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", cache).output().unwrap();
