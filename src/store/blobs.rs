@@ -168,7 +168,7 @@ impl BlobFiles {
     ///
     /// Fails if the file system does not report its free space.
     pub fn free(&self) -> Result<u64, StoreError> {
-        Ok(atomic_file::free_bytes(&self.folder)?)
+        self.free_space.free()
     }
 
     /// Returns the path of the file of this digest, whether or not it exists.

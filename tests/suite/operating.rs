@@ -3,6 +3,7 @@
 mod callers;
 mod checked_settings;
 mod early_refusals;
+mod emptied_cache;
 mod first_start;
 mod health;
 mod kept_groups;
