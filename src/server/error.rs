@@ -41,6 +41,17 @@ pub enum StartError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The process may open too few files.
+    #[error(
+        "this process may have {limit} files open, and needs {needed} at least: raise the limit (`ulimit -n`, or `LimitNOFILE=` of \
+         systemd)"
+    )]
+    OpenFiles {
+        /// The limit.
+        limit: u64,
+        /// The minimum.
+        needed: u64,
+    },
     /// The settings of an upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] SetupError),

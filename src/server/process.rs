@@ -21,7 +21,7 @@ pub fn run(
     ready: impl FnOnce(&RunningServer),
     reload: impl FnMut(&Reloadable) -> bool,
 ) -> Result<(), StartError> {
-    raise_open_files();
+    check_open_files(raise_open_files())?;
     actix_rt::System::new().block_on(async move {
         let running = build(settings).await?;
         ready(&running);
@@ -61,6 +61,16 @@ fn lower_priority() {
 /// Returns the maximum number of open files of this process; `None` if there is no limit.
 pub(super) fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
+}
+
+/// Minimum limit of open files: each thread needs some before the first connection is accepted.
+const MIN_OPEN_FILES: u64 = 256;
+
+fn check_open_files(limit: Option<u64>) -> Result<(), StartError> {
+    match limit {
+        Some(limit) if limit < MIN_OPEN_FILES => Err(StartError::OpenFiles { limit, needed: MIN_OPEN_FILES }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Raises the soft limit of open files to the hard limit and returns it; `None` if there is no limit. Every client

@@ -88,3 +88,18 @@ fn told_by(mut command: Command) -> String {
     child.wait().unwrap();
     told.join("\n")
 }
+
+#[test]
+fn too_few_open_files_are_refused_with_the_limit_and_the_way_to_raise_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = format!("ulimit -n 24 && exec {} serve", env!("CARGO_BIN_EXE_dependency-proxy"));
+    let output = Command::new("sh")
+        .args(["-c", &start])
+        .env("DEPENDENCY_PROXY__STORAGE__DATA_DIR", folder.path().join("data"))
+        .env("DEPENDENCY_PROXY__SERVER__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("24 files open") && said.contains("ulimit -n"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
