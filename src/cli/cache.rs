@@ -50,6 +50,9 @@ enum CacheVerb {
         images: Vec<Image>,
     },
     /// Pin images: they are neither evicted nor removed because nobody pulls them
+    ///
+    /// Once the registry has removed the tag of a pinned image, pulls by the tag are refused, and those by its digest are
+    /// served.
     #[command(after_help = "Example: dependency-proxy cache pin --group team alpine:3.22")]
     Pin {
         #[command(flatten)]

@@ -115,3 +115,19 @@ async fn identities_that_a_start_refuses_are_reported_with_its_advice_and_are_no
     fs::remove_file(scene.service.data().join("identity.journal")).unwrap();
     assert_eq!(scene.fsck(&[]).kinds(), names(&["identities"]));
 }
+
+#[actix_rt::test]
+async fn a_damaged_database_of_identities_is_reported_although_a_start_loses_nothing_by_it() {
+    let mut scene = Scene::start().await;
+    let database = scene.service.data().join("identity/db");
+    let length = fs::metadata(&database).unwrap().len() as usize;
+    fs::write(&database, vec![0xa5; length]).unwrap();
+    let run = scene.fsck(&[]);
+    assert_eq!((run.code, run.kinds()), (1, names(&["identities"])), "{:#}", run.json);
+    let text = run.json["findings"][0]["text"].as_str().unwrap();
+    assert!(text.contains("builds it again from the journal"), "{text}");
+    let client = scene.restart().await;
+    scene.pull(&client, 1).await;
+    assert!(scene.service.stop().success());
+    assert_eq!(scene.fsck(&[]).code, 0);
+}

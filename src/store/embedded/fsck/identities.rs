@@ -10,7 +10,7 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::temporary_copy::TemporaryCopy;
 
 /// Opens a copy of the identities, as a start does. Returns them; `None`, with a finding, if a start would be refused,
-/// or would begin without any.
+/// or would begin without any. A database that a start would build again is a finding, too.
 pub(super) fn examine(
     data: &Path,
     key_file: Option<&Path>,
@@ -26,6 +26,13 @@ pub(super) fn examine(
             unusable(format!("there are no identities in {}: the next start begins with new ones", data.display()))
         }
         Ok(directory) => {
+            if EmbeddedIdentities::has_set_aside(copy.path()) {
+                report.findings.add(Finding::Identities(format!(
+                    "the database of identities in {} is damaged: the next start moves it aside and builds it again from the \
+                     journal, so that nothing is lost",
+                    data.display()
+                )));
+            }
             report.examined.identities = Some((directory.users().count() as u64, directory.groups().count() as u64));
             Ok(Some(directory))
         }

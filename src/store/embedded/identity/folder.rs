@@ -20,6 +20,11 @@ impl EmbeddedIdentities {
     pub(in crate::store) const FILES: [&str; 4] =
         ["identity", "identity.journal", "identity.jsonl", "identity.jsonl.1"];
 
+    /// Returns true if a start has moved a damaged database in this folder aside.
+    pub(in crate::store) fn has_set_aside(data: &Path) -> bool {
+        Files::below(data).set_aside_database().exists()
+    }
+
     /// Opens the identities below a folder as a start does, and returns them. For a copy of the files: may change them.
     ///
     /// # Errors

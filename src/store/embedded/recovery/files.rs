@@ -27,12 +27,17 @@ impl Files {
         }
     }
 
+    /// Returns the path to which a damaged database is moved.
+    pub(in super::super) fn set_aside_database(&self) -> PathBuf {
+        self.database.with_extension("damaged")
+    }
+
     /// Creates an empty database in place of an untrusted one, which is moved aside to `identity.damaged`. Takes
     /// over the times of last use that can be read. Fails if the database cannot be renamed or created.
     pub(super) fn replace_database(&self, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
         let last_used = old.as_ref().and_then(|old| old.last_used().ok()).unwrap_or_default();
         drop(old);
-        let aside = self.database.with_extension("damaged");
+        let aside = self.set_aside_database();
         if aside.exists() {
             std::fs::remove_dir_all(&aside)?;
         }
