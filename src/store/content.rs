@@ -60,6 +60,7 @@
 mod copies;
 mod files;
 mod fleet;
+mod followed;
 mod images;
 mod purge;
 mod removal;
@@ -82,6 +83,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
 pub use self::copies::{CopyBytes, SharedCopy};
+use self::fleet::seen_before;
 pub use super::grant::{Grant, LookUp, Pulled};
 pub use super::outcomes::{Evicted, Holdings, RemovedLinks, StartedRemoval};
 
@@ -117,10 +119,13 @@ impl ContentStore {
         fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
         let (of, by) = (origin.clone(), reference.clone());
-        // Before the lookup: what is removed after it must not be shared again.
-        let seen = self.shared().map(|shared| shared.seen()).unwrap_or_default();
-        let found = self.run(move |content| content.look_up(group, &of, &by)).await?;
-        self.completed((group, origin, reference), (found, seen), fresh_for).await
+        let shared = self.shared().cloned();
+        let look_up = move |content: &EmbeddedContent| {
+            let seen = shared.and_then(|shared| seen_before(&shared, content, group));
+            Ok((content.look_up(group, &of, &by)?, seen))
+        };
+        let found = self.run(look_up).await?;
+        self.completed((group, origin, reference), found, fresh_for).await
     }
 
     /// Returns the group's link to a digest.
@@ -129,14 +134,20 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
-        let (of, seen) = (origin.clone(), self.shared().map(|shared| shared.seen()).unwrap_or_default());
-        let link = self.run(move |content| content.index().link(group, &of, &digest)).await?;
+        let (of, fleet) = (origin.clone(), self.shared().cloned());
+        let look_up = move |content: &EmbeddedContent| {
+            let seen = fleet.and_then(|shared| seen_before(&shared, content, group));
+            Ok((content.index().link(group, &of, &digest)?, seen))
+        };
+        let (link, seen) = self.run(look_up).await?;
         let Some(shared) = self.shared() else { return Ok(link) };
         match link.filter(|link| link.is_granted()) {
             Some(granted) => {
                 // As in a lookup of a manifest: the replica may have been killed before it shared the link.
-                let (origin, links) = (origin.clone(), vec![(digest, granted)]);
-                shared.note(&Grant { group, origin, links, pulled: Pulled::Blob }, false, seen);
+                if let Some(seen) = seen {
+                    let (origin, links) = (origin.clone(), vec![(digest, granted)]);
+                    shared.note(&Grant { group, origin, links, pulled: Pulled::Blob }, false, seen);
+                }
                 Ok(link)
             }
             None => Ok(self.shared_link(group, origin, digest).await.or(link)),

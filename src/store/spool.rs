@@ -66,10 +66,13 @@ impl Spool {
     /// Fails if the file cannot be created.
     pub fn create(&self) -> Result<SpoolFile, StoreError> {
         let create = || tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder);
-        let created = create().or_else(|error| match error.kind() {
+        let created = create().or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
             // Somebody has emptied the cache folder.
-            io::ErrorKind::NotFound => atomic_file::create_folder(&self.folder).and_then(|()| create()),
-            _ => Err(error),
+            atomic_file::create_folder(&self.folder)?;
+            create()
         });
         let (file, path) = created?.into_parts();
         Ok(SpoolFile { file: BlobFile::new(file), path, write: self.write })

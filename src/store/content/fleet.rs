@@ -11,15 +11,12 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::manifest;
 use crate::domain::origin::Origin;
-use crate::domain::reference::{Reference, Tag};
+use crate::domain::reference::Reference;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::error::StoreError;
 use crate::store::fleet::{FleetContent, FleetLookUp, Seen};
-use crate::store::images::{CachedImage, ImageKey, Pulls};
+use crate::store::images::{CachedImage, ImageKey};
 use crate::store::link::{Link, TagEntry, links_of};
-
-/// Number of records of who pulled that are shared at once at a start.
-const RECORDS_AT_ONCE: usize = 1_000;
 
 impl ContentStore {
     /// Returns the store of a replica: the embedded engine of this machine, and what all replicas share.
@@ -37,16 +34,18 @@ impl ContentStore {
     }
 
     /// Completes what this machine knows of a tag or a digest by what the fleet knows. It was found after these events
-    /// were carried out.
+    /// were carried out; `None`: what is found is not to be shared.
     pub(super) async fn completed(
         &self,
         (group, origin, reference): (GroupId, &Origin, &Reference),
-        (found, events): (Option<LookUp>, Seen),
+        (found, events): (Option<LookUp>, Option<Seen>),
         fresh_for: Duration,
     ) -> Result<Option<LookUp>, StoreError> {
         let Some(shared) = self.shared() else { return Ok(found) };
         if let Some(found) = found.filter(|found| is_whole(found, fresh_for)) {
-            share_again(shared, (group, origin, reference), &found, events);
+            if let Some(events) = events {
+                share_again(shared, (group, origin, reference), &found, events);
+            }
             return Ok(Some(found));
         }
         let seen = shared.removals();
@@ -143,7 +142,7 @@ impl ContentStore {
             // Without them its platforms would not be listed. A platform that nobody has pulled has none.
             let child = Reference::Digest(child);
             let of_child = (image.group, &image.origin, &child);
-            self.completed(of_child, (None, Seen::default()), Duration::ZERO).await?;
+            self.completed(of_child, (None, None), Duration::ZERO).await?;
         }
         Ok(length > 0)
     }
@@ -183,86 +182,6 @@ impl ContentStore {
             shared.upload(digest);
         }
     }
-
-    /// Carries out a removal of images that another replica has begun; see
-    /// [`Self::remove_images`](Self::remove_images).
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read, written or removed.
-    pub async fn remove_images_here(
-        &self,
-        group: GroupId,
-        origin: Origin,
-        references: Vec<Reference>,
-    ) -> Result<(), StoreError> {
-        let shared = self.shared().cloned();
-        self.run(move |content| {
-            shared.inspect(|shared| shared.note_removal());
-            content.remove_images(group, &origin, references, None).map(drop)
-        })
-        .await
-    }
-
-    /// Records that upstream refuses a tag, or does not have it any more, as another replica has found.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be written or removed.
-    pub async fn change_tag_here(&self, origin: Origin, tag: Tag, is_gone: bool) -> Result<(), StoreError> {
-        self.run(move |content| match is_gone {
-            true => content.index().drop_tag(&origin, &tag),
-            false => content.index().deny_tag(&origin, &tag),
-        })
-        .await
-    }
-
-    /// Replaces the numbers of pulls of images by those of all replicas.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
-    /// space.
-    pub async fn put_pulls_here(&self, images: Vec<(ImageKey, Pulls)>) -> Result<(), StoreError> {
-        let Some(shared) = self.shared().cloned() else { return Ok(()) };
-        self.run(move |content| {
-            for (image, Pulls { count, last }) in images {
-                let count = count + shared.waiting_pulls(&image);
-                content.index().put_pulls(&image, Pulls { count, last })?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Shares the records of who pulled that this machine has: those of before a move, and what was not shared before
-    /// it was killed.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store is closed, or if the database cannot be reached.
-    pub async fn share_pull_records(&self) -> Result<(), StoreError> {
-        let Some(shared) = self.shared() else { return Ok(()) };
-        let mut last = None;
-        loop {
-            let after = last.clone();
-            let records = self
-                .run(move |content| Ok(content.index().stored_pull_records(after.as_ref(), RECORDS_AT_ONCE)))
-                .await?;
-            let Some(end) = records.last().cloned() else { return Ok(()) };
-            shared.write_pull_records(records).await?;
-            last = Some(end);
-        }
-    }
-
-    /// Pins an image, or ends that, as another replica has.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or written.
-    pub async fn pin_here(&self, image: ImageKey, pinned: bool) -> Result<(), StoreError> {
-        self.run(move |content| content.index().pin(&image, pinned).map(drop)).await
-    }
 }
 
 /// Returns what of the group this makes an image: a tag, a digest that was pulled by itself, or nothing.
@@ -296,4 +215,11 @@ fn share_again(
 /// Returns true if nothing is missing to serve a manifest: the link, the manifest, and a tag that is fresh.
 fn is_whole(found: &LookUp, fresh_for: Duration) -> bool {
     found.link.is_some_and(Link::is_granted) && found.length > 0 && found.tag.is_none_or(|tag| tag.is_fresh(fresh_for))
+}
+
+/// Returns the events that were carried out before something of a group is looked up, so that what is removed after it
+/// is not shared again; `None` if a removal from the group has begun and not ended: what is found may be a part of it.
+pub(super) fn seen_before(shared: &FleetContent, content: &EmbeddedContent, group: GroupId) -> Option<Seen> {
+    let seen = shared.seen();
+    (!content.index().is_removing(group)).then_some(seen)
 }

@@ -83,6 +83,11 @@ impl Index {
         index_file::mark_forgotten(&self.groups, group)
     }
 
+    /// Returns true if a purge of the group, or a removal of images from it, has begun and not ended.
+    pub(in crate::store) fn is_removing(&self, group: GroupId) -> bool {
+        self.is_forgotten(group) || index_file::removals::are_there(&self.groups, group)
+    }
+
     /// Returns true if the purge of the group was recorded and its files still exist.
     pub fn is_forgotten(&self, group: GroupId) -> bool {
         index_file::is_forgotten(&self.groups, group)

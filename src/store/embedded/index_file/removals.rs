@@ -48,6 +48,11 @@ pub(in crate::store::embedded) fn all(groups: &Path, group: GroupId) -> Result<V
     Ok(removals)
 }
 
+/// Returns true if there are removals of a group that are not complete.
+pub(in crate::store::embedded) fn are_there(groups: &Path, group: GroupId) -> bool {
+    fs::read_dir(folder(groups, group)).is_ok_and(|mut files| files.next().is_some())
+}
+
 /// Returns the removal in the content of a file; `None` if it is damaged.
 pub(in crate::store::embedded) fn parse(bytes: &[u8]) -> Option<Removal> {
     entry(bytes.strip_suffix(b"\n").unwrap_or(bytes))

@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// Number of purges, each with pulls at the same time, and of these pulls.
+const ROUNDS: usize = 8;
+const PULLS: usize = 12;
+
 #[actix_rt::test]
 async fn an_image_goes_with_what_its_tag_stood_for_before() {
     let scene = Scene::of(2).await;
@@ -165,6 +169,31 @@ async fn what_another_replica_adds_during_a_purge_does_not_come_back() {
     let (purged, ()) = futures::join!(purged, pulled);
     assert_eq!(purged.status, 202, "{}", purged.text());
     scene.is_gone_at_both_replicas().await;
+}
+
+#[actix_rt::test]
+async fn what_is_pulled_right_after_a_purge_adds_nothing_of_before_to_the_shared_index() {
+    let scene = Scene::of(1).await;
+    let client = scene.client(0).await;
+    for _ in 0..ROUNDS {
+        for listener in [Listener::Registry, Listener::Realm, Listener::Storage] {
+            scene.fleet.hub.up(listener);
+        }
+        scene.pull(0).await;
+        let links = async || scene.fleet.database.query("SELECT count(*) FROM link") == "3";
+        eventually("the links are shared", links).await;
+        scene.upstream_is_down();
+        let service = scene.fleet.service(0);
+        let purged = service.api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null).await;
+        assert_eq!(purged.status, 202, "{}", purged.text());
+        // The links of this replica are removed meanwhile.
+        let pulls = (0..PULLS).map(|_| client.blob("team", "app", scene.layer.digest()));
+        futures::future::join_all(pulls).await;
+        // What waited has been written by now: each change of a replica comes after those before it.
+        let gone = service.api("DELETE", &format!("{IMAGES}/other:1"), Value::Null).await;
+        assert_eq!(gone.status, 404, "{}", gone.text());
+        assert_eq!(scene.fleet.database.query("SELECT count(*) FROM link"), "0");
+    }
 }
 
 #[actix_rt::test]
