@@ -116,6 +116,8 @@ impl ImageTask<'_> {
             origin: origin.clone(),
             reference: reference.clone(),
             head,
+            // The `GET` follows. If it is refused, nothing was pulled that a list could show.
+            noted: false,
             freshness,
             on_demand: false,
         };

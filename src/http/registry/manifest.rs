@@ -55,7 +55,8 @@ pub(super) async fn pull(
     let origin = authorized.origin().clone();
     let freshness = authorized.freshness();
     let group = authorized.group().id;
-    let wanted = PullManifest { group, origin, reference: reference.clone(), head, freshness, on_demand: false };
+    let wanted =
+        PullManifest { group, origin, reference: reference.clone(), head, noted: true, freshness, on_demand: false };
     let Pulled { outcome, upstream_calls, from_memory } = state.manifests.pull(wanted).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match outcome {

@@ -94,6 +94,17 @@ async fn it_gives_way_to_others_as_the_pull_limit_is_nearly_reached() {
 }
 
 #[actix_rt::test]
+async fn an_image_that_is_refused_is_not_listed() {
+    let image = Image::single(&[Layer::random(1_000, 1)]);
+    let Started { hub, service, .. } = Scenario::new().image("library/app", "1", &image).start().await;
+    hub.on(Kind::ManifestGet).status(403);
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team app:1", "");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(hub.requests().of(Kind::ManifestHead), 1);
+    assert_eq!(says(&verb(&service, ADMIN_TOKEN, "cache list --group team --json", "")).trim(), "[]");
+}
+
+#[actix_rt::test]
 async fn images_that_wait_for_their_registry_hold_up_no_others() {
     let image = Image::single(&[Layer::random(1_000, 1)]);
     let quay = FakeRegistry::start();
