@@ -105,6 +105,29 @@ async fn an_image_that_is_refused_is_not_listed() {
 }
 
 #[actix_rt::test]
+async fn of_a_list_with_lines_that_are_no_images_nothing_is_started() {
+    let Started { hub, service, .. } = Scenario::new().start().await;
+    let list = "app:1\n".repeat(250) + "bad..image:v1\nnot a valid image!!\n";
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team --list -", &list);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("line 251: 'bad..image:v1'"), "{said}");
+    assert!(said.contains("line 252: 'not a valid image!!'"), "{said}");
+    assert_eq!(service.api("GET", "/groups/team/dependency_proxy/warm", Value::Null).await.json(), json!([]));
+    assert_eq!(hub.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn a_list_that_needs_more_jobs_than_a_group_may_have_says_what_was_started() {
+    let Started { hub, service, .. } = Scenario::new().start().await;
+    hub.on_anything().at(Listener::Registry).before_auth().too_many_requests(3600);
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team --detach --list -", &"app:1\n".repeat(2_500));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("10 jobs of this group are running"), "{said}");
+    assert!(said.contains("jobs for the first 2000 of 2500 images were started"), "{said}");
+    assert!(said.contains("the same command goes on"), "{said}");
+}
+
+#[actix_rt::test]
 async fn images_that_wait_for_their_registry_hold_up_no_others() {
     let image = Image::single(&[Layer::random(1_000, 1)]);
     let quay = FakeRegistry::start();
