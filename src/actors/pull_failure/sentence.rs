@@ -151,13 +151,14 @@ fn account_name(account: &Account, reader: Reader) -> String {
 /// Returns the details of a pull limit, such as ` (100 per 6 h, more in 47 min)`, or nothing.
 fn limit_details(limit: Option<(u64, Duration)>, retry_after: Option<Duration>) -> String {
     let limit = limit.map(|(pulls, window)| format!("{pulls} per {}", roughly(window)));
-    let retry = retry_after.map(|wait| format!("more in {}", roughly(wait)));
+    let retry = retry_after.filter(|wait| !wait.is_zero()).map(|wait| format!("more in {}", roughly(wait)));
     let details: Vec<String> = limit.into_iter().chain(retry).collect();
     if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) }
 }
 
+/// Returns a time in one unit, rounded up: nothing is there before.
 fn roughly(time: Duration) -> String {
-    match time.as_secs() {
+    match time.as_secs() + u64::from(time.subsec_nanos() > 0) {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..7200 => format!("{} min", seconds.div_ceil(60)),
         seconds => format!("{} h", seconds.div_ceil(3600)),
@@ -187,6 +188,11 @@ mod tests {
             failure("library/postgres", "17", limited),
             "docker.io's pull limit is reached (100 per 6 h, more in 47 min) and postgres:17 is not cached here yet"
         );
+        for (wait, details) in [(0, ""), (1, " (more in 1 s)"), (59_001, " (more in 1 min)")] {
+            let limited = Cause::RateLimited { limit: None, retry_after: Some(Duration::from_millis(wait)) };
+            let sentence = format!("docker.io's pull limit is reached{details} and postgres:17 is not cached here yet");
+            assert_eq!(failure("library/postgres", "17", limited), sentence);
+        }
         assert_eq!(
             failure("library/ngnix", "latest", Cause::Denied { message: None }),
             "docker.io has no 'library/ngnix', or it is private (requested without credentials)"

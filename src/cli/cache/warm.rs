@@ -15,7 +15,7 @@ use crate::cli::group::named;
 use crate::cli::image::Image;
 use crate::cli::output::{Columns, Output};
 use crate::domain::image_path::{ImageName, ImagePathError};
-use crate::domain::platform::Platform;
+use crate::domain::platform::{Platform, PlatformError};
 use crate::domain::upstream::Upstreams;
 
 /// Arguments of `cache warm`.
@@ -30,7 +30,7 @@ pub(super) struct WarmArgs {
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
     /// Platform, such as linux/arm64; may be given several times. By default that of this machine
-    #[arg(long = "platform", value_name = "OS/ARCH", conflicts_with = "all_platforms")]
+    #[arg(long = "platform", value_name = "OS/ARCH", value_parser = platform, conflicts_with = "all_platforms")]
     platforms: Vec<Platform>,
     /// All platforms of the images
     #[arg(long)]
@@ -88,6 +88,10 @@ impl WarmArgs {
         }
         Ok(Output::Table { columns: IMAGES, rows: images, values: ended })
     }
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    text.parse().map_err(|PlatformError| "a platform is needed, such as linux/amd64 or linux/arm/v7".to_owned())
 }
 
 /// Returns the failure to start a job after these jobs of all images.
