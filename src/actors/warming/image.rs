@@ -143,7 +143,7 @@ impl ImageTask<'_> {
     }
 
     fn failure(&self, reference: &Reference, cause: Cause) -> PullFailure {
-        PullFailure { origin: self.image().origin.clone(), image: self.named(reference), cause }
+        PullFailure { origin: self.image().origin.clone(), image: self.named(reference), cause, is_list: false }
     }
 
     /// Pulls a blob, whose bytes are not read again.
@@ -227,7 +227,7 @@ mod tests {
             account: Account::Anonymous,
             repository: "library/app".parse().unwrap(),
         };
-        PullFailure { origin, image: "app:1".to_owned(), cause }
+        PullFailure { origin, image: "app:1".to_owned(), cause, is_list: false }
     }
 
     #[test]

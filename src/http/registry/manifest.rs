@@ -105,8 +105,12 @@ fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled
     static LINES: LineLimit<Origin> = LineLimit::new();
     let cause = pulled.stale_because.as_deref()?;
     let (origin, details) = (authorized.origin(), cause.details());
-    let failure =
-        PullFailure { origin: origin.clone(), image: image_name(origin, &reference.to_string()), cause: cause.clone() };
+    let failure = PullFailure {
+        origin: origin.clone(),
+        image: image_name(origin, &reference.to_string()),
+        cause: cause.clone(),
+        is_list: false,
+    };
     let reason = failure.reason();
     if let Some(left_out) = LINES.admit(origin) {
         let group = authorized.group().path.as_str();
