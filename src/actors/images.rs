@@ -173,7 +173,7 @@ impl Images {
     pub async fn refresh(&self, image: &CachedImage) -> Result<(), NotRefreshed> {
         let ImageKey { group, origin, reference } = image.key.clone();
         let freshness = Freshness::default();
-        let request = PullManifest { group, origin, reference, head: false, freshness, on_demand: true };
+        let request = PullManifest { group, origin, reference, head: false, noted: false, freshness, on_demand: true };
         match self.manifests.pull(request).await.outcome {
             Ok(pulled) if pulled.stale_because.is_none() => Ok(()),
             Ok(_) => Err(NotRefreshed::Failed(self.stale_because(image).unwrap_or_default())),

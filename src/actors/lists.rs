@@ -86,7 +86,7 @@ fn without_api(cause: Cause) -> Cause {
 }
 
 fn failure(origin: &Origin, list: &str, cause: Cause) -> PullFailure {
-    PullFailure { origin: origin.clone(), image: format!("{list} of {}", origin.repository), cause }
+    PullFailure { origin: origin.clone(), image: format!("{list} of {}", origin.repository), cause, is_list: true }
 }
 
 /// Returns the name of the missing list, with the tag to look for instead.

@@ -55,6 +55,8 @@ pub struct PullFailure {
     pub image: String,
     /// The cause of the failure.
     pub cause: Cause,
+    /// True for a list, which is never cached.
+    pub is_list: bool,
 }
 
 /// Reader of a sentence about a failed pull.

@@ -7,9 +7,11 @@
 //! |---|---|
 //! | [`job`] | the state of a job, as it is shown |
 //! | [`image`] | one image: its manifests and their blobs |
+//! | [`turn`] | the permits of images |
 
 mod image;
 mod job;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,7 @@ use tokio::sync::Semaphore;
 use self::image::ImageTask;
 use self::job::Job;
 pub use self::job::{ImageProgress, JobProgress, LayerProgress, WarmImage, WarmingState};
+use self::turn::{IMAGES_AT_ONCE, Queues, Turn};
 use super::blob_cache::BlobCacheHandle;
 use super::manifest_cache::ManifestCacheHandle;
 use super::upstream_fetcher::UpstreamHandle;
@@ -41,8 +44,8 @@ struct Inner {
     arbiter: ArbiterHandle,
     jobs: Mutex<Jobs>,
     /// Limits the images of all jobs that are pulled at the same time. No admission limit: the images of a job that was
-    /// admitted wait as long as it takes, and are shown with it. What is refused is a job; see [`MAX_RUNNING_JOBS`].
-    images: Semaphore,
+    /// admitted wait as long as it takes, and are shown with it. What is refused is a job; see [`TooManyJobs`].
+    images: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -52,16 +55,22 @@ struct Jobs {
 }
 
 /// Error: as many jobs as are allowed are running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyJobs;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooManyJobs {
+    /// The group has its share.
+    #[error("{MAX_RUNNING_JOBS_OF_GROUP} jobs of this group are running, as many as it may have")]
+    OfGroup,
+    /// All groups together.
+    #[error("too many jobs are running")]
+    OfAll,
+}
 
-/// Maximum number of jobs that run at the same time, and of images of one job.
-pub const MAX_RUNNING_JOBS: usize = 20;
+/// Maximum number of jobs that run at the same time.
+const MAX_RUNNING_JOBS: usize = 40;
+/// Maximum number of jobs of one group that run at the same time: one group does not take all.
+const MAX_RUNNING_JOBS_OF_GROUP: usize = 10;
 /// Maximum number of images of one job.
 pub const MAX_IMAGES: usize = 1000;
-
-/// Number of images that are pulled at the same time, over all jobs.
-const IMAGES_AT_ONCE: usize = 3;
 
 /// Time for which a job is shown after its end.
 const MAX_ENDED_JOB_AGE: Duration = Duration::from_secs(60 * 60);
@@ -74,7 +83,7 @@ impl Warmer {
         upstream: UpstreamHandle,
         arbiter: ArbiterHandle,
     ) -> Self {
-        let (jobs, images) = (Mutex::default(), Semaphore::new(IMAGES_AT_ONCE));
+        let (jobs, images) = (Mutex::default(), Arc::new(Semaphore::new(IMAGES_AT_ONCE)));
         Self(Arc::new(Inner { manifests, blobs, upstream, arbiter, jobs, images }))
     }
 
@@ -83,20 +92,9 @@ impl Warmer {
     ///
     /// # Errors
     ///
-    /// Fails if too many jobs are running.
+    /// Fails if too many jobs are running, of this group or of all.
     pub fn start(&self, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Result<u64, TooManyJobs> {
-        let job = {
-            let mut jobs = self.jobs();
-            jobs.known.retain(|_, job| job.ended_at().is_none_or(|end| end.elapsed() < MAX_ENDED_JOB_AGE));
-            if jobs.known.values().filter(|job| job.ended_at().is_none()).count() >= MAX_RUNNING_JOBS {
-                return Err(TooManyJobs);
-            }
-            jobs.last += 1;
-            let job = Arc::new(Job::new(jobs.last, group, images, platforms));
-            let number = jobs.last;
-            jobs.known.insert(number, job.clone());
-            job
-        };
+        let job = self.jobs().add(group, images, platforms)?;
         let (inner, running) = (self.0.clone(), job.clone());
         let (work, abort) = abortable(async move { inner.run(&running).await });
         job.abort_with(abort);
@@ -132,15 +130,44 @@ impl Warmer {
     }
 }
 
+impl Jobs {
+    fn add(
+        &mut self,
+        group: GroupId,
+        images: Vec<WarmImage>,
+        platforms: Vec<Platform>,
+    ) -> Result<Arc<Job>, TooManyJobs> {
+        self.known.retain(|_, job| job.ended_at().is_none_or(|end| end.elapsed() < MAX_ENDED_JOB_AGE));
+        let running: Vec<&Arc<Job>> = self.known.values().filter(|job| job.ended_at().is_none()).collect();
+        let of_group: Vec<&Arc<Job>> = running.iter().copied().filter(|job| job.group == group).collect();
+        if of_group.len() >= MAX_RUNNING_JOBS_OF_GROUP {
+            return Err(TooManyJobs::OfGroup);
+        }
+        if running.len() >= MAX_RUNNING_JOBS {
+            return Err(TooManyJobs::OfAll);
+        }
+        let queue = of_group.first().map(|job| job.queue.clone());
+        let queue = queue.unwrap_or_else(|| Arc::new(Semaphore::new(IMAGES_AT_ONCE)));
+        self.last += 1;
+        let job = Arc::new(Job::new(self.last, group, queue, images, platforms));
+        self.known.insert(self.last, job.clone());
+        Ok(job)
+    }
+}
+
 impl Inner {
+    /// Pulls the images of a job. Each waits for its turn by itself, so that those that are held stop no others.
     async fn run(&self, job: &Arc<Job>) {
-        let warm = |number: usize| async move {
-            // Closed never.
-            let Ok(_permit) = self.images.acquire().await else { return };
-            let task =
-                ImageTask { manifests: &self.manifests, blobs: &self.blobs, upstream: &self.upstream, job, number };
-            task.run().await;
+        let queues = Queues { group: job.queue.clone(), all: self.images.clone() };
+        let warm = |number: usize| {
+            let turn = Turn::of(queues.clone());
+            async move {
+                // A job may have many images, and the state of a pull is large: it is made when it begins.
+                drop(turn.take().await);
+                let (manifests, blobs, upstream) = (&self.manifests, &self.blobs, &self.upstream);
+                Box::pin(ImageTask { manifests, blobs, upstream, job, number, turn }.run()).await;
+            }
         };
-        stream::iter(0..job.len()).for_each_concurrent(IMAGES_AT_ONCE, warm).await;
+        stream::iter(0..job.len()).for_each_concurrent(None, warm).await;
     }
 }

@@ -125,6 +125,15 @@ impl Failure {
         Self::Refused { status, message: format!("{what}: {message}") }
     }
 
+    /// Returns the same failure, with a note after the message of the service or the problem of the connection.
+    pub(super) fn with_note(self, note: &str) -> Self {
+        if let Self::Refused { status, message } = self {
+            return Self::Refused { status, message: format!("{message}; {note}") };
+        }
+        let Self::Unreachable { url, problem } = self else { return self };
+        Self::Unreachable { url, problem: format!("{problem}; {note}") }
+    }
+
     /// Returns true if the same request may succeed later: the service is away, busy or limits its requests.
     pub(super) fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Refused { status: 429 | 502..=504, .. })
@@ -139,13 +148,10 @@ impl Failure {
     /// Returns the same failure, of the change of `what` after `done` of `all` changes.
     pub(super) fn in_the_middle(self, what: &str, done: usize, all: usize) -> Self {
         let made = format!("{done} of {all} changes were made. The same command continues with what is left");
-        if let Self::Refused { status, message } = self {
-            return Self::Refused { status, message: format!("{what}: {message}; {made}") };
+        if let Self::Unusable(text) = self {
+            return Self::Unusable(format!("{what}: {text}; {made}"));
         }
-        if let Self::Unreachable { url, problem } = self {
-            return Self::Unreachable { url, problem: format!("{problem}; {made}") };
-        }
-        if let Self::Unusable(text) = self { Self::Unusable(format!("{what}: {text}; {made}")) } else { self }
+        self.of(what).with_note(&made)
     }
 
     /// Returns the exit code, as documented in `--help`.

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
-use settings::{CacheSettings, Profile};
+use settings::{CacheSettings, Profile, in_options};
 use upstream_account::AccountArgs;
 
 /// Arguments of `group`.
@@ -70,7 +70,8 @@ enum GroupVerb {
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Empty the cache of a group, without the groups below it; shows its size and asks for confirmation
+    /// Empty the cache of a group, its pinned images too, without the groups below it; shows its size and asks for
+    /// confirmation
     #[command(after_help = "Example: dependency-proxy group purge team --yes")]
     Purge {
         /// Full path or number
@@ -122,7 +123,8 @@ impl GroupVerb {
             Self::Change { group, profile, cache } => {
                 let mut body = profile.fields();
                 cache.add_to(&mut body);
-                Ok(Output::One(COLUMNS, api.put(&["groups", &named(api, &group).await?], &body).await?))
+                let changed = api.put(&["groups", &named(api, &group).await?], &body).await;
+                Ok(Output::One(COLUMNS, changed.map_err(in_options)?))
             }
             Self::UpstreamAccount(args) => args.run(api).await,
             Self::Delete { group, confirmation } => {

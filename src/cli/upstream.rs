@@ -86,7 +86,8 @@ fn row(state: &Value) -> Value {
 
 fn within(seconds: u64) -> String {
     match seconds {
-        0..120 => format!("in {seconds} s"),
+        0 => "now".to_owned(),
+        1..120 => format!("in {seconds} s"),
         120..7200 => format!("in {} min", seconds.div_ceil(60)),
         _ => format!("in {} h", seconds.div_ceil(3600)),
     }

@@ -48,7 +48,8 @@ impl Reloadable {
     }
 
     /// Applies those of the settings that [`Self::applies`] names, to all requests from now on. Requests in flight
-    /// end with the old ones. Backoffs, tokens and negative entries of an upstream that changed are dropped.
+    /// end with the old ones. Tokens and negative entries of an upstream that changed are dropped, and backoffs and
+    /// pauses of all upstreams, also if nothing has changed.
     ///
     /// # Errors
     /// Fails if an upstream cannot be used with these settings. Then nothing is changed.

@@ -37,8 +37,11 @@ pub struct CachedImage {
     pub size: u64,
     /// Content that it names and that is not stored, of those of its platforms whose manifest is stored.
     pub absent: Vec<Digest>,
-    /// True if a client can pull it, for one platform at least, while upstream is down.
+    /// True if a client can pull it, for one platform at least, while upstream is down. False for an image that
+    /// [names more](Self::names_more).
     pub is_complete: bool,
+    /// True if its manifests are too long, or name too much, for all that they name to be looked for.
+    pub names_more: bool,
     /// Time since which the tag stands for this digest here.
     pub cached_at: Timestamp,
     /// Time of the last pull, to the minute.

@@ -64,6 +64,12 @@ impl Config {
         Self { text: format!("[upstreams.\"{name}\"]\nurl = \"{url}\"\n"), variables: Vec::new() }
     }
 
+    /// Configures another hub as an upstream of this name.
+    pub fn with_hub(self, name: &str, hub: &FakeRegistry) -> Self {
+        let other = Self::hub_named(name, hub).text;
+        self.and(&other)
+    }
+
     /// Appends lines of TOML: `"[cache] tag_freshness = 0"`, or more keys of the last upstream.
     pub fn and(mut self, lines: &str) -> Self {
         self.text = format!("{}\n{lines}\n", self.text);

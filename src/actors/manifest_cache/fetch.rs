@@ -50,6 +50,9 @@ type Received = (Arc<Manifest>, Arc<Named>, Option<Arc<Lease>>);
 /// Maximum length of a manifest in bytes. No real manifest is as long; a longer body is treated as an attack.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
+/// Maximum number of times that a manifest is requested again because a mirror did not deliver it whole.
+const MAX_MIRROR_FAILURES: usize = 16;
+
 /// Maximum number of times that a request is claimed: a replica that does not have it is replaced.
 const MAX_CLAIMS: usize = 3;
 
@@ -83,7 +86,7 @@ impl Fetcher {
         let received = async {
             match self.content(key, group, has_stale).await {
                 Ok((content, lead)) => {
-                    let received = self.receive(key, group, content).await;
+                    let received = self.receive(key, group, has_stale, content).await;
                     if let Some(lead) = lead {
                         lead.finish(received.as_ref().ok().map(|(manifest, _, _)| manifest.clone()));
                     }
@@ -156,18 +159,37 @@ impl Fetcher {
         head.confirmed()?.digest
     }
 
-    /// Receives a manifest, and reports to its mirror, or to the UpstreamFetcher, whether it is valid.
-    async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Cause> {
-        let mirror = content.mirror.clone();
-        let received = self.receive_valid(key, group, content).await;
-        match mirror {
-            Some(mirror) if received.as_ref().is_err_and(Invalid::is_other_content) => mirror.report_wrong(),
-            Some(_) => {}
-            None => {
-                self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
+    /// Receives a manifest. What a mirror cannot deliver whole is requested again: the mirror is skipped for it from
+    /// then on, so that the next registry sends it. Nothing of it was sent to a client before.
+    async fn receive(
+        &self,
+        key: &ManifestKey,
+        group: GroupId,
+        has_stale: bool,
+        mut content: Content,
+    ) -> Result<Received, Cause> {
+        let mut left = MAX_MIRROR_FAILURES;
+        loop {
+            let mirror = content.mirror.clone();
+            let received = self.receive_valid(key, group, content).await;
+            let Some(mirror) = mirror else {
+                let verdict = received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works);
+                self.upstream.report(&key.origin, verdict);
+                return received.map_err(|error| error.cause(key));
+            };
+            let error = match received {
+                Ok(received) => return Ok(received),
+                Err(error) => error,
+            };
+            if error.is_other_content() {
+                mirror.report_wrong();
             }
+            if left == 0 || !(error.is_other_content() || error.is_interruption()) {
+                return Err(error.cause_at(&mirror, key));
+            }
+            left -= 1;
+            content = self.get(key, group, has_stale).await.map_err(|error| cause(key, &error.into()))?;
         }
-        received.map_err(|error| error.cause(key))
     }
 
     async fn receive_valid(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Invalid> {

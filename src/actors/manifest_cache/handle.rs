@@ -105,7 +105,7 @@ impl ManifestCacheHandle {
         }
         let outcome = pulled.map_err(|cause| {
             let image = image_name(&request.origin, &request.reference.to_string());
-            PullFailure { origin: request.origin, image, cause }
+            PullFailure { origin: request.origin, image, cause, is_list: false }
         });
         Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed), from_memory }
     }
@@ -128,8 +128,12 @@ impl ManifestCacheHandle {
     /// Returns the reason why a tag was served stale since upstream last confirmed it; `None` if it was not.
     pub fn stale_because(&self, origin: &Origin, tag: &Tag) -> Option<String> {
         let cause = self.0.cache.stale_because(origin, tag)?;
-        let failure =
-            PullFailure { origin: origin.clone(), image: image_name(origin, tag.as_str()), cause: (*cause).clone() };
+        let failure = PullFailure {
+            origin: origin.clone(),
+            image: image_name(origin, tag.as_str()),
+            cause: (*cause).clone(),
+            is_list: false,
+        };
         Some(failure.reason())
     }
 

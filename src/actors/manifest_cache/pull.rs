@@ -165,7 +165,9 @@ impl Pull<'_> {
             // A `HEAD` that names another digest than the requested one confirms nothing.
             (_, Some(_)) => return self.fetch().await,
         };
-        self.cache.note_digest(self.request, digest, size).await;
+        if self.request.noted {
+            self.cache.note_digest(self.request, digest, size).await;
+        }
         let source = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Miss };
         Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None, stale_because: None })
     }

@@ -24,6 +24,8 @@ pub struct PullManifest {
     pub reference: Reference,
     /// True for a `HEAD` request.
     pub head: bool,
+    /// True if a `HEAD` for what is not stored counts as a pull: many clients go on with the digest that it names.
+    pub noted: bool,
     /// Freshness of the tag.
     pub freshness: Freshness,
     /// True if only upstream's decision is of use, as for a refresh: then a stored manifest makes the upstream request

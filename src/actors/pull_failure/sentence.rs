@@ -10,6 +10,7 @@ impl PullFailure {
     /// Returns the cause as a sentence for this reader that states what to do, where something can be done.
     pub fn sentence_for(&self, reader: Reader) -> String {
         let (reason, image) = (self.reason_for(reader), &self.image);
+        let not_cached = if self.is_list { "comes from the registry alone" } else { "is not cached here yet" };
         match &self.cause {
             Cause::NotFound
             | Cause::NoRepository
@@ -21,7 +22,7 @@ impl PullFailure {
             | Cause::Store
             | Cause::Internal => reason,
             Cause::AccountUntrusted { .. } | Cause::AccountUnreadable => {
-                format!("{reason}, and {image} is not cached here yet")
+                format!("{reason}, and {image} {not_cached}")
             }
             Cause::AccountGraceOver => {
                 format!("{reason}, and it was last accepted for {image} longer ago than cache.account_grace")
@@ -36,7 +37,7 @@ impl PullFailure {
             | Cause::InvalidResponse { .. }
             | Cause::Reserved(_)
             | Cause::Offline
-            | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} is not cached here yet"),
+            | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} {not_cached}"),
         }
     }
 
@@ -47,7 +48,7 @@ impl PullFailure {
 
     /// Returns the cause as a sentence for this reader that does not mention older copies.
     pub fn reason_for(&self, reader: Reader) -> String {
-        let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
+        let Self { origin: Origin { upstream, account, .. }, image, cause, is_list: _ } = self;
         let quoted = |message: &Option<String>| self.quoted(message.as_deref(), reader);
         match cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
@@ -151,13 +152,14 @@ fn account_name(account: &Account, reader: Reader) -> String {
 /// Returns the details of a pull limit, such as ` (100 per 6 h, more in 47 min)`, or nothing.
 fn limit_details(limit: Option<(u64, Duration)>, retry_after: Option<Duration>) -> String {
     let limit = limit.map(|(pulls, window)| format!("{pulls} per {}", roughly(window)));
-    let retry = retry_after.map(|wait| format!("more in {}", roughly(wait)));
+    let retry = retry_after.filter(|wait| !wait.is_zero()).map(|wait| format!("more in {}", roughly(wait)));
     let details: Vec<String> = limit.into_iter().chain(retry).collect();
     if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) }
 }
 
+/// Returns a time in one unit, rounded up: nothing is there before.
 fn roughly(time: Duration) -> String {
-    match time.as_secs() {
+    match time.as_secs() + u64::from(time.subsec_nanos() > 0) {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..7200 => format!("{} min", seconds.div_ceil(60)),
         seconds => format!("{} h", seconds.div_ceil(3600)),
@@ -176,7 +178,7 @@ mod tests {
             repository: repository.parse().unwrap(),
         };
         let image = image_name(&origin, reference);
-        PullFailure { origin, image, cause }.to_string()
+        PullFailure { origin, image, cause, is_list: false }.to_string()
     }
 
     #[test]
@@ -187,6 +189,11 @@ mod tests {
             failure("library/postgres", "17", limited),
             "docker.io's pull limit is reached (100 per 6 h, more in 47 min) and postgres:17 is not cached here yet"
         );
+        for (wait, details) in [(0, ""), (1, " (more in 1 s)"), (59_001, " (more in 1 min)")] {
+            let limited = Cause::RateLimited { limit: None, retry_after: Some(Duration::from_millis(wait)) };
+            let sentence = format!("docker.io's pull limit is reached{details} and postgres:17 is not cached here yet");
+            assert_eq!(failure("library/postgres", "17", limited), sentence);
+        }
         assert_eq!(
             failure("library/ngnix", "latest", Cause::Denied { message: None }),
             "docker.io has no 'library/ngnix', or it is private (requested without credentials)"
@@ -195,6 +202,24 @@ mod tests {
         assert_eq!(
             failure("library/ngnix", "latest", blocked),
             "docker.io has no 'library/ngnix', or it is private (requested without credentials): \"blocked by policy 7\""
+        );
+    }
+
+    #[test]
+    fn a_list_is_not_said_to_be_cached_later() {
+        let of_image = failure("library/app", "1", Cause::Offline);
+        assert_eq!(of_image, "This service is offline (proxy.network_mode) and app:1 is not cached here yet");
+        let origin = Origin {
+            upstream: "docker.io".parse().unwrap(),
+            account: Account::Anonymous,
+            repository: "library/app".parse().unwrap(),
+        };
+        let image = "the list of tags of library/app".to_owned();
+        let of_list = PullFailure { origin, image, cause: Cause::Offline, is_list: true };
+        assert_eq!(
+            of_list.to_string(),
+            "This service is offline (proxy.network_mode) and the list of tags of library/app comes from the registry \
+             alone"
         );
     }
 }

@@ -136,5 +136,5 @@ fn sentence(upstream: UpstreamName, account: Account, error: &UpstreamError) -> 
         return format!("{upstream} is no registry: it has no /v2/");
     }
     let origin = Origin { upstream, account, repository: Repository::none() };
-    PullFailure { origin, image: "the account".to_owned(), cause: Cause::from(error) }.reason()
+    PullFailure { origin, image: "the account".to_owned(), cause: Cause::from(error), is_list: false }.reason()
 }

@@ -64,8 +64,10 @@ impl UpstreamHandle {
         self.actor.do_send(ShareLimits(reports));
     }
 
-    /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the
-    /// failures of the upstreams that changed, are new or were removed, and returns their names.
+    /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Returns the
+    /// names of the upstreams that changed, are new or were removed. Forgets the failures and pauses of all upstreams: a
+    /// registry may have asked for a pause that is absurdly long, and the operator who reloads wants to know how it is
+    /// now.
     ///
     /// # Errors
     ///
@@ -77,8 +79,9 @@ impl UpstreamHandle {
         names.extend(before.registries.differing_from(&after.registries));
         names.sort();
         names.dedup();
+        let all = after.registries.all().map(|(name, _)| name).chain(&names).cloned().collect();
         self.current.store(Arc::new(after));
-        self.actor.do_send(ForgetFailures(names.clone()));
+        self.actor.do_send(ForgetFailures(all));
         Ok(names)
     }
 

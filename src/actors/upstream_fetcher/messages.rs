@@ -43,7 +43,7 @@ pub(super) struct Report {
     pub(super) verdict: Verdict,
 }
 
-/// Forgets the failures of these upstreams, whose addresses or accounts have changed.
+/// Forgets the failures and pauses of these upstreams.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 use super::job::{Job, LayerProgress, WarmImage, WarmingState};
+use super::turn::Turn;
 use crate::actors::blob_cache::{BlobCacheHandle, OpenBlob, Transfer};
 use crate::actors::manifest_cache::{Leased, ManifestCacheHandle, PullManifest, PulledManifest};
 use crate::actors::pull_failure::{Cause, PullFailure, ReservedFor, image_name};
@@ -26,6 +27,8 @@ pub(super) struct ImageTask<'a> {
     pub(super) job: &'a Arc<Job>,
     /// The number of the image in the job.
     pub(super) number: usize,
+    /// Its permit, without which nothing is pulled.
+    pub(super) turn: Turn,
 }
 
 /// Number of blobs of an image that are pulled at the same time.
@@ -113,11 +116,14 @@ impl ImageTask<'_> {
             origin: origin.clone(),
             reference: reference.clone(),
             head,
+            // The `GET` follows. If it is refused, nothing was pulled that a list could show.
+            noted: false,
             freshness,
             on_demand: false,
         };
         let mut attempts = Attempts::default();
         loop {
+            let permit = self.turn.take().await;
             // A `HEAD` is no pull, and reports what is left of the limit.
             let mut outcome = self.manifests.pull(of(true)).await.outcome;
             if outcome.as_ref().is_ok_and(|pulled| pulled.manifest.is_none()) {
@@ -128,6 +134,7 @@ impl ImageTask<'_> {
                     }
                 };
             }
+            drop(permit);
             match outcome {
                 Ok(pulled) => return Ok(pulled),
                 Err(failure) => self.wait_after(&failure, &mut attempts).await?,
@@ -136,7 +143,7 @@ impl ImageTask<'_> {
     }
 
     fn failure(&self, reference: &Reference, cause: Cause) -> PullFailure {
-        PullFailure { origin: self.image().origin.clone(), image: self.named(reference), cause }
+        PullFailure { origin: self.image().origin.clone(), image: self.named(reference), cause, is_list: false }
     }
 
     /// Pulls a blob, whose bytes are not read again.
@@ -144,11 +151,13 @@ impl ImageTask<'_> {
         let origin = self.image().origin.clone();
         let mut attempts = Attempts::default();
         loop {
+            let permit = self.turn.take().await;
             let wanted = OpenBlob { group: self.job.group, origin: origin.clone(), digest };
             let error = match self.receive(wanted).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            drop(permit);
             self.wait_after(&self.failure(&Reference::Digest(digest), error), &mut attempts).await?;
         }
     }
@@ -172,7 +181,7 @@ impl ImageTask<'_> {
         Ok(())
     }
 
-    /// Waits until the next attempt after a failure.
+    /// Waits until the next attempt after a failure, without a permit.
     ///
     /// # Errors
     ///
@@ -180,7 +189,9 @@ impl ImageTask<'_> {
     async fn wait_after(&self, failure: &PullFailure, attempts: &mut Attempts) -> Result<(), String> {
         let time = attempts.pause_after(failure, Instant::now()).ok_or_else(|| failure.to_string())?;
         self.job.set(self.number, WarmingState::Held { because: failure.reason(), time });
+        self.turn.release().await;
         sleep(time).await;
+        drop(self.turn.take().await);
         self.job.set(self.number, WarmingState::Running);
         Ok(())
     }
@@ -216,7 +227,7 @@ mod tests {
             account: Account::Anonymous,
             repository: "library/app".parse().unwrap(),
         };
-        PullFailure { origin, image: "app:1".to_owned(), cause }
+        PullFailure { origin, image: "app:1".to_owned(), cause, is_list: false }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The state of a job: its images, and the blobs that are being pulled.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::AbortHandle;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::domain::digest::Digest;
 use crate::domain::freshness::Freshness;
@@ -89,6 +90,8 @@ pub struct LayerProgress {
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) group: GroupId,
+    /// Where its images wait for those of the other jobs of the group.
+    pub(super) queue: Arc<Semaphore>,
     pub(super) platforms: Vec<Platform>,
     pub(super) images: Vec<WarmImage>,
     created_at: Timestamp,
@@ -103,7 +106,13 @@ struct State {
 }
 
 impl Job {
-    pub(super) fn new(number: u64, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Self {
+    pub(super) fn new(
+        number: u64,
+        group: GroupId,
+        queue: Arc<Semaphore>,
+        images: Vec<WarmImage>,
+        platforms: Vec<Platform>,
+    ) -> Self {
         let waiting = |image: &WarmImage| ImageProgress {
             name: image.name.clone(),
             state: WarmingState::Waiting,
@@ -111,7 +120,7 @@ impl Job {
         };
         let state = State { images: images.iter().map(waiting).collect(), ended: None, cancelled: false };
         let (created_at, state) = (Timestamp::now(), Mutex::new(state));
-        Self { number, group, platforms, images, created_at, state, abort: OnceLock::new() }
+        Self { number, group, queue, platforms, images, created_at, state, abort: OnceLock::new() }
     }
 
     /// Returns the number of images.

@@ -14,7 +14,9 @@ use crate::cli::failure::Failure;
 use crate::cli::group::named;
 use crate::cli::image::Image;
 use crate::cli::output::{Columns, Output};
-use crate::domain::platform::Platform;
+use crate::domain::image_path::{ImageName, ImagePathError};
+use crate::domain::platform::{Platform, PlatformError};
+use crate::domain::upstream::Upstreams;
 
 /// Arguments of `cache warm`.
 #[derive(Debug, Args)]
@@ -23,11 +25,12 @@ pub(super) struct WarmArgs {
     group: OfGroup,
     /// Images, such as alpine:3.22 or ghcr.io/acme/app:1.4
     images: Vec<Image>,
-    /// File with one image per line, or - for standard input; empty lines and those that begin with # are ignored
+    /// File with one image per line, or - for standard input; empty lines and those that begin with # are ignored.
+    /// If a line is no image, nothing is started
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
     /// Platform, such as linux/arm64; may be given several times. By default that of this machine
-    #[arg(long = "platform", value_name = "OS/ARCH", conflicts_with = "all_platforms")]
+    #[arg(long = "platform", value_name = "OS/ARCH", value_parser = platform, conflicts_with = "all_platforms")]
     platforms: Vec<Platform>,
     /// All platforms of the images
     #[arg(long)]
@@ -42,6 +45,9 @@ const IMAGES: Columns = &["image", "state", "message"];
 /// Number of images of one job: their names fit into one request.
 const IMAGES_PER_JOB: usize = 200;
 
+/// Maximum number of lines that are no images that are shown.
+const MAX_SHOWN: usize = 10;
+
 /// Time between two requests for the state of a job.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -49,6 +55,9 @@ impl WarmArgs {
     /// Starts the jobs, one after the other, and waits for their ends. Where images failed, the result is printed here.
     pub(super) async fn run(self, api: &Api, as_json: bool) -> Result<Output, Failure> {
         let mut images = self.images;
+        for image in &images {
+            parsed(&image.to_string()).map_err(|error| Failure::Input(format!("'{image}' is no image: {error}")))?;
+        }
         if let Some(list) = &self.list {
             images.extend(read_list(list)?);
         }
@@ -62,11 +71,12 @@ impl WarmArgs {
         };
         let group = named(api, &self.group.group).await?;
         let path = ["groups", group.as_str(), "dependency_proxy", "warm"];
-        let mut ended = Vec::new();
+        let (mut ended, all) = (Vec::new(), images.len());
         for images in images.chunks(IMAGES_PER_JOB) {
             let names: Vec<String> = images.iter().map(ToString::to_string).collect();
             let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-            let job = api.post(&path, &json!({ "images": names, "platforms": platforms })).await?;
+            let job = api.post(&path, &json!({ "images": names, "platforms": platforms })).await;
+            let job = job.map_err(|failure| after(failure, ended.len(), all))?;
             ended.push(if self.detach { job } else { wait(api, path, &job["id"].to_string()).await? });
         }
         let images: Vec<Value> =
@@ -80,7 +90,27 @@ impl WarmArgs {
     }
 }
 
+fn platform(text: &str) -> Result<Platform, String> {
+    text.parse().map_err(|PlatformError| "a platform is needed, such as linux/amd64 or linux/arm/v7".to_owned())
+}
+
+/// Returns the failure to start a job after these jobs of all images.
+fn after(failure: Failure, jobs: usize, all: usize) -> Failure {
+    if jobs == 0 {
+        return failure;
+    }
+    let started = jobs * IMAGES_PER_JOB;
+    failure.with_note(&format!(
+        "jobs for the first {started} of {all} images were started. Once they have ended, the same command goes on: \
+         what is cached is not pulled again"
+    ))
+}
+
 /// Returns the images of a list.
+///
+/// # Errors
+///
+/// Fails if it cannot be read, and with the first lines that are no images.
 fn read_list(list: &PathBuf) -> Result<Vec<Image>, Failure> {
     let name = list.display();
     let broken = |error: std::io::Error| Failure::Input(format!("{name} cannot be read: {error}"));
@@ -90,11 +120,29 @@ fn read_list(list: &PathBuf) -> Result<Vec<Image>, Failure> {
         std::fs::read_to_string(list).map_err(broken)?.lines().map(str::to_owned).collect()
     };
     let numbered = (1..).zip(lines.iter().map(|line| line.trim()));
-    let named = numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let image = |(number, line): (u32, &str)| {
-        line.parse().map_err(|error| Failure::Input(format!("{name}, line {number}: '{line}' is no image: {error}")))
-    };
-    named.map(image).collect()
+    let (mut images, mut refused) = (Vec::new(), Vec::new());
+    for (number, line) in numbered.filter(|(_, line): &(u32, &str)| !line.is_empty() && !line.starts_with('#')) {
+        match parsed(line) {
+            Ok(image) => images.push(image),
+            Err(error) => refused.push(format!("line {number}: '{}' is no image: {error}", line.escape_debug())),
+        }
+    }
+    if refused.is_empty() { Ok(images) } else { Err(Failure::Input(sentence(&name.to_string(), &refused))) }
+}
+
+/// Returns the image of a line, if the service can parse it.
+fn parsed(line: &str) -> Result<Image, ImagePathError> {
+    // Which registries the service has does not matter here: names of others have the same form.
+    ImageName::parse(line, &Upstreams::default())?;
+    Ok(line.parse()?)
+}
+
+/// Returns the problems of a list as a text.
+fn sentence(list: &str, refused: &[String]) -> String {
+    let shown = refused.iter().take(MAX_SHOWN).map(|problem| format!("\n{problem}")).collect::<String>();
+    let more = refused.len().saturating_sub(MAX_SHOWN);
+    let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+    format!("{list}: nothing was started, because not every line is an image{shown}{more}")
 }
 
 /// Shows the progress of a job until it ends, and returns its last state. Ctrl-C ends the job.
@@ -131,9 +179,25 @@ mod tests {
         let list = folder.path().join("images");
         std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app:a b \n").unwrap();
         let refused = read_list(&list).unwrap_err().to_string();
-        assert!(refused.contains("'ghcr.io/acme/app:a b' is no image"), "{refused}");
+        assert!(refused.contains("line 4: 'ghcr.io/acme/app:a b' is no image"), "{refused}");
         std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app \n").unwrap();
         let names: Vec<String> = read_list(&list).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(names, ["alpine:3.22", "ghcr.io/acme/app:latest"]);
+    }
+
+    #[test]
+    fn all_lines_that_are_no_images_are_named_with_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("images");
+        std::fs::write(&list, "alpine\nbad..image:v1\nnot a valid image!!\n").unwrap();
+        let refused = read_list(&list).unwrap_err().to_string();
+        let lines: Vec<&str> = refused.lines().collect();
+        assert!(lines.len() == 3 && lines[0].contains("nothing was started"), "{refused}");
+        assert!(lines[1].starts_with("line 2: 'bad..image:v1' is no image"), "{refused}");
+        assert!(lines[2].starts_with("line 3: 'not a valid image!!' is no image"), "{refused}");
+        std::fs::write(&list, "alpine\n".to_owned() + &"a b\n".repeat(25)).unwrap();
+        let refused = read_list(&list).unwrap_err().to_string();
+        assert!(refused.contains("line 11: ") && !refused.contains("line 12: "), "{refused}");
+        assert!(refused.ends_with("and 15 more"), "{refused}");
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::cli::failure::Failure;
 use crate::formats::quantity::{parse_bytes, parse_seconds};
 
 /// The options for what a group is.
@@ -73,6 +74,21 @@ impl Profile {
     }
 }
 
+/// The fields of the API, and the options that set them.
+const OPTIONS: [(&str, &str); 4] = [
+    ("dependency_proxy_max_bytes", "--max-size"),
+    ("dependency_proxy_unpulled_days", "--unpulled-days"),
+    ("dependency_proxy_tag_freshness_seconds", "--tag-freshness"),
+    ("dependency_proxy_enabled", "--proxy"),
+];
+
+/// Returns the same failure, with the options in place of the fields of the API.
+pub(super) fn in_options(failure: Failure) -> Failure {
+    let Failure::Refused { status, message } = failure else { return failure };
+    let message = OPTIONS.iter().fold(message, |message, (field, option)| message.replace(field, option));
+    Failure::Refused { status, message }
+}
+
 impl CacheSettings {
     /// Adds the settings that are given to the fields of a group.
     pub(super) fn add_to(self, body: &mut Value) {
@@ -98,6 +114,10 @@ fn size_or_none(text: &str) -> Result<Limit, String> {
     if text == "none" {
         return Ok(Limit(None));
     }
+    // As in the settings: a number was probably meant in another unit.
+    if text.parse().is_ok_and(|number: u64| number > 0) {
+        return Err(format!("'{text}' has no unit and would be {text} bytes; write {text}GB, or {text}B for bytes"));
+    }
     let bytes = parse_bytes(text).ok_or_else(|| format!("'{text}' is not a size such as 50GB, nor 'none'"))?;
     Ok(Limit(Some(bytes)))
 }
@@ -118,4 +138,23 @@ fn time_or_inherit(text: &str) -> Result<Limit, String> {
     let seconds =
         seconds.ok_or_else(|| format!("'{text}' is not a time such as 10m in whole seconds, nor 'inherit'"))?;
     Ok(Limit(Some(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_needs_a_unit_unless_it_is_zero() {
+        let refused = size_or_none("5").err().unwrap_or_default();
+        assert_eq!(refused, "'5' has no unit and would be 5 bytes; write 5GB, or 5B for bytes");
+        let bytes = |text| size_or_none(text).ok().map(|Limit(bytes)| bytes);
+        assert_eq!([bytes("0"), bytes("5B"), bytes("none")], [Some(Some(0)), Some(Some(5)), Some(None)]);
+    }
+
+    #[test]
+    fn a_refusal_names_the_options() {
+        let refused = Failure::refused(400, "dependency_proxy_unpulled_days is too large");
+        assert_eq!(in_options(refused).to_string(), "--unpulled-days is too large (400)");
+    }
 }

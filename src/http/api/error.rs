@@ -10,6 +10,7 @@ use crate::actors::audit::AuditError;
 use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
 use crate::actors::policy_evaluator::{ChangeError, FleetError, NotConfirmed, TooOld};
 use crate::actors::token_issuer::PasswordError;
+use crate::actors::warming::TooManyJobs;
 use crate::domain::commands::CommandError;
 
 /// Reason why a request to the API was not carried out.
@@ -108,8 +109,8 @@ pub(crate) enum ApiError {
     #[error("503 Service Unavailable - the index of the cache is damaged; restart the service, which rebuilds it")]
     NoSizes,
     /// Too many jobs that pull images are running.
-    #[error("503 Service Unavailable - too many jobs are running, try again later")]
-    TooManyJobs,
+    #[error("503 Service Unavailable - {0}; try again when one has ended")]
+    TooManyJobs(#[from] TooManyJobs),
     /// This replica does not know whether the identities are as they were.
     #[error("503 Service Unavailable - {0}")]
     TooOld(TooOld),

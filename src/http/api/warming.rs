@@ -103,7 +103,7 @@ pub(super) async fn start(
     let (name, what, group) = ("cache_warmed", "images warmed", (id, group_path.as_str()));
     let mut number = 0;
     let start = async {
-        number = caller.state.warming.start(id, images, platforms).map_err(|_| ApiError::TooManyJobs)?;
+        number = caller.state.warming.start(id, images, platforms)?;
         Ok(())
     };
     let listed = names.join(", ");

@@ -123,7 +123,7 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     }
     let origin = authorized.origin().clone();
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));
-    let failure = PullFailure { origin, image, cause: Cause::from(error) };
+    let failure = PullFailure { origin, image, cause: Cause::from(error), is_list: false };
     RegistryError::failed(failure, Target::Blob(*digest), authorized.reader())
 }
 

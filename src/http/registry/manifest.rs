@@ -55,7 +55,8 @@ pub(super) async fn pull(
     let origin = authorized.origin().clone();
     let freshness = authorized.freshness();
     let group = authorized.group().id;
-    let wanted = PullManifest { group, origin, reference: reference.clone(), head, freshness, on_demand: false };
+    let wanted =
+        PullManifest { group, origin, reference: reference.clone(), head, noted: true, freshness, on_demand: false };
     let Pulled { outcome, upstream_calls, from_memory } = state.manifests.pull(wanted).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match outcome {
@@ -104,8 +105,12 @@ fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled
     static LINES: LineLimit<Origin> = LineLimit::new();
     let cause = pulled.stale_because.as_deref()?;
     let (origin, details) = (authorized.origin(), cause.details());
-    let failure =
-        PullFailure { origin: origin.clone(), image: image_name(origin, &reference.to_string()), cause: cause.clone() };
+    let failure = PullFailure {
+        origin: origin.clone(),
+        image: image_name(origin, &reference.to_string()),
+        cause: cause.clone(),
+        is_list: false,
+    };
     let reason = failure.reason();
     if let Some(left_out) = LINES.admit(origin) {
         let group = authorized.group().path.as_str();

@@ -36,7 +36,7 @@ impl Check<'_> {
         };
         let origin = self.origin(account, repository);
         let image = image_name(&origin, &reference);
-        let failure = PullFailure { origin, image, cause: Cause::from(error) };
+        let failure = PullFailure { origin, image, cause: Cause::from(error), is_list: false };
         match failure.cause.details().filter(|details| !details.is_empty()) {
             Some(details) => format!("{}: {details}", failure.reason()),
             None => failure.reason(),

@@ -155,7 +155,7 @@ impl ContentStore {
         for image in images.iter_mut().filter(|image| !image.absent.is_empty()) {
             image.size += image.absent.iter().filter_map(|digest| sizes.get(digest)).sum::<u64>();
             image.absent.retain(|digest| !sizes.contains_key(digest));
-            image.is_complete |= image.absent.is_empty();
+            image.is_complete |= image.absent.is_empty() && !image.names_more;
         }
         images
     }

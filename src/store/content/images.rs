@@ -183,7 +183,7 @@ impl ContentStore {
     }
 
     /// Returns the number of bytes of all pinned images of all groups and of this manifest or index, each content once.
-    /// Content that is not stored counts with the length that stored manifests claim for it.
+    /// Content that is not stored counts only for this one, with the length that its manifests claim for it.
     ///
     /// # Errors
     ///

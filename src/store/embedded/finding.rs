@@ -203,14 +203,14 @@ impl fmt::Display for Finding {
             Self::Description(_) => write!(f, "the description of a manifest is missing, damaged or contradicts it"),
             Self::Unreadable { error, .. } => write!(f, "it cannot be read: {error}"),
             Self::Foreign(_) => write!(f, "this service gives nothing such a name there"),
-            Self::Links { lines, .. } => write!(f, "{lines} damaged lines in a file of links"),
+            Self::Links { lines, .. } => write!(f, "damaged lines in a file of links: {lines}"),
             Self::SmallFile(_) => write!(f, "it does not have the content that its checksum tells"),
             Self::Misplaced(_) => write!(f, "it has the name of another file"),
             Self::Group { group, .. } => write!(f, "links and images of group {group}, which does not exist"),
             Self::Index(reason) => write!(f, "the index {reason}"),
             Self::MissingEntry(entry, what) => write!(f, "the index lacks the {entry} of {what}"),
             Self::SurplusEntry(entry, what) => {
-                write!(f, "the index has a {entry} of {what}, and there is no such file")
+                write!(f, "the index has the {entry} of {what}, and there is no such file")
             }
             Self::DifferingEntry(entry, what) => write!(f, "the index has another {entry} of {what} than its file"),
             Self::Length { digest, recorded, found } => {

@@ -40,9 +40,9 @@ const LACKING: &str = "SELECT here.digest FROM unnest($1::bytea[], $2::double pr
 const FORGET_EVICTED: &str = "DELETE FROM evicted WHERE at < now() - interval '30 days'";
 const ADD_NAMES: &str = "INSERT INTO name (manifest, named) SELECT $1, unnest($2::bytea[]) ON CONFLICT DO NOTHING";
 const DROP: &str = "DELETE FROM object WHERE digest = $1 AND name = $2";
-// Once a day is enough to know what is in use.
-const NOTE_READS: &str =
-    "UPDATE object SET read_at = now() WHERE digest = ANY($1) AND read_at < now() - interval '1 day'";
+// Once a day is enough to know what is in use. A time that is ahead was written while the clock was wrong.
+const NOTE_READS: &str = "UPDATE object SET read_at = now() WHERE digest = ANY($1) \
+    AND (read_at < now() - interval '1 day' OR read_at > now() + interval '5 minutes')";
 
 impl Objects {
     /// Returns the objects in this database.

@@ -57,7 +57,8 @@ const READ_AT_ONCE: usize = 1_000;
 /// Time for which counts are read again, in microseconds: they have the time at which their transactions began.
 const READ_AGAIN: i64 = 10_000_000;
 
-// A pull by a digest is one of the tags that stand for it, too, but not in their numbers.
+// A pull by a digest is one of the tags that stand for it, too, but not in their numbers. A time that is ahead was written
+// while the clock of the database was wrong.
 const ADD: &str = "WITH given AS (SELECT origin.id AS origin, pulled.group_id, reference, digest, pulls, age \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::float8[]) \
         AS pulled (group_id, origin, reference, digest, pulls, age) JOIN origin ON origin.origin = pulled.origin), \
@@ -69,7 +70,8 @@ const ADD: &str = "WITH given AS (SELECT origin.id AS origin, pulled.group_id, r
     total AS (SELECT group_id, origin, reference, sum(pulls)::bigint AS pulls, min(age) AS age FROM found \
         GROUP BY group_id, origin, reference) \
     UPDATE image SET pulls = image.pulls + total.pulls, counted_at = now(), \
-        pulled_at = greatest(image.pulled_at, now() - make_interval(secs => total.age)) FROM total \
+        pulled_at = greatest(CASE WHEN image.pulled_at <= now() + interval '5 minutes' THEN image.pulled_at END, \
+            now() - make_interval(secs => total.age)) FROM total \
     WHERE image.group_id = total.group_id AND image.origin = total.origin AND image.reference = total.reference";
 const COUNTED: &str = "SELECT (extract(epoch FROM image.counted_at) * 1000000)::bigint, image.group_id, image.origin, \
         image.reference, origin.origin, image.pulls, (extract(epoch FROM now() - image.pulled_at) * 1000)::bigint \

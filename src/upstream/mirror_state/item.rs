@@ -66,6 +66,11 @@ impl MirrorContent {
         }
     }
 
+    /// Returns the host of the mirror; `None` if another place sends it.
+    pub fn name(&self) -> Option<&str> {
+        if let Sender::Mirror(mirror, _) = &self.0 { Some(mirror.name()) } else { None }
+    }
+
     fn is_of_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Sender::Mirror(one, _), Sender::Mirror(other, _)) => Arc::ptr_eq(one, other),

@@ -48,6 +48,25 @@ async fn pins_leave_half_of_the_cache_to_what_is_pulled() {
 }
 
 #[actix_rt::test]
+async fn lengths_that_a_registry_claims_for_what_nobody_has_prevent_no_pins_of_others() {
+    let absurd = image(2).edited(|manifest| manifest["layers"][0]["size"] = u64::MAX.into());
+    let scenario = Scenario::new().image("library/app", "1", &image(1)).image("library/other", "1", &image(3));
+    let scenario = scenario.image("library/absurd", "1", &absurd).settings("[cache]\ntag_freshness = \"0s\"");
+    let scenario = scenario.configured(|config| config.variable("DEPENDENCY_PROXY__STORAGE__MAX_BYTES", "100MB"));
+    let Started { hub, service, client, .. } = scenario.start().await;
+    pull(&client, "team", "app", "1", &image(1)).await;
+    pull(&client, "team", "other", "1", &image(3)).await;
+    assert_eq!(client.manifest("team", "absurd", "1").await.status, 200);
+    let pin =
+        async |image: &str| service.api("PUT", &format!("{IMAGES}/{image}"), json!({"pinned": true})).await.status;
+    assert_eq!(pin("absurd:1").await, 403, "what an image claims counts against itself");
+    assert_eq!(pin("app:1").await, 200);
+    hub.push_image("library/app", "1", &absurd);
+    assert_eq!(client.manifest("team", "app", "1").await.body, absurd.bytes());
+    assert_eq!(pin("other:1").await, 200);
+}
+
+#[actix_rt::test]
 async fn a_pinned_image_stays_while_everything_else_is_evicted() {
     let image = |number: u64| Image::single(&[Layer::random(MIB, number)]);
     let scenario = (0..30)

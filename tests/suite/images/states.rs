@@ -94,3 +94,24 @@ async fn the_digest_of_a_tag_is_not_found_with_the_way_to_name_it() {
     let unknown = format!("{IMAGES}/app@{}", image(2).digest());
     assert_eq!(service.api("GET", &unknown, Value::Null).await.json()["message"], "404 Image Not Found");
 }
+
+#[actix_rt::test]
+async fn an_image_that_names_more_than_is_looked_for_is_not_called_complete() {
+    let long = |image: Image| image.edited(|manifest| manifest["annotations"] = json!({"a": "a".repeat(1_100_000)}));
+    let layers = [Layer::random(1_000, 1), Layer::random(1_000, 2)];
+    let many = Image::single(&layers).edited(|manifest| {
+        let [first, last] = [0, 1].map(|layer| manifest["layers"][layer].clone());
+        manifest["layers"] = std::iter::repeat_n(first, 5_000).chain([last]).collect();
+    });
+    let images = [long(image(1)), long(Image::index(&[image(2)])), many];
+    let scenario = ["1", "2", "3"].iter().zip(&images);
+    let scenario = scenario.fold(Scenario::new(), |scenario, (tag, image)| scenario.image("library/app", tag, image));
+    let Started { hub: _hub, service, client, .. } = scenario.settings(FRESH).start().await;
+    for tag in ["1", "2", "3"] {
+        assert_eq!(client.manifest("team", "app", tag).await.status, 200);
+    }
+    for blob in [&layers[0], images[2].config().unwrap()] {
+        client.stored_blob("team", "app", blob.digest()).await;
+    }
+    assert_eq!(field_of_all(&service, "", "state").await, ["incomplete"; 3]);
+}

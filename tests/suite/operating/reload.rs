@@ -77,6 +77,23 @@ async fn back_offs_of_an_upstream_that_changed_are_forgotten() {
 }
 
 #[actix_rt::test]
+async fn a_pause_that_a_registry_asked_for_ends_with_a_reload_though_no_setting_has_changed() {
+    let hub = FakeRegistry::start();
+    let image = Image::single(&[Layer::random(100, 1)]);
+    hub.push_image("acme/app", "1", &image);
+    let service = Config::docker_hub(&hub).start();
+    let client = client(&service).await;
+    hub.on_anything().at(Listener::Registry).before_auth().too_many_requests(999_999_999);
+    assert_eq!(client.manifest("team", "acme/app", "1").await.status, 503);
+    hub.behave();
+    hub.reset_counts();
+    let refused = client.manifest("team", "acme/app", "1").await;
+    assert_eq!((refused.status, hub.requests().total()), (503, 0));
+    reload(&service, "SIGHUP: no setting that can be reloaded has changed").await;
+    assert_eq!(client.manifest("team", "acme/app", "1").await.body, image.bytes());
+}
+
+#[actix_rt::test]
 async fn the_gauges_of_an_upstream_that_was_removed_are_zero() {
     let (hub, other) = (FakeRegistry::start(), FakeRegistry::start());
     other.require_auth(false);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fake_registry::{Image, Kind, Layer, Listener};
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use serde_json::{Value, json};
 
 use super::{says, verb};
@@ -91,6 +91,80 @@ async fn it_gives_way_to_others_as_the_pull_limit_is_nearly_reached() {
     }
     let ended = async || service.api("GET", &job, Value::Null).await.json()["state"] == "cancelled";
     eventually("it has ended", ended).await;
+}
+
+#[actix_rt::test]
+async fn an_image_that_is_refused_is_not_listed() {
+    let image = Image::single(&[Layer::random(1_000, 1)]);
+    let Started { hub, service, .. } = Scenario::new().image("library/app", "1", &image).start().await;
+    hub.on(Kind::ManifestGet).status(403);
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team app:1", "");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(hub.requests().of(Kind::ManifestHead), 1);
+    assert_eq!(says(&verb(&service, ADMIN_TOKEN, "cache list --group team --json", "")).trim(), "[]");
+}
+
+#[actix_rt::test]
+async fn of_a_list_with_lines_that_are_no_images_nothing_is_started() {
+    let Started { hub, service, .. } = Scenario::new().start().await;
+    let list = "app:1\n".repeat(250) + "bad..image:v1\nnot a valid image!!\n";
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team --list -", &list);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("line 251: 'bad..image:v1'"), "{said}");
+    assert!(said.contains("line 252: 'not a valid image!!'"), "{said}");
+    assert_eq!(service.api("GET", "/groups/team/dependency_proxy/warm", Value::Null).await.json(), json!([]));
+    assert_eq!(hub.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn a_list_that_needs_more_jobs_than_a_group_may_have_says_what_was_started() {
+    let Started { hub, service, .. } = Scenario::new().start().await;
+    hub.on_anything().at(Listener::Registry).before_auth().too_many_requests(3600);
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team --detach --list -", &"app:1\n".repeat(2_500));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("10 jobs of this group are running"), "{said}");
+    assert!(said.contains("jobs for the first 2000 of 2500 images were started"), "{said}");
+    assert!(said.contains("the same command goes on"), "{said}");
+}
+
+#[actix_rt::test]
+async fn images_that_wait_for_their_registry_hold_up_no_others() {
+    let image = Image::single(&[Layer::random(1_000, 1)]);
+    let quay = FakeRegistry::start();
+    quay.push_image("acme/ok", "1", &image);
+    let scenario = Scenario::new().configured(|config| config.with_hub("quay.io", &quay));
+    let Started { hub, service, .. } = scenario.start().await;
+    let _other = service.group("other").await;
+    hub.on_anything().at(Listener::Registry).before_auth().too_many_requests(3600);
+    let path = "/groups/team/dependency_proxy/warm";
+    let names = ["app:1", "app:2", "app:3", "app:4", "quay.io/acme/ok:1"];
+    let job = service.api("POST", path, json!({ "images": names })).await.json();
+    let job = format!("{path}/{}", job["id"]);
+    let states = async || {
+        let images = service.api("GET", &job, Value::Null).await.json()["images"].clone();
+        images.as_array().unwrap().iter().map(|image| image["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Neither the others of the job, nor those of other groups.
+    eventually("the others are pulled", async || states().await == ["held", "held", "held", "held", "done"]).await;
+    says(&verb(&service, ADMIN_TOKEN, "cache warm --group other quay.io/acme/ok:1", ""));
+}
+
+#[actix_rt::test]
+async fn a_group_has_a_share_of_the_jobs() {
+    let Started { hub, service, .. } = Scenario::new().start().await;
+    let _other = service.group("other").await;
+    hub.on_anything().at(Listener::Registry).before_auth().too_many_requests(3600);
+    let start = async |group: &str| {
+        let path = format!("/groups/{group}/dependency_proxy/warm");
+        service.api("POST", &path, json!({ "images": ["app:1"] })).await
+    };
+    for _ in 0..10 {
+        assert_eq!(start("team").await.status, 202);
+    }
+    let refused = start("team").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("10 jobs of this group are running, as many as it may have"), "{}", refused.text());
+    assert_eq!(start("other").await.status, 202);
 }
 
 #[actix_rt::test]

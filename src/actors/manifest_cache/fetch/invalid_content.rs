@@ -8,7 +8,7 @@ use crate::actors::upstream_fetcher::Verdict;
 use crate::domain::manifest::ManifestError;
 use crate::domain::origin::Origin;
 use crate::telemetry::LineLimit;
-use crate::upstream::UpstreamError;
+use crate::upstream::{MirrorContent, UpstreamError};
 
 /// Reason why the content of a response is not the requested manifest.
 #[derive(Debug)]
@@ -47,15 +47,30 @@ impl Invalid {
     pub(super) fn is_other_content(&self) -> bool {
         matches!(
             self,
-            Self::Collect(CollectError::Upstream(UpstreamError::InvalidResponse { .. }))
+            Self::Collect(CollectError::Upstream(UpstreamError::InvalidResponse { .. } | UpstreamError::TooLong))
                 | Self::NoManifest { digest_holds: false, .. }
         )
+    }
+
+    /// Returns true for content that broke off.
+    pub(super) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Collect(CollectError::Upstream(UpstreamError::Interrupted { .. })))
     }
 
     /// Returns true for content that may be an error page of a gateway: it has a media type that no manifest has, and
     /// its digest is not known to be that of the requested content.
     fn is_error_page(&self) -> bool {
         matches!(self, Self::NoManifest { error: ManifestError::MediaType(_), digest_holds: false })
+    }
+
+    /// As [`Self::cause`], for content that a mirror has sent: what is wrong with it is not upstream's.
+    pub(super) fn cause_at(&self, mirror: &MirrorContent, key: &ManifestKey) -> Cause {
+        match (self.cause(key), mirror.name()) {
+            (Cause::InvalidResponse { what }, Some(name)) => {
+                Cause::InvalidResponse { what: format!("its mirror {name}: {what}") }
+            }
+            (cause, _) => cause,
+        }
     }
 
     /// Logs what the cause does not say in detail, and returns the cause.

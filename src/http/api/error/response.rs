@@ -68,7 +68,7 @@ impl ApiError {
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy
-            | Self::TooManyJobs
+            | Self::TooManyJobs(_)
             | Self::TooManyLists
             | Self::TooManyAuditLists
             | Self::Cache(_)
@@ -128,7 +128,7 @@ impl ApiError {
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy)
             | Self::Busy
-            | Self::TooManyJobs
+            | Self::TooManyJobs(_)
             | Self::TooManyLists
             | Self::TooManyAuditLists => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
@@ -176,7 +176,7 @@ impl ApiError {
             | Self::ByTag(_)
             | Self::NothingThere
             | Self::Busy
-            | Self::TooManyJobs
+            | Self::TooManyJobs(_)
             | Self::TooManyLists
             | Self::TooManyAuditLists
             | Self::Cache(_)

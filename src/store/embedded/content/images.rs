@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::EmbeddedContent;
+use super::names::MAX_NAMES_OF_ONE;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::blobs::BlobFiles;
-use crate::store::embedded::index::{ImageRecord, PageOf};
+use crate::store::embedded::index::{ImageRecord, PageOf, Summary};
 use crate::store::embedded::index_key;
 use crate::store::error::StoreError;
 use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery, KnownTotals, Only};
@@ -111,7 +112,7 @@ impl EmbeddedContent {
 
     fn is_complete(&self, key: &ImageKey, record: &ImageRecord) -> bool {
         let stored = self.stored(key, record.digest);
-        stored.has_platform && stored.absent.is_empty()
+        stored.is_complete()
     }
 
     /// Returns the images of a group by name and tag or digest; see
@@ -161,7 +162,9 @@ impl EmbeddedContent {
     }
 
     fn cached_image(&self, key: ImageKey, record: ImageRecord) -> CachedImage {
-        let Stored { size, platforms, absent, has_platform, .. } = self.stored(&key, record.digest);
+        let stored = self.stored(&key, record.digest);
+        let is_complete = stored.is_complete();
+        let Stored { size, platforms, absent, names_more, .. } = stored;
         let checked_at = match &key.reference {
             Reference::Tag(tag) => self.index().listed_tag(&key.origin, tag).map(|entry| entry.checked_at),
             Reference::Digest(_) => None,
@@ -171,7 +174,8 @@ impl EmbeddedContent {
             digest: record.digest,
             platforms: platforms.into_iter().collect(),
             size,
-            is_complete: has_platform && absent.is_empty(),
+            is_complete,
+            names_more,
             absent,
             cached_at: record.cached_at,
             last_pulled_at: record.last_pulled_at,
@@ -187,7 +191,7 @@ impl EmbeddedContent {
         if !self.count(image, &digest, &mut stored) {
             return stored;
         }
-        let summary = self.summary(&digest).unwrap_or_default();
+        let summary = self.summary_for(&digest, &mut stored);
         stored.has_platform = summary.manifests.is_empty();
         stored.platforms.extend(summary.platform);
         for blob in &summary.blobs {
@@ -200,13 +204,22 @@ impl EmbeddedContent {
             }
             self.count(image, &child, &mut stored);
             stored.has_platform = true;
-            let of_child = self.summary(&child).unwrap_or_default();
+            let of_child = self.summary_for(&child, &mut stored);
             for blob in &of_child.blobs {
                 self.count(image, blob, &mut stored);
             }
             stored.platforms.extend(platform.or(of_child.platform));
         }
         stored
+    }
+
+    /// Returns what a manifest of an image names. Notes if that is not known, or not all of it.
+    fn summary_for(&self, manifest: &Digest, stored: &mut Stored) -> Summary {
+        let summary = self.summary(manifest);
+        stored.names_more |= summary.as_ref().is_none_or(|summary| {
+            summary.blobs.len() >= MAX_NAMES_OF_ONE || summary.manifests.len() >= MAX_NAMES_OF_ONE
+        });
+        summary.unwrap_or_default()
     }
 
     /// Counts one content of an image. Returns true if it is stored, and the group has a granted link to it.
@@ -229,8 +242,17 @@ pub(super) struct Stored {
     has_platform: bool,
     /// Content that is named and not stored.
     absent: Vec<Digest>,
+    /// True if its manifests are too long, or name too much, for all that they name to be looked for.
+    names_more: bool,
     /// Content that was counted already.
     counted: HashSet<Digest>,
+}
+
+impl Stored {
+    /// Returns true if nothing is missing. Of an image that names more than is looked for, that is not known.
+    fn is_complete(&self) -> bool {
+        self.has_platform && self.absent.is_empty() && !self.names_more
+    }
 }
 
 fn is_wanted(key: &ImageKey, record: &ImageRecord, query: &ImageQuery) -> bool {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::tags::BYTES_PER_TAG;
 use super::trust::Trust;
@@ -17,6 +17,9 @@ use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::images::{Earlier, ImageKey, Pulls};
 use crate::store::link::TagEntry;
+
+/// Time by which clocks of replicas, or of this machine before and after it was set, may differ.
+const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Index {
     /// Records that a group has pulled a digest that no other image of it names.
@@ -142,14 +145,15 @@ impl Index {
         let added = self.in_database(|| {
             let Some(mut record) = ImageRecord::read(self.images.get(&key)?) else { return Ok(false) };
             record.pulls = record.pulls.saturating_add(pulls.count);
-            record.last_pulled_at = record.last_pulled_at.max(pulls.last);
+            record.last_pulled_at = last_pull(record.last_pulled_at, pulls.last, Timestamp::now());
             self.images.insert(key, record.encoded())?;
             Ok(true)
         });
         added == Some(true)
     }
 
-    /// Replaces the number of pulls in the record of an image, and its time of the last pull by a later one.
+    /// Replaces the number of pulls in the record of an image, and its time of the last pull by a later one, or by one
+    /// that has passed if it has not.
     ///
     /// # Errors
     ///
@@ -162,7 +166,7 @@ impl Index {
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_database(|| {
             let Some(before) = ImageRecord::read(self.images.get(&key)?) else { return Ok(()) };
-            let last_pulled_at = before.last_pulled_at.max(pulls.last);
+            let last_pulled_at = last_pull(before.last_pulled_at, pulls.last, Timestamp::now());
             let record = ImageRecord { pulls: pulls.count, last_pulled_at, ..before };
             if record != before {
                 self.images.insert(key, record.encoded())?;
@@ -265,4 +269,11 @@ impl Index {
         self.check_against_files()?;
         Ok(self.trust() == Trust::Checked)
     }
+}
+
+/// Returns the time of the last pull, after one at `last`. Pulls may come late, so that the later time counts; but a
+/// time that is ahead of the clock was written while the clock was wrong, and would put off the removal for age.
+fn last_pull(known: Timestamp, last: Timestamp, now: Timestamp) -> Timestamp {
+    let is_ahead = |time: Timestamp| time.duration_since(now) > MAX_CLOCK_DIFFERENCE;
+    if is_ahead(known) && !is_ahead(last) { last } else { known.max(last) }
 }

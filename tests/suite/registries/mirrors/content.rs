@@ -48,7 +48,7 @@ async fn a_blob_that_a_mirror_breaks_off_is_continued_by_the_next_from_the_same_
 }
 
 #[actix_rt::test]
-async fn wrong_bytes_of_a_mirror_reach_no_client_as_a_whole_and_the_next_pull_goes_to_the_next() {
+async fn wrong_bytes_of_a_mirror_reach_no_client_as_a_whole_and_a_manifest_comes_from_the_next_in_the_same_pull() {
     let (own, mirror) = (FakeRegistry::start(), open_registry());
     let image = image(1);
     [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
@@ -59,7 +59,6 @@ async fn wrong_bytes_of_a_mirror_reach_no_client_as_a_whole_and_the_next_pull_go
     let wrong = scene.blob("acme/app", layer).await;
     assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
     scene.gives("acme/app", layer).await;
-    assert_eq!(scene.pull("acme/app").await.status, 503);
     is_image(&scene.pull("acme/app").await, &image);
     assert_eq!(mirror.requests().of(Kind::BlobDownload), 1, "the mirror is not asked for it again");
     assert_eq!(mirror.requests().of(Kind::ManifestGet), 1);
@@ -84,4 +83,26 @@ async fn a_wrong_length_at_a_mirror_is_not_repeated() {
     let wrong = scene.blob("acme/app", &image.layers()[0]).await;
     assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
     scene.gives("acme/app", &image.layers()[0]).await;
+}
+
+#[actix_rt::test]
+async fn a_wrong_or_broken_off_manifest_of_any_length_comes_from_the_next_mirror_in_the_same_pull() {
+    let (own, first, second) = (FakeRegistry::start(), open_registry(), open_registry());
+    let (short, long) = (image(1), image(2).edited(|manifest| manifest["annotations"] = "a".repeat(100_000).into()));
+    for registry in [&own, &first, &second] {
+        for (name, image) in [("acme/short", &short), ("acme/long", &long)] {
+            registry.push_image(name, "1", image);
+        }
+    }
+    let scene = Scene::start(own, &[first.url(), second.url()], "").await;
+    for (name, image) in [("acme/short", &short), ("acme/long", &long)] {
+        first.on(Kind::ManifestGet).in_repository(name).flip_byte(20);
+        is_image(&scene.pull(name).await, image);
+    }
+    assert_eq!([&first, &second, &scene.own].map(|registry| registry.requests().of(Kind::ManifestGet)), [2, 2, 0]);
+    let broken = image(3).edited(|manifest| manifest["annotations"] = "b".repeat(100_000).into());
+    [&first, &second].iter().for_each(|registry| drop(registry.push_image("acme/broken", "1", &broken)));
+    first.on(Kind::ManifestGet).in_repository("acme/broken").cut_after(80_000);
+    is_image(&scene.pull("acme/broken").await, &broken);
+    assert_eq!([&first, &second, &scene.own].map(|registry| registry.requests().of(Kind::ManifestGet)), [3, 3, 0]);
 }

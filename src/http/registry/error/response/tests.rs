@@ -18,7 +18,7 @@ fn failure(cause: Cause) -> PullFailure {
         account: Account::Username("robot".to_owned()),
         repository: "acme/app".parse().unwrap(),
     };
-    PullFailure { origin, image: "acme/app:1".to_owned(), cause }
+    PullFailure { origin, image: "acme/app:1".to_owned(), cause, is_list: false }
 }
 
 /// Test of the table in `actors::pull_failure`.

@@ -32,6 +32,27 @@ fn an_image_has_its_pulls_its_time_and_what_it_was_before() {
 }
 
 #[test]
+fn a_time_of_a_pull_that_is_ahead_of_the_clock_is_replaced_by_the_next_pull() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin(Account::Anonymous), &latest(), entry(1, 100)).unwrap();
+    let last = || index.images_of_group(A).unwrap()[0].1.last_pulled_at;
+    let pull = |last| index.record_pulls(&HashMap::from([(key(A, "latest"), Pulls { count: 1, last })])).unwrap();
+    // Written with a precision of seconds.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    let ahead = now + jiff::SignedDuration::from_hours(2_400);
+    pull(ahead);
+    assert_eq!(last(), ahead, "the clock is trusted");
+    pull(now);
+    assert_eq!(last(), now);
+    pull(now - jiff::SignedDuration::from_hours(1));
+    assert_eq!(last(), now, "a pull that is recorded late");
+    pull(ahead);
+    index.put_pulls(&key(A, "latest"), Pulls { count: 9, last: now }).unwrap();
+    assert_eq!(last(), now, "what other replicas have recorded");
+}
+
+#[test]
 fn images_come_back_without_the_index_and_pins_with_them() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Username("robot".into()));
