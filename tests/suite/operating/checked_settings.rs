@@ -91,8 +91,8 @@ async fn faults_of_files_and_folders_are_found_beside_those_of_values() {
         "line 3: server.tls_certificate: nowhere.pem cannot be read",
         "line 4: server.tls_key: nowhere.pem cannot be read",
         "line 6: storage.data_dir: x",
-        "line 7: storage.cache_dir: /proc/cache cannot be written",
-        "line 9: auth.key_file: none cannot be written",
+        "line 7: storage.cache_dir: /proc/cache cannot be used",
+        "line 9: auth.key_file: none cannot be used",
         "line 12: upstreams.\"quay.io\".password_file: two-lines has more than one line",
     ] {
         assert!(said(&output).contains(expected), "{expected}\nis not in\n{}", said(&output));
