@@ -42,14 +42,15 @@
 //!
 //! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
 //!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
-//!    what a restore makes valid again. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and `domain::policy::Identity`; a variant of `domain::token::TokenOwner` is in
-//!    some thirty files, to which the compiler leads.
-//! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one is that of
-//!    an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
+//!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`, to whose
+//!    thirty or so files the compiler leads. What is neither a token nor a password is a variant of
+//!    `domain::directory::Credential` and of `domain::policy::Identity`.
+//! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token that has none stands
+//!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
-//!      (`Login::PerhapsPassword`), which is slow and limited: another kind is recognised before. `auth::jwt` has the
-//!      login tokens of this service alone; their end does not follow from that of the credential.
+//!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form, and the login
+//!      looks for it first: `auth::secret::find_token` lists the forms. `auth::jwt` has the login tokens of this
+//!      service alone. A login token may outlive its credential, which is why each pull looks at the credential again.
 //!    - Without a login: `http::registry::authorized`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
 //!      the data of their connection.
@@ -58,20 +59,21 @@
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
 //!    `domain::explanation`.
 //! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no
-//!    user for a deploy token; the word for a puller without a token in `http::ui::image_pulls` and
-//!    `cli::cache::pulls`; `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token
-//!    pages of `http::ui`.
+//!    user for a deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the word
+//!    for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`; `auth::secret::redacted`, which
+//!    knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!
 //! ## A route
 //!
 //! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
-//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages`, with its tab in
-//!    `http::ui::parts`. `http::ui::admin` and `http::ui::account` have the pages below `/-/admin` and `/-/account`.
+//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages` (the variant of
+//!    `Page`, and its name in `parse`), with its tab in `http::ui::parts`. `http::ui::admin` and `http::ui::account` have
+//!    the pages below `/-/admin` and `/-/account`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
-//!    token; for a page `http::ui::visitor`, who has a session and is a `Caller`, too, and for a form of a page
-//!    `http::ui::form`. What the API and the console both change has one function, as in `http::api::image_changes`.
+//!    token; `http::ui::visitor` for a page, who has a session instead and is a `Caller`, too; `http::ui::form` for
+//!    what a page sends. What the API and the console both change has one function, as in `http::api::image_changes`.
 //!    Any other route that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls
 //!    `http::api::problems`.
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
@@ -88,14 +90,15 @@
 //!
 //! ## What is evicted
 //!
-//! 1. [`domain::eviction`]: the order. Its priorities are stored. A rule that a setting chooses would order by what the
-//!    records have besides, such as the time of the last read, so that nothing is misread after the setting changes.
+//! 1. [`domain::eviction`]: the order. Its priorities are stored, so that another meaning of them needs another format
+//!    of the records. A rule that a setting chooses orders by what else the records have, such as the time of the last
+//!    read: a record then means the same under both rules.
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
 //!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
 //! 3. `store::blobs::space`: how much, by `domain::quota` and `domain::min_free`.
-//! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
-//!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
-//!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
+//! 4. [`actors::evictor`]: when. Downloads wait for room in `actors::blob_cache::writer`. What stores small files waits
+//!    in `with_room`, which is called by `actors::blob_cache::context`, and in [`actors::manifest_cache`] by `cache`,
+//!    `cache::records` and `fetch`. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
 //! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. The bucket of a fleet has another
 //!    one, in SQL: `SURPLUS` in `store::fleet::keeping` and, for the quotas of groups, in `keeping::quotas`.
 //! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests:

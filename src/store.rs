@@ -24,11 +24,13 @@
 //! # Another engine
 //!
 //! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
-//!    is the embedded engine of this machine, with what replicas share beside it: an operation passes a closure over
+//!    has two parts: the embedded engine of this machine, and what replicas share. An operation passes a closure over
 //!    the embedded engine to `run`, `content::fleet` adds what the others know, and `content::copies` has what is in
-//!    the object store. No caller asks which engine there is: an operation says what is wanted, and has a response
-//!    without a fleet. Only what exists because of a fleet (`server::fleet`, and the actors that it starts) gets parts
-//!    of [`fleet`]. The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids
+//!    the object store. No caller asks which engine there is: an operation says what is wanted, and returns nothing or
+//!    does nothing where there is no fleet. An engine that several processes share must also have what [`fleet`] has
+//!    beside identities and content: `server::fleet` gives the sessions, failed logins, claims of downloads, traffic
+//!    and reports of upstreams to the actors of these names, which work without them in one process.
+//!    The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids
 //!    the HTTP client of [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
 //!    a file of [`embedded`].
@@ -38,8 +40,10 @@
 //! 4. `server::components::stores` opens the stores, over what `server::fleet` has connected to.
 //!    [`admin`](crate::admin) does not use [`identities`]: it backs up, restores and resets in `embedded::identity`,
 //!    `embedded::backup` and `embedded::export`, so that another engine needs commands of its own, as a fleet has them
-//!    in [`backup`](crate::admin::backup), [`restore`](crate::admin::restore) and [`share`](crate::admin::share). Its
-//!    settings are in `settings::sections`.
+//!    in [`backup`](crate::admin::backup), [`restore`](crate::admin::restore) and [`share`](crate::admin::share), which
+//!    reach it by `admin::engines` and `cli::engines`. [`all_identities`] is what moves from one engine to another, and
+//!    `fleet::moving` how. The settings of an engine are in `settings::sections`, and `server::engine_check` tries it
+//!    out for `serve --check`.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
 //!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in

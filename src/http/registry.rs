@@ -1,3 +1,5 @@
+//! The registry's routes below `/v2` (OCI distribution specification, "Pull"). All but the version check need an
+//! [`Authorized`] value.
 //!
 //! | module | content |
 //! |---|---|
@@ -10,8 +12,6 @@
 //! | [`error`] | statuses, codes and sentences of errors |
 //! | [`state`] | the state that the routes share |
 //! | [`traced`] | the span of a pull |
-//! The registry's routes below `/v2` (OCI distribution specification, "Pull"). All but the version check need an
-//! [`Authorized`] value.
 
 mod authorized;
 mod blob;

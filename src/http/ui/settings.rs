@@ -1,5 +1,5 @@
-//! The settings of a group: its name, path and place, whether it pulls, how much it may cache, how long it keeps what nobody pulls, how long tags
-//! are fresh, and its accounts at registries. A section has its own form.
+//! The settings of a group: its name, path and place, whether it pulls, how much it may cache, how long it keeps what
+//! nobody pulls, how long tags are fresh, and its accounts at registries. A section has its own form.
 //!
 //! | file | section |
 //! |---|---|
