@@ -69,8 +69,8 @@
 //!
 //! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
 //!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages` (the variant of
-//!    `Page`, and its name in `parse`), with its tab in `http::ui::parts`. `http::ui::admin` and `http::ui::account` have
-//!    the pages below `/-/admin` and `/-/account`.
+//!    `Page`, and its name in `parse`), with its tab in `http::ui::parts`. `http::ui::admin` and `http::ui::account`
+//!    have the pages below `/-/admin` and `/-/account`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; `http::ui::visitor` for a page, who has a session instead and is a `Caller`, too; `http::ui::form` for
 //!    what a page sends. What the API and the console both change has one function, as in `http::api::image_changes`.
