@@ -50,14 +50,13 @@ impl ContentStore {
     ///
     /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
     /// space.
-    pub async fn put_pulls_here(&self, images: Vec<(ImageKey, Pulls)>) -> Result<(), StoreError> {
+    pub async fn put_pulls_here(&self, mut images: Vec<(ImageKey, Pulls)>) -> Result<(), StoreError> {
         let Some(shared) = self.shared().cloned() else { return Ok(()) };
         self.run(move |content| {
-            for (image, Pulls { count, last }) in images {
-                let count = count + shared.waiting_pulls(&image);
-                content.index().put_pulls(&image, Pulls { count, last })?;
+            for (image, pulls) in &mut images {
+                pulls.count += shared.waiting_pulls(image);
             }
-            Ok(())
+            content.index().put_pulls(&images)
         })
         .await
     }

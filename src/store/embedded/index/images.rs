@@ -152,16 +152,21 @@ impl Index {
         added == Some(true)
     }
 
-    /// Replaces the number of pulls in the record of an image, and its time of the last pull by a later one, or by one
-    /// that has passed if it has not.
+    /// Replaces the numbers of pulls in the records of images, and their times of the last pull by later ones, or by
+    /// some that have passed if they have not.
     ///
     /// # Errors
     ///
     /// Fails as [`Self::record_pulls`] does.
-    pub fn put_pulls(&self, image: &ImageKey, pulls: Pulls) -> Result<(), StoreError> {
-        if !self.may_record()? {
+    pub fn put_pulls(&self, images: &[(ImageKey, Pulls)]) -> Result<(), StoreError> {
+        if !images.is_empty() && !self.may_record()? {
             return Err(StoreError::Full);
         }
+        images.iter().for_each(|(image, pulls)| self.put_pulls_of(image, *pulls));
+        Ok(())
+    }
+
+    fn put_pulls_of(&self, image: &ImageKey, pulls: Pulls) {
         let key = key::image(image);
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_database(|| {
@@ -173,7 +178,6 @@ impl Index {
             }
             Ok(())
         });
-        Ok(())
     }
 
     /// Returns the record of an image; `None` if there is none, or if the database cannot be read.

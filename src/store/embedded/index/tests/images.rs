@@ -48,7 +48,7 @@ fn a_time_of_a_pull_that_is_ahead_of_the_clock_is_replaced_by_the_next_pull() {
     pull(now - jiff::SignedDuration::from_hours(1));
     assert_eq!(last(), now, "a pull that is recorded late");
     pull(ahead);
-    index.put_pulls(&key(A, "latest"), Pulls { count: 9, last: now }).unwrap();
+    index.put_pulls(&[(key(A, "latest"), Pulls { count: 9, last: now })]).unwrap();
     assert_eq!(last(), now, "what other replicas have recorded");
 }
 
