@@ -8,10 +8,10 @@ use rustix::fs::{Access, access};
 
 use crate::store::error::OpenError;
 
-/// Names of what the service uses in its folders. Others, such as `lost+found`, are none of its business.
-const USED: [&str; 11] = [
+/// Names of what the service uses in its folders. Others, such as `lost+found`, are none of its business. A cache folder
+/// below the data folder is checked by itself.
+const USED: [&str; 10] = [
     "blobs",
-    "cache",
     "groups",
     "identity",
     "identity.journal",

@@ -61,8 +61,12 @@ pub(super) fn is_forgotten(groups: &Path, group: GroupId) -> bool {
 /// Returns true if a purge or a removal of images has begun and not ended, as after a stop in the middle.
 pub(super) fn is_removing(groups: &Path) -> bool {
     let mut folders = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
-    let has_removals = |folder: &Path| fs::read_dir(folder.join("removals")).is_ok_and(|mut all| all.next().is_some());
-    folders.any(|folder| folder.join(FORGOTTEN).exists() || has_removals(&folder))
+    folders.any(|folder| is_removing_from(&folder))
+}
+
+/// Returns true if a purge of the group with this folder, or a removal of images from it, has begun and not ended.
+pub(super) fn is_removing_from(folder: &Path) -> bool {
+    folder.join(FORGOTTEN).exists() || removals::are_there(folder)
 }
 
 /// Removes the files of a group, apart from the note of its purge, and leaves the folders. Files that a concurrent pull

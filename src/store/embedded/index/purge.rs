@@ -85,7 +85,7 @@ impl Index {
 
     /// Returns true if a purge of the group, or a removal of images from it, has begun and not ended.
     pub(in crate::store) fn is_removing(&self, group: GroupId) -> bool {
-        self.is_forgotten(group) || index_file::removals::are_there(&self.groups, group)
+        index_file::is_removing_from(&self.groups.join(group.to_string()))
     }
 
     /// Returns true if the purge of the group was recorded and its files still exist.

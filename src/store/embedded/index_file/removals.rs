@@ -11,6 +11,9 @@ use crate::store::damage::{self, Kind};
 use crate::store::error::StoreError;
 use crate::store::images::Removal;
 
+/// Name of the folder of removals in that of a group.
+const FOLDER: &str = "removals";
+
 /// Returns the path of the file of a new removal. Each has its own, so that two removals of the same content are both
 /// completed.
 pub(in crate::store::embedded) fn new_path(groups: &Path, group: GroupId) -> PathBuf {
@@ -48,9 +51,9 @@ pub(in crate::store::embedded) fn all(groups: &Path, group: GroupId) -> Result<V
     Ok(removals)
 }
 
-/// Returns true if there are removals of a group that are not complete.
-pub(in crate::store::embedded) fn are_there(groups: &Path, group: GroupId) -> bool {
-    fs::read_dir(folder(groups, group)).is_ok_and(|mut files| files.next().is_some())
+/// Returns true if there are removals that are not complete in the folder of a group.
+pub(super) fn are_there(of_group: &Path) -> bool {
+    fs::read_dir(of_group.join(FOLDER)).is_ok_and(|mut files| files.next().is_some())
 }
 
 /// Returns the removal in the content of a file; `None` if it is damaged.
@@ -59,5 +62,5 @@ pub(in crate::store::embedded) fn parse(bytes: &[u8]) -> Option<Removal> {
 }
 
 fn folder(groups: &Path, group: GroupId) -> PathBuf {
-    groups.join(group.to_string()).join("removals")
+    groups.join(group.to_string()).join(FOLDER)
 }
