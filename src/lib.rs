@@ -96,8 +96,8 @@
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
 //!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
 //! 3. `store::blobs::space`: how much, by `domain::quota` and `domain::min_free`.
-//! 4. [`actors::evictor`]: when. Downloads wait for room in `actors::blob_cache::writer`. What stores small files waits
-//!    in `with_room`, which is called by `actors::blob_cache::context`, and in [`actors::manifest_cache`] by `cache`,
+//! 4. [`actors::evictor`]: the time. Downloads wait for room in `actors::blob_cache::writer`. Writers of small files
+//!    wait in `with_room`, which is called by `actors::blob_cache::context`, and in [`actors::manifest_cache`] by `cache`,
 //!    `cache::records` and `fetch`. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
 //! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. The bucket of a fleet has another
 //!    one, in SQL: `SURPLUS` in `store::fleet::keeping` and, for the quotas of groups, in `keeping::quotas`.

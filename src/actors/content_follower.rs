@@ -43,7 +43,7 @@ struct Following {
     parts: ContentFollower,
     shared: Arc<FleetContent>,
     followed: FollowedContent,
-    /// What the file of this replica says.
+    /// The content of the file of this replica.
     written: Option<FollowedContent>,
     /// True if all images of the fleet were taken over.
     is_complete: Arc<AtomicBool>,

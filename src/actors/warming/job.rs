@@ -90,7 +90,7 @@ pub struct LayerProgress {
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) group: GroupId,
-    /// Where its images wait for those of the other jobs of the group.
+    /// The queue in which its images wait for those of the other jobs of the group.
     pub(super) queue: Arc<Semaphore>,
     pub(super) platforms: Vec<Platform>,
     pub(super) images: Vec<WarmImage>,

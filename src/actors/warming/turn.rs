@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 /// Number of images that are pulled at the same time, over all jobs, and over those of one group.
 pub(super) const IMAGES_AT_ONCE: usize = 3;
 
-/// Where images wait for permits.
+/// The queues in which images wait for permits.
 #[derive(Clone)]
 pub(super) struct Queues {
     /// That of the jobs of one group.

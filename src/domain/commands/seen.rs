@@ -8,7 +8,7 @@ use super::{CommandError, CommandResult};
 /// A value of an object, in the words in which pages show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenValue {
-    /// What tells it from the others of the same form.
+    /// A name that no other value of the same form has.
     pub key: String,
     /// The field of the form that changes it.
     pub field: &'static str,
@@ -25,9 +25,9 @@ pub struct Seen(BTreeMap<String, String>);
 pub struct ChangedValue {
     /// The field of the form that changes it.
     pub field: &'static str,
-    /// What was seen.
+    /// The value that was seen.
     pub seen: String,
-    /// What it is now.
+    /// The present value.
     pub present: String,
 }
 

@@ -1,4 +1,5 @@
-//! Two people, or two tabs, change the same thing: the second one is told, and undoes nothing without knowing.
+//! Two people, or two tabs, change the same thing: the second change is refused with what has changed, and undoes
+//! nothing.
 
 use futures::future::join_all;
 use serde_json::{Value, json};

@@ -25,7 +25,7 @@ struct Scene {
 const LENGTH: u64 = 16 * MIB;
 const RATE: u64 = 4 * MIB;
 /// Time after which clients give up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_TIME_OF_CLIENT: Duration = Duration::from_secs(30);
 
 impl Scene {
     async fn of(replicas: usize) -> Self {
@@ -88,7 +88,7 @@ async fn a_herd_at_all_replicas_causes_one_download_from_upstream() {
     for answer in join_all(herd).await {
         scene.assert_whole(&answer.unwrap());
     }
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < MAX_TIME_OF_CLIENT, "{:?}", began.elapsed());
     assert_eq!(scene.requests(), 1);
     let leader = scene.leader().await;
     for replica in (0..3).filter(|replica| *replica != leader) {
@@ -129,7 +129,7 @@ async fn where_the_receiving_replica_is_killed_or_stands_still_another_goes_on_f
         for follower in [second, third] {
             scene.assert_whole(&follower.await.unwrap());
         }
-        assert!(began.elapsed() < PATIENCE, "{signal_name}: {:?}", began.elapsed());
+        assert!(began.elapsed() < MAX_TIME_OF_CLIENT, "{signal_name}: {:?}", began.elapsed());
         assert_eq!(scene.requests(), 2, "{signal_name}: one request of each replica that received it");
         first.abort();
         if signal_name == "STOP" {

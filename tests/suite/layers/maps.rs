@@ -5,13 +5,13 @@ use std::path::Path;
 use super::source::{Source, sources};
 
 /// Maximum number of modules that a reader finds without a map.
-const FEW: usize = 8;
+const MAX_MODULES_WITHOUT_MAP: usize = 8;
 
 #[test]
 fn the_front_page_of_a_folder_with_many_modules_names_each_of_them() {
     let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let maps: Vec<(&Source, Vec<String>)> = all.iter().map(|source| (source, modules(source))).collect();
-    let large = || maps.iter().filter(|(_, modules)| modules.len() > FEW);
+    let large = || maps.iter().filter(|(_, modules)| modules.len() > MAX_MODULES_WITHOUT_MAP);
     assert!(large().count() > 10);
     let unnamed = large().flat_map(|(source, modules)| modules.iter().filter(|name| !is_named(source, name)));
     assert_eq!(unnamed.collect::<Vec<_>>(), [""; 0]);
