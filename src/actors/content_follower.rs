@@ -2,6 +2,8 @@
 //! of the fleet. Images that they have cached are taken over, so that all replicas list the same; images that they have
 //! removed go here, too.
 
+mod pull_counts;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::time::sleep;
 
+use self::pull_counts::PullCounts;
 use super::failures;
 use super::janitor::JanitorHandle;
 use super::manifest_cache::ManifestCacheHandle;
@@ -19,7 +22,7 @@ use crate::domain::reference::{Reference, Tag};
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::fleet::{
-    ContentEvent, ContentEvents, CountPlace, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
+    ContentEvent, ContentEvents, FleetContent, FollowedContent, ImagePlace, NumberedContentEvent,
 };
 use crate::store::images::ImageKey;
 
@@ -50,14 +53,11 @@ struct Following {
     /// Images of others that are not taken over yet, and the times of their events.
     waiting: VecDeque<(ImageKey, Instant)>,
     last_tidying: Instant,
-    /// The place up to which numbers of pulls were read, and the time of the next read.
-    counts: (CountPlace, Instant),
+    counts: PullCounts,
 }
 
 /// Interval at which new events are read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// Interval at which numbers of pulls are read.
-const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for which an image is waited for whose manifest is not in the bucket yet. Later it is taken over when it is
 /// pulled.
 const WAITING_TIME: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ impl ContentFollower {
             is_complete: Arc::new(AtomicBool::new(true)),
             waiting: VecDeque::new(),
             last_tidying: Instant::now(),
-            counts: (CountPlace::default(), Instant::now()),
+            counts: PullCounts::new(),
         };
         following.shared.set_followed(following.followed.last.number);
         loop {
@@ -182,7 +182,7 @@ impl Following {
             sleep(LOOK_INTERVAL).await;
             report(self.look().await);
             report(self.take_over_waiting().await);
-            report(self.follow_counts().await);
+            report(self.counts.follow(&self.shared, &self.parts.content).await);
             if self.last_tidying.elapsed() > TIDY_INTERVAL {
                 self.last_tidying = Instant::now();
                 report(self.shared.forget_old_events().await);
@@ -216,21 +216,6 @@ impl Following {
             }
         }
         Ok(())
-    }
-
-    /// Reads the numbers of pulls that other replicas have counted, if it is time.
-    async fn follow_counts(&mut self) -> Result<(), StoreError> {
-        let ((place, next), now) = (&mut self.counts, Instant::now());
-        if now < *next {
-            return Ok(());
-        }
-        *next = now + COUNT_INTERVAL;
-        let counted = self.shared.counted_after(place).await?;
-        if counted.has_more {
-            // The rest comes after the next look at events: removals must not wait for it.
-            *next = now;
-        }
-        self.parts.content.put_pulls_here(counted.images).await
     }
 
     async fn carry_out(&mut self, found: ContentEvents) -> Result<(), StoreError> {

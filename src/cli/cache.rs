@@ -2,6 +2,7 @@
 
 mod progress;
 mod pulls;
+mod rows;
 mod warm;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,7 +13,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::group::named;
 use super::image::Image;
-use super::output::{Columns, Output, bytes, print_note};
+use super::output::{Output, print_note};
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
@@ -113,18 +114,6 @@ enum Order {
     Pulls,
 }
 
-const IMAGES: Columns =
-    &["image", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
-
-/// As [`IMAGES`], where some were pulled with an account: an image is listed once for each.
-const IMAGES_OF_ACCOUNTS: Columns =
-    &["image", "account", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
-
-const USAGE: Columns = &["group", "size", "quota", "images", "blobs", "manifests"];
-
-/// Number of characters of a digest that a table shows.
-const DIGEST_CHARS: usize = "sha256:".len() + 12;
-
 impl CacheArgs {
     /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
@@ -144,7 +133,7 @@ impl CacheVerb {
                 query.extend(pinned.then(|| ("pinned", "true".to_owned())));
                 let images =
                     api.list(&["groups", &named(api, &group).await?, "dependency_proxy", "images"], &query).await?;
-                Ok(table(images))
+                Ok(rows::images(images))
             }
             Self::Warm(args) => args.run(api, as_json).await,
             Self::Delete { group: OfGroup { group }, images } => {
@@ -168,7 +157,7 @@ impl CacheVerb {
                     let path = ["groups", &named, "dependency_proxy", "refresh", &image.to_string()];
                     api.post(&path, &json!({})).await
                 };
-                Ok(table(each(&images, "refreshed", refresh).await?))
+                Ok(rows::images(each(&images, "refreshed", refresh).await?))
             }
             Self::Pulls { group, image } => pulls::list(api, &group, &image).await,
             Self::Usage => usage(api).await,
@@ -176,16 +165,10 @@ impl CacheVerb {
     }
 }
 
-fn table(images: Vec<Value>) -> Output {
-    let has_account = images.iter().any(|image| image["account"].is_string());
-    let columns = if has_account { IMAGES_OF_ACCOUNTS } else { IMAGES };
-    Output::Table { columns, rows: images.iter().map(image_row).collect(), values: images }
-}
-
 /// Prints how to pull what is missing of pinned images.
 fn note_incomplete(group: &str, pinned: &[Value]) {
     let incomplete: Vec<String> =
-        pinned.iter().filter(|image| image["state"] == "incomplete").map(image_name).collect();
+        pinned.iter().filter(|image| image["state"] == "incomplete").map(rows::name).collect();
     if !incomplete.is_empty() {
         let names = incomplete.join(" ");
         print_note(&format!(
@@ -222,12 +205,9 @@ async fn each<T>(
 
 async fn usage(api: &Api) -> Result<Output, Failure> {
     let groups = api.list(&["dependency_proxy", "groups"], &[]).await?;
-    let mut rows: Vec<Value> = groups.iter().map(|group| sizes_row(&group["full_path"], group)).collect();
     // Fails for others: only administrators may read the statistics of the whole store.
-    if let Ok(store) = api.show(&["dependency_proxy", "statistics"]).await {
-        rows.push(sizes_row(&json!("(stored, each once)"), &store));
-    }
-    Ok(Output::Table { columns: USAGE, rows, values: groups })
+    let store = api.show(&["dependency_proxy", "statistics"]).await.ok();
+    Ok(rows::sizes(groups, store.as_ref()))
 }
 
 fn path<'a>(group: &'a str, image: &'a str) -> [&'a str; 5] {
@@ -236,35 +216,6 @@ fn path<'a>(group: &'a str, image: &'a str) -> [&'a str; 5] {
 
 fn names(images: &[Image]) -> String {
     images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn image_name(image: &Value) -> String {
-    let text = |field: &str| image[field].as_str().unwrap_or_default();
-    match image["tag"].as_str() {
-        Some(tag) => format!("{}:{tag}", text("name")),
-        None => format!("{}@{}", text("name"), text("digest")),
-    }
-}
-
-/// Returns an image as a line of a table.
-fn image_row(image: &Value) -> Value {
-    let mut row = image.clone();
-    let text = |field: &str| image[field].as_str().unwrap_or_default();
-    row["image"] = json!(image_name(image));
-    row["digest"] = json!(text("digest").chars().take(DIGEST_CHARS).collect::<String>());
-    row["size"] = json!(bytes(image["size"].as_u64().unwrap_or_default()));
-    for time in ["cached_at", "last_pulled_at"] {
-        row[time] = json!(text(time).split('.').next().map(|seconds| format!("{seconds}Z")));
-    }
-    row
-}
-
-fn sizes_row(name: &Value, sizes: &Value) -> Value {
-    let mut row = sizes.clone();
-    row["group"] = name.clone();
-    row["size"] = json!(bytes(sizes["bytes"].as_u64().unwrap_or_default()));
-    row["quota"] = json!(sizes["max_bytes"].as_u64().map(bytes));
-    row
 }
 
 impl Order {
@@ -277,26 +228,5 @@ impl Order {
             Self::Pulls => "pulls",
         };
         vec![("order_by", order.to_owned()), ("sort", "desc".to_owned())]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_is_a_line_with_its_whole_name_and_a_short_digest() {
-        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-        let mut image = json!({
-            "name": "library/alpine", "tag": "3", "digest": digest, "size": 12_345_678,
-            "cached_at": "2026-11-28T14:20:00.000Z", "last_pulled_at": "2026-11-28T14:20:00.000Z",
-        });
-        let row = image_row(&image);
-        assert_eq!(
-            [&row["image"], &row["digest"], &row["size"], &row["cached_at"]],
-            ["library/alpine:3", "sha256:0123456789ab", "12.3 MB", "2026-11-28T14:20:00Z"]
-        );
-        image["tag"] = Value::Null;
-        assert_eq!(image_row(&image)["image"], format!("library/alpine@{digest}"));
     }
 }

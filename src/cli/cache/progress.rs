@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::DIGEST_CHARS;
+use super::rows::DIGEST_CHARS;
 use crate::cli::output::{print_note, printable};
 
 /// Maximum number of lines of blobs on a terminal.

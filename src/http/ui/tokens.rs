@@ -1,10 +1,12 @@
 //! Tokens: those that pull for a group, for its owners, and the personal ones of the visitor. Lists, and the ways to
 //! make, rotate, extend and revoke one.
 
-mod change;
 mod creation;
+mod extension;
 mod list;
 mod once;
+mod revocation;
+mod rotation;
 mod secret;
 
 use std::sync::Arc;
@@ -58,9 +60,9 @@ pub(super) async fn show(
     match page {
         TokensPage::List => Ok(list::list(visitor, owner, &Part::of(query)).await),
         TokensPage::New => Ok(creation::show(visitor, owner)),
-        TokensPage::Rotate(id) => change::show_rotation(visitor, owner, id),
-        TokensPage::Extend(id) => change::show_extension(visitor, owner, id),
-        TokensPage::Revoke(id) => change::show_revocation(visitor, owner, id),
+        TokensPage::Rotate(id) => rotation::show(visitor, owner, id),
+        TokensPage::Extend(id) => extension::show(visitor, owner, id),
+        TokensPage::Revoke(id) => revocation::show(visitor, owner, id),
     }
 }
 
@@ -69,9 +71,9 @@ pub(super) async fn change(form: &Form, owner: &Owner, page: TokensPage) -> Resu
     match page {
         TokensPage::List => Err(form.visitor.no_such_page()),
         TokensPage::New => creation::create(form, owner).await,
-        TokensPage::Rotate(id) => change::rotate(form, owner, id).await,
-        TokensPage::Extend(id) => change::extend(form, owner, id).await,
-        TokensPage::Revoke(id) => change::revoke(form, owner, id).await,
+        TokensPage::Rotate(id) => rotation::rotate(form, owner, id).await,
+        TokensPage::Extend(id) => extension::extend(form, owner, id).await,
+        TokensPage::Revoke(id) => revocation::revoke(form, owner, id).await,
     }
 }
 
