@@ -57,7 +57,7 @@ pub mod audit_file;
 pub mod blob_file;
 pub mod blobs;
 pub(crate) mod blocking;
-mod cache_id;
+pub mod cache_id;
 mod closing;
 pub mod content;
 mod damage;

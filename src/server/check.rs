@@ -9,6 +9,7 @@ use super::net::{listeners, tls};
 use crate::auth::jwt::{KeyError, KeySet, Signer};
 use crate::auth::sealing::SealingKeys;
 use crate::settings::{Settings, SettingsError};
+use crate::store::cache_id::check_mounted;
 use crate::store::data_dir::{check_folder, check_new_file, loose_mode, read_if_any};
 use crate::upstream::{Registry, UpstreamOptions};
 
@@ -51,7 +52,12 @@ fn folders(settings: &Settings) -> Vec<SettingsError> {
     // A folder below a data folder with a problem has the same one, so it is not reported again.
     let apart = !(data.is_some() && storage.cache_dir.starts_with(&storage.data_dir));
     let cache = if apart { fault("cache_dir", &storage.cache_dir) } else { None };
-    data.into_iter().chain(cache).collect()
+    let faults: Vec<_> = data.into_iter().chain(cache).collect();
+    if !faults.is_empty() {
+        return faults;
+    }
+    let unmounted = check_mounted(&storage.data_dir, &storage.cache_dir).err();
+    unmounted.map(|error| settings.refuse(&["storage", "cache_dir"], error.to_string())).into_iter().collect()
 }
 
 /// Checks the key file. It may be missing, because the service then creates it.

@@ -60,14 +60,11 @@ impl CacheFolder {
     ///
     /// Fails if the folder is the mount point of a disk that is not mounted, or if a newer program has written it.
     pub(super) fn identify(data: &Path, cache: &Path) -> Result<Self, OpenError> {
+        check_mounted(data, cache)?;
         let (marker, known) = (cache.join(MARKER), data.join(KNOWN));
         let (here, before) = (read(&marker), read(&known));
         let is_new = here.is_none();
         let place = Place { path: cache.to_owned(), on_own_disk: device(cache) != device(data) };
-        let was_mounted = Place { on_own_disk: true, ..place.clone() };
-        if is_new && !place.on_own_disk && before.is_some() && place_in(&known) == Some(was_mounted) {
-            return Err(OpenError::Unmounted { folder: cache.to_owned(), known });
-        }
         layout::CACHE.bring_up_to_date(cache)?;
         let id = here.unwrap_or_else(|| {
             let id = CacheId::from_random(random::bytes());
@@ -114,6 +111,22 @@ impl CacheFolder {
             tracing::info!(%folder, "the cache folder is another one than before: the index is built from it");
         }
     }
+}
+
+/// Checks that the disk of the cache folder is mounted, as far as the data folder knows that it had one. Changes nothing.
+///
+/// # Errors
+///
+/// Fails if the folder is the mount point of a disk that is not mounted.
+pub fn check_mounted(data: &Path, cache: &Path) -> Result<(), OpenError> {
+    let known = data.join(KNOWN);
+    let on_own_disk = device(cache) != device(data);
+    let was_mounted = Place { path: cache.to_owned(), on_own_disk: true };
+    let is_new = read(&cache.join(MARKER)).is_none();
+    if is_new && !on_own_disk && read(&known).is_some() && place_in(&known) == Some(was_mounted) {
+        return Err(OpenError::Unmounted { folder: cache.to_owned(), known });
+    }
+    Ok(())
 }
 
 /// Returns true if the index was built from another cache folder. Changes nothing.

@@ -149,6 +149,12 @@ async fn a_cache_whose_disk_is_not_mounted_is_noticed_at_the_start_and_the_refus
     let other = elsewhere.path().to_str().unwrap();
     run(&["mount", "--bind", &folder, other]);
     run(&["umount", &folder]);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    check.args(["serve", "--check", "--config", service.config().to_str().unwrap()]);
+    check.env("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", &folder);
+    let checked = check.output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(!checked.status.success() && said.contains("mount that disk and start again"), "{checked:?}");
     for _ in 0..2 {
         let refusal = service.restart_unless_refused().unwrap_err();
         assert!(refusal.contains("mount that disk and start again") && refusal.contains(&folder), "{refusal}");
