@@ -16,8 +16,8 @@ use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::reference::Reference;
 
-const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more than half of the maximum size of the cache \
-                               (storage.max_bytes): unpin others first";
+const TOO_MUCH_PINNED: &str = "With this image, the pinned images of all groups would take more than half of the maximum \
+                               size of the cache: unpin others, or raise storage.max_bytes";
 
 const OTHER_ACCOUNT: &str = "The image was pulled with another account than the group has now; pull it again";
 
