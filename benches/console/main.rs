@@ -64,6 +64,8 @@ fn main() {
         let first = Browser::signed_in(&format!("http://{}", process.address())).await.load("").await;
         println!("very first page after the start: {:.1} ms", first.0 * 1e3);
         let browser = Browser::signed_in(&format!("http://{}", process.address())).await;
+        table.add_row(browser.row("first page, after the start", "").await);
+        process.wait_until_idle();
         for (name, query) in PAGES {
             table.add_row(browser.row(name, query).await);
         }

@@ -62,6 +62,17 @@ impl Process {
         self.measured.cpu_until_ready = self.cpu();
     }
 
+    /// Returns once the process has used hardly any CPU time for two seconds, after at most two minutes.
+    pub fn wait_until_idle(&self) {
+        for _ in 0..60 {
+            let before = self.cpu();
+            std::thread::sleep(Duration::from_secs(2));
+            if self.cpu() - before < 0.05 {
+                return;
+            }
+        }
+    }
+
     /// Returns the address of the service.
     pub fn address(&self) -> SocketAddr {
         self.address
