@@ -41,7 +41,7 @@ pub(super) enum Kind {
         back: String,
         /// True if a form was sent, which was not carried out.
         form: bool,
-        /// What was typed into the form, if that can be kept.
+        /// The values that were typed into the form, if they can be kept.
         kept: Option<KeptForm>,
     },
     /// There is no such group, or the user is no member of it.

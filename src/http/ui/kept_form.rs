@@ -1,7 +1,7 @@
-//! What was typed into a form that was sent after its session had ended. The page for signing in carries it along, and
-//! the form opens again with it afterwards; it is not carried out by itself.
+//! Values of a form that was sent after its session had ended. The page for signing in carries them along, and the form
+//! opens again with them afterwards; it is not carried out by itself.
 //!
-//! It is kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who is
+//! They are kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who is
 //! not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only a
 //! form that has the token of the ended session is kept ([`form`](super::form)), so no other site can have something
 //! typed in the name of a person.

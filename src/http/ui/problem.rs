@@ -12,7 +12,7 @@ use crate::http::api::ApiError;
 /// Reason why a form was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// What is wrong: at least one.
+    /// The faults: at least one.
     faults: Vec<FormFault>,
     kind: Kind,
 }
@@ -22,7 +22,7 @@ pub(super) struct Problem {
 enum Kind {
     /// Something that was typed cannot be used.
     Wrong,
-    /// What the form is about was changed since its page was made.
+    /// The subject of the form was changed since its page was made.
     Outdated,
     /// The form was not carried out, because its session had ended.
     Reopened,

@@ -34,7 +34,7 @@ pub(super) struct Login {
     next: Next,
 }
 
-/// What follows after signing in.
+/// The page or form that follows after signing in.
 #[derive(Debug, Default)]
 struct Next {
     /// The address to show.

@@ -7,7 +7,7 @@ use super::fields::{Field, FieldKind};
 use super::icons::icon;
 use super::kept_form::KeptForm;
 
-/// What the form shows.
+/// Content of the form.
 #[derive(Default)]
 pub(super) struct SignInForm<'a> {
     /// The user name as it was typed.

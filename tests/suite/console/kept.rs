@@ -1,4 +1,4 @@
-//! What was typed into a form whose session has ended: it comes back after signing in, and is not carried out by itself.
+//! Values of a form whose session has ended: they come back after signing in, and the form is not carried out by itself.
 
 use serde_json::{Value, json};
 
