@@ -24,7 +24,7 @@
 //! | what is evicted | [below](#what-is-evicted) |
 //! | removal of what is cached | [below](#removal-of-what-is-cached) |
 //! | what is stored in another way | [below](#what-is-stored-in-another-way) |
-//! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components::stores`; [`admin`] |
+//! | a second store, or another database or object store for a fleet | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components::stores`; [`admin`] |
 //! | several replicas | [`domain::fleet`], which has the rules and their model; [`store::fleet`], [`actors::follower`], [`actors::policy_evaluator`] (`confirmer`, `validity`); `server::fleet` |
 //! | what replicas share of upstream | [`store::fleet`] (`claims`), [`actors::shared_downloads`], [`actors::shared_manifests`], `upstream::replicas`, `http::replicas` |
 //! | what replicas share of cached content | `store::content::fleet` (what a replica takes over), `store::fleet::content` (the index and the objects), [`actors::content_follower`], [`actors::fleet_keeper`] |
@@ -34,6 +34,7 @@
 //! | a setting | [below](#a-setting) |
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
 //! | what is kept of who pulled | `domain::pull_record`, [`actors::pull_records`], `store::embedded::index::pull_records`; `http::api::pulls`, `http::ui::image_pulls`, `cli::cache::pulls` |
+//! | what is counted of pulls and bytes of a group | `domain::traffic` (by the hour, for 30 days), [`actors::traffic`], `actors::images::statistics`; `http::api::statistics`, `http::ui::chart` |
 //! | what traces contain | `telemetry::trace`, `http::registry::traced`, `actors::upstream_fetcher::traced` |
 //! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusal_log::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
@@ -42,40 +43,47 @@
 //!
 //! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
 //!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
-//!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`, to whose
-//!    thirty or so files the compiler leads. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and of `domain::policy::Identity`.
-//! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token that has none stands
+//!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`; the compiler
+//!    leads to the thirty or so files that match on it. What is neither a token nor a password is a variant of
+//!    `domain::directory::Credential` and of `domain::policy::Identity`. An older program cannot read a new variant of
+//!    a record: see [below](#what-is-stored-in-another-way).
+//! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
-//!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form, and the login
-//!      looks for it first: `auth::secret::find_token` lists the forms. `auth::jwt` has the login tokens of this
-//!      service alone. A login token may outlive its credential, which is why each pull looks at the credential again.
+//!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form: a variant of
+//!      `auth::secret::Form`, which `auth::secret::form` recognises and `auth::login::by_token` decides on. `auth::jwt`
+//!      has the login tokens of this service alone. One has nothing but the id of its credential, and ends after
+//!      `auth.token_lifetime`: what else a pull must know, such as the end of a CI job, is a new claim of
+//!      `auth::jwt::claims`. It may outlive its credential, which is why each pull looks at the credential again.
 //!    - Without a login: `http::registry::authorized`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
-//!      the data of their connection.
+//!      the data of their connection. The API and the console have the same port, so that the certificate must be
+//!      optional. A resumed session (`config.ticketer`) has the certificate of its first handshake, unverified.
 //!    - [`auth`] does no I/O. Verification that waits belongs to an actor, as that of passwords belongs to
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
-//!    `domain::explanation`.
-//! 4. What the compiler does not find: `who()` of `http::refusals::subject`, which takes every principal that is no
-//!    user for a deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the word
-//!    for a puller without a token in `http::ui::image_pulls` and `cli::cache::pulls`; `auth::secret::redacted`, which
-//!    knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
+//!    `domain::explanation`. `commands::group`, `change_builder` and `retention` remove it with its group or user, and
+//!    long after its end.
+//! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
+//!    refused request from its headers, and `who()` there, which assumes that every principal that is no user is a
+//!    deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; `is_audited` of
+//!    `http::refusal_log::audited`, which lists the reasons that the audit trail has; what `http::ui::image_pulls` and
+//!    `cli::cache::pulls` show as the token of who pulled without one; `auth::secret::redacted`, which knows the forms
+//!    of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!
 //! ## A route
 //!
 //! 1. [`http`]: `http::configure`; `http::api::endpoints` for a route below `/api/v4`, which describes it as well;
-//!    `configure_pages` of `http::ui` for a page, and for a page of a group `http::ui::group_pages` (the variant of
-//!    `Page`, and its name in `parse`), with its tab in `http::ui::parts`. `http::ui::admin` and `http::ui::account`
-//!    have the pages below `/-/admin` and `/-/account`.
+//!    `configure_pages` of `http::ui` for a page. A page of a group needs no entry there, but one in
+//!    `http::ui::group_pages` (the variant of `Page`, and its name in `parse`), and its tab in `http::ui::parts`.
+//!    `http::ui::admin` and `http::ui::account` have the pages below `/-/admin` and `/-/account`.
 //! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
 //!    token; `http::ui::visitor` for a page, who has a session instead and is a `Caller`, too; `http::ui::form` for
-//!    what a page sends. What the API and the console both change has one function, as in `http::api::image_changes`.
-//!    Any other route that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls
-//!    `http::api::problems`.
+//!    what a page sends. What the API and the console both change has one function, as in `http::api::image_changes`;
+//!    both read by the handles of `http::api::state`. Any other route that needs a caller calls a function that
+//!    `http::api` re-exports, as `/readyz` calls `http::api::problems`.
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
 //! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
 //!    shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings`.
@@ -91,8 +99,9 @@
 //! ## What is evicted
 //!
 //! 1. [`domain::eviction`]: the order. Its priorities are stored, so that another meaning of them needs another format
-//!    of the records. A rule that a setting chooses orders by what else the records have, such as the time of the last
-//!    read: a record then means the same under both rules.
+//!    of the records. If a setting chooses between two rules, the second one must use other fields of the records, such
+//!    as the time of the last read, so that a record means the same under both. Then only the first may raise the age
+//!    (`Index::evicted`).
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
 //!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
 //! 3. `store::blobs::space`: how much, by `domain::quota` and `domain::min_free`.
@@ -100,10 +109,11 @@
 //!    wait in `with_room`, which is called by `actors::blob_cache::context`, and in [`actors::manifest_cache`] by `cache`,
 //!    `cache::records` and `fetch`. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
 //! 5. `store::embedded::index::trimming`: the quotas of groups use the same order. The bucket of a fleet has another
-//!    one, in SQL: `SURPLUS` in `store::fleet::keeping` and, for the quotas of groups, in `keeping::quotas`.
+//!    one, in SQL (manifests last, by the day of the last read, large content first): `SURPLUS` in
+//!    `store::fleet::keeping` and, for the quotas of groups, in `keeping::quotas`.
 //! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures. Tests:
 //!    `tests/suite/eviction.rs`.
-//! 7. A setting for it reaches the index by `server::components::stores`.
+//! 7. A setting for it belongs to `[storage]`, and reaches the index by `server::components::stores`.
 //!
 //! ## Removal of what is cached
 //!
@@ -152,7 +162,7 @@
 //! | upstream | a registry that images are pulled from, such as docker.io |
 //! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
 //! | mirror | another registry with the content of an upstream, which is requested before it |
-//! | account | user name and password at an upstream, which this service uses for the groups that may use it; it may have a second credential. One of a group has an id, which is new with each password |
+//! | account | user name and password at an upstream, which this service uses for the groups that may use it; it may have a second credential. That of a group has an id, which changes with its password |
 //! | group | a team, named by its path; groups nest |
 //! | image | a tag or a digest that a group has pulled, with everything that its manifest names; a digest that another image of the group names is a part of that one |
 //! | principal | the user or token that makes a request |
@@ -190,7 +200,7 @@
 //! | spool | the folder of downloads that are not verified yet |
 //! | replica, fleet | one of several processes that share their identities and cached content; all of them |
 //! | engine | what stands behind a store: sled and files, or PostgreSQL and an object store, which replicas share |
-//! | look | a replica's request for the changes that others have made; the directory may be used for the *bound* after it |
+//! | look | a replica's request for the changes that others have made; the directory may be used for the *bound* (`fleet.bound`) after it |
 //! | object | verified content in the bucket of a fleet; *doomed* ten minutes before it is deleted |
 //! | take over | to put what another replica has cached into the index of this one |
 //! | change log | the changes of identities in the object store, for replicas that cannot reach the database |

@@ -23,17 +23,22 @@
 //!
 //! # Another engine
 //!
+//! For another database or object store of a fleet, the engines stay two: [`fleet`] says which of its modules know
+//! PostgreSQL and S3. For an engine of another kind:
+//!
 //! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
 //!    has two parts: the embedded engine of this machine, and what replicas share. An operation passes a closure over
 //!    the embedded engine to `run`, `content::fleet` adds what the others know, and `content::copies` has what is in
-//!    the object store. No caller asks which engine there is: an operation says what is wanted, and returns nothing or
-//!    does nothing where there is no fleet. An engine that several processes share must also have what [`fleet`] has
+//!    the object store. That closure, `fleet::content` and [`operator_notes`] take the types of [`embedded`]: another
+//!    embedded database replaces sled below them. No caller asks which engine there is; the operations for replicas
+//!    return or do nothing without a fleet. An engine that several processes share must also have what [`fleet`] has
 //!    beside identities and content: `server::fleet` gives the sessions, failed logins, claims of downloads, traffic
-//!    and reports of upstreams to the actors of these names, which work without them in one process.
+//!    and reports of upstreams to the actors of these names. In one process these actors work without them.
 //!    The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids
 //!    the HTTP client of [`upstream`](crate::upstream) here, and no other client.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
-//!    a file of [`embedded`].
+//!    a file of [`embedded`]. The names of sled's folders are also in `data_dir::contents`, and its name is in
+//!    `telemetry::log_filter`.
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
@@ -49,7 +54,8 @@
 //!    memory and drop them when this process removes them. The PolicyEvaluator is the single writer of identities in
 //!    its process; [`fleet`] has a lock in the database, and the rules of [`domain::fleet`](crate::domain::fleet).
 //! 6. The tests of its operations are those of `embedded::identity::tests` and of the modules of [`embedded`],
-//!    `tests/suite` as a whole, and `tests/suite/fleet` with real engines, outages and kills.
+//!    `tests/suite` as a whole, and `tests/suite/fleet` with the real engines that `tests/engines` starts, outages and
+//!    kills.
 
 pub mod all_identities;
 pub mod atomic_file;

@@ -10,7 +10,7 @@
 //!
 //! Priorities and the age are stored (`store::embedded::index::files`). They must be comparable with those that an
 //! earlier version stored: a priority of another meaning needs another length of the record and another key of the
-//! age, or they would be misread.
+//! age, or they would be misread. A rule that does not use them needs neither.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

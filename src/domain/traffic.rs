@@ -1,4 +1,4 @@
-//! Pulls and bytes of a group within an hour, and their sums over several hours.
+//! Pulls and bytes of a group within an hour, and their sums over several hours. They are kept for [`TRAFFIC_HOURS`].
 
 use std::ops::AddAssign;
 
