@@ -10,7 +10,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`links`], [`tags`], [`images`] | the entries: links of groups, tags, images that groups have pulled |
-//! | [`image_lists`], [`image_record`] | lists of images, as they are shown; the format of a record of an image |
+//! | [`image_lists`], [`page`], [`image_record`] | lists of images, as they are shown; a part of a list; the format of a record of an image |
 //! | [`pins`], [`pull_records`], [`traffic`] | pins; who pulled which image; pulls and bytes by hour |
 //! | [`files`], [`file_record`] | records of stored files, with their reads and their order of eviction; the format of a record |
 //! | [`summaries`] | what each stored manifest names |
@@ -36,6 +36,7 @@ mod images;
 mod links;
 mod moving;
 mod opening;
+mod page;
 mod pins;
 mod pull_records;
 mod purge;
@@ -59,11 +60,11 @@ use serde::de::DeserializeOwned;
 pub(super) use self::examination::{Comparison, open_as_it_is};
 pub use self::files::Evictable;
 use self::found::Found;
-pub use self::image_lists::PageOf;
 pub use self::image_record::ImageRecord;
 use self::links::UsedLinks;
 pub(in crate::store) use self::moving::ImageToMove;
 pub(super) use self::opening::{set_aside, was_interrupted};
+pub use self::page::PageOf;
 pub(in crate::store) use self::pull_records::StoredPullRecord;
 pub use self::removal::{LinkRemoval, PreparedRemoval};
 pub use self::summaries::Summary;
