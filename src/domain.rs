@@ -11,6 +11,7 @@
 //! | [`challenge`] | authentication challenges of registries |
 //! | [`chosen_setting`] | settings that an operator has chosen, for a backup |
 //! | [`commands`] | changes of identities: the writes that carry them out, or the reason of a refusal |
+//! | [`day`] | days on which something ends, as they are written |
 //! | [`deadlines`] | time limits of one response, and of the stop |
 //! | [`digest`] | content digests |
 //! | [`directory`] | all users, groups, members and tokens as one value, and the writes that change it |
@@ -66,6 +67,7 @@ pub mod byte_range;
 pub mod challenge;
 pub mod chosen_setting;
 pub mod commands;
+pub mod day;
 pub mod deadlines;
 pub mod digest;
 pub mod directory;

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::group::named;
 use super::output::{Columns, Output, list, print_line, print_note};
+use crate::domain::day::LAST;
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -212,7 +213,9 @@ impl FromStr for Moment {
             return Ok(Self::At(at));
         }
         if let Ok(date) = text.parse::<Date>() {
-            return date.to_zoned(TimeZone::system()).map(|start| Self::At(start.timestamp())).map_err(|_| MomentError);
+            let start = date.to_zoned(TimeZone::system()).map(|start| start.timestamp());
+            // Nothing happened after the last time that can be stored.
+            return Ok(Self::At(start.unwrap_or(if date > LAST { Timestamp::MAX } else { Timestamp::MIN })));
         }
         let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
         let age = days.map(|days| Ok(SignedDuration::from_hours(24 * i64::from(days))));

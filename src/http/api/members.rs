@@ -229,7 +229,7 @@ fn user_id(text: &str) -> Result<UserId, ApiError> {
 fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     let end = params.day("expires_at")?;
     if end.is_some_and(|end| end <= now) {
-        let reason = "cannot be a date in the past".to_owned();
+        let reason = "must be a date after today, by UTC".to_owned();
         return Err(ApiError::Invalid { field: "expires_at", reason });
     }
     Ok(end)

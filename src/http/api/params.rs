@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::domain::access::AccessLevel;
+use crate::domain::day::{self, DayError};
 use crate::domain::overlap::{Overlap, OverlapError};
 use crate::domain::scope::{Scope, Scopes};
 
@@ -74,6 +75,12 @@ impl Params {
         self.filled(name)?.map(|text| number(name, &text)).transpose()
     }
 
+    /// Returns a number that may be negative.
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let read = |text: String| text.parse().map_err(|_| ApiError::malformed(name));
+        self.filled(name)?.map(read).transpose()
+    }
+
     /// Returns a boolean.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         if let Some(Value::Bool(flag)) = self.value(name) {
@@ -110,13 +117,17 @@ impl Params {
 
     /// Returns midnight UTC at the start of a date.
     pub(super) fn day(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.filled(name)?.map(|text| day(&text).ok_or_else(|| ApiError::malformed(name))).transpose()
+        self.filled(name)?.map(|text| day_of(&text).map_err(|error| refused_day(name, error))).transpose()
     }
 
     /// Returns a point in time: RFC 3339, in UTC if it has no offset, or midnight UTC at the start of a date.
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        let read = |text: &str| text.parse::<Timestamp>().ok().or_else(|| civil(text)).or_else(|| day(text));
-        self.filled(name)?.map(|text| read(&text).ok_or_else(|| ApiError::malformed(name))).transpose()
+        let plain = |text: &str| text.parse::<Timestamp>().ok().or_else(|| civil(text));
+        let read = |text: String| match plain(&text) {
+            Some(at) => Ok(at),
+            None => day_of(&text).map_err(|error| refused_day(name, error)),
+        };
+        self.filled(name)?.map(read).transpose()
     }
 
     /// Returns one of GitLab's access levels.
@@ -171,8 +182,15 @@ pub(super) fn number(name: &str, text: &str) -> Result<u64, ApiError> {
     text.parse().map_err(|_| ApiError::malformed(name))
 }
 
-fn day(text: &str) -> Option<Timestamp> {
-    Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+fn day_of(text: &str) -> Result<Timestamp, DayError> {
+    day::start(text.parse::<Date>().map_err(|_| DayError::Malformed)?)
+}
+
+fn refused_day(name: &str, error: DayError) -> ApiError {
+    match error {
+        DayError::Malformed => ApiError::malformed(name),
+        DayError::TooLate => ApiError::Parameter(format!("{name} {error}")),
+    }
 }
 
 fn civil(text: &str) -> Option<Timestamp> {

@@ -113,7 +113,7 @@ impl Typed {
 }
 
 fn day(field: &'static str, typed: &str) -> Result<Option<Timestamp>, Problem> {
-    parsed_day(typed).map_err(|()| Problem::at_field(field, "is not a day such as 2027-02-26"))
+    parsed_day(typed).map_err(|error| Problem::at_field(field, &error.to_string()))
 }
 
 /// Returns the last moment of the day that begins then.

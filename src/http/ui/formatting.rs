@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
+
+use crate::domain::day::{self, DayError};
 
 /// Returns a number of bytes, such as `4.86 GB`.
 pub(super) fn size(bytes: u64) -> String {
@@ -101,14 +101,9 @@ pub(super) fn day_text(at: Timestamp) -> String {
 ///
 /// # Errors
 ///
-/// Fails if it is not a day.
-pub(super) fn parsed_day(typed: &str) -> Result<Option<Timestamp>, ()> {
-    if typed.is_empty() {
-        return Ok(None);
-    }
-    let is_plain = typed.len() == "2027-02-26".len() && typed.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    let date: Date = typed.parse().ok().filter(|_| is_plain).ok_or(())?;
-    Ok(Some(date.to_zoned(TimeZone::UTC).map_err(drop)?.timestamp()))
+/// Fails if it is not a day, or one that is too late.
+pub(super) fn parsed_day(typed: &str) -> Result<Option<Timestamp>, DayError> {
+    if typed.is_empty() { Ok(None) } else { day::beginning(typed).map(Some) }
 }
 
 /// Shows a time to the minute.

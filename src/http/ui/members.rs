@@ -150,10 +150,10 @@ impl Typed {
     }
 
     fn end(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
-        let invalid = |reason: &str| ApiError::Invalid { field: "expires_at", reason: reason.to_owned() };
-        let end = parsed_day(&self.expires_at).map_err(|()| invalid("is not a day such as 2027-02-26"))?;
+        let invalid = |reason: String| ApiError::Invalid { field: "expires_at", reason };
+        let end = parsed_day(&self.expires_at).map_err(|error| invalid(error.to_string()))?;
         if end.is_some_and(|end| end <= jiff::Timestamp::now()) {
-            return Err(invalid("cannot be a day in the past"));
+            return Err(invalid("must be a day after today, by UTC".to_owned()));
         }
         Ok(end)
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::group::{MAX_TAG_FRESHNESS_SECONDS, MAX_UNPULLED_DAYS};
+use crate::domain::day::{DayError, LAST};
 use crate::formats::quantity::{parse_bytes, parse_seconds};
 
 /// An access level, by its name.
@@ -112,7 +113,10 @@ impl TryFrom<String> for End {
             return Ok(Self(None));
         }
         let wrong = |_| format!("'{text}' is not a day such as 2027-06-30, nor '{NEVER}'");
-        text.parse().map(|day| Self(Some(day))).map_err(wrong)
+        match text.parse().map_err(wrong)? {
+            day if day > LAST => Err(format!("'{text}' {}; for no end, write '{NEVER}'", DayError::TooLate)),
+            day => Ok(Self(Some(day))),
+        }
     }
 }
 

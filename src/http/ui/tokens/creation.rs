@@ -125,7 +125,8 @@ impl Typed {
         if self.username.contains('$') {
             faults.take::<()>(Err(invalid("username", "cannot contain “$”")));
         }
-        let end = parsed_day(&self.expires_at).map_err(|()| invalid("expires_at", "is not a day such as 2027-02-26"));
+        let end = parsed_day(&self.expires_at)
+            .map_err(|error| ApiError::Invalid { field: "expires_at", reason: error.to_string() });
         let scopes = self.scopes().ok_or_else(|| invalid("scopes", "is empty: choose at least one"));
         let (Some(scopes), Some(end)) = (faults.take(scopes), faults.take(end)) else { return Err(faults.into()) };
         faults.none()?;

@@ -10,6 +10,7 @@ use super::Owner;
 use crate::domain::commands::loss::Loss;
 use crate::domain::commands::rotation;
 use crate::domain::commands::seen::SeenValue;
+use crate::domain::day::DayError;
 use crate::domain::id::TokenId;
 use crate::domain::token::Token;
 use crate::http::api::losses::{Lost, confirmed, of_new_end};
@@ -60,7 +61,7 @@ pub(super) async fn extend(form: &Form, owner: &Owner, id: TokenId) -> Result<Ht
 
 /// Returns the end that was typed, and what ends earlier with it.
 fn wanted_end(visitor: &Visitor, token: &Token, typed: &str) -> Result<(Option<Timestamp>, Lost), ApiError> {
-    let invalid = |()| ApiError::Invalid { field: "expires_at", reason: "is not a day such as 2027-02-26".to_owned() };
+    let invalid = |error: DayError| ApiError::Invalid { field: "expires_at", reason: error.to_string() };
     let end = parsed_day(typed).map_err(invalid)?;
     Ok((end, of_new_end(&visitor.authority(), token.id, end)?))
 }
