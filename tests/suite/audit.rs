@@ -96,6 +96,8 @@ async fn tokens_users_groups_settings_and_the_first_start_have_events_and_no_eve
     service.api("DELETE", &tokens, Value::Null).await;
     let robot = service.group_token(&team, "robot", &["api"]).await;
     service.api("DELETE", &format!("/groups/{}/access_tokens/{}", team.id, robot.id), Value::Null).await;
+    // Goes with its group.
+    service.group_token(&team, "second", &["api"]).await;
     let alice = service.user("alice", OWNER_PASSWORD).await;
     let user = format!("/users/{}", alice.id);
     service.api("PUT", &user, json!({"password": "another-long-password"})).await;
@@ -130,6 +132,10 @@ async fn tokens_users_groups_settings_and_the_first_start_have_events_and_no_eve
         "user_destroyed",
         "group_updated",
         "application_settings_updated",
+        "member_created",
+        "group_access_token_created",
+        "group_access_token_revoked",
+        "member_destroyed",
         "member_destroyed",
         "group_destroyed",
     ];

@@ -169,15 +169,20 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> CommandResu
     let is_deleted = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
     let mut builder = ChangeBuilder::of(directory);
     let mut tokens = HashSet::new();
-    for token in directory.tokens().filter(|token| is_deleted(token.group())) {
+    // Bots go with their tokens and memberships.
+    let bots: HashSet<UserId> = directory.users().filter(|user| is_deleted(user.bot_of)).map(|bot| bot.id).collect();
+    let is_of_bot = |user: Option<UserId>| user.is_some_and(|user| bots.contains(&user));
+    for token in directory.tokens().filter(|token| is_deleted(token.group()) && !is_of_bot(token.user())) {
         builder.delete_token(directory, token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
-        builder.remove(RecordKey::Membership(member.group, member.user));
+        if !is_of_bot(Some(member.user)) {
+            builder.remove(RecordKey::Membership(member.group, member.user));
+        }
     }
-    for bot in directory.users().filter(|user| is_deleted(user.bot_of)) {
-        builder.delete_user(directory, bot.id, now);
+    for bot in &bots {
+        builder.delete_user(directory, *bot, now);
     }
     builder.end_tokens_created_by(directory, tokens, now);
     for group in &groups {
