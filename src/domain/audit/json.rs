@@ -77,7 +77,7 @@ fn entity(entity: &Entity) -> (&'static str, u64, &str) {
 }
 
 /// Returns the number of an author; GitLab has negative ones for those who are no users.
-fn author_id(who: Who) -> i64 {
+pub(super) fn author_id(who: Who) -> i64 {
     match who {
         Who::User(id) => i64::try_from(id.0).unwrap_or(i64::MAX),
         Who::Nobody => -1,

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::json::author_id;
 use super::names::EventKind;
-use super::{Entity, Event, Who};
+use super::{Entity, Event};
 use crate::domain::id::{EventId, GroupId, UserId};
 
 /// The events that a reader wants. All conditions must hold.
@@ -37,8 +38,8 @@ pub enum EntityFilter {
 /// The author whose events a reader wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorFilter {
-    /// The user with this number.
-    Id(UserId),
+    /// The author with this number, as events have it ([`author_id`]).
+    Id(i64),
     /// The principal with this user name; the case of letters is ignored.
     Name(String),
 }
@@ -132,7 +133,7 @@ impl EntityFilter {
 impl AuthorFilter {
     fn fits(&self, event: &Event) -> bool {
         match self {
-            Self::Id(id) => event.author.who == Who::User(*id),
+            Self::Id(id) => author_id(event.author.who) == *id,
             Self::Name(name) => event.author.name.eq_ignore_ascii_case(name),
         }
     }

@@ -84,11 +84,11 @@ async fn respond(caller: &Caller, part: &Part, filter: EventFilter) -> Result<Ke
 }
 
 fn filter(params: &Params, entity: Option<EntityFilter>) -> Result<EventFilter, ApiError> {
-    let author = match (params.number("author_id")?, text(params, "author")?) {
+    let author = match (params.integer("author_id")?, text(params, "author")?) {
         (Some(_), Some(_)) => {
             return Err(ApiError::Parameter("author_id and author are mutually exclusive".to_owned()));
         }
-        (Some(id), None) => Some(AuthorFilter::Id(UserId(id))),
+        (Some(id), None) => Some(AuthorFilter::Id(id)),
         (None, name) => name.map(AuthorFilter::Name),
     };
     let name = text(params, "event_name")?;

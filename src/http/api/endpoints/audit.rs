@@ -21,7 +21,7 @@ const CREATED_BEFORE: Parameter = Parameter::time("created_before", "Only events
 const AUTHOR: Parameter =
     Parameter::text("author", "Only events by the author with this user name, of at most 255 characters");
 const AUTHOR_ID: Parameter =
-    Parameter::number("author_id", "Only events by the user with this number; not together with `author`");
+    Parameter::number("author_id", "Only events with this `author_id`; not together with `author`");
 const EVENT_NAME: Parameter = Parameter::text(
     "event_name",
     "Only events of this name, such as `member_updated`; one that no event can have is refused",
