@@ -60,8 +60,19 @@ pub(super) enum Kind {
     WrongMethod(&'static str),
     /// A form does not come from a page of this session.
     Forged,
+    /// The form is from a page of another session of this browser.
+    Outdated {
+        /// The values that were typed into it.
+        kept: KeptForm,
+        /// A token of the present session, with which it opens again.
+        token: String,
+        /// The address of its page.
+        back: String,
+    },
     /// A form cannot be used. The field is the reason, as a sentence.
     Invalid(String),
+    /// The query of an address cannot be used. The field is the reason, as a sentence.
+    InvalidAddress(String),
     /// A rule or a failure prevents it, which the sentence names.
     Refused {
         status: StatusCode,
@@ -118,7 +129,7 @@ impl Fault {
             Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
             Kind::WrongMethod(_) => "wrong_method",
-            Kind::Forged | Kind::Invalid(_) => "wrong_request",
+            Kind::Forged | Kind::Outdated { .. } | Kind::Invalid(_) | Kind::InvalidAddress(_) => "wrong_request",
             Kind::Refused { reason, .. } => reason,
         }
     }
@@ -175,8 +186,8 @@ impl fmt::Display for Fault {
             Kind::NoToken { .. } => "no such token",
             Kind::NoPage => "no such page",
             Kind::WrongMethod(_) => "the page does not have this method",
-            Kind::Forged => "the form is not from a page of this session",
-            Kind::Invalid(sentence) | Kind::Refused { sentence, .. } => sentence,
+            Kind::Forged | Kind::Outdated { .. } => "the form is not from a page of this session",
+            Kind::Invalid(sentence) | Kind::InvalidAddress(sentence) | Kind::Refused { sentence, .. } => sentence,
         })
     }
 }
@@ -188,9 +199,11 @@ impl ResponseError for Fault {
             Kind::SignedOut { kept: Some(_), .. } => StatusCode::FORBIDDEN,
             Kind::SignedOut { kept: None, .. } => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
-            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged => StatusCode::FORBIDDEN,
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged | Kind::Outdated { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Kind::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Kind::Invalid(_) => StatusCode::BAD_REQUEST,
+            Kind::Invalid(_) | Kind::InvalidAddress(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,
         }
     }
@@ -223,7 +236,7 @@ impl ResponseError for Fault {
 
 /// Returns the address of the page with the form that was sent: the one that the browser names, if it is of this host
 /// (RFC 9110, section 10.1.3), or else the one to which the form was sent, which shows it in most cases.
-fn page_of_form(request: &HttpRequest) -> String {
+pub(super) fn page_of_form(request: &HttpRequest) -> String {
     let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let page = header(&REFERER).and_then(|page| page.parse::<Uri>().ok());
     let of_this_host = page.filter(|page| page.authority().map(|host| host.as_str()) == header(&HOST));

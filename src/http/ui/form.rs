@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Kind, page_of_form};
 use super::kept_form::{KeptForm, REOPENED_FIELD};
 use super::page::TOKEN_FIELD;
 use super::passed::SentBody;
@@ -26,13 +26,30 @@ pub(super) struct Form {
 /// The fields of a form, in the order in which they were sent (`application/x-www-form-urlencoded`).
 pub(super) struct Fields(Vec<(String, String)>);
 
+/// The page that has sent a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// A page of this site.
+    Own,
+    /// A page of another site.
+    Other,
+    /// The browser does not say.
+    Unknown,
+}
+
 impl Form {
     async fn of(request: &HttpRequest) -> Result<Self, Fault> {
         let mut visitor = Visitor::of(request).await.map_err(|fault| fault.keeping(kept(request)))?;
         let fields = Fields::read(request).map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
-        let is_foreign = is_of_another_site(request, &visitor.host);
-        if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
-            return Err(visitor.fault(Kind::Forged));
+        let sender = Sender::of(request, &visitor.host);
+        let is_of_session = fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token));
+        if sender == Sender::Other || !is_of_session {
+            let kept = if sender == Sender::Own { fields.kept(request.path()) } else { None };
+            return Err(visitor.fault(kept.map_or(Kind::Forged, |kept| Kind::Outdated {
+                kept,
+                token: visitor.form_token(),
+                back: page_of_form(request),
+            })));
         }
         if fields.value(REOPENED_FIELD).is_some() {
             visitor.caller.hold_changes();
@@ -90,6 +107,11 @@ impl Fields {
         serde_urlencoded::from_bytes(&bytes).map(Self).map_err(|_| "The form cannot be read.")
     }
 
+    /// Returns what was typed into the form, which was sent to this address; `None` if nothing was, or it is too long.
+    fn kept(&self, address: &str) -> Option<KeptForm> {
+        KeptForm::new(address, self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
     /// Returns the first value of a field.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -113,25 +135,30 @@ fn kept(request: &HttpRequest) -> Option<KeptForm> {
     let (fields, state) = (Fields::read(request).ok()?, request.app_data::<Data<ApiState>>()?);
     let token = fields.value(TOKEN_FIELD)?;
     let is_of = |secret: &String| form_token::is_of(token, &form_token::secret_of(secret));
-    let is_own =
-        secrets_of(request, state).iter().any(is_of) && !is_of_another_site(request, &state.public_url.host(request));
-    let pairs = fields.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    is_own.then(|| KeptForm::new(request.path(), pairs)).flatten()
+    let is_own = secrets_of(request, state).iter().any(is_of)
+        && Sender::of(request, &state.public_url.host(request)) != Sender::Other;
+    is_own.then(|| fields.kept(request.path())).flatten()
 }
 
-/// Returns true if the browser reports that a page of another site sent this request (Fetch Metadata, section 2.4; RFC
-/// 6454, section 7). `host` is that of this service. A proxy in front may have changed `Host`, so only an origin that
-/// differs from all names counts.
-pub(super) fn is_of_another_site(request: &HttpRequest, host: &str) -> bool {
-    let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {
-        return !matches!(site, "same-origin" | "none");
+impl Sender {
+    /// Returns the sender that the browser reports (Fetch Metadata, section 2.4; RFC 6454, section 7). `host` is that of
+    /// this service. A proxy in front may have changed `Host`, so only an origin that differs from all names counts as
+    /// another.
+    pub(super) fn of(request: &HttpRequest, host: &str) -> Self {
+        let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+        match header(&HeaderName::from_static("sec-fetch-site")) {
+            Some("same-origin") => return Self::Own,
+            Some("none") => return Self::Unknown,
+            Some(_) => return Self::Other,
+            None => {}
+        }
+        let Some(origin) = header(&ORIGIN) else { return Self::Unknown };
+        let origin = without_default_port(origin.split_once("://").map_or(origin, |(_, host)| host));
+        let forwarded = header(&HeaderName::from_static("x-forwarded-host")).unwrap_or_default();
+        let names = [host, header(&HOST).unwrap_or_default()].into_iter().chain(forwarded.split(','));
+        let is_own = names.map(|name| without_default_port(name.trim())).any(|name| name.eq_ignore_ascii_case(origin));
+        if is_own { Self::Own } else { Self::Other }
     }
-    let Some(origin) = header(&ORIGIN) else { return false };
-    let origin = without_default_port(origin.split_once("://").map_or(origin, |(_, host)| host));
-    let forwarded = header(&HeaderName::from_static("x-forwarded-host")).unwrap_or_default();
-    let names = [host, header(&HOST).unwrap_or_default()].into_iter().chain(forwarded.split(','));
-    !names.map(|name| without_default_port(name.trim())).any(|name| name.eq_ignore_ascii_case(origin))
 }
 
 /// Returns a host without the port that browsers leave out.
@@ -149,7 +176,7 @@ mod tests {
     fn a_form_is_of_this_site_if_its_origin_has_one_of_the_names_of_this_site() {
         let is_foreign = |headers: &[(&'static str, &'static str)]| {
             let request = headers.iter().fold(TestRequest::default(), |request, header| request.insert_header(*header));
-            is_of_another_site(&request.to_http_request(), "images.example")
+            Sender::of(&request.to_http_request(), "images.example") == Sender::Other
         };
         let origin = ("origin", "https://images.example");
         for headers in [

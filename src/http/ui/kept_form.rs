@@ -4,7 +4,7 @@
 //! They are kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who is
 //! not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only a
 //! form that has the token of the ended session is kept ([`form`](super::form)), so no other site can have something
-//! typed in the name of a person.
+//! typed in the name of a person. Where the browser says that a page of this site has sent it, it may be of any session.
 
 use maud::{Markup, html};
 
@@ -67,12 +67,22 @@ impl KeptForm {
     /// Returns the content of the page after signing in: its button opens the form again. `token` is one of the new
     /// session, and `back` the address of the page that had the form.
     pub(super) fn reopen(&self, token: &str, back: &str) -> Markup {
+        self.reopen_because("Your session had ended before, so nothing was saved.", token, back)
+    }
+
+    /// Returns the content of the page for a form of another session of this browser.
+    pub(super) fn reopen_of_other(&self, token: &str, back: &str) -> Markup {
+        let because = "You have signed out and in again since its page was opened, so nothing was saved.";
+        self.reopen_because(because, token, back)
+    }
+
+    fn reopen_because(&self, because: &str, token: &str, back: &str) -> Markup {
         html! {
             div.alone.flow {
                 h1 { "Your form was not sent yet" }
                 p {
-                    "Your session had ended before, so nothing was saved. The form opens again with what you typed, "
-                    "except passwords. Nothing changes before you send it."
+                    (because) " The form opens again with what you typed, except passwords. Nothing changes before you "
+                    "send it."
                 }
                 form.stack method="post" action=(self.address) {
                     input type="hidden" name=(TOKEN_FIELD) value=(token);

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::address::{SIGN_OUT, Why};
 use super::fault::Fault;
-use super::form::{self, Fields, Form};
+use super::form::{Fields, Form, Sender};
 use super::kept_form::{KeptForm, is_local};
 use super::page::{self, Frame, SignedIn};
 use super::parts::token_field;
@@ -215,7 +215,7 @@ impl Login {
         let invalid = |sentence: String, next| LoginError { sentence, next };
         let fields = Fields::read(request).map_err(|sentence| invalid(sentence.to_owned(), Next::default()))?;
         // A page of another site must not sign a visitor in as somebody else.
-        if form::is_of_another_site(request, &host) {
+        if Sender::of(request, &host) == Sender::Other {
             return Err(invalid("The form was sent from another site. Sign in here.".to_owned(), Next::default()));
         }
         let back = fields.value("return").unwrap_or_default().to_owned();

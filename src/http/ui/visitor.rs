@@ -153,7 +153,7 @@ impl Visitor {
 
     /// Fails if the query of an address is not valid, for the reason in this sentence.
     pub(super) fn valid(&self, checked: Result<(), String>) -> Result<(), Fault> {
-        checked.map_err(|sentence| self.fault(Kind::Invalid(sentence)))
+        checked.map_err(|sentence| self.fault(Kind::InvalidAddress(sentence)))
     }
 
     /// Returns the fault of a page for which there is no address.

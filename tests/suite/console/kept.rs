@@ -126,3 +126,26 @@ async fn only_a_form_of_a_page_of_the_ended_session_is_kept() {
         assert_eq!((page.status, page.leads_to.as_str()), (303, "/-/sign-in?return=%2F-%2Fgroups%2Fnew&why=form"));
     }
 }
+
+#[actix_rt::test]
+async fn a_form_of_an_earlier_session_opens_again_if_a_page_of_this_site_has_sent_it() {
+    let house = House::new(Scenario::new()).await;
+    let token = house.visitor("alice").await.get("/").await.form_token();
+    let alice = house.visitor("alice").await;
+    let address = &format!("{TEAM}/settings");
+    let fields = [("csrf", token.as_str()), ("typed", "yes"), ("section", "limits"), ("quota", "50"), ("days", "91")];
+    let send = async |header: (&'static str, &'static str)| {
+        alice.send(alice.request("POST", address).header(header.0, header.1).form(&fields)).await
+    };
+    let kept = send(("sec-fetch-site", "same-origin")).await;
+    kept.is(403, "You have signed out and in again since its page was opened");
+    let opened = alice.send(alice.request("POST", address).form(&hidden(&kept, address))).await;
+    opened.shows(&[NOTE, r#"value="91""#]);
+    for header in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none"), ("x-other", "1")] {
+        let refused = send(header).await;
+        refused.is(403, "this form is not from your present session");
+        assert!(!refused.text.contains(r#"value="91""#), "{}", refused.text);
+    }
+    let group = house.started.service.api("GET", "/groups/team", Value::Null).await.json();
+    assert_eq!(group["dependency_proxy_max_bytes"], Value::Null);
+}

@@ -29,6 +29,10 @@ pub(super) fn content(kind: &Kind) -> Markup {
             };
             sentence("Nothing was changed: this form is not from your present session", &again)
         }
+        Kind::Outdated { kept, token, back } => kept.reopen_of_other(token, back),
+        Kind::InvalidAddress(reason) => {
+            sentence("This page cannot be shown", &html! { (reason) " Look at the end of its address." })
+        }
         Kind::Invalid(reason) => sentence("Nothing was changed", &html! { (reason) " Go back, and try it again." }),
         Kind::Refused { heading, sentence: text, .. } => sentence(heading, &html! { (text) }),
     }
