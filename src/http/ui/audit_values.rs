@@ -52,8 +52,10 @@ pub(super) fn change(FieldChange { field, from, to }: &FieldChange) -> Markup {
     }
     let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-    let differ = names.filter(|name| old.get(*name) != new.get(*name));
-    html! { @for name in differ { (line(name, present(old.get(name)), present(new.get(name)))) } }
+    // A part that is missing is not set, as one that is null.
+    let (old_value, new_value) = (|name: &String| present(old.get(name)), |name: &String| present(new.get(name)));
+    let differ = names.filter(|name| old_value(name) != new_value(name));
+    html! { @for name in differ { (line(name, old_value(name), new_value(name))) } }
 }
 
 fn line(field: &str, from: Option<&Value>, to: Option<&Value>) -> Markup {

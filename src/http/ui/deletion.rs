@@ -1,6 +1,6 @@
 //! The confirmation before images are deleted, one or several, and their deletion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::HttpResponse;
 use maud::html;
@@ -90,7 +90,7 @@ async fn find(
 pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let group = visitor.own_group(path)?;
-    let names: Vec<&str> = form.values("image").collect();
+    let names: BTreeSet<&str> = form.values("image").collect();
     check(visitor, names.len())?;
     // All names are checked first, so that an invalid one changes nothing.
     for name in &names {
@@ -99,16 +99,22 @@ pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Faul
             _ => {}
         }
     }
-    let count = number_of(names.len() as u64, "image");
+    let (mut deleted, mut gone) = (0, 0);
     for name in names {
         match image_changes::delete(&visitor.caller, group.id, name).await {
+            Ok(()) => deleted += 1,
             // Somebody else has deleted it meanwhile.
-            Err(error) if image_changes::is_missing(&error) => {}
-            deleted => deleted.map_err(|error| visitor.refused(&error))?,
+            Err(error) if image_changes::is_missing(&error) => gone += 1,
+            Err(error) => return Err(visitor.refused(&error)),
         }
     }
+    let sentence = match (deleted, gone) {
+        (0, _) => format!("Not cached any more: {}.", number_of(gone, "image")),
+        (_, 0) => format!("Deleted: {}.", number_of(deleted, "image")),
+        _ => format!("Deleted: {}. Not cached any more: {gone}.", number_of(deleted, "image")),
+    };
     let back = address::of_group(group.path.as_str());
-    Ok(visitor.done(&format!("Deleted: {count}."), &back).await)
+    Ok(visitor.done(&sentence, &back).await)
 }
 
 fn check(visitor: &Visitor, number: usize) -> Result<(), Fault> {

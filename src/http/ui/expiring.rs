@@ -42,7 +42,7 @@ pub(super) fn note(visitor: &Visitor) -> Markup {
                             (number_of(tokens.len() as u64, "token")) " of yours or of your groups "
                             @if tokens.len() == 1 { "expires" } @else { "expire" } " within 7 days."
                         }
-                        " What uses them fails from then on: rotate them, or change their end."
+                        " What uses them fails from then on: change their end, or make new ones. A rotation keeps the end."
                     }
                     ul {
                         @for token in tokens.iter().take(NAMED) { li { (link(visitor, token)) } }

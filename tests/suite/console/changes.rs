@@ -208,6 +208,8 @@ async fn the_page_after_a_form_says_once_what_was_done() {
     let image = [("image", "library/app:1")];
     assert_eq!(alice.post(&format!("{TEAM}/delete"), &image).await.status, 303);
     alice.get(TEAM).await.shows(&["Deleted: 1 image."]);
+    assert_eq!(alice.post(&format!("{TEAM}/delete"), &image).await.status, 303);
+    alice.get(TEAM).await.shows(&["Not cached any more: 1 image."]);
 }
 
 #[actix_rt::test]

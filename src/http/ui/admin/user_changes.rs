@@ -112,6 +112,7 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
 pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
     let user = find(visitor, id)?;
     let name = user.username.as_str();
+    edit::blockable(&visitor.authority(), id).map_err(|error| visitor.refused(&error))?;
     let facts = html! {
         dt { "At once" }
         dd {

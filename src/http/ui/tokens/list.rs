@@ -165,7 +165,9 @@ fn end(token: &Token, now: Timestamp) -> Markup {
             div.state.warn {
                 (icon("stale"))
                 b {
-                    @if left.as_hours() < 48 {
+                    @if left.as_hours() < 1 {
+                        "Within the hour"
+                    } @else if left.as_hours() < 48 {
                         "In " (left.as_hours()) " h"
                     } @else {
                         "In " (left.as_hours() / 24) " days"

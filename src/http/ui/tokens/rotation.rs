@@ -13,7 +13,7 @@ use crate::http::api::{ApiError, Authority, rotations};
 use crate::http::ui::fault::Fault;
 use crate::http::ui::fields::Field;
 use crate::http::ui::form::Form;
-use crate::http::ui::formatting::minute;
+use crate::http::ui::formatting::{day, minute};
 use crate::http::ui::icons::icon;
 use crate::http::ui::page;
 use crate::http::ui::parts::token_field;
@@ -80,7 +80,12 @@ fn form_of(visitor: &Visitor, owner: &Owner, token: &Token, problem: Option<&Pro
         @if let Some(problem) = problem { (problem.note()) }
         p.soft {
             @if token.expires_at.is_none_or(|end| end > visitor.caller.now) {
-                "It keeps its name, its user name, its scopes and its end."
+                "It keeps its name, its user name, its scopes and its end"
+                @if let Some(end) = token.expires_at {
+                    ", " (day(end)) ", when both secrets end. "
+                    a href={ (owner.address()) "/" (token.id.0) "/extend" } { "Change the end" }
+                }
+                "."
             } @else {
                 "It keeps its name, its user name and its scopes. Its end has passed: it gets none, or the latest that is "
                 "allowed."
