@@ -14,12 +14,18 @@ use crate::domain::repository::Repository;
 #[serde(try_from = "String", into = "String")]
 pub struct GroupPath(String);
 
+/// Maximum number of characters of a path, as of the name of a repository.
+const MAX_CHARS: usize = 255;
+
 /// The reason why a string is not a valid group path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupPathError {
-    /// The path has other characters, or is too long.
+    /// The path has other characters.
     #[error("can contain only letters and digits with single '.', '_' or '-' between them, and at most 255 characters")]
     Malformed,
+    /// The path is too long, with those above it.
+    #[error("is too long: together with the paths of the groups above it, it can have at most {MAX_CHARS} characters")]
+    TooLong,
     /// A part of the path has another meaning in a URL.
     #[error("'{0}' is a reserved name")]
     Reserved(String),
@@ -135,7 +141,11 @@ impl FromStr for GroupPath {
     fn from_str(text: &str) -> Result<Self, GroupPathError> {
         let folded = text.to_ascii_lowercase();
         check_reserved(&folded, |reach| reach == Reach::All)?;
-        if Repository::is_well_formed(&folded) { Ok(Self(folded)) } else { Err(GroupPathError::Malformed) }
+        match Repository::is_well_formed(&folded) {
+            true => Ok(Self(folded)),
+            false if folded.len() > MAX_CHARS => Err(GroupPathError::TooLong),
+            false => Err(GroupPathError::Malformed),
+        }
     }
 }
 
