@@ -95,6 +95,10 @@ pub enum TokenOwner {
     },
 }
 
+/// Minimum length of a secret that the caller supplies.
+const MIN_SUPPLIED_CHARS: usize = 20;
+const MAX_SUPPLIED_CHARS: usize = 1024;
+
 /// The prefixes of GitLab's personal and group access tokens, deploy tokens and CI job tokens.
 pub const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
 
@@ -113,6 +117,18 @@ pub fn check_deploy_username(name: &str, secret_is_supplied: bool) -> Result<(),
         false if name.contains('$') => "can contain '$' only if the request also supplies the secret",
         false => "can contain only letters, digits, '_', '-', '+', and '.'",
     })
+}
+
+/// Checks the length of a secret that the caller supplies.
+///
+/// # Errors
+/// The length that it must have, as a part of a sentence.
+pub fn check_supplied(secret: &str) -> Result<(), String> {
+    match secret.chars().count() {
+        0..MIN_SUPPLIED_CHARS => Err(format!("is too short (minimum is {MIN_SUPPLIED_CHARS} characters)")),
+        MIN_SUPPLIED_CHARS..=MAX_SUPPLIED_CHARS => Ok(()),
+        _ => Err(format!("is too long (maximum is {MAX_SUPPLIED_CHARS} characters)")),
+    }
 }
 
 /// Returns true if a secret has the form of a GitLab token. A login with one is refused with a message that states

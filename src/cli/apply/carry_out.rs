@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::change::{Change, Owner, Password, Step};
+use super::change::{Change, Owner, Password, Step, TokenSecret};
 use super::service::{Service, folded};
 use crate::auth::random;
 use crate::cli::client::Api;
@@ -95,6 +95,11 @@ impl<'a> Executor<'a> {
             }
             Step::RemoveMember { group, username } => {
                 api.delete(&["groups", self.group(group)?, "members", self.id(username)?]).await?;
+            }
+            Step::CreateToken { owner, body, secret: TokenSecret::Given(_, secret), .. } => {
+                let mut body = object(body);
+                body["token"] = json!(secret.expose_secret());
+                api.post(&segments(&self.tokens(owner, true)?), &body).await?;
             }
             Step::CreateToken { owner, body, is_endless, .. } => {
                 self.create_token(owner, body, *is_endless, file).await?;

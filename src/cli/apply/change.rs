@@ -72,7 +72,7 @@ pub(super) enum Step {
     CreateToken {
         owner: Owner,
         body: Map<String, Value>,
-        file: PathBuf,
+        secret: TokenSecret,
         is_endless: bool,
     },
     /// Gives a token a new secret, because its first one was not written.
@@ -99,6 +99,14 @@ pub(super) enum Password {
     None,
     /// The one in the file that the state file names.
     Given(SecretString),
+    /// A generated one, which is written to this new file.
+    Generated(PathBuf),
+}
+
+/// The secret of a new token.
+pub(super) enum TokenSecret {
+    /// The one in this file.
+    Given(PathBuf, SecretString),
     /// A generated one, which is written to this new file.
     Generated(PathBuf),
 }
@@ -155,7 +163,7 @@ impl Change {
     pub(super) fn new_file(&self) -> Option<&PathBuf> {
         match &self.step {
             Step::CreateUser { password: Password::Generated(file), .. }
-            | Step::CreateToken { file, .. }
+            | Step::CreateToken { secret: TokenSecret::Generated(file), .. }
             | Step::RenewToken { file, .. } => Some(file),
             Step::CreateUser { password: Password::None | Password::Given(_), .. }
             | Step::ChangeUser { .. }
@@ -165,6 +173,7 @@ impl Change {
             | Step::AddMember { .. }
             | Step::ChangeMember { .. }
             | Step::RemoveMember { .. }
+            | Step::CreateToken { secret: TokenSecret::Given(..), .. }
             | Step::EndToken { .. }
             | Step::RevokeToken { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! The plan of `apply`: the changes after which a service has the state of a state file, in the order in which they can
 //! be made, and all reasons why they cannot be made.
 
+mod desired_token;
 mod groups;
 mod own_token;
 mod tokens;

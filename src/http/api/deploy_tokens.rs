@@ -25,13 +25,9 @@ use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::group::Group;
 use crate::domain::id::{GroupId, TokenId};
 use crate::domain::scope::Scopes;
-use crate::domain::token::{Token, TokenOwner};
+use crate::domain::token::{Token, TokenOwner, check_supplied};
 
 type GroupAndToken = web::Path<(String, String)>;
-
-/// Minimum length of a supplied secret.
-const MIN_BROUGHT_CHARS: usize = 20;
-const MAX_BROUGHT_CHARS: usize = 1024;
 
 /// A deploy token in GitLab's representation.
 #[derive(Serialize, JsonSchema)]
@@ -174,15 +170,9 @@ fn listed(
 
 /// Returns a secret that an administrator supplied, with the data that is stored of it.
 fn taken_over(secret: SecretString) -> Result<(SecretString, NewCredential), ApiError> {
-    let reason = match secret.expose_secret().chars().count() {
-        0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
-        MIN_BROUGHT_CHARS..=MAX_BROUGHT_CHARS => {
-            let digest = secret::digest(secret.expose_secret());
-            return Ok((secret, NewCredential { credential: random::credential_id(), secret: digest, brought: true }));
-        }
-        _ => format!("is too long (maximum is {MAX_BROUGHT_CHARS} characters)"),
-    };
-    Err(ApiError::Invalid { field: "token", reason })
+    check_supplied(secret.expose_secret()).map_err(|reason| ApiError::Invalid { field: "token", reason })?;
+    let digest = secret::digest(secret.expose_secret());
+    Ok((secret, NewCredential { credential: random::credential_id(), secret: digest, brought: true }))
 }
 
 fn is_of(token: &Token, group: GroupId) -> bool {

@@ -99,6 +99,10 @@ impl Checked<'_> {
         for (name, entry) in &group.deploy_tokens {
             let path = [&path[..], &["deploy_tokens", name]].concat();
             self.line(&[&path[..], &["username"]].concat(), entry.username.as_deref());
+            self.file(&[&path[..], &["given_secret_file"]].concat(), entry.given_secret_file.as_deref());
+            if entry.given_secret_file.is_some() && entry.token.secret_file.is_some() {
+                self.refuse(&[&path[..], &["given_secret_file"]].concat(), "and secret_file are mutually exclusive");
+            }
             if entry.token.scopes.as_ref().is_some_and(is_of_the_api) {
                 self.refuse(&[&path[..], &["scopes"]].concat(), "of a deploy token can only be those of a registry");
             }

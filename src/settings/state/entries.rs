@@ -81,6 +81,8 @@ pub struct TokenEntry {
 pub struct DeployTokenEntry {
     /// The user name; `None`: any.
     pub username: Option<String>,
+    /// File of the secret of a new token, which is read from it if it exists.
+    pub given_secret_file: Option<PathBuf>,
     /// The properties that tokens of all kinds have.
     #[serde(rename = "*token")]
     pub token: TokenEntry,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Plan;
+use super::desired_token::DesiredToken;
 use super::users::object;
 use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
 use crate::cli::apply::service::{ServiceGroup, folded};
@@ -46,13 +47,14 @@ impl Plan<'_> {
                 if is_wider { wider.push(change) } else { narrower.push(change) }
             }
             let deploy = entry.deploy_tokens.iter();
-            let deploy = deploy.map(|(name, token)| {
-                (name.as_str(), &token.token, token.username.as_ref().map(|name| ("username", json!(name))))
+            let deploy = deploy.map(|(name, token)| DesiredToken {
+                given: token.given_secret_file.as_deref(),
+                ..DesiredToken::new(name, &token.token, token.username.as_ref().map(|name| ("username", json!(name))))
             });
             self.add_tokens(&Owner::Deploy(path.to_string()), deploy.collect(), &present.deploy_tokens);
             let access = entry.access_tokens.iter().map(|(name, token)| {
                 let level = token.access_level.map(|level| ("access_level", json!(level.number())));
-                (name.as_str(), &token.token, level)
+                DesiredToken::new(name, &token.token, level)
             });
             self.add_tokens(&Owner::Access(path.to_string()), access.collect(), &present.access_tokens);
         }

@@ -1,34 +1,34 @@
 //! Changes of tokens of all kinds. A token is the newest active one of its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::Plan;
+use super::desired_token::DesiredToken;
 use super::groups::never;
 use super::users::object;
-use crate::cli::apply::change::{Action, Change, Field, Owner, Step};
+use crate::cli::apply::change::{Action, Change, Field, Owner, Step, TokenSecret};
 use crate::cli::apply::service::{day, newest_by_name};
+use crate::cli::connection::read_secret;
 use crate::cli::secret_file::{Present, place_of, present};
 use crate::cli::token::default_end;
 use crate::domain::scope::Scopes;
-use crate::domain::token::check_deploy_username;
+use crate::domain::token::{check_deploy_username, check_supplied};
 use crate::settings::state::{End, Level, TokenEntry};
-
-/// A token of the file: its name, and a field that only its kind has, named as in the API.
-pub(super) type DesiredToken<'a> = (&'a str, &'a TokenEntry, Option<(&'static str, Value)>);
 
 impl Plan<'_> {
     /// Adds the changes of the tokens of one kind and owner.
     pub(super) fn add_tokens(&mut self, owner: &Owner, desired: Vec<DesiredToken<'_>>, tokens: &[Value]) {
         let newest = newest_by_name(tokens);
-        for (name, entry, own) in &desired {
-            match newest.get(name) {
-                Some(token) => self.change_token(owner, name, entry, own.as_ref(), token),
-                None => self.create_token(owner, name, entry, own.as_ref()),
+        for one in &desired {
+            match newest.get(one.name) {
+                Some(token) => self.change_token(owner, one, token),
+                None => self.create_token(owner, one),
             }
         }
-        let is_named = |token: &&Value| desired.iter().any(|(name, ..)| token["name"] == *name);
+        let is_named = |token: &&Value| desired.iter().any(|one| token["name"] == one.name);
         if !self.prune || matches!(owner, Owner::User(_)) {
             return;
         }
@@ -40,46 +40,41 @@ impl Plan<'_> {
         }
     }
 
-    fn create_token(&mut self, owner: &Owner, name: &str, entry: &TokenEntry, own: Option<&(&'static str, Value)>) {
-        let end = entry.expires_at;
+    fn create_token(&mut self, owner: &Owner, desired: &DesiredToken<'_>) {
+        let DesiredToken { name, entry, ref own, given } = *desired;
+        let (own, end) = (own.as_ref(), entry.expires_at);
         if end.is_some_and(|End(end)| end.is_some_and(|end| end <= self.today)) {
             return;
         }
         let path = owner.path(name);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let Some(named) = &entry.secret_file else {
-            let problem = "does not exist; secret_file is needed to create it, so that its secret can be written there";
-            return self.refuse(&path, problem);
-        };
-        let file = self.file.file(named);
-        self.add_new_file(&path, &file);
+        let Some(secret) = self.new_secret(&path, entry.secret_file.as_deref(), given) else { return };
         if let (Owner::Deploy(_), Some((field, Value::String(username)))) = (owner, own)
-            && let Err(problem) = check_deploy_username(username, false)
+            && let Err(problem) = check_deploy_username(username, given.is_some())
         {
             self.refuse(&[&path[..], &[field]].concat(), problem);
         }
-        let end = match end.map_or_else(|| default_end().map(Some), |End(end)| Ok(end)) {
+        // A secret that is in use elsewhere must not end by itself after a while.
+        let default = || if matches!(secret, TokenSecret::Given(..)) { Ok(None) } else { default_end().map(Some) };
+        let end = match end.map_or_else(default, |End(end)| Ok(end)) {
             Ok(end) => End(end),
             Err(failure) => return self.refuse(&path, failure.to_string()),
         };
         let guest = ("access_level", json!(Level::Guest.number()));
         let own = own.or_else(|| matches!(owner, Owner::Access(_)).then_some(&guest));
         let (body, fields) = new_token(name, entry, end, own);
-        let note = Some(format!("its secret is written to {}", file.display()));
+        let note = Some(match &secret {
+            TokenSecret::Given(file, _) => format!("its secret is the one in {}", file.display()),
+            TokenSecret::Generated(file) => format!("its secret is written to {}", file.display()),
+        });
         // Without an end in the request, personal and group tokens would get the default one.
         let is_endless = end == End(None) && !matches!(owner, Owner::Deploy(_));
-        let step = Step::CreateToken { owner: owner.clone(), body: object(body), file, is_endless };
+        let step = Step::CreateToken { owner: owner.clone(), body: object(body), secret, is_endless };
         self.tokens.push(Change { action: Action::Create, what: owner.token(name), fields, note, step });
     }
 
-    fn change_token(
-        &mut self,
-        owner: &Owner,
-        name: &str,
-        entry: &TokenEntry,
-        own: Option<&(&'static str, Value)>,
-        token: &Value,
-    ) {
+    fn change_token(&mut self, owner: &Owner, desired: &DesiredToken<'_>, token: &Value) {
+        let DesiredToken { name, entry, ref own, .. } = *desired;
         let path = owner.path(name);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let id = token["id"].as_u64().unwrap_or_default();
@@ -122,11 +117,47 @@ impl Plan<'_> {
 }
 
 impl Plan<'_> {
+    /// Returns the secret of a new token; `None` if it is refused.
+    fn new_secret(&mut self, token: &[&str], new: Option<&Path>, given: Option<&Path>) -> Option<TokenSecret> {
+        let Some(named) = given.or(new) else {
+            let problem = "does not exist; secret_file is needed to create it, so that its secret can be written there";
+            self.refuse(token, problem);
+            return None;
+        };
+        let file = self.file.file(named);
+        if given.is_some() && present(&file) == Present::Other {
+            return self.given_secret(token, file);
+        }
+        self.add_new_file(token, &file);
+        Some(TokenSecret::Generated(file))
+    }
+
+    fn given_secret(&mut self, token: &[&str], file: PathBuf) -> Option<TokenSecret> {
+        let secret = read_secret(&file).map_err(|failure| failure.to_string());
+        let problem = match &secret {
+            Err(problem) => Some(problem.clone()),
+            Ok(_) if !self.service.by_administrator() => {
+                Some("exists; only administrators create tokens with a secret that exists".to_owned())
+            }
+            Ok(secret) => check_supplied(secret.expose_secret())
+                .err()
+                .map(|problem| format!("{}: the secret {problem}", file.display())),
+        };
+        if let Some(problem) = problem {
+            self.refuse(&[token, &["given_secret_file"]].concat(), problem);
+            return None;
+        }
+        secret.ok().map(|secret| TokenSecret::Given(file, secret))
+    }
+
     /// Adds the file of the secret of a new token, which must not have anything.
     fn add_new_file(&mut self, token: &[&str], file: &Path) {
         if present(file) == Present::Other {
-            let problem =
-                format!("{} exists already, and the token does not: remove the file, or name another", file.display());
+            let problem = format!(
+                "{} exists already, and the token does not: remove the file, or name another. A deploy token can have \
+                 the secret of a file that exists: given_secret_file",
+                file.display()
+            );
             self.refuse(&[token, &["secret_file"]].concat(), problem);
         }
         self.add_secret_file(token, file);

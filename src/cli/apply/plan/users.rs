@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::Plan;
+use super::desired_token::DesiredToken;
 use crate::cli::apply::change::{Action, Change, Field, Owner, Password, Step};
 use crate::cli::connection::read_secret;
 use crate::cli::secret_file::{Present, present};
@@ -32,7 +33,7 @@ impl Plan<'_> {
                 self.refuse(&["users", name], "differs; only administrators create and change users");
             }
             let present = service.tokens.get(&name.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default();
-            let entries = entry.tokens.iter().map(|(name, token)| (name.as_str(), token, None));
+            let entries = entry.tokens.iter().map(|(name, token)| DesiredToken::new(name, token, None));
             self.add_tokens(&Owner::User(name.clone()), entries.collect(), present);
         }
     }

@@ -16,6 +16,7 @@ async fn the_example_is_applied_and_then_nothing_is_left_to_change() {
          is written to secrets/team-runner",
         "+ group access token 'provisioner' of team: scopes api, expires_at 2099-01-01, access_level owner, its secret is",
         "+ personal access token 'provisioning' of alice: scopes api, expires_at 2099-01-01, its secret is written to",
+        "+ deploy token 'legacy' of team: scopes read_registry+write_registry, expires_at ",
     ]) {
         assert!(plan.iter().any(|change| change.starts_with(line)), "{line} is not in {plan:#?}");
     }
@@ -37,6 +38,40 @@ async fn the_example_is_applied_and_then_nothing_is_left_to_change() {
     assert_eq!(company.plan(EXAMPLE, ""), [] as [&str; 0]);
     assert_eq!(says(&company.apply(EXAMPLE, "")), "Nothing to change.\n", "there is nothing to confirm");
     assert_eq!(company.secret("secrets/team-runner"), secrets[0]);
+}
+
+#[actix_rt::test]
+async fn a_deploy_token_gets_the_secret_that_its_file_has() {
+    let company = Company::start();
+    let secret = "a-secret-of-another-system";
+    fs::write(company.path("legacy"), format!("{secret}\n")).unwrap();
+    let state = "[groups.team]\ndeploy_tokens.legacy = { username = 'robot$team', given_secret_file = 'legacy' }\n\
+                 deploy_tokens.new = { given_secret_file = 'new' }";
+    let plan = company.plan(state, "");
+    for line in [
+        "+ deploy token 'legacy' of team: scopes read_registry+write_registry, expires_at never, username robot$team, its \
+         secret is the one in legacy",
+        "+ deploy token 'new' of team: ",
+    ] {
+        assert!(plan.iter().any(|change| change.starts_with(line)), "{line} is not in {plan:#?}");
+    }
+    let applied = company.apply(state, "--yes");
+    assert!(!says(&applied).contains(secret) && company.may_pull("team", "robot$team", secret).await);
+    assert_eq!(company.secret("new").len(), "dpd-".len() + 43 + 6);
+    assert_eq!(company.plan(state, ""), [] as [&str; 0]);
+
+    fs::write(company.path("short"), "short\n").unwrap();
+    let wrong = "[groups.team.deploy_tokens]\na = { given_secret_file = 'short' }\n\
+                 b = { given_secret_file = 'b', secret_file = 'c' }";
+    let said = company.refusals(wrong, "").join("\n");
+    assert!(
+        said.contains("line 3: groups.team.deploy_tokens.b.given_secret_file: and secret_file are mutually"),
+        "{said}"
+    );
+    let said = company.refusals(wrong.lines().take(2).collect::<Vec<_>>().join("\n").as_str(), "").join("\n");
+    let sentence =
+        "groups.team.deploy_tokens.a.given_secret_file: short: the secret is too short (minimum is 20 characters)";
+    assert!(said.contains(sentence), "{said}");
 }
 
 #[actix_rt::test]
