@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::settings::toml_text::{key_text, toml};
 
+/// Maximum length of the name of a file of a secret, in bytes: with a number after it, all file systems take it.
+const MAX_FILE_NAME: usize = 200;
+
 /// A text that grows by tables and keys.
 #[derive(Default)]
 pub(super) struct Text {
@@ -37,7 +40,9 @@ impl Text {
     /// Adds the name of the file of a secret, which no other secret has.
     pub(super) fn secret(&mut self, key: &str, parts: &[&str]) {
         let parts: Vec<String> = parts.iter().map(|part| file_name(part)).collect();
-        let file = format!("secrets/{}", parts.join("-"));
+        let mut name = parts.join("-");
+        name.truncate(MAX_FILE_NAME);
+        let file = format!("secrets/{name}");
         let numbered = (2..).map(|number| format!("{file}-{number}"));
         let free = std::iter::once(file.clone()).chain(numbered).find(|file| self.files.insert(file.clone()));
         self.key(key, &free.unwrap_or(file).into());
@@ -87,5 +92,16 @@ mod tests {
         text.secret("b", &["team-ci", "..-..-x"]);
         let lines: Vec<String> = text.finish().lines().map(str::to_owned).collect();
         assert_eq!(lines, ["a = \"secrets/team-ci-..-..-x\"", "b = \"secrets/team-ci-..-..-x-2\""]);
+    }
+
+    #[test]
+    fn the_file_of_a_secret_with_a_long_name_has_a_name_that_can_be_created_and_is_its_own() {
+        let mut text = Text::default();
+        let long = "é".repeat(255);
+        text.secret("a", &[&long, "one"]);
+        text.secret("b", &[&long, "two"]);
+        let read: toml::Table = text.finish().parse().unwrap();
+        let [one, two] = ["a", "b"].map(|key| read[key].as_str().unwrap().to_owned());
+        assert!(one != two && one.len() < 255 && two.len() < 255, "{one} {two}");
     }
 }
