@@ -1,6 +1,7 @@
 //! Several replicas of the service over one PostgreSQL database and one bucket, each behind fronts that tests switch:
 //! one to the database, one to the object store, and one before its internal port.
 
+mod balanced;
 mod content;
 mod downloads;
 mod failed_logins;

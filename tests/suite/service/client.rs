@@ -62,6 +62,11 @@ impl Client {
         Self { authorization: Some(value.to_owned()), ..self.clone() }
     }
 
+    /// Returns a client that sends its requests to this address.
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     pub fn with_basic(&self, username: &str, secret: &str) -> Self {
         self.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{secret}"))))
     }
