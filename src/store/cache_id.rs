@@ -46,6 +46,8 @@ enum Relation {
 
 /// File in the cache folder with its id.
 const MARKER: &str = "cache.id";
+/// File in the cache folder with the last event of other replicas that was carried out there.
+pub(super) const FOLLOWED: &str = "fleet-content";
 /// File in the data folder with the id and the place of the cache folder from which the index was built.
 const KNOWN: &str = "index.cache-id";
 /// Line in it for a folder on another disk than the data folder.
@@ -68,7 +70,10 @@ impl CacheFolder {
         layout::CACHE.bring_up_to_date(cache)?;
         let id = here.unwrap_or_else(|| {
             let id = CacheId::from_random(random::bytes());
-            write(&marker, id);
+            match forget_followed(cache) {
+                Ok(()) => write(&marker, id),
+                Err(error) => tracing::warn!(folder = %cache.display(), %error, "the cache folder could not be marked"),
+            }
             id
         });
         let relation = match before {
@@ -143,6 +148,12 @@ pub(super) fn known_folder(data: &Path) -> Option<PathBuf> {
     let inside = Some(data.join("cache"));
     let recorded = place_in(&known).map(|place| place.path);
     [inside, recorded].into_iter().flatten().find(|path| read(&path.join(MARKER)) == Some(id))
+}
+
+/// Removes what a replica has noted in a folder without an id: it was written after the folder was emptied, and says
+/// that what is lost is there.
+fn forget_followed(cache: &Path) -> io::Result<()> {
+    atomic_file::unlink(&cache.join(FOLLOWED)).map(drop)
 }
 
 /// Returns the id in a file; `None` if there is no file, or no id in it.

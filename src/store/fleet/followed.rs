@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::content_events::Mark;
-use crate::store::atomic_file;
 use crate::store::error::StoreError;
+use crate::store::{atomic_file, cache_id};
 
 /// The fleet whose events were carried out, and the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct FollowedContent {
 
 impl FollowedContent {
     /// Name of the file in the cache folder.
-    pub const FILE_NAME: &str = "fleet-content";
+    pub const FILE_NAME: &str = cache_id::FOLLOWED;
 
     /// Reads the file; `None` if there is none, or none that can be understood.
     ///

@@ -86,3 +86,22 @@ async fn kills_of_replicas_leave_no_wrong_byte_and_no_name_of_an_object_that_is_
         }
     }
 }
+
+#[actix_rt::test]
+async fn a_replica_whose_cache_folder_was_removed_while_it_ran_takes_all_images_over_again() {
+    let mut scene = Scene::of(2).await;
+    let tag = |number: usize| format!("v{number}");
+    for number in 0..4 {
+        scene.fleet.hub.push_image("library/app", &tag(number), &scene.image);
+        assert_eq!(scene.client(0).await.manifest("team", "app", &tag(number)).await.status, 200);
+    }
+    eventually("the other replica lists them", async || tags(scene.fleet.service(1)).await.len() == 4).await;
+    std::fs::remove_dir_all(scene.fleet.service(1).data().join("cache")).unwrap();
+    scene.fleet.hub.push_image("library/app", &tag(4), &scene.image);
+    assert_eq!(scene.client(1).await.manifest("team", "app", &tag(4)).await.status, 200);
+    let followed = scene.fleet.service(1).data().join("cache/fleet-content");
+    eventually("it has written how far it is", async || followed.exists()).await;
+    scene.fleet.replicas[1].service.stop();
+    scene.fleet.replicas[1].service.restart();
+    eventually("it lists all of them", async || tags(scene.fleet.service(1)).await.len() == 5).await;
+}
