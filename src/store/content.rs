@@ -8,7 +8,7 @@
 //! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | each tag and each link is read as it was at one time; not all of them at the same | | |
 //! | [`manifest`](ContentStore::manifest), [`blobs_of_index`](ContentStore::blobs_of_index) | each manifest is read whole, or counts as missing | | a damaged manifest may be there still; the next read removes it |
 //! | [`images`](ContentStore::images), [`image`](ContentStore::image), [`parts`](ContentStore::parts), [`holdings`](ContentStore::holdings), [`earlier`](ContentStore::earlier), [`pinned_bytes_with`](ContentStore::pinned_bytes_with), [`groups`](ContentStore::groups), [`unpulled`](ContentStore::unpulled), [`unlinked`](ContentStore::unlinked) | each entry is read as it was at one time; not all of them at the same | | |
-//! | [`totals`](ContentStore::totals), [`known_totals`](ContentStore::known_totals) | the totals of all groups at one time | | |
+//! | [`totals`](ContentStore::totals), [`count_totals`](ContentStore::count_totals), [`known_totals`](ContentStore::known_totals) | the totals of all groups at one time | | |
 //! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
 //! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |

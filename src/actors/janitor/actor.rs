@@ -169,7 +169,7 @@ impl Actor for Janitor {
         });
         let content = self.parts.content.clone();
         // Pages show the totals once they are counted, and do not wait for it.
-        actix_rt::spawn(async move { report("the totals of groups", content.totals().await.map(drop)) });
+        actix_rt::spawn(async move { report("the totals of groups", content.count_totals().await.map(drop)) });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
         ctx.run_interval(TIDY_INTERVAL, Self::expire);

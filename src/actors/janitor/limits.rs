@@ -57,7 +57,7 @@ impl Parts {
     /// Returns the number of bytes by which each of these groups should hold less: somewhat more than is necessary, so
     /// that not each pull has to be followed by a removal.
     async fn surplus(&self, quotas: &HashMap<GroupId, u64>) -> Result<HashMap<GroupId, u64>, StoreError> {
-        let Some(totals) = self.content.totals().await? else { return Ok(HashMap::new()) };
+        let Some(totals) = self.content.count_totals().await? else { return Ok(HashMap::new()) };
         let surplus = |(group, quota): (&GroupId, &u64)| {
             let bytes = totals.get(group)?.bytes;
             let is_over = bytes > *quota && !self.trims.is_full_of_pins(*group);

@@ -46,12 +46,27 @@ impl ContentStore {
     }
 
     /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the
-    /// time after a start.
+    /// time after a start. In a fleet it is what groups have at all replicas together, unless the database does not
+    /// respond.
     ///
     /// # Errors
     ///
     /// Fails if the index cannot be read.
     pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        if let Some(shared) = self.shared()
+            && let Some(totals) = shared.totals().await
+        {
+            return Ok(Some(totals));
+        }
+        self.count_totals().await
+    }
+
+    /// Counts what each group has cached on this machine, if that was not done since the start.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn count_totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
         self.run(|content| content.totals()).await
     }
 
