@@ -109,6 +109,22 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         Some(options) => Some(Fleet::open(&data, options).await?),
         None => None,
     };
+    let registration = fleet.as_ref().map(|fleet| fleet.registration.clone());
+    let started = start(settings, (signals, data), (ports, reload_tls), fleet).await;
+    if let (Err(_), Some(registration)) = (&started, registration) {
+        // Otherwise the others would wait at each change for a replica that is not there.
+        registration.leave().await.ok();
+    }
+    started
+}
+
+/// Starts the actors and serves.
+async fn start(
+    settings: Settings,
+    (signals, data): (Signals, DataDir),
+    (ports, reload_tls): (Ports, Option<Reload>),
+    fleet: Option<Fleet>,
+) -> Result<RunningServer, StartError> {
     let handles = start_components(&data, &settings, fleet.as_ref()).await?;
     let (is_shared, shared) = (fleet.is_some(), handles.shared.clone());
     let replicas = fleet.map(|fleet| serve_replicas(&handles, fleet)).transpose()?;
