@@ -40,6 +40,8 @@ struct UnderWay {
     unfinished: std::sync::Mutex<HashSet<Digest>>,
     /// Number of those that a worker has, and that an engine has let fail.
     failing: AtomicUsize,
+    /// Number of those that are queued again after a time.
+    later: AtomicUsize,
 }
 
 /// The stores that the workers read and write.
@@ -79,6 +81,7 @@ impl Uploads {
                 while let Some(digest) = next(&waiting).await {
                     uploader.upload_until_done(digest, &again).await;
                     again.under_way.unfinished().remove(&digest);
+                    again.report();
                 }
             });
         }
@@ -114,7 +117,8 @@ impl Uploads {
     }
 
     fn report(&self) {
-        let waiting = MAX_WAITING - self.queue.capacity();
+        let later = self.under_way.later.load(Ordering::SeqCst);
+        let waiting = self.under_way.unfinished().len() + later;
         metrics::gauge!("dependency_proxy_fleet_waiting_uploads").set(waiting as f64);
     }
 }
@@ -245,8 +249,10 @@ impl Uploader {
 /// Puts content at the end of the queue, after a time.
 fn again_later(again: &Uploads, digest: Digest) {
     let again = again.clone();
+    again.under_way.later.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
         sleep(RECHECK_INTERVAL).await;
+        again.under_way.later.fetch_sub(1, Ordering::SeqCst);
         again.add(digest);
     });
 }
