@@ -23,6 +23,7 @@ use crate::domain::fleet::messages::{
     ReplicaVersion, SIGNATURE, STORED, VERSION_PATH, request_text, response_text,
 };
 use crate::domain::id::ReplicaId;
+use crate::telemetry::LineLimit;
 
 /// State of the routes of the internal port.
 pub(crate) struct ReplicaState {
@@ -125,9 +126,29 @@ fn wanted<T: DeserializeOwned>(request: &HttpRequest) -> Option<T> {
 fn signed_nonce<'a>(request: &'a HttpRequest, state: &ReplicaState) -> Option<&'a str> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (nonce, minute, signature) = (header(NONCE)?, header(MINUTE)?, header(SIGNATURE)?);
-    if minute.parse::<u64>().ok()?.abs_diff(state.signing.minute()) > MAX_MINUTES {
+    let target = request.uri().path_and_query()?.as_str();
+    if !state.signing.has_signed(&request_text(state.replica, minute, target, nonce), signature) {
         return None;
     }
-    let target = request.uri().path_and_query()?.as_str();
-    state.signing.has_signed(&request_text(state.replica, minute, target, nonce), signature).then_some(nonce)
+    let minutes_apart = minute.parse::<u64>().ok()?.abs_diff(state.signing.minute());
+    if minutes_apart > MAX_MINUTES {
+        note_clock(request, minutes_apart);
+        return None;
+    }
+    Some(nonce)
+}
+
+/// Logs that the clock of another replica differs from that of this one, at a limited rate.
+fn note_clock(request: &HttpRequest, minutes_apart: u64) {
+    static LINES: LineLimit<&'static str> = LineLimit::new();
+    if let Some(left_out) = LINES.admit(&"clock") {
+        let address = request.peer_addr().map(|address| address.ip().to_string());
+        tracing::warn!(
+            address,
+            minutes_apart,
+            left_out,
+            "the clock of another replica is wrong, or that of this one: each change takes fleet.bound longer, and downloads are \
+             not shared"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::domain::deadlines;
@@ -115,6 +115,24 @@ impl ReplicaClient {
         found.is_ok_and(|found| found.is_some())
     }
 
+    /// Returns what is wrong with the replica with this id, at this address, as a part of a sentence.
+    pub async fn problem_of(&self, (id, address): (ReplicaId, &str)) -> String {
+        let target = format!("{VERSION_PATH}?at_least={}&history=&wait_ms=0", State::default().version);
+        match timeout(deadlines::VERSION, self.send((id, address), &target)).await {
+            Err(_) => "it does not respond in time".to_owned(),
+            Ok(Err(error)) => format!("it cannot be reached: {}", error.without_url()),
+            Ok(Ok(Unverified { response, .. })) if response.status() == StatusCode::UNAUTHORIZED => {
+                "it refuses requests: its clock differs by more than two minutes, it has another id or another \
+                 fleet.secret_file"
+                    .to_owned()
+            }
+            Ok(Ok(Unverified { response, .. })) if !response.status().is_success() => {
+                format!("it responds with {}", response.status())
+            }
+            Ok(Ok(_)) => "it responds, but was late".to_owned(),
+        }
+    }
+
     /// Requests a blob that the replica at this address is receiving, or has received; `None` if it has none, or does
     /// not respond.
     pub async fn blob(&self, at: (ReplicaId, &str), blob: &BlobOf) -> Option<ReplicaBlob> {
@@ -155,13 +173,17 @@ impl ReplicaClient {
         }
     }
 
+    async fn get(&self, at: (ReplicaId, &str), target: &str) -> Option<Unverified> {
+        self.send(at, target).await.ok()
+    }
+
     /// Sends a signed request.
-    async fn get(&self, (id, address): (ReplicaId, &str), target: &str) -> Option<Unverified> {
+    async fn send(&self, (id, address): (ReplicaId, &str), target: &str) -> Result<Unverified, reqwest::Error> {
         let (nonce, minute) = (self.signing.nonce(), self.signing.minute().to_string());
         let request = self.client.get(format!("http://{address}{target}")).header(NONCE, &nonce);
         let request = request.header(MINUTE, &minute);
         let request = request.header(SIGNATURE, self.signing.sign(&request_text(id, &minute, target, &nonce)));
-        Some(Unverified { response: request.send().await.ok()?, nonce })
+        Ok(Unverified { response: request.send().await?, nonce })
     }
 
     /// Returns a successful response once a replica has signed this text for it.

@@ -15,6 +15,7 @@ use crate::domain::fleet::validity::MachineTime;
 use crate::domain::id::ReplicaId;
 use crate::store::error::{FleetError, StoreError};
 use crate::store::fleet::{ChangeLog, Committed, FleetIdentities, Replica};
+use crate::telemetry::LineLimit;
 use crate::upstream::replicas::ReplicaClient;
 
 /// Logs changes, and finds out whether the other replicas have them. Cheap to clone.
@@ -52,7 +53,10 @@ impl Confirmer {
         let mut logged = Some(self.log_in_background(committed.clone()));
         loop {
             let until = match confirmation.verdict(machine_time()) {
-                Verdict::Acknowledge => return Ok(()),
+                Verdict::Acknowledge => {
+                    self.note_silent(&committed.others, &confirmation);
+                    return Ok(());
+                }
                 Verdict::Unconfirmed => return Err(FleetError::Unconfirmed.into()),
                 Verdict::Wait(until) => until,
             };
@@ -74,6 +78,22 @@ impl Confirmer {
     /// Fails as [`Self::confirm`] does, and if the database cannot be reached.
     pub(super) async fn confirm_state(&self, state: &State) -> Result<(), StoreError> {
         self.confirm(self.identities.committed(state).await?).await
+    }
+
+    /// Logs which replicas have not confirmed a change in time, at a limited rate for each.
+    fn note_silent(&self, others: &[Replica], confirmation: &Confirmation) {
+        static LINES: LineLimit<String> = LineLimit::new();
+        for silent in others.iter().filter(|other| confirmation.awaits(other.id)) {
+            metrics::counter!("dependency_proxy_fleet_late_confirmations_total").increment(1);
+            let Replica { id, address, .. } = silent.clone();
+            if let Some(left_out) = LINES.admit(&address) {
+                let replicas = self.replicas.clone();
+                actix_rt::spawn(async move {
+                    let problem = replicas.problem_of((id, &address)).await;
+                    tracing::warn!(replica = %id, address, problem, left_out, "a replica did not confirm a change in time");
+                });
+            }
+        }
     }
 
     async fn wait_for(&self, other: &Replica, state: &State) -> Option<ReplicaId> {

@@ -45,6 +45,11 @@ impl Confirmation {
         self.awaited.remove(&replica);
     }
 
+    /// Returns true if a replica may not have the change yet.
+    pub fn awaits(&self, replica: ReplicaId) -> bool {
+        self.awaited.contains(&replica)
+    }
+
     /// Notes that the log has the change, and all before it.
     pub fn logged(&mut self, now: MachineTime) {
         self.log = Log::Written(now);

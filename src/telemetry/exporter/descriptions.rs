@@ -29,6 +29,10 @@ fn describe_fleet() {
     );
     describe_shared_content();
     describe_counter!(
+        "dependency_proxy_fleet_late_confirmations_total",
+        "Changes of identities that another replica did not confirm in time, so that they took fleet.bound longer"
+    );
+    describe_counter!(
         "dependency_proxy_fleet_versions_went_back_total",
         "Times that the database had an older state than before, as after a restore"
     );
@@ -46,7 +50,7 @@ fn describe_shared_content() {
     );
     describe_gauge!(
         "dependency_proxy_fleet_waiting_uploads",
-        "Stored contents that wait for their upload to the bucket"
+        "Stored contents that wait for their upload to the bucket, or are being uploaded"
     );
     describe_counter!(
         "dependency_proxy_fleet_uploads_total",

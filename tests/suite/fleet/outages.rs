@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::identities::{clients, revoke};
 use super::{BOUND, Fleet, Mode};
+use crate::operating::metrics::metric;
 use crate::service::{Service, eventually};
 
 #[actix_rt::test]
@@ -58,6 +59,15 @@ async fn a_replica_that_is_cut_off_from_everything_but_clients_refuses_after_the
     assert_eq!(lost.service.api("GET", "/groups", Value::Null).await.status, 503);
     assert_eq!(lost.service.stranger().get("/readyz").await.status, 503);
     assert_eq!(clients(&fleet, &good).remove(0).get("/v2/").await.status, 200);
+    let late = "dependency_proxy_fleet_late_confirmations_total";
+    assert!(metric(fleet.service(0), late).await > 0);
+    eventually("the log says which replica is silent", async || {
+        let log = fleet.service(0).log();
+        log.lines().any(|line| {
+            line.contains("a replica did not confirm a change in time") && line.contains("it does not respond in time")
+        })
+    })
+    .await;
     lost.find_everything();
     eventually("it is back", async || clients(&fleet, &good).remove(2).get("/v2/").await.status == 200).await;
     assert_eq!(client.get("/v2/").await.status, 403);

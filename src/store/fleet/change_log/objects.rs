@@ -137,13 +137,19 @@ fn advice(refusal: &str) -> &'static str {
     } else if refusal.contains("SignatureDoesNotMatch") {
         "Look at fleet.bucket_access_key and fleet.bucket_secret_key: the secret is not that of this key, or a proxy changes \
          requests"
+    } else if refusal.contains("RequestTimeTooSkewed") {
+        "Look at the clocks: that of this machine differs by minutes from that of the store"
     } else {
         "Look at fleet.bucket_access_key and fleet.bucket_secret_key, and at the rights of that key in the bucket of \
          fleet.bucket_url"
     }
 }
 
-/// Returns the first line of an error: others have the whole response of the store.
+/// Returns the first line of an error, with the code of S3's error: others have the whole response of the store.
 fn reason(error: &object_store::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim_end_matches([':', ' ', '.']).to_owned()
+    let text = error.to_string();
+    let (before, response) = text.split_once("<?xml").unwrap_or((&text, ""));
+    let line = before.lines().next().unwrap_or_default().trim_end_matches([':', ' ', '.']);
+    let code = response.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    code.map_or_else(|| line.to_owned(), |code| format!("{line} ({code})"))
 }
