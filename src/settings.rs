@@ -44,6 +44,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -262,7 +263,9 @@ impl Sections {
         self.console.check()?;
         self.cache.check()?;
         self.audit.check()?;
-        self.fleet.check(self.server.external_url.as_ref())?;
+        let own: Vec<SocketAddr> =
+            [Some(self.server.listen), self.server.metrics_listen].into_iter().flatten().collect();
+        self.fleet.check(self.server.external_url.as_ref(), &own)?;
         self.server.check()?;
         sections::check_traces(&self.telemetry)?;
         Ok(Settings {

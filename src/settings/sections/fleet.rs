@@ -58,7 +58,7 @@ pub struct Fleet {
     #[serde(deserialize_with = "formats::address")]
     listen: SocketAddr,
     /// Address by which other replicas reach it.
-    #[serde(deserialize_with = "formats::text")]
+    #[serde(deserialize_with = "host_and_port")]
     address: Option<String>,
     /// The file of the secret that all replicas share.
     #[serde(deserialize_with = "formats::path")]
@@ -132,7 +132,12 @@ impl Fleet {
         self.bucket_max_bytes
     }
 
-    pub(in crate::settings) fn check(&self, external_url: Option<&Url>) -> Result<(), ValidationError> {
+    /// Checks the section beside the addresses that the service has for clients.
+    pub(in crate::settings) fn check(
+        &self,
+        external_url: Option<&Url>,
+        own: &[SocketAddr],
+    ) -> Result<(), ValidationError> {
         self.check_redirect(external_url)?;
         let refused = |key, problem: &str| Err(ValidationError::new(["fleet", key], problem));
         let given = [
@@ -150,6 +155,12 @@ impl Fleet {
         }
         if self.bucket_access_key.is_some() != self.bucket_secret_key.is_some() {
             return refused("bucket_secret_key", "is given without bucket_access_key, or the other way round");
+        }
+        if self.listen.port() != 0 && own.iter().any(|own| is_taken(*own, self.listen)) {
+            return refused(
+                "listen",
+                "is a port of server.listen or server.metrics_listen: replicas need one of their own",
+            );
         }
         if self.database_connections.get() < MIN_CONNECTIONS {
             return refused("database_connections", "is less than 3");
@@ -176,7 +187,8 @@ impl Fleet {
                 Some(_) => refused("redirect", "needs server.external_url, which is not set"),
             };
         };
-        let host = |url: &Url| url.host_str().unwrap_or_default().to_ascii_lowercase();
+        // A name with a dot at its end is the same host.
+        let host = |url: &Url| url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
         let (store, own) = (host(endpoint), host(own));
         if store == own || store.ends_with(&format!(".{own}")) {
             return refused(
@@ -192,6 +204,27 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Returns true if nothing else can listen at `other` beside `one`.
+fn is_taken(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_every = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (is_every || one.ip() == other.ip())
+}
+
+/// Reads a host with a port, such as `replica-1:5052`; an empty text is `None`.
+fn host_and_port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let is_one = |text: &str| {
+        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+        let is_authority =
+            !text.contains(['/', '@', '?', '#', '\\']) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        has_port && is_authority && Url::parse(&format!("http://{text}/")).is_ok()
+    };
+    let checked = |text: String| match is_one(&text) {
+        true => Ok(text),
+        false => Err(de::Error::custom(format_args!("'{text}' is not a host with a port such as replica-1:5052"))),
+    };
+    formats::text(from)?.map(checked).transpose()
 }
 
 fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DatabaseUrl>, D::Error> {

@@ -145,3 +145,27 @@ fn the_certificate_of_the_database_is_verified() {
                     WHERE datname = current_database() AND application_name = 'dependency-proxy'";
     assert_eq!(replica.fleet.database.query(sessions), "t");
 }
+
+#[test]
+fn a_start_that_fails_after_the_registration_leaves_no_replica_that_others_wait_for() {
+    let mut replica = Stopped::new();
+    let followed = replica.service().data().join("cache/fleet-content");
+    std::fs::remove_file(&followed).ok();
+    std::fs::create_dir(&followed).unwrap();
+    let message = replica.service().restart_unless_refused().expect_err("it should not have started");
+    assert!(message.contains("registered as a replica") && message.contains("Is a directory"), "{message}");
+    assert_eq!(replica.fleet.database.query("SELECT count(*) FROM replica"), "0");
+    std::fs::remove_dir(&followed).unwrap();
+    replica.service().restart();
+}
+
+#[test]
+fn addresses_that_cannot_be_used_are_found_by_the_check() {
+    let mut replica = Stopped::new();
+    let address = replica.fleet.replicas[0].to_replica.address().to_string();
+    let given = format!("address = \"{address}\"");
+    for wrong in ["replica-1", "http://replica-1:5052", "x y:1", "replica-1:99999", ":5052"] {
+        let refused = replica.refused(&given, &format!("address = \"{wrong}\""));
+        assert_says(&refused, &["fleet.address", wrong, "is not a host with a port such as replica-1:5052"]);
+    }
+}
