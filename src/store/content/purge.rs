@@ -46,11 +46,7 @@ impl ContentStore {
     ///
     /// Fails if the groups cannot be listed.
     pub async fn groups(&self) -> Result<Vec<(GroupId, bool)>, StoreError> {
-        self.run(move |content| {
-            let groups = content.index().groups()?;
-            Ok(groups.into_iter().map(|group| (group, content.index().is_forgotten(group))).collect())
-        })
-        .await
+        self.run(|content| content.index().groups_and_purges()).await
     }
 
     /// Removes the links and tags of a group: the first step of a purge. Returns the digests that no group can read any

@@ -93,6 +93,17 @@ impl Index {
         index_file::is_forgotten(&self.groups, group)
     }
 
+    /// Returns each group that has files, and whether its purge was recorded.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the groups cannot be listed.
+    pub fn groups_and_purges(&self) -> Result<Vec<(GroupId, bool)>, StoreError> {
+        // A purge that ended after a group was listed would make it one that is not purged.
+        let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.groups()?.into_iter().map(|group| (group, self.is_forgotten(group))).collect())
+    }
+
     /// Removes the entries of a group from the database. Returns the contents that its links referred to.
     fn forget_entries(&self, group: GroupId) -> BTreeSet<Digest> {
         let mut digests = BTreeSet::new();
