@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix_web::web;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -229,7 +229,9 @@ fn user_id(text: &str) -> Result<UserId, ApiError> {
 fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     let end = params.day("expires_at")?;
     if end.is_some_and(|end| end <= now) {
-        let reason = "must be a date after today, by UTC".to_owned();
+        let is_today = end.is_some_and(|end| now.duration_since(end) < SignedDuration::from_hours(24));
+        let reason = if is_today { "must be a date after today, by UTC" } else { "cannot be a date in the past" };
+        let reason = reason.to_owned();
         return Err(ApiError::Invalid { field: "expires_at", reason });
     }
     Ok(end)

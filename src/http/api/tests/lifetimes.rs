@@ -33,6 +33,23 @@ async fn call(company: &Company, secret: &str, method: &str, path: &str, body: V
     company.send(Some(("PRIVATE-TOKEN", secret)), method, path, Body::Json(&body)).await
 }
 
+#[actix_web::test]
+async fn an_end_that_is_today_in_the_past_or_too_far_away_is_refused_for_that() {
+    let company = super::company::company();
+    for (end, expected) in [
+        (day(0), json!({"message": {"expires_at": ["must be a date after today, by UTC"]}})),
+        (day(-1), json!({"message": {"expires_at": ["cannot be a date in the past"]}})),
+        (
+            "9999-12-31".to_owned(),
+            json!({"error": "expires_at is later than 9999-12-30, the last day that can be stored"}),
+        ),
+    ] {
+        let body = json!({"user_id": 5, "access_level": 10, "expires_at": end});
+        let response = call(&company, &secret_of("admin"), "POST", "/groups/1/members", body).await;
+        assert_eq!((response.status.as_u16(), &response.body), (400, &expected), "{end}");
+    }
+}
+
 /// Creates a token of the owner of `team` that ends after this many days. Returns its secret and its number.
 async fn owners_token(company: &Company, days: i64) -> (String, u64) {
     let body = json!({"name": "brief", "scopes": ["api"], "expires_at": day(days)});
