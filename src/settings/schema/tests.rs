@@ -92,6 +92,12 @@ fn every_key_of_the_schema_is_in_the_commented_file() {
     ] {
         let entry = resolved(&state, &state["$defs"][table]);
         assert!(entry["properties"].as_object().is_some_and(|keys| keys.len() > 1), "{table}: {entry}");
-        assert_eq!(missing(entry, example.at(path.iter().copied()).unwrap(), table), [] as [String; 0]);
+        // Two keys of deploy tokens are mutually exclusive.
+        let other = example.at(["groups", "team", "deploy_tokens", "legacy"]).unwrap();
+        let is_in_other =
+            |key: &String| table == "deploy_tokens" && other.child(key.split_once('.').unwrap().1).is_some();
+        let mut left = missing(entry, example.at(path.iter().copied()).unwrap(), table);
+        left.retain(|key| !is_in_other(key));
+        assert_eq!(left, [] as [String; 0]);
     }
 }

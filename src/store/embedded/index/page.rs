@@ -27,7 +27,7 @@ impl PageOf {
 pub(super) struct Gathered<T> {
     page: PageOf,
     total: usize,
-    /// What follows this one cannot be in the part.
+    /// The last entry that can be in the part, once it is known.
     last: Option<Position>,
     entries: Vec<(Position, T)>,
 }
