@@ -39,7 +39,8 @@ pub(in crate::http) async fn create(caller: &Caller, new: NewUser) -> Result<Use
 /// The caller is no administrator, or is that user; there is no such user, or it is the last administrator. Or the user
 /// is blocked, and the sessions could not be ended.
 pub(in crate::http) async fn block(caller: &Caller, id: UserId) -> Result<(), ApiError> {
-    let user = caller.may(move |caller| blockable(caller, id))?;
+    let refusal = "The API initiating user cannot be blocked by the API";
+    let user = caller.may(move |caller| other(caller, id, refusal))?;
     caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id, caller.now)).await?;
     // Also if the user is unblocked before the next request of a session.
     let password = caller.directory.user(id).and_then(|user| user.password.as_ref());
@@ -111,20 +112,12 @@ pub(super) fn administered(caller: &Authority<'_>, id: UserId) -> Result<UserId,
     find(caller, id).map(|user| user.id)
 }
 
-/// Returns this user, if the caller may block that user.
-///
-/// # Errors
-/// The caller is not an administrator, or is that user, or there is no such user.
-pub(in crate::http) fn blockable(caller: &Authority<'_>, id: UserId) -> Result<UserId, ApiError> {
-    other(caller, id, "Administrators cannot block themselves: another administrator can")
-}
-
 /// Returns this user, if the caller may delete that user.
 ///
 /// # Errors
 /// The caller is not an administrator, or is that user, or there is no such user.
 pub(in crate::http) fn deletable(caller: &Authority<'_>, id: UserId) -> Result<UserId, ApiError> {
-    other(caller, id, "Administrators cannot delete themselves: another administrator can")
+    other(caller, id, "The API initiating user cannot be deleted by the API")
 }
 
 /// Returns this user.

@@ -110,9 +110,8 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
 
 /// Shows what a block does.
 pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
-    let user = find(visitor, id)?;
+    let user = another(visitor, id, "block")?;
     let name = user.username.as_str();
-    edit::blockable(&visitor.authority(), id).map_err(|error| visitor.refused(&error))?;
     let facts = html! {
         dt { "At once" }
         dd {
@@ -135,9 +134,8 @@ fn deletion(
     status: StatusCode,
     problem: Option<&Problem>,
 ) -> Result<HttpResponse, Fault> {
-    let user = find(visitor, id)?;
+    let user = another(visitor, id, "delete")?;
     let (name, authority) = (user.username.as_str(), visitor.authority());
-    edit::deletable(&authority, id).map_err(|error| visitor.refused(&error))?;
     let lost = losses::of_deletion(&authority, id, true).map_err(|error| visitor.refused(&error.into()))?;
     let owned: Vec<&Arc<Group>> = owned_by_nobody_else(authority.directory, id, authority.now)
         .filter_map(|group| authority.directory.group(group))
@@ -230,6 +228,7 @@ fn sessions_address(id: UserId) -> String {
 
 /// Blocks a user.
 pub(super) async fn block(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
+    another(&form.visitor, id, "block")?;
     ended(form, "The user was blocked.", edit::block(&form.visitor.caller, id).await).await
 }
 
@@ -243,7 +242,7 @@ pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fau
 pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let mark = form.value(shown::FIELD).unwrap_or_default().to_owned();
-    find(visitor, id)?;
+    another(visitor, id, "delete")?;
     let deleted = edit::delete_confirmed(&visitor.caller, id, mark).await;
     match deleted.as_ref().err().and_then(Problem::of) {
         Some(problem) => deletion(visitor, id, StatusCode::CONFLICT, Some(&problem)),
@@ -255,6 +254,16 @@ async fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result
     let visitor = &form.visitor;
     changed.map_err(|error| visitor.refused(&error))?;
     Ok(visitor.done(done, &format!("{ADMIN}/users")).await)
+}
+
+/// Returns this user, who is not the visitor. `action` is what the visitor wants to do.
+fn another(visitor: &Visitor, id: UserId, action: &str) -> Result<Arc<User>, Fault> {
+    let user = find(visitor, id)?;
+    if id == visitor.caller.user.id {
+        let sentence = format!("Administrators cannot {action} themselves: another administrator can.");
+        return Err(visitor.fault(Kind::NotOneself(sentence)));
+    }
+    Ok(user)
 }
 
 fn find(visitor: &Visitor, id: UserId) -> Result<Arc<User>, Fault> {
