@@ -22,7 +22,7 @@ pub struct RestoredSettings {
 }
 
 /// Keys of files that no backup contains.
-const FILES: [&str; 3] = ["tls_certificate", "tls_key", "ca_file"];
+const FILES: [&str; 5] = ["tls_certificate", "tls_key", "ca_file", "database_ca_file", "secret_file"];
 
 /// Writes the settings as TOML, table by table, after a comment.
 pub fn restored(settings: &[ChosenSetting], comment: &str) -> RestoredSettings {

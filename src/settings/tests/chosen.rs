@@ -128,12 +128,18 @@ fn settings_with_which_the_service_would_not_start_are_refused() {
 
 #[test]
 fn the_files_that_a_backup_never_contains_are_listed() {
-    let text = "[server]\ntls_certificate = 'a.pem'\ntls_key = 'b.pem'\n[upstreams.'quay.io']\nca_file = 'c.pem'\n";
+    let text = "[server]\ntls_certificate = 'a.pem'\ntls_key = 'b.pem'\n[upstreams.'quay.io']\nca_file = 'c.pem'\n\
+                [fleet]\ndatabase_ca_file = 'd.pem'\n";
     let mut files = restored(&chosen(text, &[], true).unwrap().settings, "").files;
     files.sort();
     assert_eq!(
         files,
-        ["server.tls_certificate: a.pem", "server.tls_key: b.pem", "upstreams.\"quay.io\".ca_file: c.pem"]
+        [
+            "fleet.database_ca_file: d.pem",
+            "server.tls_certificate: a.pem",
+            "server.tls_key: b.pem",
+            "upstreams.\"quay.io\".ca_file: c.pem"
+        ]
     );
 }
 
