@@ -1,11 +1,13 @@
 //! A server in a temporary folder that ends with this process, however that ends.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Starts and ends the server by orders on its standard input. At the end of that, it ends the server and removes the
@@ -146,13 +148,20 @@ pub(super) const GRPC_OFFSET: u16 = 10_000;
 /// All are below the range in which the kernel chooses ports (`ip_local_port_range`), so that nobody gets one of them
 /// while a server is down.
 pub(super) fn free_ports(count: u16) -> u16 {
+    // A server takes its port a while after it was chosen: none is chosen twice.
+    static CHOSEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     const FIRST: u16 = 10_000;
     const CHOICE: u16 = 12_000;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         let first = FIRST + random() % CHOICE;
-        if (first..first + count).all(|port| is_free(port) && is_free(port + GRPC_OFFSET)) {
-            return first;
+        let ports = first..first + count;
+        if ports.clone().all(|port| is_free(port) && is_free(port + GRPC_OFFSET)) {
+            let mut chosen = CHOSEN.lock().unwrap();
+            if !ports.clone().any(|port| chosen.contains(&port)) {
+                chosen.extend(ports);
+                return first;
+            }
         }
     }
 }
