@@ -49,16 +49,20 @@
 //!    a record: see [below](#what-is-stored-in-another-way).
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
-//!    - With a login: `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
+//!    - With a login: `http::registry::token`, which reads HTTP Basic, and a form with the password grant only;
+//!      `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
 //!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form: a variant of
 //!      `auth::secret::Form`, which `auth::secret::form` recognises and `auth::login::by_token` decides on. `auth::jwt`
 //!      has the login tokens of this service alone. One has nothing but the id of its credential, and ends after
-//!      `auth.token_lifetime`: what else a pull must know, such as the end of a CI job, is a new claim of
-//!      `auth::jwt::claims`. It may outlive its credential, which is why each pull looks at the credential again.
+//!      `auth.token_lifetime`: an earlier end, such as that of a CI job, is an earlier `exp`, which `Signer::sign` must
+//!      be given, and the `expires_in` of `http::registry::token` (`auth.token_advertised`) must not be later. What
+//!      else a pull must know is a new claim of `auth::jwt::claims`. It may outlive its credential, which is why each
+//!      pull looks at the credential again.
 //!    - Without a login: `http::registry::authorized`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
 //!      the data of their connection. The API and the console have the same port, so that the certificate must be
 //!      optional. A resumed session (`config.ticketer`) has the certificate of its first handshake, unverified.
+//!      `watch` there reads the files of certificates again, and `faults` checks them.
 //!    - [`auth`] does no I/O. Verification that waits belongs to an actor, as that of passwords belongs to
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
@@ -66,10 +70,12 @@
 //!    long after its end.
 //! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
 //!    refused request from its headers, and `who()` there, which assumes that every principal that is no user is a
-//!    deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; `is_audited` of
-//!    `http::refusal_log::audited`, which lists the reasons that the audit trail has; what `http::ui::image_pulls` and
-//!    `cli::cache::pulls` show as the token of who pulled without one; `auth::secret::redacted`, which knows the forms
-//!    of secrets; `settings::state`; the token pages of `http::ui`.
+//!    deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the kinds of
+//!    authors in `cli::audit::row` and in the schema of `http::api::audit_events::view`; `is_audited` of
+//!    `http::refusal_log::audited`, which lists the reasons that the audit trail has; `Refusal::is_wrong_secret` (401
+//!    or 403 at a login) and `RegistryError::confirmed` (what a fleet confirms before it refuses), which list variants;
+//!    what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
+//!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!
@@ -151,6 +157,7 @@
 //!    the component holds files or connections open; `server::reload`, if it can change without a restart.
 //! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups, and `load_secret_files` there,
 //!    which reads its `_file` twin in the sections that it lists. `settings::chosen` looks for it in every section.
+//!    A file that no backup contains, such as a certificate: its key in `FILES` of `settings::restored`.
 //!    The JSON schema needs nothing: it is made from `config/default.toml` and the reader (`settings::schema`).
 //! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!

@@ -33,12 +33,13 @@
 //!    embedded database replaces sled below them. No caller asks which engine there is; the operations for replicas
 //!    return or do nothing without a fleet. An engine that several processes share must also have what [`fleet`] has
 //!    beside identities and content: `server::fleet` gives the sessions, failed logins, claims of downloads, traffic
-//!    and reports of upstreams to the actors of these names. In one process these actors work without them.
-//!    The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids
-//!    the HTTP client of [`upstream`](crate::upstream) here, and no other client.
+//!    and reports of upstreams to the actors of these names. In one process these actors work without them. The
+//!    operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client
+//!    of [`upstream`](crate::upstream) here, and no other client; the crate of an engine gets a row there.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
-//!    a file of [`embedded`]. The names of sled's folders are also in `data_dir::contents`, and its name is in
-//!    `telemetry::log_filter`.
+//!    a file of [`embedded`]. The names of sled's folders are also in `data_dir::contents`, those of its files in
+//!    `embedded::export`, and its name is in `telemetry::log_filter`. Folders that have a sled database need an upgrade
+//!    in [`layout`], because times of last use, pulls and traffic are in sled alone.
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
