@@ -42,11 +42,14 @@
 //! ## Another kind of credential
 //!
 //! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
-//!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
-//!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`; the compiler
-//!    leads to the thirty or so files that match on it. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and of `domain::policy::Identity`. An older program cannot read a new variant of
-//!    a record: see [below](#what-is-stored-in-another-way).
+//!    `Directory::records` must return a new record, because exports and restores use it. `RecordKey::from_str`,
+//!    `commands::loss` and `commands::summary` have wildcards, and what iterates `Directory::tokens` does not see it:
+//!    `actors::expiring_tokens`, `http::ui::expiring` and `counts`, the maximum number in `commands::token`,
+//!    `embedded::recovery::takeover`, the counts of `admin`. `domain::regained` reports what a restore makes valid
+//!    again. Another kind of token is a variant of `domain::token::TokenOwner`; the compiler leads to the thirty or so
+//!    files that match on it. What is neither a token nor a password is a variant of `domain::directory::Credential`
+//!    and of `domain::policy::Identity`. An older program cannot read a new variant of a record: see
+//!    [below](#what-is-stored-in-another-way).
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `http::registry::token`, which reads HTTP Basic, and a form with the password grant only;
@@ -54,11 +57,12 @@
 //!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form: a variant of
 //!      `auth::secret::Form`, which `auth::secret::form` recognises and `auth::login::by_token` decides on. `auth::jwt`
 //!      has the login tokens of this service alone. One has nothing but the id of its credential, and ends after
-//!      `auth.token_lifetime`: an earlier end, such as that of a CI job, is an earlier `exp`, which `Signer::sign` must
-//!      be given, and the `expires_in` of `http::registry::token` (`auth.token_advertised`) must not be later. What
-//!      else a pull must know is a new claim of `auth::jwt::claims`. It may outlive its credential, which is why each
-//!      pull looks at the credential again.
-//!    - Without a login: `http::registry::authorized`.
+//!      `auth.token_lifetime`: an earlier end, such as that of a CI job, is an earlier `exp` (accepted for
+//!      `LEEWAY_SECS` longer), which `Signer::sign` must be given, and the `expires_in` of `http::registry::token`
+//!      (`auth.token_advertised`) must not be later. What else a pull must know is a new claim of `auth::jwt::claims`.
+//!      It may outlive its credential, which is why each pull looks at the credential again.
+//!    - Without a login: `http::registry::authorized`. Verification ends with `policy::identify` and
+//!      `policy::check_pull_scopes`, which only `auth::login` calls: add a function there, beside `by_bearer`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
 //!      the data of their connection. The API and the console have the same port, so that the certificate must be
 //!      optional. A resumed session (`config.ticketer`) has the certificate of its first handshake, unverified.
@@ -69,9 +73,10 @@
 //!    `domain::explanation`. `commands::group`, `change_builder` and `retention` remove it with its group or user, and
 //!    long after its end.
 //! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
-//!    refused request from its headers, and `who()` there, which assumes that every principal that is no user is a
-//!    deploy token, as `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the kinds of
-//!    authors in `cli::audit::row` and in the schema of `http::api::audit_events::view`; `is_audited` of
+//!    refused request from its headers, `by_login` there, for which an unknown secret is one of the user with the name,
+//!    and `who()` there, which assumes that every principal that is no user is a deploy token, as
+//!    `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the kinds of authors in
+//!    `cli::audit::row` and in the schema of `http::api::audit_events::view`; `is_audited` of
 //!    `http::refusal_log::audited`, which lists the reasons that the audit trail has; `Refusal::is_wrong_secret` (401
 //!    or 403 at a login) and `RegistryError::confirmed` (what a fleet confirms before it refuses), which list variants;
 //!    what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
