@@ -49,13 +49,14 @@ impl Plan<'_> {
         let path = owner.path(name);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let Some(secret) = self.new_secret(&path, entry.secret_file.as_deref(), given) else { return };
+        let is_given = matches!(secret, TokenSecret::Given(..));
         if let (Owner::Deploy(_), Some((field, Value::String(username)))) = (owner, own)
-            && let Err(problem) = check_deploy_username(username, given.is_some())
+            && let Err(problem) = check_deploy_username(username, is_given)
         {
             self.refuse(&[&path[..], &[field]].concat(), problem);
         }
         // A secret that is in use elsewhere must not end by itself after a while.
-        let default = || if matches!(secret, TokenSecret::Given(..)) { Ok(None) } else { default_end().map(Some) };
+        let default = || if is_given { Ok(None) } else { default_end().map(Some) };
         let end = match end.map_or_else(default, |End(end)| Ok(end)) {
             Ok(end) => End(end),
             Err(failure) => return self.refuse(&path, failure.to_string()),

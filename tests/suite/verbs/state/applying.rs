@@ -72,6 +72,9 @@ async fn a_deploy_token_gets_the_secret_that_its_file_has() {
     let sentence =
         "groups.team.deploy_tokens.a.given_secret_file: short: the secret is too short (minimum is 20 characters)";
     assert!(said.contains(sentence), "{said}");
+    let generated = "[groups.team.deploy_tokens]\nc = { username = 'robot$c', given_secret_file = 'not-there' }";
+    let said = company.refusals(generated, "").join("\n");
+    assert!(said.contains("can contain '$' only if the request also supplies the secret"), "{said}");
 }
 
 #[actix_rt::test]
