@@ -170,19 +170,18 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> CommandResu
     let mut builder = ChangeBuilder::of(directory);
     let mut tokens = HashSet::new();
     // Bots go with their tokens and memberships.
-    let bots: HashSet<UserId> = directory.users().filter(|user| is_deleted(user.bot_of)).map(|bot| bot.id).collect();
-    let is_of_bot = |user: Option<UserId>| user.is_some_and(|user| bots.contains(&user));
-    for token in directory.tokens().filter(|token| is_deleted(token.group()) && !is_of_bot(token.user())) {
+    let is_bot = |user: UserId| directory.user(user).is_some_and(|user| is_deleted(user.bot_of));
+    for token in directory.tokens().filter(|token| is_deleted(token.group()) && !token.user().is_some_and(is_bot)) {
         builder.delete_token(directory, token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
-        if !is_of_bot(Some(member.user)) {
+        if !is_bot(member.user) {
             builder.remove(RecordKey::Membership(member.group, member.user));
         }
     }
-    for bot in &bots {
-        builder.delete_user(directory, *bot, now);
+    for bot in directory.users().filter(|user| is_deleted(user.bot_of)) {
+        builder.delete_user(directory, bot.id, now);
     }
     builder.end_tokens_created_by(directory, tokens, now);
     for group in &groups {
