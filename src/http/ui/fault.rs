@@ -71,8 +71,6 @@ pub(super) enum Kind {
     },
     /// A form cannot be used. The field is the reason, as a sentence.
     Invalid(String),
-    /// An administrator wants to do this to the own user. The field is the reason, as a sentence.
-    NotOneself(String),
     /// The query of an address cannot be used. The field is the reason, as a sentence.
     InvalidAddress(String),
     /// A rule or a failure prevents it, which the sentence names.
@@ -128,7 +126,7 @@ impl Fault {
         match &*self.kind {
             Kind::SignedOut { .. } => "unauthorized",
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
-            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::NotOneself(_) => "no_access",
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
             Kind::NoPage => "no_route",
             Kind::WrongMethod(_) => "wrong_method",
             Kind::Forged | Kind::Outdated { .. } | Kind::Invalid(_) | Kind::InvalidAddress(_) => "wrong_request",
@@ -189,10 +187,7 @@ impl fmt::Display for Fault {
             Kind::NoPage => "no such page",
             Kind::WrongMethod(_) => "the page does not have this method",
             Kind::Forged | Kind::Outdated { .. } => "the form is not from a page of this session",
-            Kind::Invalid(sentence)
-            | Kind::InvalidAddress(sentence)
-            | Kind::NotOneself(sentence)
-            | Kind::Refused { sentence, .. } => sentence,
+            Kind::Invalid(sentence) | Kind::InvalidAddress(sentence) | Kind::Refused { sentence, .. } => sentence,
         })
     }
 }
@@ -204,11 +199,9 @@ impl ResponseError for Fault {
             Kind::SignedOut { kept: Some(_), .. } => StatusCode::FORBIDDEN,
             Kind::SignedOut { kept: None, .. } => StatusCode::SEE_OTHER,
             Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } | Kind::NoPage => StatusCode::NOT_FOUND,
-            Kind::OwnersOnly { .. }
-            | Kind::AdministratorsOnly { .. }
-            | Kind::NotOneself(_)
-            | Kind::Forged
-            | Kind::Outdated { .. } => StatusCode::FORBIDDEN,
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } | Kind::Forged | Kind::Outdated { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Kind::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Invalid(_) | Kind::InvalidAddress(_) => StatusCode::BAD_REQUEST,
             Kind::Refused { status, .. } => *status,

@@ -36,6 +36,8 @@ struct Typed {
     admin: bool,
 }
 
+const NOT_BLOCKED: &str = "Administrators cannot block themselves: another administrator can";
+const NOT_DELETED: &str = "Administrators cannot delete themselves: another administrator can";
 const USERNAME: &str = "Letters, digits, and “_”, “.” or “-”. The case of letters does not matter";
 
 /// Shows the form for a new user.
@@ -110,7 +112,7 @@ fn form_of_new(visitor: &Visitor, typed: &Typed, problem: Option<&Problem>) -> M
 
 /// Shows what a block does.
 pub(super) fn confirm_block(visitor: &Visitor, id: UserId) -> Result<HttpResponse, Fault> {
-    let user = another(visitor, id, "block")?;
+    let user = another(visitor, id, NOT_BLOCKED)?;
     let name = user.username.as_str();
     let facts = html! {
         dt { "At once" }
@@ -134,7 +136,7 @@ fn deletion(
     status: StatusCode,
     problem: Option<&Problem>,
 ) -> Result<HttpResponse, Fault> {
-    let user = another(visitor, id, "delete")?;
+    let user = another(visitor, id, NOT_DELETED)?;
     let (name, authority) = (user.username.as_str(), visitor.authority());
     let lost = losses::of_deletion(&authority, id, true).map_err(|error| visitor.refused(&error.into()))?;
     let owned: Vec<&Arc<Group>> = owned_by_nobody_else(authority.directory, id, authority.now)
@@ -228,7 +230,7 @@ fn sessions_address(id: UserId) -> String {
 
 /// Blocks a user.
 pub(super) async fn block(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
-    another(&form.visitor, id, "block")?;
+    another(&form.visitor, id, NOT_BLOCKED)?;
     ended(form, "The user was blocked.", edit::block(&form.visitor.caller, id).await).await
 }
 
@@ -242,7 +244,7 @@ pub(super) async fn unblock(form: &Form, id: UserId) -> Result<HttpResponse, Fau
 pub(super) async fn delete(form: &Form, id: UserId) -> Result<HttpResponse, Fault> {
     let visitor = &form.visitor;
     let mark = form.value(shown::FIELD).unwrap_or_default().to_owned();
-    another(visitor, id, "delete")?;
+    another(visitor, id, NOT_DELETED)?;
     let deleted = edit::delete_confirmed(&visitor.caller, id, mark).await;
     match deleted.as_ref().err().and_then(Problem::of) {
         Some(problem) => deletion(visitor, id, StatusCode::CONFLICT, Some(&problem)),
@@ -256,14 +258,12 @@ async fn ended(form: &Form, done: &str, changed: Result<(), ApiError>) -> Result
     Ok(visitor.done(done, &format!("{ADMIN}/users")).await)
 }
 
-/// Returns this user, who is not the visitor. `action` is what the visitor wants to do.
-fn another(visitor: &Visitor, id: UserId, action: &str) -> Result<Arc<User>, Fault> {
-    let user = find(visitor, id)?;
+/// Returns this user, who is not the visitor; else the sentence is that of the refusal.
+fn another(visitor: &Visitor, id: UserId, refusal: &'static str) -> Result<Arc<User>, Fault> {
     if id == visitor.caller.user.id {
-        let sentence = format!("Administrators cannot {action} themselves: another administrator can.");
-        return Err(visitor.fault(Kind::NotOneself(sentence)));
+        return Err(visitor.refused(&ApiError::Refused(refusal)));
     }
-    Ok(user)
+    find(visitor, id)
 }
 
 fn find(visitor: &Visitor, id: UserId) -> Result<Arc<User>, Fault> {

@@ -30,7 +30,6 @@ pub(super) fn content(kind: &Kind) -> Markup {
             sentence("Nothing was changed: this form is not from your present session", &again)
         }
         Kind::Outdated { kept, token, back } => kept.reopen_of_other(token, back),
-        Kind::NotOneself(reason) => sentence("This is not possible", &html! { (reason) }),
         Kind::InvalidAddress(reason) => {
             sentence("This page cannot be shown", &html! { (reason) " Look at the end of its address." })
         }
