@@ -53,12 +53,10 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        if let Some(shared) = self.shared()
-            && let Some(totals) = shared.totals().await
-        {
-            return Ok(Some(totals));
+        match self.shared_totals().await {
+            Some(totals) => Ok(Some(totals)),
+            None => self.count_totals().await,
         }
-        self.count_totals().await
     }
 
     /// Counts what each group has cached on this machine, if that was not done since the start.
@@ -77,12 +75,14 @@ impl ContentStore {
     ///
     /// Fails if the store is closed.
     pub async fn known_totals(&self) -> Result<KnownTotals, StoreError> {
-        if let Some(shared) = self.shared()
-            && let Some(totals) = shared.totals().await
-        {
-            return Ok(KnownTotals::All(totals));
+        match self.shared_totals().await {
+            Some(totals) => Ok(KnownTotals::All(totals)),
+            None => self.run(|content| content.known_totals()).await,
         }
-        self.run(|content| content.known_totals()).await
+    }
+
+    async fn shared_totals(&self) -> Option<HashMap<GroupId, GroupTotals>> {
+        self.shared()?.totals().await
     }
 
     /// Records pulls of images.
