@@ -231,8 +231,7 @@ fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     if end.is_some_and(|end| end <= now) {
         let is_today = end.is_some_and(|end| now.duration_since(end) < SignedDuration::from_hours(24));
         let reason = if is_today { "must be a date after today, by UTC" } else { "cannot be a date in the past" };
-        let reason = reason.to_owned();
-        return Err(ApiError::Invalid { field: "expires_at", reason });
+        return Err(ApiError::Invalid { field: "expires_at", reason: reason.to_owned() });
     }
     Ok(end)
 }

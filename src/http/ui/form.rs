@@ -141,9 +141,9 @@ fn kept(request: &HttpRequest) -> Option<KeptForm> {
 }
 
 impl Sender {
-    /// Returns the sender that the browser reports (Fetch Metadata, section 2.4; RFC 6454, section 7). `host` is that of
-    /// this service. A proxy in front may have changed `Host`, so only an origin that differs from all names counts as
-    /// another.
+    /// Returns the sender that the browser reports (Fetch Metadata, section 2.4; RFC 6454, section 7). `host` is that
+    /// of this service. A proxy in front may have changed `Host`, so only an origin that differs from all names counts
+    /// as another.
     pub(super) fn of(request: &HttpRequest, host: &str) -> Self {
         let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         match header(&HeaderName::from_static("sec-fetch-site")) {

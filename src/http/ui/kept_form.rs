@@ -1,10 +1,11 @@
 //! Values of a form that was sent after its session had ended. The page for signing in carries them along, and the form
 //! opens again with them afterwards; it is not carried out by itself.
 //!
-//! They are kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who is
-//! not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only a
+//! They are kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who
+//! is not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only a
 //! form that has the token of the ended session is kept ([`form`](super::form)), so no other site can have something
-//! typed in the name of a person. Where the browser says that a page of this site has sent it, it may be of any session.
+//! typed in the name of a person. Where the browser says that a page of this site has sent it, it may be of any
+//! session.
 
 use maud::{Markup, html};
 
