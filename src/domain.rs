@@ -37,6 +37,7 @@
 //! | [`overlap`] | the time for which the old secret of a rotated token stays valid |
 //! | [`platform`] | platforms of images |
 //! | [`policy`] | the access rules: who may pull through a group |
+//! | [`principal`] | who makes a request |
 //! | [`pull_budget`] | the pull limit of an account at an upstream, and what gives way as it is reached |
 //! | [`pull_record`] | who pulled an image, by credential and day |
 //! | [`pull_shares`] | shares of groups in what is left of a pull limit |
@@ -94,6 +95,7 @@ pub mod origin;
 pub mod overlap;
 pub mod platform;
 pub mod policy;
+pub mod principal;
 pub mod pull_budget;
 pub mod pull_record;
 pub mod pull_shares;

@@ -42,14 +42,14 @@
 //! ## Another kind of credential
 //!
 //! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
-//!    `Directory::records` must return a new record, because exports and restores use it. `RecordKey::from_str`,
-//!    `commands::loss` and `commands::summary` have wildcards, and what iterates `Directory::tokens` does not see it:
-//!    `actors::expiring_tokens`, `http::ui::expiring` and `counts`, the maximum number in `commands::token`,
-//!    `embedded::recovery::takeover`, the counts of `admin`. `domain::regained` reports what a restore makes valid
-//!    again. Another kind of token is a variant of `domain::token::TokenOwner`; the compiler leads to the thirty or so
-//!    files that match on it. What is neither a token nor a password is a variant of `domain::directory::Credential`
-//!    and of `domain::policy::Identity`. An older program cannot read a new variant of a record: see
-//!    [below](#what-is-stored-in-another-way).
+//!    `Directory::records` must return a new record, because exports and restores use it; what iterates
+//!    `Directory::tokens` does not see it: `actors::expiring_tokens`, `http::ui::expiring` and `counts`, the maximum
+//!    number in `commands::token`, `embedded::recovery::takeover`, the counts of `admin`. `domain::regained` reports
+//!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`, and of
+//!    [`domain::principal`](domain::principal::Principal) if it is one of its own; the compiler leads to the thirty or
+//!    so files that match on them. What is neither a token nor a password is a variant of
+//!    `domain::directory::Credential` and of `domain::policy::Identity`. An older program cannot read a new variant of
+//!    a record: see [below](#what-is-stored-in-another-way).
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `http::registry::token`, which reads HTTP Basic, and a form with the password grant only;
@@ -73,13 +73,9 @@
 //!    `domain::explanation`. `commands::group`, `change_builder` and `retention` remove it with its group or user, and
 //!    long after its end.
 //! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
-//!    refused request from its headers, `by_login` there, for which an unknown secret is one of the user with the name,
-//!    and `who()` there, which assumes that every principal that is no user is a deploy token, as
-//!    `Puller::is_deploy_token`, `http::ui::principal` and `cli::cache::pulls` do; the kinds of authors in
-//!    `cli::audit::row` and in the schema of `http::api::audit_events::view`; `is_audited` of
-//!    `http::refusal_log::audited`, which lists the reasons that the audit trail has; `Refusal::is_wrong_secret` (401
-//!    or 403 at a login) and `RegistryError::confirmed` (what a fleet confirms before it refuses), which list variants;
-//!    what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
+//!    refused request from its headers, and `by_login` there, for which an unknown secret is one of the user with the
+//!    name; a pull by a token without a user, which `Puller::is_deploy_token` and `cli::cache::pulls` take for a deploy
+//!    token; what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
 //!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.

@@ -113,13 +113,6 @@ random_id!(
     ReplicaId
 );
 
-impl UserId {
-    /// Returns the user as JWTs and logs name a principal, such as `user:7`.
-    pub fn principal(self) -> String {
-        format!("user:{self}")
-    }
-}
-
 impl CredentialId {
     /// Returns the lower half of the bits, which is enough to distinguish most ids.
     pub fn half(self) -> u64 {

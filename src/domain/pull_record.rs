@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{TokenId, UserId};
 use super::policy::Identity;
+use super::principal::Principal;
 
 /// Pulls of an image by one credential on one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +85,13 @@ impl Puller {
 
     fn of(identity: &Identity) -> Self {
         let token = identity.token();
+        let user = match identity.principal() {
+            Principal::User(user) | Principal::GroupToken { bot: user, .. } => Some(user),
+            // A token without a user: see `is_deploy_token`.
+            Principal::DeployToken(_) | Principal::Nobody => None,
+        };
         Self {
-            user: identity.user().map(|user| user.id),
+            user,
             name: identity.principal_name().map(str::to_owned),
             token,
             token_name: token.and(identity.credential_name()).map(str::to_owned),

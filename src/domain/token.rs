@@ -9,6 +9,7 @@ pub use self::tombstone::Tombstone;
 
 use super::digest::Digest;
 use super::id::{CredentialId, GroupId, TokenId, UserId};
+use super::principal::Principal;
 use super::scope::{Scope, Scopes};
 
 /// A token: a named secret that acts for a user or a group.
@@ -147,12 +148,12 @@ impl TokenOwner {
         }
     }
 
-    /// Returns the principal of the owner's token with this number as JWTs and logs name it, such as `deploy_token:7`.
-    pub fn principal(&self, token: TokenId) -> String {
+    /// Returns the principal that the owner's token with this number proves.
+    pub fn principal(&self, token: TokenId) -> Principal {
         match self {
-            Self::Personal { user } => user.principal(),
-            Self::Group { .. } => format!("group_token:{token}"),
-            Self::Deploy { .. } => format!("deploy_token:{token}"),
+            Self::Personal { user } => Principal::User(*user),
+            Self::Group { bot, .. } => Principal::GroupToken { token, bot: *bot },
+            Self::Deploy { .. } => Principal::DeployToken(token),
         }
     }
 

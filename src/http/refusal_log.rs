@@ -14,7 +14,7 @@ use actix_web::{HttpMessage, HttpRequest};
 
 pub(crate) use self::early::{EXAMINED_BYTES, EarlyFault, EarlyRefusals};
 use self::line::Line;
-use super::refusals::{Place, Refused, Subject, WRONG_SECRET};
+use super::refusals::{Place, Reason, Refused, Subject};
 use super::registry::state::RegistryState;
 use crate::telemetry::RequestId;
 
@@ -27,12 +27,12 @@ pub(super) fn trace(response: &ServiceResponse<impl MessageBody>, id: RequestId)
     let extensions = response.response().extensions();
     let refused = extensions.get::<Refused>();
     // What upstream refuses has any 4xx status, and a guess is traced whatever its status is.
-    let is_traced = |refused: &Refused| refused.warns || refused.reason == WRONG_SECRET;
+    let is_traced = |refused: &Refused| refused.warns || refused.reason == Reason::WrongSecret;
     if !leaves_trace(status) && !refused.is_some_and(is_traced) {
         return;
     }
     let _entered = id.enter();
-    let unnamed = || Refused::new("other", status.canonical_reason().unwrap_or_default().to_owned());
+    let unnamed = || Refused::new(Reason::Other, status.canonical_reason().unwrap_or_default().to_owned());
     match refused {
         Some(refused) => record(response.request(), status, refused),
         None => record(response.request(), status, &unnamed()),
@@ -68,5 +68,5 @@ fn record(request: &HttpRequest, status: StatusCode, refused: &Refused) {
 }
 
 fn count(refused: &Refused) {
-    metrics::counter!("dependency_proxy_refusals_total", "reason" => refused.reason).increment(1);
+    metrics::counter!("dependency_proxy_refusals_total", "reason" => refused.reason.label()).increment(1);
 }

@@ -15,15 +15,15 @@ use actix_web::HttpResponse;
 
 use self::allowance::{Admission, Allowances, Source};
 pub(super) use self::place::{Place, RequestedRepositories};
-pub(super) use self::reason::{LOGIN_NEEDED, WRONG_SECRET};
+pub(super) use self::reason::Reason;
 pub(super) use self::shown::shown;
 pub(super) use self::subject::Subject;
 
 /// A refusal and its reason, as an extension of the response.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// The label under which it is counted: one of a few fixed words.
-    pub(super) reason: &'static str,
+    /// The reason under which it is counted.
+    pub(super) reason: Reason,
     /// The sentence in the response.
     pub(super) sentence: String,
     /// Details for the operator, which the response does not contain.
@@ -49,7 +49,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Refused {
     /// Creates a refusal with this reason and this sentence for the client.
-    pub(super) fn new(reason: &'static str, sentence: String) -> Self {
+    pub(super) fn new(reason: Reason, sentence: String) -> Self {
         Self { reason, sentence, details: None, warns: false }
     }
 

@@ -73,7 +73,7 @@ impl TokenIssuer {
 
 /// Signs a login token for this identity.
 fn sign(signer: &Signer, identity: Identity) -> Result<Issued, IssueError> {
-    let signed = signer.sign(identity.principal(), identity.credential(), Timestamp::now());
+    let signed = signer.sign(identity.principal().to_string(), identity.credential(), Timestamp::now());
     let token = signed.map_err(|error| {
         static LINES: LineLimit<()> = LineLimit::new();
         if let Some(left_out) = LINES.admit(&()) {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::audit::json::AuthorClass;
+
 /// Returns an event as a line.
 pub(super) fn of(event: &Value) -> Value {
     let details = &event["details"];
@@ -11,9 +13,13 @@ pub(super) fn of(event: &Value) -> Value {
         (Value::Null, _) => Value::Null,
         (id, name) => json!(format!("{id} {}", name.as_str().unwrap_or_default())),
     };
-    let author = match text("author_class") {
-        "DeployToken" => format!("{} (deploy token)", text("author_name")),
-        _ => text("author_name").to_owned(),
+    let author = match serde_json::from_value(details["author_class"].clone()) {
+        // Its owner chose the user name, which may be that of a user.
+        Ok(AuthorClass::DeployToken) => format!("{} (deploy token)", text("author_name")),
+        // A newer server may have further classes.
+        Ok(AuthorClass::User | AuthorClass::Nobody | AuthorClass::Service | AuthorClass::Operator) | Err(_) => {
+            text("author_name").to_owned()
+        }
     };
     let of = match event["entity_type"].as_str() {
         Some("Group" | "User") => text("entity_path"),

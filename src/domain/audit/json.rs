@@ -1,5 +1,6 @@
 //! The JSON of an audit event, in GitLab's shape: in the REST API, and in the file of events.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Author, Entity, Event, FieldChange, Who};
@@ -10,6 +11,21 @@ pub const SERVICE: &str = "Gitlab::Audit::InstanceScope";
 
 /// Number of the entity of such events.
 pub const SERVICE_ID: u64 = 1;
+
+/// The class of an author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthorClass {
+    /// A person, or the bot of a group access token.
+    User,
+    /// A deploy token.
+    DeployToken,
+    /// A caller whose credential is not known.
+    Nobody,
+    /// The service itself.
+    Service,
+    /// Somebody with access to the data folder.
+    Operator,
+}
 
 /// Returns an event as JSON.
 pub fn event(id: EventId, event: &Event) -> Value {
@@ -32,7 +48,7 @@ fn details(event: &Event) -> Map<String, Value> {
     add("event_name", json!(event.name));
     add("custom_message", json!(event.message));
     add("author_name", json!(author_name(event.author.who, name)));
-    add("author_class", json!(author_class(event.author.who)));
+    add("author_class", json!(AuthorClass::of(event.author.who)));
     add("token_id", json!(token));
     add("token_name", json!(token_name));
     add("target_id", json!(event.target.id));
@@ -95,12 +111,17 @@ fn author_name(who: Who, name: &str) -> &str {
     }
 }
 
-fn author_class(who: Who) -> &'static str {
-    match who {
-        Who::User(_) => "User",
-        Who::DeployToken => "DeployToken",
-        Who::Nobody => "Nobody",
-        Who::Service => "Service",
-        Who::Operator => "Operator",
+impl AuthorClass {
+    /// All classes.
+    pub const ALL: [Self; 5] = [Self::User, Self::DeployToken, Self::Nobody, Self::Service, Self::Operator];
+
+    fn of(who: Who) -> Self {
+        match who {
+            Who::User(_) => Self::User,
+            Who::DeployToken => Self::DeployToken,
+            Who::Nobody => Self::Nobody,
+            Who::Service => Self::Service,
+            Who::Operator => Self::Operator,
+        }
     }
 }

@@ -38,7 +38,15 @@ impl Loss {
                 Write::Put(Record::Token(token)) if token.revoked_at.is_some() => {
                     loss.add_token(directory, token.id, now)
                 }
-                Write::Put(_) => {}
+                // A group, user or membership that is put is not taken away, whatever of it changes.
+                Write::Put(
+                    Record::User(_)
+                    | Record::Group(_)
+                    | Record::Membership(_)
+                    | Record::Token(_)
+                    | Record::Tombstone(_)
+                    | Record::Service(_),
+                ) => {}
             }
         }
         loss
@@ -59,7 +67,10 @@ impl Loss {
                     let old = old.filter(|old| is_later(old.expires_at, new.expires_at) && old.is_active(now));
                     loss.members.extend(old.map(|old| ((old.group, old.user), old.clone())));
                 }
-                Write::Put(_) | Write::Remove(_) => {}
+                Write::Put(
+                    Record::User(_) | Record::Group(_) | Record::Token(_) | Record::Tombstone(_) | Record::Service(_),
+                )
+                | Write::Remove(_) => {}
             }
         }
         loss

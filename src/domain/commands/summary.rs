@@ -41,8 +41,12 @@ pub(in crate::domain) fn is_shown(before: &Directory, write: &Write) -> bool {
     match write {
         Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => false,
         Write::Put(Record::Service(service)) => service.proxy_enabled != before.service().proxy_enabled,
-        Write::Put(record) => before.record(record.key()).as_ref() != Some(record),
-        Write::Remove(key) => before.record(*key).is_some(),
+        Write::Put(record @ (Record::User(_) | Record::Group(_) | Record::Membership(_) | Record::Token(_))) => {
+            before.record(record.key()).as_ref() != Some(record)
+        }
+        Write::Remove(
+            key @ (RecordKey::User(_) | RecordKey::Group(_) | RecordKey::Membership(..) | RecordKey::Token(_)),
+        ) => before.record(*key).is_some(),
     }
 }
 

@@ -203,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_each_kind_is_parsed() {
+        let (user, group, token) = (UserId(1), GroupId(2), TokenId(3));
+        let next = |key: &RecordKey| match key {
+            RecordKey::User(_) => Some(RecordKey::Group(group)),
+            RecordKey::Group(_) => Some(RecordKey::Membership(group, user)),
+            RecordKey::Membership(..) => Some(RecordKey::Token(token)),
+            RecordKey::Token(_) => Some(RecordKey::Tombstone(CredentialId::from_random([4; 16]))),
+            RecordKey::Tombstone(_) => Some(RecordKey::Service),
+            RecordKey::Service => None,
+        };
+        for key in std::iter::successors(Some(RecordKey::User(user)), next) {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
+
+    #[test]
     fn what_is_no_key_is_refused() {
         for text in ["", "user", "user/", "user/07", "user/1/2", "service/1", "event/0000000000000001"] {
             assert_eq!(text.parse::<RecordKey>(), Err(RecordKeyError), "{text}");

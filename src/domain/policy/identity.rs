@@ -1,8 +1,9 @@
-//! The authenticated caller of a request, and the names under which logs, JWTs and messages know it.
+//! The authenticated caller of a request, and the names under which logs and messages know it.
 
 use std::sync::Arc;
 
 use crate::domain::id::{CredentialId, TokenId};
+use crate::domain::principal::Principal;
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::User;
 
@@ -45,11 +46,11 @@ impl Identity {
         }
     }
 
-    /// Returns the principal as JWTs and logs name it, such as `user:7`.
-    pub fn principal(&self) -> String {
+    /// Returns the principal.
+    pub fn principal(&self) -> Principal {
         match self {
-            Self::Nobody => "nobody".to_owned(),
-            Self::User(user, _) => user.id.principal(),
+            Self::Nobody => Principal::Nobody,
+            Self::User(user, _) => Principal::User(user.id),
             Self::UserToken(token, _) | Self::DeployToken(token) => token.owner.principal(token.id),
         }
     }

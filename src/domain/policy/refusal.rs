@@ -98,6 +98,15 @@ pub enum PullDenial {
 impl Refusal {
     /// Returns true if the secret itself was wrong, as opposed to one that is known but no longer valid.
     pub fn is_wrong_secret(&self) -> bool {
-        matches!(self, Self::Unknown | Self::PasswordAtRegistry | Self::GitlabToken | Self::Username { .. })
+        match self {
+            Self::Unknown | Self::PasswordAtRegistry | Self::GitlabToken | Self::Username { .. } => true,
+            Self::NeverSeen
+            | Self::Expired { .. }
+            | Self::Replaced { .. }
+            | Self::Revoked { .. }
+            | Self::Blocked { .. }
+            | Self::Scopes { .. }
+            | Self::Gone => false,
+        }
     }
 }

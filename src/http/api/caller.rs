@@ -83,7 +83,7 @@ pub(crate) struct AnyScope(pub(super) Caller);
 macro_rules! log_of {
     ($caller:expr, $($what:tt)+) => {
         tracing::info!(
-            principal = $caller.identity.principal(),
+            principal = %$caller.identity.principal(),
             principal_name = $caller.identity.principal_name(),
             credential = %$caller.credential,
             credential_name = $caller.identity.credential_name(),

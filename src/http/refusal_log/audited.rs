@@ -1,5 +1,5 @@
 //! Refusals in the audit trail: failed logins, and requests that a caller has no right to. They are summed up, so that
-//! a refusal writes nothing. What upstream refuses, and what does not exist, is no refusal of this service.
+//! a refusal writes nothing.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::auth::login_limit::network_of;
 use crate::domain::audit::{Author, Entity, Target, Who};
 use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
-use crate::http::refusals::{Place, Refused, Subject, WRONG_SECRET, shown};
+use crate::http::refusals::{Place, Reason, Refused, Subject, shown};
 use crate::http::registry::state::RegistryState;
 
 /// Counts a refusal, if it belongs into the audit trail.
@@ -22,12 +22,12 @@ pub(super) fn note(
     address: IpAddr,
     (subject, refused): (&Subject, &Refused),
 ) {
-    if !is_audited(refused.reason) {
+    if !refused.reason.is_audited() {
         return;
     }
     let directory = state.policy.directory();
     let place = Place::of(request, &state.upstreams.load(), &directory);
-    let is_login = refused.reason == WRONG_SECRET || ["/jwt/auth", "/-/sign-in"].contains(&request.path());
+    let is_login = refused.reason == Reason::WrongSecret || ["/jwt/auth", "/-/sign-in"].contains(&request.path());
     let (name, message) =
         if is_login { ("login_failed", "a login failed") } else { ("request_refused", "a request was refused") };
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
@@ -48,29 +48,8 @@ pub(super) fn note(
         }
     };
     let (credential, entity) = (subject.credential, entity(&directory, &place, subject));
-    let failure = Some((refused.reason, refused.sentence.clone()));
+    let failure = Some((refused.reason.label(), refused.sentence.clone()));
     state.audit.note(Occurrence { name, message, author, credential, entity, target, failure }, Timestamp::now());
-}
-
-/// Returns true for refusals that the audit trail has: for lack of a valid credential, or of a right.
-fn is_audited(reason: &str) -> bool {
-    const REASONS: [&str; 14] = [
-        WRONG_SECRET,
-        "password_not_accepted",
-        "unknown_token",
-        "invalid_token",
-        "expired",
-        "revoked",
-        "blocked",
-        "scopes",
-        "unauthorized",
-        "no_access",
-        "proxy_off",
-        "refused",
-        "too_many_failures",
-        "too_many_changes",
-    ];
-    REASONS.contains(&reason)
 }
 
 /// Returns the author of a refusal. A user name without a valid secret proves nothing.

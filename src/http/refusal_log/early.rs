@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::count;
 use super::line::Line;
-use crate::http::refusals::{Place, Refused, Subject};
+use crate::http::refusals::{Place, Reason, Refused, Subject};
 use crate::http::registry::error::error_body;
 use crate::http::registry::state::RegistryState;
 use crate::http::request_id::next_request_id;
@@ -52,9 +52,9 @@ impl EarlyFault {
         }
     }
 
-    /// Returns the label under which it is counted.
-    fn reason(self) -> &'static str {
-        if self == Self::NoMemory { "no_memory" } else { "malformed" }
+    /// Returns the reason under which it is counted.
+    fn reason(self) -> Reason {
+        if self == Self::NoMemory { Reason::NoMemory } else { Reason::Malformed }
     }
 
     fn sentence(self) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use super::reason::LOGIN_NEEDED;
+use super::reason::Reason;
 use super::subject::Subject;
 use crate::auth::login_limit::network_of;
 use crate::telemetry::{LineWindow, MAX_LINES_PER_WINDOW};
@@ -15,7 +15,7 @@ use crate::telemetry::{LineWindow, MAX_LINES_PER_WINDOW};
 pub(super) struct Source {
     address: IpAddr,
     subject: Subject,
-    reason: &'static str,
+    reason: Reason,
 }
 
 /// The decision whether a refusal gets a log line.
@@ -41,7 +41,7 @@ const MAX_SOURCES: usize = 10_000;
 
 impl Source {
     /// Creates the source of refusals for this reason. An IPv6 address stands for its network.
-    pub(super) fn new(address: IpAddr, subject: Subject, reason: &'static str) -> Self {
+    pub(super) fn new(address: IpAddr, subject: Subject, reason: Reason) -> Self {
         Self { address: network_of(address), subject, reason }
     }
 
@@ -49,8 +49,8 @@ impl Source {
     pub(super) fn write_left_out(&self, left_out: u64) {
         let subject = &self.subject;
         tracing::info!(
-            reason = self.reason,
-            principal = subject.principal,
+            reason = self.reason.label(),
+            principal = subject.principal.map(tracing::field::display),
             principal_name = subject.principal_name,
             credential = subject.credential.map(tracing::field::display),
             credential_name = subject.credential_name,
@@ -62,10 +62,10 @@ impl Source {
     }
 
     fn max_lines(&self) -> u32 {
-        if self.reason == LOGIN_NEEDED { MAX_CHALLENGES_PER_WINDOW } else { MAX_LINES_PER_WINDOW }
+        if self.reason == Reason::LoginNeeded { MAX_CHALLENGES_PER_WINDOW } else { MAX_LINES_PER_WINDOW }
     }
 
-    fn shared(reason: &'static str) -> Self {
+    fn shared(reason: Reason) -> Self {
         Self { address: Ipv4Addr::UNSPECIFIED.into(), subject: Subject::default(), reason }
     }
 }
@@ -91,11 +91,13 @@ impl Allowances {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::UserId;
+    use crate::domain::principal::Principal;
     use crate::telemetry::WINDOW_LENGTH;
 
     fn source(last: u32, user: u32) -> Source {
-        let subject = Subject { principal: Some(format!("user:{user}")), ..Subject::default() };
-        Source::new(IpAddr::V4(Ipv4Addr::from_bits(last)), subject, "revoked")
+        let subject = Subject { principal: Some(Principal::User(UserId(user.into()))), ..Subject::default() };
+        Source::new(IpAddr::V4(Ipv4Addr::from_bits(last)), subject, Reason::Revoked)
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::secret;
 use crate::domain::audit::Who;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::id::{CredentialId, TokenId, UserId};
+use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::policy::Identity;
+use crate::domain::principal::Principal;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
 use crate::http::authorization_header::AuthorizationHeader;
@@ -19,7 +20,7 @@ use crate::http::authorization_header::AuthorizationHeader;
 /// The principal and the credential of a refused request. All fields are empty if it presented none that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::http) struct Subject {
-    pub(in crate::http) principal: Option<String>,
+    pub(in crate::http) principal: Option<Principal>,
     pub(in crate::http) principal_name: Option<String>,
     pub(in crate::http) credential: Option<CredentialId>,
     pub(in crate::http) credential_name: Option<String>,
@@ -63,7 +64,7 @@ impl Subject {
             return Self { unknown_name: Some(username.to_owned()), ..Self::default() };
         };
         Self {
-            principal: Some(user.id.principal()),
+            principal: Some(Principal::User(user.id)),
             principal_name: Some(user.username.to_string()),
             ..Self::default()
         }
@@ -71,11 +72,10 @@ impl Subject {
 
     /// Returns the principal as audit events name it.
     pub(in crate::http) fn who(&self) -> Who {
-        let number = self.principal.as_deref().and_then(|principal| principal.split_once(':'));
-        match number {
-            Some(("user", id)) => id.parse().map_or(Who::Nobody, |id| Who::User(UserId(id))),
-            Some(_) => Who::DeployToken,
-            None => Who::Nobody,
+        match self.principal {
+            Some(Principal::User(user) | Principal::GroupToken { bot: user, .. }) => Who::User(user),
+            Some(Principal::DeployToken(_)) => Who::DeployToken,
+            Some(Principal::Nobody) | None => Who::Nobody,
         }
     }
 

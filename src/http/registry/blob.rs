@@ -141,7 +141,7 @@ fn log(authorized: &Authorized, digest: &Digest, found: Result<CacheStatus, &Blo
     let word = found.map_or("failed", CacheStatus::word);
     PULLS.count(word);
     tracing::debug!(
-        principal = authorized.identity().principal(),
+        principal = %authorized.identity().principal(),
         group = %authorized.group().path,
         image = %authorized.origin(),
         %digest,

@@ -122,20 +122,46 @@ impl RegistryError {
     /// must be refused by the other replicas.
     pub(in crate::http) async fn confirmed(self, state: &RegistryState) -> Self {
         // A request without a credential, with which every pull begins, does not wait.
-        let follows_from_identities = matches!(
-            self,
-            Self::BadBearer(Some(BearerError::Refused(_)))
-                | Self::Refused(_)
-                | Self::Denied(_)
-                | Self::NotIssued { error: IssueError::Refused(_), .. }
-                | Self::ProxyOff
-        );
-        if !follows_from_identities {
+        if !self.follows_from_identities() {
             return self;
         }
         match state.policy.confirmed(deadlines::REFUSAL).await {
             Ok(()) => self,
             Err(error) => Self::NotConfirmed(error),
+        }
+    }
+
+    /// Returns true for what a change of the identities can cause or end.
+    fn follows_from_identities(&self) -> bool {
+        match self {
+            Self::BadBearer(Some(BearerError::Refused(_)))
+            | Self::Refused(_)
+            | Self::Denied(_)
+            | Self::NotIssued { error: IssueError::Refused(_), .. }
+            | Self::ProxyOff => true,
+            Self::LoginNeeded
+            | Self::BadBearer(None | Some(BearerError::Invalid(_)))
+            | Self::TooOld(_)
+            | Self::NotConfirmed(_)
+            | Self::NotIssued {
+                error:
+                    IssueError::NoCredentials | IssueError::TooManyFailures(_) | IssueError::Busy | IssueError::Signing,
+                ..
+            }
+            | Self::UnknownService(_)
+            | Self::UnsupportedGrant
+            | Self::NoSuchLogin
+            | Self::FormTooLarge
+            | Self::FormBroken
+            | Self::FormEncoded
+            | Self::FormTooSlow
+            | Self::Path(_)
+            | Self::ListQuery(_)
+            | Self::Failed { .. }
+            | Self::ReadOnly
+            | Self::MalformedRange
+            | Self::TooManyRanges
+            | Self::Unsatisfiable { .. } => false,
         }
     }
 

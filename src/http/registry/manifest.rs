@@ -164,7 +164,7 @@ fn log(
     traffic.pulled(pulled.source, cache == PASSED_THROUGH, request.method() == Method::GET);
     tracing::info!(
         method = request.method().as_str(),
-        principal = identity.principal(),
+        principal = %identity.principal(),
         principal_name = identity.principal_name(),
         credential = identity.credential().map(tracing::field::display),
         credential_name = identity.credential_name(),

@@ -76,7 +76,7 @@ async fn issue(
 /// Records the use of a credential, and logs it.
 fn note_login(state: &RegistryState, identity: &Identity, address: IpAddr) {
     tracing::debug!(
-        principal = identity.principal(),
+        principal = %identity.principal(),
         principal_name = identity.principal_name(),
         credential = identity.credential().map(tracing::field::display),
         credential_name = identity.credential_name(),

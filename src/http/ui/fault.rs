@@ -22,7 +22,7 @@ use super::sign_in_form::SignInForm;
 use crate::actors::policy_evaluator::{ChangeError, FleetError};
 use crate::actors::sessions::SessionError;
 use crate::http::api::{ApiError, ApiState};
-use crate::http::refusals::Refused;
+use crate::http::refusals::{Reason, Refused};
 
 /// A request that failed, and the frame of its page.
 #[derive(Debug)]
@@ -76,8 +76,7 @@ pub(super) enum Kind {
     /// A rule or a failure prevents it, which the sentence names.
     Refused {
         status: StatusCode,
-        /// The label under which it is counted.
-        reason: &'static str,
+        reason: Reason,
         heading: &'static str,
         sentence: String,
         /// The time in seconds after which it may be possible.
@@ -122,15 +121,15 @@ impl Fault {
         matches!(*self.kind, Kind::SignedOut { .. })
     }
 
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match &*self.kind {
-            Kind::SignedOut { .. } => "unauthorized",
-            Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => "not_found",
-            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => "no_access",
-            Kind::NoPage => "no_route",
-            Kind::WrongMethod(_) => "wrong_method",
-            Kind::Forged | Kind::Outdated { .. } | Kind::Invalid(_) | Kind::InvalidAddress(_) => "wrong_request",
-            Kind::Refused { reason, .. } => reason,
+            Kind::SignedOut { .. } => Reason::Unauthorized,
+            Kind::NoGroup { .. } | Kind::NoImage { .. } | Kind::NoToken { .. } => Reason::NotFound,
+            Kind::OwnersOnly { .. } | Kind::AdministratorsOnly { .. } => Reason::NoAccess,
+            Kind::NoPage => Reason::NoRoute,
+            Kind::WrongMethod(_) => Reason::WrongMethod,
+            Kind::Forged | Kind::Outdated { .. } | Kind::Invalid(_) | Kind::InvalidAddress(_) => Reason::WrongRequest,
+            Kind::Refused { reason, .. } => *reason,
         }
     }
 }
@@ -139,7 +138,7 @@ impl Kind {
     /// Returns the kind of fault for a store that does not respond: the request can be repeated a second later.
     pub(super) fn of_store(sentence: String) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::Refused { status, reason: "store", heading: NOT_NOW, sentence, wait: Some(1), details: None }
+        Self::Refused { status, reason: Reason::Store, heading: NOT_NOW, sentence, wait: Some(1), details: None }
     }
 
     /// Returns the kind of fault for what the API would refuse in this way.

@@ -25,7 +25,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::session::StartedFrom;
 use crate::http::api::{ApiState, Caller, Needed};
 use crate::http::query::query_value;
-use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
+use crate::http::refusals::{Reason, Refused, Subject};
 
 /// Name and password of the form for signing in, which belongs to no session yet.
 pub(super) struct Login {
@@ -174,11 +174,11 @@ fn refused(
     failure: &Failure,
 ) -> HttpResponse {
     let (status, reason) = match failure {
-        Failure::Form(_) => (StatusCode::BAD_REQUEST, "wrong_request"),
-        Failure::Login(PasswordError::Wrong) => (StatusCode::FORBIDDEN, WRONG_SECRET),
-        Failure::Login(PasswordError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
-        Failure::Login(PasswordError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-        Failure::Session(SessionError::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+        Failure::Form(_) => (StatusCode::BAD_REQUEST, Reason::WrongRequest),
+        Failure::Login(PasswordError::Wrong) => (StatusCode::FORBIDDEN, Reason::WrongSecret),
+        Failure::Login(PasswordError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Reason::TooManyFailures),
+        Failure::Login(PasswordError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, Reason::Busy),
+        Failure::Session(SessionError::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, Reason::Store),
     };
     let sentence = sentence(failure);
     let (back, kept) = (next.back.as_str(), next.kept.as_ref());

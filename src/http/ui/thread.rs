@@ -24,6 +24,7 @@ use super::passed::{PassedRequest, PassedResponse, SentBody};
 use crate::actors::policy_evaluator::{NotConfirmed, TooOld};
 use crate::http::api::{ApiState, shows_identities};
 use crate::http::form_body;
+use crate::http::refusals::Reason;
 use crate::telemetry::RequestId;
 
 /// Handle of the thread. Cheap to clone.
@@ -98,13 +99,13 @@ impl From<NotMade> for Kind {
         let (status, reason, wait, sentence) = match not_made {
             NotMade::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
+                Reason::Busy,
                 Some(1),
                 "Too many pages are being made at this moment. Load this one again in a few seconds.",
             ),
             NotMade::TooManyForms => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
+                Reason::Busy,
                 Some(1),
                 "Nothing was changed: too many forms are being carried out at this moment, of all people or of you. Go \
                  back, and send it again in a few seconds.",
@@ -115,7 +116,7 @@ impl From<NotMade> for Kind {
             }
             NotMade::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "failed",
+                Reason::Internal,
                 None,
                 "It is not your fault: the log of the service says why. If you were changing something, look whether \
                  the change is there before you try again.",

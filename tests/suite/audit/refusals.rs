@@ -97,3 +97,25 @@ async fn a_guess_of_the_present_password_on_a_page_has_an_event_of_the_user_who_
     assert_eq!((&failed["author_id"], &failed["details"]["target_details"]), (&json!(alice.id), &json!("alice")));
     assert!(failed["details"]["failure"].as_str().unwrap().starts_with("wrong_secret: "), "{failed}");
 }
+
+#[actix_rt::test]
+async fn a_refused_group_access_token_has_events_of_its_bot_also_after_its_group_is_deleted() {
+    let mut service = service();
+    let team = service.group("team").await;
+    service.group("other").await;
+    let token = service.group_token(&team, "bot", &["read_registry", "write_registry"]).await;
+    let client = service.log_in("bot", &token.secret).await;
+    assert_eq!(client.manifest("other", "app", "1").await.status, 403);
+    assert_eq!(service.api("DELETE", &format!("/groups/{}", team.id), Value::Null).await.status, 202);
+    assert_eq!(client.manifest("team", "app", "1").await.status, 401);
+    assert!(service.stop().success());
+    service.restart();
+    let refused = events(&service, "event_name=request_refused").await;
+    let authors: Vec<_> = refused
+        .iter()
+        .map(|event| (&event["details"]["author_class"], &event["details"]["token_id"], event["author_id"].as_i64()))
+        .collect();
+    let (class, number, bot) = authors[0];
+    assert_eq!((class, number, authors.len()), (&json!("User"), &json!(token.id), 2), "{refused:?}");
+    assert!(bot > Some(0) && authors[1] == (class, number, bot), "{refused:?}");
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::audit::Event;
-use crate::domain::audit::json::{self as event_json, SERVICE};
+use crate::domain::audit::json::{self as event_json, AuthorClass, SERVICE};
 use crate::domain::audit::names;
 use crate::domain::id::EventId;
 
@@ -62,7 +62,7 @@ fn details() -> Value {
             "event_name": {"type": "string"},
             "custom_message": {"type": "string", "description": "The event in words."},
             "author_name": {"type": "string"},
-            "author_class": {"type": "string", "enum": ["User", "DeployToken", "Nobody", "Service", "Operator"]},
+            "author_class": {"type": "string", "enum": AuthorClass::ALL},
             "token_id": {
                 "type": ["integer", "null"],
                 "minimum": 0,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{ApiError, seconds};
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::{CommandError, Resource};
-use crate::http::refusals::{Refused, WRONG_SECRET};
+use crate::http::refusals::{Reason, Refused};
 
 const FULL: &str = "507 Insufficient Storage - the disk that holds the identities (storage.data_dir) is full: the change was not made; \
                     free some space there and try again";
@@ -106,31 +106,31 @@ impl ApiError {
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
     }
 
-    /// Returns the label under which it is counted.
-    pub(in crate::http) fn reason(&self) -> &'static str {
+    /// Returns the reason under which it is counted.
+    pub(in crate::http) fn reason(&self) -> Reason {
         match self {
-            Self::Unauthorized => "unauthorized",
-            Self::InvalidToken(_) => "invalid_token",
-            Self::InsufficientScope(_) => "scopes",
-            Self::Forbidden => "no_access",
-            Self::Refused(_) | Self::SwitchedOff(_) | Self::NotCarriedOut => "refused",
-            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
-            Self::WrongPassword => WRONG_SECRET,
-            Self::NoRoute => "no_route",
-            Self::MethodNotAllowed(_) => "wrong_method",
+            Self::Unauthorized => Reason::Unauthorized,
+            Self::InvalidToken(_) => Reason::InvalidToken,
+            Self::InsufficientScope(_) => Reason::Scopes,
+            Self::Forbidden => Reason::NoAccess,
+            Self::Refused(_) | Self::SwitchedOff(_) | Self::NotCarriedOut => Reason::Refused,
+            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => Reason::NotFound,
+            Self::WrongPassword => Reason::WrongSecret,
+            Self::NoRoute => Reason::NoRoute,
+            Self::MethodNotAllowed(_) => Reason::WrongMethod,
             Self::Parameter(_)
             | Self::Invalid { .. }
             | Self::Several(_)
             | Self::TooLarge
             | Self::TooSlow
-            | Self::Encoded => "wrong_request",
-            Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
-            Self::Failed(ChangeError::Refused(_)) => "refused",
+            | Self::Encoded => Reason::WrongRequest,
+            Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => Reason::NotFound,
+            Self::Failed(ChangeError::Refused(_)) => Reason::Refused,
             Self::Failed(ChangeError::Busy)
             | Self::Busy
             | Self::TooManyJobs(_)
             | Self::TooManyLists
-            | Self::TooManyAuditLists => "busy",
+            | Self::TooManyAuditLists => Reason::Busy,
             Self::Failed(ChangeError::Full | ChangeError::Store(_) | ChangeError::Fleet(_))
             | Self::TooOld(_)
             | Self::NotConfirmed(_)
@@ -138,10 +138,10 @@ impl ApiError {
             | Self::Cache(_)
             | Self::Audit(_)
             | Self::CacheFull
-            | Self::NoSizes => "store",
-            Self::NotRefreshed(_) => "upstream_failed",
-            Self::TooManyLogins(_) => "too_many_failures",
-            Self::TooManyChanges(_) => "too_many_changes",
+            | Self::NoSizes => Reason::Store,
+            Self::NotRefreshed(_) => Reason::UpstreamFailed,
+            Self::TooManyLogins(_) => Reason::TooManyFailures,
+            Self::TooManyChanges(_) => Reason::TooManyChanges,
         }
     }
 

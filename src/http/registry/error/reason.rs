@@ -1,4 +1,4 @@
-//! The labels under which refusals of the registry's routes are counted.
+//! The reasons of refusals by the registry's routes.
 
 use super::RegistryError;
 use crate::actors::pull_failure::Cause;
@@ -6,73 +6,73 @@ use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;
 use crate::domain::policy::{PullDenial, Refusal};
-use crate::http::refusals::{LOGIN_NEEDED, WRONG_SECRET};
+use crate::http::refusals::Reason;
 
 impl RegistryError {
-    /// Returns the label of this error.
-    pub(super) fn reason(&self) -> &'static str {
+    /// Returns the reason of this error.
+    pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::LoginNeeded => LOGIN_NEEDED,
+            Self::LoginNeeded => Reason::LoginNeeded,
             Self::BadBearer(Some(BearerError::Refused(refusal))) | Self::Refused(refusal) => of_refusal(refusal),
-            Self::BadBearer(_) => "invalid_token",
-            Self::TooOld(_) | Self::NotConfirmed(_) => "store",
-            Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => "proxy_off",
+            Self::BadBearer(_) => Reason::InvalidToken,
+            Self::TooOld(_) | Self::NotConfirmed(_) => Reason::Store,
+            Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => Reason::ProxyOff,
             Self::NotIssued { error, .. } => of_issue(error),
-            Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => "wrong_login_request",
-            Self::FormTooLarge | Self::FormTooSlow | Self::FormEncoded | Self::FormBroken => "wrong_login_request",
+            Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => Reason::WrongLoginRequest,
+            Self::FormTooLarge | Self::FormTooSlow | Self::FormEncoded | Self::FormBroken => Reason::WrongLoginRequest,
             Self::Path(error) => of_path(error),
-            Self::ListQuery(_) => "wrong_path",
-            Self::Denied(PullDenial::NotForThem { .. }) => "no_access",
+            Self::ListQuery(_) => Reason::WrongPath,
+            Self::Denied(PullDenial::NotForThem { .. }) => Reason::NoAccess,
             Self::Failed { failure, .. } => of_cause(&failure.cause),
-            Self::ReadOnly => "read_only",
-            Self::MalformedRange | Self::TooManyRanges | Self::Unsatisfiable { .. } => "wrong_range",
+            Self::ReadOnly => Reason::ReadOnly,
+            Self::MalformedRange | Self::TooManyRanges | Self::Unsatisfiable { .. } => Reason::WrongRange,
         }
     }
 }
 
-/// Returns the label of a refused credential.
-fn of_refusal(refusal: &Refusal) -> &'static str {
+/// Returns the reason of a refused credential.
+fn of_refusal(refusal: &Refusal) -> Reason {
     match refusal {
-        Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => WRONG_SECRET,
-        Refusal::PasswordAtRegistry => "password_not_accepted",
-        Refusal::NeverSeen => "unknown_token",
-        Refusal::Expired { .. } | Refusal::Replaced { .. } => "expired",
-        Refusal::Revoked { .. } | Refusal::Gone => "revoked",
-        Refusal::Blocked { .. } => "blocked",
-        Refusal::Scopes { .. } => "scopes",
+        Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => Reason::WrongSecret,
+        Refusal::PasswordAtRegistry => Reason::PasswordNotAccepted,
+        Refusal::NeverSeen => Reason::UnknownToken,
+        Refusal::Expired { .. } | Refusal::Replaced { .. } => Reason::Expired,
+        Refusal::Revoked { .. } | Refusal::Gone => Reason::Revoked,
+        Refusal::Blocked { .. } => Reason::Blocked,
+        Refusal::Scopes { .. } => Reason::Scopes,
     }
 }
 
-fn of_issue(error: &IssueError) -> &'static str {
+fn of_issue(error: &IssueError) -> Reason {
     match error {
         IssueError::Refused(refusal) => of_refusal(refusal),
-        IssueError::NoCredentials => LOGIN_NEEDED,
-        IssueError::TooManyFailures(_) => "too_many_failures",
-        IssueError::Busy => "busy",
-        IssueError::Signing => "internal",
+        IssueError::NoCredentials => Reason::LoginNeeded,
+        IssueError::TooManyFailures(_) => Reason::TooManyFailures,
+        IssueError::Busy => Reason::Busy,
+        IssueError::Signing => Reason::Internal,
     }
 }
 
-fn of_path(error: &ImagePathError) -> &'static str {
+fn of_path(error: &ImagePathError) -> Reason {
     match error {
-        ImagePathError::NoSuchRoute => "no_route",
+        ImagePathError::NoSuchRoute => Reason::NoRoute,
         ImagePathError::NotAProxyPath { .. }
         | ImagePathError::UnknownUpstream { .. }
         | ImagePathError::UnknownNamespace { .. }
         | ImagePathError::Group(_)
         | ImagePathError::Name(_)
         | ImagePathError::Reference(_)
-        | ImagePathError::Digest(_) => "wrong_path",
+        | ImagePathError::Digest(_) => Reason::WrongPath,
     }
 }
 
-fn of_cause(cause: &Cause) -> &'static str {
+fn of_cause(cause: &Cause) -> Reason {
     match cause {
-        Cause::NotFound | Cause::NoRepository => "not_found",
-        Cause::Denied { .. } | Cause::Refused { .. } | Cause::Unusable { .. } => "refused_by_upstream",
-        Cause::RateLimited { .. } | Cause::Reserved(_) => "upstream_rate_limit",
+        Cause::NotFound | Cause::NoRepository => Reason::NotFound,
+        Cause::Denied { .. } | Cause::Refused { .. } | Cause::Unusable { .. } => Reason::RefusedByUpstream,
+        Cause::RateLimited { .. } | Cause::Reserved(_) => Reason::UpstreamRateLimit,
         Cause::AccountRefused | Cause::AccountGraceOver | Cause::AccountUntrusted { .. } | Cause::AccountUnreadable => {
-            "upstream_account"
+            Reason::UpstreamAccount
         }
         Cause::RealmFailed { .. }
         | Cause::Unreachable { .. }
@@ -80,11 +80,11 @@ fn of_cause(cause: &Cause) -> &'static str {
         | Cause::ServerError { .. }
         | Cause::Interrupted { .. }
         | Cause::InvalidResponse { .. }
-        | Cause::ForbiddenAddress { .. } => "upstream_failed",
-        Cause::Offline => "offline",
-        Cause::Busy => "busy",
-        Cause::NoMemory => "no_memory",
-        Cause::Store => "store",
-        Cause::Internal => "internal",
+        | Cause::ForbiddenAddress { .. } => Reason::UpstreamFailed,
+        Cause::Offline => Reason::Offline,
+        Cause::Busy => Reason::Busy,
+        Cause::NoMemory => Reason::NoMemory,
+        Cause::Store => Reason::Store,
+        Cause::Internal => Reason::Internal,
     }
 }
