@@ -162,6 +162,24 @@ impl Author {
     }
 }
 
+impl FieldChange {
+    /// Returns the changes of those parts that differ, of a field with parts; of any other field the change itself.
+    pub fn parts(self) -> Vec<Self> {
+        let parts = |value: &Option<Value>| value.as_ref().and_then(Value::as_object).cloned();
+        let (old, new) = (parts(&self.from), parts(&self.to));
+        if old.is_none() && new.is_none() {
+            return vec![self];
+        }
+        let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+        // A part that is missing is not set, as one that is null.
+        let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
+        let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+        let changes =
+            names.map(|name| Self { field: name.clone(), from: present(old.get(name)), to: present(new.get(name)) });
+        changes.filter(|change| change.from != change.to).collect()
+    }
+}
+
 impl Entity {
     /// Returns the group, if it is one.
     pub fn group(&self) -> Option<GroupId> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::audit::FieldChange;
 use crate::domain::audit::json::AuthorClass;
 
 /// Returns an event as a line.
@@ -41,21 +42,34 @@ pub(super) fn of(event: &Value) -> Value {
 
 /// Returns the changed fields with their values, and the reason of a failure.
 fn changes(details: &Value) -> Option<String> {
-    let changes = details["changes"].as_array().into_iter().flatten().map(change);
+    let changes = details["changes"].as_array().into_iter().flatten().flat_map(|change| field(change).parts());
+    let changes = changes.map(|change| words(&change));
     let failure = details["failure"].as_str().map(|failure| format!("failed: {failure}"));
     let more = details["left_out"].as_u64().map(|more| format!("{more} more objects"));
     let all: Vec<String> = changes.chain(failure).chain(more).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-fn change(change: &Value) -> String {
-    let field = change["change"].as_str().unwrap_or_default();
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match (&change["from"], &change["to"]) {
-        (Value::Null, Value::Null) => field.to_owned(),
-        (Value::Null, to) => format!("{field} {}", shown(to)),
-        (from, Value::Null) => format!("{field} {} removed", shown(from)),
-        (from, to) => format!("{field} {} -> {}", shown(from), shown(to)),
+fn field(change: &Value) -> FieldChange {
+    let value = |name: &str| Some(&change[name]).filter(|value| !value.is_null()).cloned();
+    let field = change["change"].as_str().unwrap_or_default().to_owned();
+    FieldChange { field, from: value("from"), to: value("to") }
+}
+
+fn words(FieldChange { field, from, to }: &FieldChange) -> String {
+    match (from, to) {
+        (None, None) => field.clone(),
+        (None, Some(to)) => format!("{field} {}", shown(to)),
+        (Some(from), None) => format!("{field} {} removed", shown(from)),
+        (Some(from), Some(to)) => format!("{field} {} -> {}", shown(from), shown(to)),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join("+"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -78,5 +92,17 @@ mod tests {
             "event": "member_updated (2 times)", "of": "team", "target": "bob", "changes": "level 30 -> 50, password",
         });
         assert_eq!(of(&event), expected);
+    }
+
+    #[test]
+    fn of_a_field_with_parts_those_are_shown_that_differ() {
+        let cache = |max_bytes: u64, days: Value| json!({"max_bytes": max_bytes, "unpulled_days": days, "pinned": 1});
+        let fields = json!([
+            {"change": "cache", "from": cache(10, Value::Null), "to": cache(20, json!(90))},
+            {"change": "scopes", "from": ["api"], "to": ["read_registry", "write_registry"]},
+        ]);
+        let shown = changes(&json!({ "changes": fields }));
+        let expected = "max_bytes 10 -> 20, unpulled_days 90, scopes api -> read_registry+write_registry";
+        assert_eq!(shown.as_deref(), Some(expected));
     }
 }

@@ -44,18 +44,8 @@ pub(super) fn event_words(name: &str) -> String {
 }
 
 /// Shows a field with its values before and after, a line each; of a field with parts, those that differ.
-pub(super) fn change(FieldChange { field, from, to }: &FieldChange) -> Markup {
-    let parts = |value: &Option<Value>| value.as_ref().and_then(Value::as_object).cloned();
-    let (old, new) = (parts(from), parts(to));
-    if old.is_none() && new.is_none() {
-        return line(field, from.as_ref(), to.as_ref());
-    }
-    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
-    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-    // A part that is missing is not set, as one that is null.
-    let (old_value, new_value) = (|name: &String| present(old.get(name)), |name: &String| present(new.get(name)));
-    let differ = names.filter(|name| old_value(name) != new_value(name));
-    html! { @for name in differ { (line(name, old_value(name), new_value(name))) } }
+pub(super) fn change(change: &FieldChange) -> Markup {
+    html! { @for part in change.clone().parts() { (line(&part.field, part.from.as_ref(), part.to.as_ref())) } }
 }
 
 fn line(field: &str, from: Option<&Value>, to: Option<&Value>) -> Markup {
@@ -72,10 +62,6 @@ fn line(field: &str, from: Option<&Value>, to: Option<&Value>) -> Markup {
             }
         }
     }
-}
-
-fn present(value: Option<&Value>) -> Option<&Value> {
-    value.filter(|value| !value.is_null())
 }
 
 fn field_words(field: &str) -> String {
