@@ -35,6 +35,7 @@
 //! | a key of the file of `apply` | `settings::state`, whose `group_settings` has the settings of groups; `config/company.toml`; `cli::apply::plan`, `cli::export` |
 //! | what is kept of who pulled | `domain::pull_record`, [`actors::pull_records`], `store::embedded::index::pull_records`; `http::api::pulls`, `http::ui::image_pulls`, `cli::cache::pulls` |
 //! | what is counted of pulls and bytes of a group | `domain::traffic` (by the hour, for 30 days), [`actors::traffic`], `actors::images::statistics`; `http::api::statistics`, `http::ui::chart` |
+//! | anything else that is counted over time | as traffic is: `domain::traffic`, `actors::janitor::tasks` (writes and forgets it), [`store::content`] (contract), `store::embedded::index::opening`, `store::fleet::traffic` with a migration; what a fleet must count once: [`actors::fleet_keeper`] |
 //! | what traces contain | `telemetry::trace`, `http::registry::traced`, `actors::upstream_fetcher::traced` |
 //! | what is audited | `domain::audit`; `domain::audit::changes` makes events of writes; [`actors::audit`]; `http::api::caller` and `http::refusal_log::audited` note them; `store::embedded::events`; the file: `actors::audit::file`, [`store::audit_file`] |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
@@ -47,20 +48,23 @@
 //!    number in `commands::token`, `embedded::recovery::takeover`, the counts of `admin`. `domain::regained` reports
 //!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`, and of
 //!    [`domain::principal`](domain::principal::Principal) if it is one of its own; the compiler leads to the thirty or
-//!    so files that match on them. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and of `domain::policy::Identity`. An older program cannot read a new variant of
-//!    a record: see [below](#what-is-stored-in-another-way).
+//!    so files that match on them. A token that follows another rule than the others has a variant of
+//!    `domain::policy::Identity`, too: `policy` and `right_of_token` of `domain::explanation` let a deploy token pull
+//!    from the groups below its own. What is neither a token nor a password is a variant of
+//!    `domain::directory::Credential` and of `Identity`. An older program cannot read a new variant of a record, so
+//!    that a fleet needs a migration that raises `schema.oldest_reader`: see [below](#what-is-stored-in-another-way).
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `http::registry::token`, which reads HTTP Basic, and a form with the password grant only;
 //!      `auth::login`, [`actors::token_issuer`]. A secret that has no known form counts as a password
-//!      (`Login::PerhapsPassword`), whose verification is slow and limited. So another kind needs a form: a variant of
-//!      `auth::secret::Form`, which `auth::secret::form` recognises and `auth::login::by_token` decides on. `auth::jwt`
-//!      has the login tokens of this service alone. One has nothing but the id of its credential, and ends after
-//!      `auth.token_lifetime`: an earlier end, such as that of a CI job, is an earlier `exp` (accepted for
-//!      `LEEWAY_SECS` longer), which `Signer::sign` must be given, and the `expires_in` of `http::registry::token`
-//!      (`auth.token_advertised`) must not be later. What else a pull must know is a new claim of `auth::jwt::claims`.
-//!      It may outlive its credential, which is why each pull looks at the credential again.
+//!      (`Login::PerhapsPassword`), whose verification is slow and limited. So a token whose secret this service makes
+//!      is a variant of `auth::secret::Kind`, with a prefix, in `Kind::ALL`; a secret of another origin is a variant of
+//!      `Form` there, on which `auth::login::by_token` decides. `auth::jwt` has the login tokens of this service alone.
+//!      One has nothing but the id of its credential, and ends after `auth.token_lifetime`. It may outlive its
+//!      credential, which is why each pull looks at the credential again, and at its `expires_at`. Only what has no
+//!      record needs an earlier `exp` (accepted for `LEEWAY_SECS` longer), which `Signer::sign` must be given, and an
+//!      `expires_in` of `http::registry::token` (`auth.token_advertised`) that is not later. What else a pull must know
+//!      is a new claim of `auth::jwt::claims`.
 //!    - Without a login: `http::registry::authorized`. Verification ends with `policy::identify` and
 //!      `policy::check_pull_scopes`, which only `auth::login` calls: add a function there, beside `by_bearer`.
 //!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
@@ -71,12 +75,14 @@
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
 //!    `domain::explanation`. `commands::group`, `change_builder` and `retention` remove it with its group or user, and
-//!    long after its end.
+//!    long after its end. Of tokens that live for minutes, `http::ui::expiring` would warn of each, `http::api::pace`
+//!    would count each, and their tombstones would push out others (`max_tombstones`).
 //! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
 //!    refused request from its headers, and `by_login` there, for which an unknown secret is one of the user with the
 //!    name; a pull by a token without a user, which `Puller::is_deploy_token` and `cli::cache::pulls` take for a deploy
 //!    token; what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
-//!    `auth::secret::redacted`, which knows the forms of secrets; `settings::state`; the token pages of `http::ui`.
+//!    `auth::secret::Kind::ALL`, without which secrets are not redacted; `settings::state`; the token pages of
+//!    `http::ui`.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!
@@ -100,8 +106,9 @@
 //!    a new word.
 //! 7. Tests and documents of an endpoint: `docs/api.md` (the test of `http::api::reference` prints its rows),
 //!    `tests/suite/api_description.rs`, and `tests/clients/api_hooks.py` for parameters of a form that its description
-//!    has in words. Of a page: `tests/suite/console`, and the list of pages that `browser.rs` there checks with
-//!    axe-core.
+//!    has in words. Of a page: `tests/suite/console`, and the lists of pages there: two in `browser.rs` (axe-core,
+//!    widths), and those of `groups.rs` (tabs) and `addresses.rs` (what others do not see). No test finds a page for
+//!    owners that takes `group` in place of `own_group`.
 //!
 //! ## What is evicted
 //!
@@ -110,7 +117,10 @@
 //!    as the time of the last read, so that a record means the same under both. Then only the first may raise the age
 //!    (`Index::evicted`).
 //! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
-//!    files. `store::embedded::index::files` and `file_record`: the records of length, reads, last read and priority.
+//!    files. One that cannot be removed gets the greatest number of reads, so that it is not the first again: a rule
+//!    that looks neither at reads nor at the last read would choose it for ever. What was just stored is protected by
+//!    its priority alone. `store::embedded::index::files` and `file_record`: the records of length, reads, last read
+//!    and priority.
 //! 3. `store::blobs::space`: how much, by `domain::quota` and `domain::min_free`.
 //! 4. [`actors::evictor`]: the time. Downloads wait for room in `actors::blob_cache::writer`. Writers of small files
 //!    wait in `with_room`, which is called by `actors::blob_cache::context`, and in [`actors::manifest_cache`] by `cache`,
@@ -138,7 +148,8 @@
 //! ## What is stored in another way
 //!
 //! 1. [`store`] `layout`: an upgrade for folders of the present layout. Its number follows from the number of upgrades.
-//!    In a fleet: a migration in `store/fleet/migrations`.
+//!    A tree of sled that is only added needs none: `store::embedded::index::opening` makes it. In a fleet: a migration
+//!    in `store/fleet/migrations`.
 //! 2. `store::embedded::fsck` and `store::embedded::index::examination`: what `fsck` expects of the files and the
 //!    index.
 //! 3. `actors::blob_cache::verifier`: the scrub of a running service.

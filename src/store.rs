@@ -1,5 +1,5 @@
-//! Persistent storage. The only layer that knows sled and the file system. Knows nothing of requests, upstreams or
-//! actors.
+//! Persistent storage. The only layer that knows sled, and nearly the only one that uses the file system. Knows nothing
+//! of requests, upstreams or actors.
 //!
 //! | module | content | its functions |
 //! |---|---|---|
@@ -29,17 +29,19 @@
 //! 1. It is another variant of the `Engine` in [`identities`] or [`content`], which have two. In [`content`] the second
 //!    has two parts: the embedded engine of this machine, and what replicas share. An operation passes a closure over
 //!    the embedded engine to `run`, `content::fleet` adds what the others know, and `content::copies` has what is in
-//!    the object store. That closure, `fleet::content` and [`operator_notes`] take the types of [`embedded`]: another
-//!    embedded database replaces sled below them. No caller asks which engine there is; the operations for replicas
-//!    return or do nothing without a fleet. An engine that several processes share must also have what [`fleet`] has
-//!    beside identities and content: `server::fleet` gives the sessions, failed logins, claims of downloads, traffic
-//!    and reports of upstreams to the actors of these names. In one process these actors work without them. The
-//!    operations are async, so that an engine may wait for a network. `tests/suite/layers.rs` forbids the HTTP client
-//!    of [`upstream`](crate::upstream) here, and no other client; the crate of an engine gets a row there.
+//!    the object store. That closure, `content::images`, `fleet::content`, `fleet::moving` and [`operator_notes`] take
+//!    the types of [`embedded`]: another embedded database replaces sled below them. No caller asks which engine there
+//!    is; the operations for replicas return or do nothing without a fleet. An engine that several processes share must
+//!    also have what [`fleet`] has beside identities and content: `server::fleet` gives the sessions, failed logins,
+//!    claims of downloads, traffic and reports of upstreams to the actors of these names. In one process these actors
+//!    work without them. The operations are async, so that an engine may wait for a network. `tests/suite/layers.rs`
+//!    forbids the HTTP client of [`upstream`](crate::upstream) here, and no other client; the crate of an engine gets a
+//!    row there.
 //! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
 //!    a file of [`embedded`]. The names of sled's folders are also in `data_dir::contents`, those of its files in
 //!    `embedded::export`, and its name is in `telemetry::log_filter`. Folders that have a sled database need an upgrade
-//!    in [`layout`], because times of last use, pulls and traffic are in sled alone.
+//!    in [`layout`], because sled alone has times of last use, sums of audit events, pulls and who made them, traffic,
+//!    and numbers of reads. [`reserve`], [`temporary_copy`] and the journal of identities exist because of sled.
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.

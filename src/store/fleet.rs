@@ -32,14 +32,15 @@
 //! | [`change_log`] | the changes of identities in the object store, for replicas that cannot reach the database |
 //! | [`options`], [`secret_file`] | addresses and credentials of the engines; the secret that replicas share |
 //!
-//! Nothing stands between SQL and the rules: nearly every module has statements and types of tokio-postgres.
-//! Transactions are READ COMMITTED unless they say otherwise: a statement after the one that waits for a lock sees what
-//! was committed before. A commit must be on disk when it returns: `database` sets `synchronous_commit`, and `schema`
-//! refuses a server without `fsync`. Only [`bucket`] and `change_log::objects` know the object store, which must be
-//! able to create an object only if there is none (`PutMode::Create`) and to sign URLs; `change_log::objects` has
-//! advice for the error codes of S3. Documents of the engines: `docs/fleet.md`, `config/helm`, `config/compose`. Their
-//! addresses are parsed in [`options`] and `settings::sections`, and `settings::secrets::stand_in` has one. `tests/run`
-//! installs them for the tests.
+//! Nothing stands between SQL and the rules: nearly every module has statements and types of tokio-postgres. They use
+//! what other databases may not have: `WITH` that changes rows, arrays, `ON CONFLICT`, `SKIP LOCKED`, advisory locks;
+//! error codes are in `database::problems`. Transactions are READ COMMITTED unless they say otherwise: a statement
+//! after the one that waits for a lock sees what was committed before. A commit must be on disk when it returns:
+//! `database` sets `synchronous_commit`, and `schema` refuses a server without `fsync`. Only [`bucket`] and
+//! `change_log::objects` know the object store, which must be able to create an object only if there is none
+//! (`PutMode::Create`) and to sign URLs; `change_log::objects` has advice for the error codes of S3. Documents of the
+//! engines: `docs/fleet.md`, `config/helm`, `config/compose`. Their addresses are parsed in [`options`] and
+//! `settings::sections`, and `settings::secrets::stand_in` has one. `tests/run` installs them for the tests.
 //!
 //! Connections belong to a thread of their own, so that they do not wait behind the work of threads that serve
 //! clients.
