@@ -7,7 +7,7 @@ use super::jwt::Signer;
 use super::secret::{self, Form};
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::policy::{self, Identity, Refusal};
-use crate::domain::token::{Token, TokenOwner};
+use crate::domain::token::Token;
 
 /// The result of looking up a secret.
 #[derive(Clone, Debug)]
@@ -64,10 +64,10 @@ pub fn by_bearer(directory: &Directory, signer: &Signer, token: &str, now: Times
 }
 
 fn check_username(token: &Token, given: &str) -> Result<(), Refusal> {
-    match &token.owner {
-        TokenOwner::Deploy { username, .. } if username != given => {
-            Err(Refusal::Username { name: token.name.clone(), username: username.clone() })
+    match token.owner.username() {
+        Some(username) if username != given => {
+            Err(Refusal::Username { name: token.name.clone(), username: username.to_owned() })
         }
-        TokenOwner::Deploy { .. } | TokenOwner::Personal { .. } | TokenOwner::Group { .. } => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }

@@ -70,7 +70,7 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
 
 /// Returns the end of the first prefix of a token, and the number of characters after it that can belong to a token.
 fn find_token(text: &str) -> Option<(usize, usize)> {
-    let own = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);
+    let own = Kind::ALL.map(Kind::prefix);
     let prefixes = own.iter().chain(&GITLAB_PREFIXES);
     let (at, prefix) = prefixes.filter_map(|prefix| Some((text.find(prefix)?, prefix))).min()?;
     let end = at + prefix.len();
@@ -88,7 +88,7 @@ pub fn form(secret: &str) -> Form {
     if is_like_gitlabs(secret) {
         return Form::Gitlab;
     }
-    let prefixes = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);
+    let prefixes = Kind::ALL.map(Kind::prefix);
     let body_len = prefixes[0].len() + RANDOM_CHARS;
     let ours = secret.is_ascii()
         && secret.len() == body_len + CHECKSUM_CHARS
@@ -98,6 +98,9 @@ pub fn form(secret: &str) -> Form {
 }
 
 impl Kind {
+    /// All kinds: each has a place here, without which its secrets would be neither recognised nor redacted.
+    const ALL: [Self; 3] = [Self::Personal, Self::Group, Self::Deploy];
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Personal => "dpp-",

@@ -50,8 +50,7 @@ impl Puller {
     /// its bot. Several groups may have given one name to their tokens, and it may be that of a person. First are the
     /// tokens of this group and those above it, then the person, then the tokens of other groups.
     pub fn named(directory: &Directory, username: &str, group: GroupId) -> Vec<Self> {
-        let is_named =
-            |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username: own, .. } if own == username);
+        let is_named = |token: &&Arc<Token>| token.owner.username() == Some(username);
         let tokens = directory.tokens().filter(is_named).cloned();
         let (own, others): (Vec<_>, Vec<_>) = tokens.partition(|token| policy::is_of(directory, token, group));
         let user = directory.user_named(username).and_then(|user| Self::of_user(directory, user));

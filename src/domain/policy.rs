@@ -26,7 +26,7 @@ use super::access::{AccessLevel, Membership};
 use super::directory::{Credential, Directory};
 use super::group::{Group, GroupPath, Visibility};
 use super::id::{GroupId, TokenId, UserId};
-use super::token::Token;
+use super::token::{Token, TokenOwner};
 use super::user::User;
 
 /// The group of a pull that was allowed.
@@ -105,10 +105,10 @@ fn identify_token(directory: &Directory, token: Arc<Token>, now: Timestamp) -> R
     if let Some(at) = token.expires_at.filter(|_| !token.is_active(now)) {
         return Err(Refusal::Expired { name: token.name.clone(), on: date(at), remedy: remedy(directory, &token) });
     }
-    match token.user() {
-        None => Ok(Identity::DeployToken(token)),
-        Some(id) => {
-            let user = directory.user(id).cloned().ok_or(Refusal::Gone)?;
+    match token.owner {
+        TokenOwner::Deploy { .. } => Ok(Identity::DeployToken(token)),
+        TokenOwner::Personal { user } | TokenOwner::Group { bot: user, .. } => {
+            let user = directory.user(user).cloned().ok_or(Refusal::Gone)?;
             Ok(Identity::UserToken(token, unblocked(user)?))
         }
     }

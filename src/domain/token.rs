@@ -157,6 +157,14 @@ impl TokenOwner {
         }
     }
 
+    /// Returns the user name that belongs to the token itself; `None` for one that acts as a user.
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::Deploy { username, .. } => Some(username),
+            Self::Personal { .. } | Self::Group { .. } => None,
+        }
+    }
+
     /// Returns the group of the token; `None` for a personal access token.
     pub fn group(&self) -> Option<GroupId> {
         match self {

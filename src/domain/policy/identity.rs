@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::principal::Principal;
-use crate::domain::token::{Token, TokenOwner};
+use crate::domain::token::Token;
 use crate::domain::user::User;
 
 /// The authenticated caller of a request, as proved by an active credential.
@@ -60,10 +60,7 @@ impl Identity {
         match self {
             Self::Nobody => None,
             Self::User(user, _) | Self::UserToken(_, user) => Some(user.username.as_str()),
-            Self::DeployToken(token) => match &token.owner {
-                TokenOwner::Deploy { username, .. } => Some(username),
-                TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
-            },
+            Self::DeployToken(token) => token.owner.username(),
         }
     }
 

@@ -137,10 +137,7 @@ pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<NoCont
 }
 
 fn view(caller: &Caller, token: &Token) -> DeployTokenView {
-    let username = match &token.owner {
-        TokenOwner::Deploy { username, .. } => Some(username.clone()),
-        TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
-    };
+    let username = token.owner.username().map(str::to_owned);
     DeployTokenView {
         id: token.id.0,
         name: token.name.clone(),

@@ -88,7 +88,7 @@ impl Subject {
     /// is called only for refusals that are logged.
     pub(in crate::http) fn with_deploy_token(self, directory: &Directory) -> Self {
         let Some(wanted) = self.unknown_name.as_deref() else { return self };
-        let is_called = |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username, .. } if username.as_str() == wanted);
+        let is_called = |token: &&Arc<Token>| token.owner.username() == Some(wanted);
         let Some(token) = directory.tokens().rev().find(is_called) else { return self };
         let named = Self::from(Identity::DeployToken(token.clone()));
         Self { principal: named.principal, principal_name: named.principal_name, ..self }
@@ -130,8 +130,10 @@ impl Subject {
         let user: Option<&Arc<User>> = token.user().and_then(|user| directory.user(user));
         match (&token.owner, user) {
             (TokenOwner::Deploy { .. }, _) => Identity::DeployToken(token).into(),
-            (_, Some(user)) => Identity::UserToken(token.clone(), user.clone()).into(),
-            (_, None) => Self {
+            (TokenOwner::Personal { .. } | TokenOwner::Group { .. }, Some(user)) => {
+                Identity::UserToken(token.clone(), user.clone()).into()
+            }
+            (TokenOwner::Personal { .. } | TokenOwner::Group { .. }, None) => Self {
                 credential: Some(token.credential),
                 credential_name: Some(token.name.clone()),
                 token: Some(token.id),
