@@ -15,7 +15,7 @@
 //!
 //! | change | start at |
 //! |---|---|
-//! | who may pull through a group | `domain::policy`, and the tables of its tests; nothing else decides this |
+//! | who may pull through a group | `domain::policy`, and the tables of its tests; nothing else decides this. `domain::explanation` restates it in sentences |
 //! | which account is used at an upstream | `domain::upstream`, `domain::group_choices`; the secrets of accounts are in [`upstream`] |
 //! | accounts of groups | `domain::upstream_account`, `auth::sealing`, [`actors::group_accounts`], `upstream::group_logins`; `http::api::upstream_accounts` |
 //! | which content a group may read | [`actors::blob_cache`] and [`actors::manifest_cache`], with the links in [`store::content`]; without a granted link, upstream decides |
@@ -47,12 +47,13 @@
 //!    `Directory::tokens` does not see it: `actors::expiring_tokens`, `http::ui::expiring` and `counts`, the maximum
 //!    number in `commands::token`, `embedded::recovery::takeover`, the counts of `admin`. `domain::regained` reports
 //!    what a restore makes valid again. Another kind of token is a variant of `domain::token::TokenOwner`, and of
-//!    [`domain::principal`](domain::principal::Principal) if it is one of its own; the compiler leads to the thirty or
-//!    so files that match on them. A token that follows another rule than the others has a variant of
-//!    `domain::policy::Identity`, too: `policy` and `right_of_token` of `domain::explanation` let a deploy token pull
-//!    from the groups below its own. What is neither a token nor a password is a variant of
-//!    `domain::directory::Credential` and of `Identity`. An older program cannot read a new variant of a record, so
-//!    that a fleet needs a migration that raises `schema.oldest_reader`: see [below](#what-is-stored-in-another-way).
+//!    [`domain::principal`](domain::principal::Principal) if it is one of its own; the compiler leads to the twenty or
+//!    so files that match on them, and not to `matches!` and `_` (4.). A token that follows another rule than the
+//!    others has a variant of `domain::policy::Identity`, too: `policy`, and `right_of_token` and `Puller::named` of
+//!    `domain::explanation`, let a deploy token pull from the groups below its own. What is neither a token nor a
+//!    password is a variant of `domain::directory::Credential` and of `Identity`. An older program cannot read a new
+//!    variant of a record, and no replica may write one before all are of the new release: a migration raises
+//!    `schema.oldest_reader`, which is read at a start only; see [below](#what-is-stored-in-another-way).
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one stands
 //!    for an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `http::registry::token`, which reads HTTP Basic, and a form with the password grant only;
@@ -60,7 +61,7 @@
 //!      (`Login::PerhapsPassword`), whose verification is slow and limited. So a token whose secret this service makes
 //!      is a variant of `auth::secret::Kind`, with a prefix, in `Kind::ALL`; a secret of another origin is a variant of
 //!      `Form` there, on which `auth::login::by_token` decides. `auth::jwt` has the login tokens of this service alone.
-//!      One has nothing but the id of its credential, and ends after `auth.token_lifetime`. It may outlive its
+//!      Of one, a pull reads the id of its credential alone. It ends after `auth.token_lifetime`. It may outlive its
 //!      credential, which is why each pull looks at the credential again, and at its `expires_at`. Only what has no
 //!      record needs an earlier `exp` (accepted for `LEEWAY_SECS` longer), which `Signer::sign` must be given, and an
 //!      `expires_in` of `http::registry::token` (`auth.token_advertised`) that is not later. What else a pull must know
@@ -74,15 +75,17 @@
 //!    - [`auth`] does no I/O. Verification that waits belongs to an actor, as that of passwords belongs to
 //!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
 //! 3. `domain::commands` and `http::api` create and revoke it, `domain::audit` names it, and so does
-//!    `domain::explanation`. `commands::group`, `change_builder` and `retention` remove it with its group or user, and
-//!    long after its end. Of tokens that live for minutes, `http::ui::expiring` would warn of each, `http::api::pace`
-//!    would count each, and their tombstones would push out others (`max_tombstones`).
-//! 4. What the compiler does not find: `Subject::of` of `http::refusals::subject`, which reads the credential of a
-//!    refused request from its headers, and `by_login` there, for which an unknown secret is one of the user with the
-//!    name; a pull by a token without a user, which `Puller::is_deploy_token` and `cli::cache::pulls` take for a deploy
-//!    token; what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
-//!    `auth::secret::Kind::ALL`, without which secrets are not redacted; `settings::state`; the token pages of
-//!    `http::ui`.
+//!    `domain::explanation`. `change_builder` removes it with its user; `commands::group` and `retention` remove any
+//!    token with its group, and long after its end. Of tokens that live for minutes, `http::ui::expiring` would warn of
+//!    each, `http::api::pace` would count each, and their tombstones would push out others (`max_tombstones`).
+//! 4. What the compiler does not find: for a credential that is not looked up by its SHA-256, `Subject::of` of
+//!    `http::refusals::subject`, which reads the credential of a refused request from its headers, and `by_login`
+//!    there, for which an unknown secret is one of the user with the name; a pull by a token without a user, which
+//!    `Puller::is_deploy_token` and `cli::cache::pulls` take for a deploy token, because `http::api::pulls` has no
+//!    kind; what `http::ui::image_pulls` and `cli::cache::pulls` show as the token of who pulled without one;
+//!    `auth::secret::Kind::ALL`, without which secrets are neither recognised nor redacted; `audit::names`, which names
+//!    the events; `settings::state`; `cli::token::owner`; the token pages of `http::ui`, whose sentences say what a
+//!    deploy token may do.
 //! 5. Tests and documents: `tests/suite/protocol`, the needles of `tests/suite/canary`, `tests/suite/isolation.rs`; the
 //!    table of credentials in the README.
 //!

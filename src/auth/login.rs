@@ -66,7 +66,7 @@ pub fn by_bearer(directory: &Directory, signer: &Signer, token: &str, now: Times
 fn check_username(token: &Token, given: &str) -> Result<(), Refusal> {
     match token.owner.username() {
         Some(username) if username != given => {
-            Err(Refusal::Username { name: token.name.clone(), username: username.to_owned() })
+            Err(Refusal::Username { noun: token.owner.noun(), name: token.name.clone(), username: username.to_owned() })
         }
         Some(_) | None => Ok(()),
     }

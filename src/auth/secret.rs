@@ -88,13 +88,14 @@ pub fn form(secret: &str) -> Form {
     if is_like_gitlabs(secret) {
         return Form::Gitlab;
     }
-    let prefixes = Kind::ALL.map(Kind::prefix);
-    let body_len = prefixes[0].len() + RANDOM_CHARS;
-    let ours = secret.is_ascii()
-        && secret.len() == body_len + CHECKSUM_CHARS
-        && prefixes.iter().any(|prefix| secret.starts_with(prefix))
-        && checksum(&secret[..body_len]) == secret[body_len..];
-    if ours { Form::Ours } else { Form::Other }
+    let ours = |prefix: &str| {
+        let body_len = prefix.len() + RANDOM_CHARS;
+        secret.is_ascii()
+            && secret.len() == body_len + CHECKSUM_CHARS
+            && secret.starts_with(prefix)
+            && checksum(&secret[..body_len]) == secret[body_len..]
+    };
+    if Kind::ALL.map(Kind::prefix).into_iter().any(ours) { Form::Ours } else { Form::Other }
 }
 
 impl Kind {
@@ -151,6 +152,15 @@ mod tests {
         assert_eq!(form("glpat-abc"), Form::Gitlab);
         assert_eq!(form("hunter2"), Form::Other);
         assert_eq!(form("dpp-ä"), Form::Other);
+    }
+
+    #[test]
+    fn secrets_of_all_kinds_are_recognised_and_redacted() {
+        for kind in Kind::ALL {
+            let made = generate(kind);
+            let secret = made.secret.expose_secret();
+            assert_eq!((form(secret), redacted(secret)), (Form::Ours, format!("{}...", kind.prefix()).into()));
+        }
     }
 
     proptest! {

@@ -17,9 +17,11 @@ pub enum Refusal {
     /// The secret has the form of a GitLab token.
     #[error("This is a GitLab token; this service has its own. Create a deploy token for the group here")]
     GitlabToken,
-    /// A deploy token was sent with another user name than its own.
-    #[error("Wrong username: deploy token '{name}' needs the username {username}")]
+    /// A token that has a user name of its own was sent with another one.
+    #[error("Wrong username: {noun} '{name}' needs the username {username}")]
     Username {
+        /// The kind of the token.
+        noun: &'static str,
         /// The token's name.
         name: String,
         /// The user name that the token requires.

@@ -134,7 +134,8 @@ impl Owner {
             (TokenOwner::Group { group: of, .. } | TokenOwner::Deploy { group: of, .. }, Self::Group(group)) => {
                 *of == group.id
             }
-            _ => false,
+            (TokenOwner::Personal { .. }, Self::Group(_))
+            | (TokenOwner::Group { .. } | TokenOwner::Deploy { .. }, Self::Visitor) => false,
         }
     }
 

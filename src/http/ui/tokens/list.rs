@@ -93,10 +93,7 @@ fn row(visitor: &Visitor, owner: &Owner, token: &Token) -> Markup {
         tr role="row" {
             th role="rowheader" scope="row" { b { (token.name) } span.under { (kind(visitor, token)) } }
             td.two role="cell" data-label="User name" {
-                @match &token.owner {
-                    TokenOwner::Deploy { username, .. } => { code { (username) } },
-                    _ => "any",
-                }
+                @match token.owner.username() { Some(username) => { code { (username) } }, None => "any" }
             }
             td role="cell" data-label="May" { (may(&token.scopes)) }
             td.two role="cell" data-label="Last used" {

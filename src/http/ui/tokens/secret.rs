@@ -63,7 +63,7 @@ fn of_secret(
                 dt { "User name" }
                 dd {
                     code #secret-username { (username) }
-                    @if !matches!(token.owner, TokenOwner::Deploy { .. }) { ", or any other" }
+                    @if token.owner.username().is_none() { ", or any other" }
                 }
                 dt { "May" } dd { (may(&token.scopes)) }
                 dt { "Expires" } dd { @match token.expires_at { Some(at) => (day(at)), None => "never" } }
