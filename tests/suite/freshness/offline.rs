@@ -47,5 +47,7 @@ async fn a_reload_goes_offline_and_online_again() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    // The registries are offline first, and the rule for tags follows within milliseconds.
+    eventually("tags are fresh", async || scene.pull("latest").await.header("x-cache") == "hit").await;
     scene.gives(&scene.image, "hit").await;
 }
