@@ -40,13 +40,13 @@ async fn a_reload_goes_offline_and_online_again() {
     eventually("the service is online", async || scene.pull("latest").await.status == 200).await;
     scene.service.replace_setting("\"online\"", "\"offline\"");
     scene.service.signal("HUP");
-    for number in 0.. {
+    let mut number = 0;
+    let is_offline = async || {
         // Each tag is another one, because what upstream does not have is remembered.
-        if scene.pull(&format!("other-{number}")).await.status == 503 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        number += 1;
+        scene.pull(&format!("other-{number}")).await.status == 503
+    };
+    eventually("the service is offline", is_offline).await;
     // The registries are offline first, and the rule for tags follows within milliseconds.
     eventually("tags are fresh", async || scene.pull("latest").await.header("x-cache") == "hit").await;
     scene.gives(&scene.image, "hit").await;
