@@ -25,7 +25,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::id::{GroupId, TokenId, UserId};
 
@@ -164,13 +164,13 @@ impl Author {
 
 impl FieldChange {
     /// Returns the changes of those parts that differ, of a field with parts; of any other field the change itself.
-    pub fn parts(self) -> Vec<Self> {
-        let parts = |value: &Option<Value>| value.as_ref().and_then(Value::as_object).cloned();
-        let (old, new) = (parts(&self.from), parts(&self.to));
+    pub fn parts(&self) -> Vec<Self> {
+        let nothing = Map::new();
+        let (old, new) = (self.from.as_ref().and_then(Value::as_object), self.to.as_ref().and_then(Value::as_object));
         if old.is_none() && new.is_none() {
-            return vec![self];
+            return vec![self.clone()];
         }
-        let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+        let (old, new) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
         // A part that is missing is not set, as one that is null.
         let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
         let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));

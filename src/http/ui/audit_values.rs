@@ -45,7 +45,7 @@ pub(super) fn event_words(name: &str) -> String {
 
 /// Shows a field with its values before and after, a line each; of a field with parts, those that differ.
 pub(super) fn change(change: &FieldChange) -> Markup {
-    html! { @for part in change.clone().parts() { (line(&part.field, part.from.as_ref(), part.to.as_ref())) } }
+    html! { @for part in change.parts() { (line(&part.field, part.from.as_ref(), part.to.as_ref())) } }
 }
 
 fn line(field: &str, from: Option<&Value>, to: Option<&Value>) -> Markup {
