@@ -1,6 +1,6 @@
 //! Explanations of pulls, for owners and administrators: each rule that decides whether somebody may pull from a group,
-//! with a sentence about what it finds. It restates the rules of [`policy`], which decides: `belongs` and `is_open` must
-//! be changed in both.
+//! with a sentence about what it finds. It restates the rules of [`policy`], which decides: `belongs` and `is_open`
+//! must be changed in both.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 //! opens again with them afterwards; it is not carried out by itself.
 //!
 //! They are kept in hidden fields of the pages between, not in the service: nothing has to be stored for somebody who
-//! is not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only a
-//! form that has the token of the ended session is kept ([`form`](super::form)), so no other site can have something
+//! is not signed in, nothing gets into addresses and logs, and all replicas can continue. Passwords are left out. Only
+//! a form that has the token of the ended session is kept ([`form`](super::form)), so no other site can have something
 //! typed in the name of a person. Where the browser says that a page of this site has sent it, it may be of any
 //! session.
 
